@@ -1,0 +1,40 @@
+"""The errors that this package raises.
+
+ImagenError
+├── SpecError      a model's description is wrong
+├── WeightsError   a weights file is missing, damaged or of another kind
+├── ImageError     a picture cannot be read, is of a kind not handled, or cannot be written
+├── BackendError   a backend, device or precision is unknown or not available here
+├── TilingError    a tile or overlap size cannot work
+└── TrainingError  a training configuration or checkpoint cannot be used
+
+Every message says what was wrong, what was expected and, where it helps, what to do.
+"""
+
+
+class ImagenError(Exception):
+    """Base of every error that imagen-fast raises on purpose."""
+
+
+class SpecError(ImagenError, ValueError):
+    """A model's description is wrong."""
+
+
+class WeightsError(ImagenError):
+    """A weights file is missing, damaged or of another kind."""
+
+
+class ImageError(ImagenError):
+    """A picture cannot be read, is of a kind not handled, or cannot be written."""
+
+
+class BackendError(ImagenError):
+    """A backend, device or precision is unknown or not available here."""
+
+
+class TilingError(ImagenError, ValueError):
+    """A tile or overlap size cannot work."""
+
+
+class TrainingError(ImagenError):
+    """A training configuration or checkpoint cannot be used."""

@@ -1,0 +1,1 @@
+"""Pictures in and out, and the arithmetic on them that needs no model."""

@@ -1,0 +1,1 @@
+"""The reference, in PyTorch: what every engine is held to."""

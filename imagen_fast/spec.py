@@ -1,0 +1,187 @@
+"""What a model is, as plain data: `ModelSpec` and the presets.
+
+A spec is frozen, validated when made, and goes to JSON and back unchanged. It holds
+everything that every engine needs to know to build the network; weights live elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from imagen_fast.errors import SpecError
+
+Architecture = Literal["hierarchical", "listing"]
+Attention = Literal["window", "global"]
+
+SCALES = (1, 2, 3, 4)
+MAX_CHANNELS = 4096
+MAX_LEVELS = 8
+MAX_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the hierarchy; level 0 is the finest (the input's own resolution).
+
+    Encoder and decoder both have `depth` stages at a level, and a stage is `convs`
+    convolution blocks followed by one attention block (self in the encoder, cross in the
+    decoder).
+    """
+
+    channels: int
+    depth: int = 1
+    convs: int = 2
+    attention: Attention = "window"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A generator's whole description.
+
+    Attributes:
+        architecture: `hierarchical` (the family) or `listing` (the article's code, literal).
+        scale: output size / input size, 1 to 4.
+        levels: finest first. Level i works at 1/2^i of the input's size.
+        head_dim: channels of one attention head; divides every level's channels.
+        window: side of an attention window in pixels of its level; even.
+        image_channels: channels of the picture, 3 (RGB).
+        latent_channels: channels of the latent that the decoder can start from, at the
+            coarsest level; 0 for none.
+
+    Raises:
+        SpecError: a value is out of its range.
+    """
+
+    architecture: Architecture = "hierarchical"
+    scale: int = 4
+    levels: tuple[Level, ...] = (Level(64),)
+    head_dim: int = 32
+    window: int = 8
+    image_channels: int = 3
+    latent_channels: int = 0
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ("hierarchical", "listing"):
+            raise SpecError(
+                f"architecture is {self.architecture!r}; expected 'hierarchical' or 'listing'"
+            )
+        _check_int("image_channels", self.image_channels, 1, 4)
+        _check_int("head_dim", self.head_dim, 1, MAX_CHANNELS)
+        _check_int("window", self.window, 2, 64)
+        _check_int("latent_channels", self.latent_channels, 0, MAX_CHANNELS)
+        _check_int("scale", self.scale, min(SCALES), max(SCALES))
+        if self.window % 2:
+            raise SpecError(f"window is {self.window}; expected an even number (it shifts by half)")
+        if not isinstance(self.levels, tuple) or not 1 <= len(self.levels) <= MAX_LEVELS:
+            raise SpecError(f"levels must be a tuple of 1 to {MAX_LEVELS} levels")
+        for index, level in enumerate(self.levels):
+            self._check_level(index, level)
+
+    def _check_level(self, index: int, level: Level) -> None:
+        name = f"levels[{index}]"
+        if not isinstance(level, Level):
+            raise SpecError(f"{name} is {type(level).__name__}; expected Level")
+        _check_int(f"{name}.channels", level.channels, 1, MAX_CHANNELS)
+        _check_int(f"{name}.depth", level.depth, 1, MAX_BLOCKS)
+        _check_int(f"{name}.convs", level.convs, 0, MAX_BLOCKS)
+        if level.attention not in ("window", "global"):
+            raise SpecError(
+                f"{name}.attention is {level.attention!r}; expected 'window' or 'global'"
+            )
+        if self.architecture == "hierarchical" and level.channels % self.head_dim:
+            raise SpecError(
+                f"{name}.channels is {level.channels}; expected a multiple of head_dim "
+                f"{self.head_dim}"
+            )
+
+    @property
+    def alignment(self) -> int:
+        """Input pixels after which the whole computation repeats: tiles start at multiples of it.
+
+        Windows are anchored at the picture's top-left corner, so a tile sees the same
+        windows as the whole picture only if it starts on the coarsest level's window grid.
+        """
+        return int(self.window * 2 ** (len(self.levels) - 1))
+
+    @property
+    def receptive_radius(self) -> int | None:
+        """Input pixels to each side that can change an output pixel; None if all of them can.
+
+        Walks the longest path. At level i one step is 2^i input pixels: a 3×3 convolution
+        reaches 1 step; a window at most `window - 1` steps; down- and upsampling by 2 add
+        at most one input pixel at the finer level each.
+        """
+        if self.architecture == "listing" or any(x.attention == "global" for x in self.levels):
+            return None
+        radius = 2  # stem and head
+        for index, level in enumerate(self.levels):
+            stage = level.convs + self.window - 1
+            radius += 2 ** index * 2 * level.depth * stage
+            if index:
+                radius += 2 * 2 ** (index - 1)  # down and up
+        return radius
+
+    def to_json(self) -> str:
+        """The spec as one line of JSON, stable across runs."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """The spec that `to_json` wrote.
+
+        Raises:
+            SpecError: not JSON, a key is missing or unknown, or a value is out of range.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(f"the model's spec is not JSON: {error}") from error
+        spec = _record(cls, data, "spec")
+        if not isinstance(spec.get("levels"), list):
+            raise SpecError("spec.levels must be a list")
+        spec["levels"] = tuple(
+            Level(**_record(Level, level, "level")) for level in spec["levels"]
+        )
+        return cls(**spec)
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise SpecError(f"{name} is {value!r}; expected an integer from {low} to {high}")
+
+
+def _record(cls: type, data: object, name: str) -> dict[str, Any]:
+    """`data` as keyword arguments for `cls`, which must name every field and no other."""
+    if not isinstance(data, dict):
+        raise SpecError(f"{name} is {type(data).__name__}; expected an object")
+    fields = {field.name for field in dataclasses.fields(cls)}
+    if wrong := fields.symmetric_difference(data):
+        raise SpecError(
+            f"{name} has missing or unknown keys {sorted(map(str, wrong))}; "
+            f"expected exactly {sorted(fields)}"
+        )
+    return dict(data)
+
+
+def preset(name: str, scale: int = 4) -> ModelSpec:
+    """The spec called `name` (one of `PRESETS`) at the given scale.
+
+    Raises:
+        SpecError: unknown name, or a scale outside 1 to 4.
+    """
+    try:
+        spec = PRESETS[name]
+    except KeyError:
+        raise SpecError(f"no preset {name!r}; choose from {', '.join(PRESETS)}") from None
+    return dataclasses.replace(spec, scale=scale)
+
+
+PRESETS: dict[str, ModelSpec] = {
+    "tiny": ModelSpec(levels=(Level(64), Level(96))),
+    "small": ModelSpec(levels=(Level(64, depth=2), Level(96, depth=2), Level(128))),
+    "base": ModelSpec(levels=(Level(128, depth=2, convs=3), Level(192, depth=2), Level(256, depth=2))),
+    "listing": ModelSpec(architecture="listing", scale=1, levels=(Level(64, depth=2, convs=0),), head_dim=64),
+}
