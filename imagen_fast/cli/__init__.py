@@ -1,0 +1,86 @@
+"""The `imagen-fast` command: one file a command, loaded only when that command runs.
+
+`--help` lists the commands from `COMMANDS` without importing any of them, so it needs click
+and nothing else. Each module `imagen_fast.cli.<name>` calls its click command `command`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from imagen_fast._version import __version__
+from imagen_fast.errors import ImagenError
+
+COMMANDS = {
+    "upscale": "Enlarge pictures 2, 3 or 4 times.",
+    "models": "List the models that are shipped.",
+    "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
+    "doctor": "Show what is installed, which backends work and what is missing.",
+    "train": "Train a model from a TOML configuration.",
+}
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class LazyGroup(click.Group):
+    """The commands of `COMMANDS`, and the one place where errors become exit codes.
+
+    An `ImagenError` is one line on stderr and exit code 1, Ctrl-C exit code 130; wrong usage
+    is click's own exit code 2. With `IMAGEN_FAST_DEBUG=1` tracebacks are shown.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"imagen_fast.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; see the class for what becomes of errors."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except ImagenError as error:
+            _show_traceback()
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            _show_traceback()
+            reason = f"{type(error).__name__}: {error}"
+            click.echo(f"internal error: {reason} (IMAGEN_FAST_DEBUG=1 shows where)", err=True)
+            ctx.exit(1)
+
+
+def _show_traceback() -> None:
+    if os.environ.get("IMAGEN_FAST_DEBUG") == "1":
+        traceback.print_exc(file=sys.stderr)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="imagen-fast", message="%(prog)s %(version)s")
+def main() -> None:
+    """Enlarge photographs with small neural networks, fast.
+
+    \b
+    imagen-fast upscale photo.jpg              writes photo_x4.png beside it
+    imagen-fast upscale photos/ -o large/ -s 2
+    """
