@@ -44,7 +44,9 @@ class ModelSpec:
     Attributes:
         architecture: `hierarchical` (the family) or `listing` (the article's code, literal).
         scale: output size / input size, 1 to 4.
-        levels: finest first. Level i works at 1/2^i of the input's size.
+        levels: finest first. Level i works at 1/2^i of the input's size. A listing has one,
+            with its d_model as channels and as many attention layers in the encoder and in
+            the decoder as its depth says; nothing else in its spec may differ from the preset.
         head_dim: channels of one attention head; divides every level's channels.
         window: side of an attention window in pixels of its level; even.
         image_channels: channels of the picture, 3 (RGB).
@@ -91,7 +93,16 @@ class ModelSpec:
             raise SpecError(
                 f"{name}.attention is {level.attention!r}; expected 'window' or 'global'"
             )
-        if self.architecture == "hierarchical" and level.channels % self.head_dim:
+        if self.architecture == "listing":
+            literal = Level(level.channels, level.depth, convs=0, attention="global")
+            if len(self.levels) > 1 or level != literal or self.head_dim != level.channels:
+                raise SpecError(
+                    "a listing has one level, convs 0, attention 'global' and head_dim equal to "
+                    "channels (one head)"
+                )
+            if self.scale != 1 or self.latent_channels:
+                raise SpecError("a listing has scale 1 and no latent")
+        elif level.channels % self.head_dim:
             raise SpecError(
                 f"{name}.channels is {level.channels}; expected a multiple of head_dim "
                 f"{self.head_dim}"
@@ -119,7 +130,7 @@ class ModelSpec:
         radius = 2  # stem and head
         for index, level in enumerate(self.levels):
             stage = level.convs + self.window - 1
-            radius += 2 ** index * 2 * level.depth * stage
+            radius += 2**index * 2 * level.depth * stage
             if index:
                 radius += 2 * 2 ** (index - 1)  # down and up
         return radius
@@ -142,9 +153,7 @@ class ModelSpec:
         spec = _record(cls, data, "spec")
         if not isinstance(spec.get("levels"), list):
             raise SpecError("spec.levels must be a list")
-        spec["levels"] = tuple(
-            Level(**_record(Level, level, "level")) for level in spec["levels"]
-        )
+        spec["levels"] = tuple(Level(**_record(Level, level, "level")) for level in spec["levels"])
         return cls(**spec)
 
 
@@ -182,6 +191,13 @@ def preset(name: str, scale: int = 4) -> ModelSpec:
 PRESETS: dict[str, ModelSpec] = {
     "tiny": ModelSpec(levels=(Level(64), Level(96))),
     "small": ModelSpec(levels=(Level(64, depth=2), Level(96, depth=2), Level(128))),
-    "base": ModelSpec(levels=(Level(128, depth=2, convs=3), Level(192, depth=2), Level(256, depth=2))),
-    "listing": ModelSpec(architecture="listing", scale=1, levels=(Level(64, depth=2, convs=0),), head_dim=64),
+    "base": ModelSpec(
+        levels=(Level(128, depth=2, convs=3), Level(192, depth=2), Level(256, depth=2))
+    ),
+    "listing": ModelSpec(
+        architecture="listing",
+        scale=1,
+        levels=(Level(64, depth=2, convs=0, attention="global"),),
+        head_dim=64,
+    ),
 }

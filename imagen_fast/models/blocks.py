@@ -60,10 +60,7 @@ class AttentionBlock(nn.Module):
             out = self.attend(tokens.reshape(n, h * w, c), keys.reshape(n, -1, c), None)
             return x + out.view(n, h, w, c).permute(0, 3, 1, 2)
         queries = self.partition(tokens) + self.position  # (N·windows, win², C)
-        if context is None:
-            keys = queries
-        else:
-            keys = self.partition(keys) + self.position
+        keys = queries if context is None else self.partition(keys) + self.position
         out = self.attend(queries, keys, self.mask(n, h, w, x.device))
         return x + self.merge(out, n, h, w).permute(0, 3, 1, 2)
 
@@ -165,7 +162,7 @@ class Head(nn.Module):
         self.conv = nn.Conv2d(channels, image_channels * scale**2, 3, padding=1)
         with torch.no_grad():
             self.conv.weight.mul_(0.1)
-            nn.init.zeros_(self.conv.bias)
+            self.conv.get_parameter("bias").zero_()
 
     def forward(self, x: Tensor, base: Tensor | None) -> Tensor:
         x = self.conv(x)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,12 +37,11 @@ class Encoder(nn.Module):
         levels = spec.levels
         self.stem = nn.Conv2d(spec.image_channels, levels[0].channels, 3, padding=1)
         self.stages = nn.ModuleList(
-            nn.ModuleList(Stage(spec, level, shifted=bool(i % 2)) for i in range(level.depth))
+            nn.Sequential(*(Stage(spec, level, shifted=bool(i % 2)) for i in range(level.depth)))
             for level in levels
         )
         self.downs = nn.ModuleList(
-            Down(fine.channels, coarse.channels)
-            for fine, coarse in zip(levels, levels[1:], strict=False)
+            Down(fine.channels, coarse.channels) for fine, coarse in pairwise(levels)
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -52,8 +51,7 @@ class Encoder(nn.Module):
         for index, stages in enumerate(self.stages):
             if index:
                 x = self.downs[index - 1](x)
-            for stage in stages:
-                x = stage(x)
+            x = stages(x)
             features.append(x)
         return stem, features
 
@@ -73,8 +71,7 @@ class Decoder(nn.Module):
             for level in levels
         )
         self.ups = nn.ModuleList(
-            Up(coarse.channels, fine.channels)
-            for fine, coarse in zip(levels, levels[1:], strict=False)
+            Up(coarse.channels, fine.channels) for fine, coarse in pairwise(levels)
         )
 
     def forward(
@@ -85,7 +82,7 @@ class Decoder(nn.Module):
         for index in reversed(range(len(self.stages))):
             if features:
                 x = self.ups[index](x, skips[index])
-            for stage in self.stages[index]:
+            for stage in self.stages[index].children():
                 x = stage(x, contexts[index])
             features.insert(0, x)
         return features

@@ -1,0 +1,66 @@
+"""The discriminator: a convolution pyramid with self-attention at its top."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Down
+
+
+class Discriminator(nn.Module):
+    """Is each patch of a picture real? Logits on a grid 2^depth times coarser than the picture.
+
+    Stem, then `depth` × (convolution block, down by 2 and twice the width), global
+    self-attention, one more convolution block, and a 3×3 convolution to one logit a patch.
+
+    Args:
+        channels: width at the picture's own size; a multiple of head_dim.
+        depth: how many times the size is halved.
+        head_dim: channels of one attention head.
+        image_channels: channels of the picture.
+        normalised: constrain every weight by its largest singular value (Miyato et al. 2018,
+            arXiv:1802.05957), which keeps training stable; `plain` takes it out again.
+    """
+
+    def __init__(
+        self,
+        channels: int = 32,
+        depth: int = 3,
+        *,
+        head_dim: int = 32,
+        image_channels: int = 3,
+        normalised: bool = False,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(image_channels, channels, 3, padding=1)]
+        for _ in range(depth):
+            layers += [ConvBlock(channels), Down(channels, 2 * channels)]
+            channels *= 2
+        layers += [AttentionBlock(channels, head_dim, window=0, shift=0), ConvBlock(channels)]
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Conv2d(channels, 1, 3, padding=1)
+        if normalised:
+            for module in _weighted(self):
+                spectral_norm(module)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → logits (N, 1, ⌈H/2^depth⌉, ⌈W/2^depth⌉)."""
+        return self.head(self.layers(image))
+
+    def probability(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → (N,), the mean over patches of the probability of real."""
+        return torch.sigmoid(self(image)).mean(dim=(1, 2, 3))
+
+    def plain(self) -> Discriminator:
+        """Writes the spectral norms into the weights, in place, and returns self."""
+        for module in _weighted(self):
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        return self
+
+
+def _weighted(model: nn.Module) -> list[nn.Module]:
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
