@@ -1,0 +1,1 @@
+"""What people do with an engine: enlarge one picture, many, and measure how well."""
