@@ -1,0 +1,21 @@
+"""The eight ways a picture can lie in its file, as EXIF and TIFF number them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imagen_fast.image.picture import Samples
+
+
+def upright(samples: Samples, orientation: int) -> Samples:
+    """Turn and mirror (H, W, ...) samples so that they stand upright; 5 to 8 swap H and W.
+
+    The names say where the first row and the first column of the file belong (EXIF 3.0, tag 274).
+    """
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)  # rows of the file are columns of the picture
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return np.ascontiguousarray(samples)

@@ -1,0 +1,93 @@
+"""JPEG, WebP and BMP through Pillow, whose encoders want the whole picture."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO
+
+from PIL import Image, ImageCms
+
+from imagen_fast.errors import ImageError
+from imagen_fast.image.picture import Metadata, Samples, eight_bits
+from imagen_fast.image.pillow import info
+
+QUALITY = 95
+
+
+class PillowWriter:
+    """Rows (h, W, 1 to 4 channels) uint8 or uint16, from top to bottom → an open file.
+
+    They are pasted into the one Pillow image that is then encoded: there is no second copy.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        kind: str,
+        shape: tuple[int, int, int],
+        metadata: Metadata,
+        quality: int | None,
+    ) -> None:
+        height, width, channels = shape
+        self._file = file
+        self._kind = kind
+        self._options = _options(kind, metadata, quality)
+        self._color = channels - 1 + channels % 2
+        self._transform = None if "icc_profile" in self._options else _transform(metadata, channels)
+        grey = self._color == 1 and kind != "WEBP" and self._transform is None
+        mode = ("L" if grey else "RGB") + ("A" if channels > self._color else "")
+        self._image = Image.new(mode, (width, height))
+        self._row = 0
+
+    def write(self, rows: Samples) -> None:
+        """Append rows, rounded to 8 bits."""
+        samples = eight_bits(rows)
+        color = samples[..., 0] if self._color == 1 else samples[..., : self._color]
+        part = Image.fromarray(color)
+        if self._transform is not None:
+            part = ImageCms.applyTransform(part, self._transform) or part
+        if samples.shape[2] > self._color:
+            part.putalpha(Image.fromarray(samples[..., -1]))
+        self._image.paste(part, (0, self._row))  # which converts the mode, if it has to
+        self._row += len(rows)
+
+    def finish(self) -> None:
+        """Encode the picture."""
+        self._image.save(self._file, self._kind, **self._options)
+
+    def close(self) -> None:
+        """Let the picture go."""
+        self._image.close()
+
+
+def _options(kind: str, metadata: Metadata, quality: int | None) -> dict[str, Any]:
+    carried = info(metadata)
+    if kind == "BMP":
+        return {"dpi": metadata.dpi} if metadata.dpi else {}
+    if kind == "WEBP":
+        if _space(metadata) == b"GRAY":  # WebP's pixels are RGB
+            del carried["icc_profile"]
+        lossless = quality == 100
+        return {"quality": quality or QUALITY, "lossless": lossless, "exact": lossless, **carried}
+    return {"quality": quality or QUALITY, "subsampling": "4:4:4", **carried}
+
+
+def _space(metadata: Metadata) -> bytes | None:
+    return metadata.icc and metadata.icc[16:20]
+
+
+def _transform(metadata: Metadata, channels: int) -> ImageCms.ImageCmsTransform | None:
+    """From the profile, which the file cannot carry along, to sRGB; None if there is none."""
+    if metadata.icc is None:
+        return None
+    mode = "L" if channels < 3 else "RGB"
+    if mode == "L" and _space(metadata) != b"GRAY":
+        return None  # grey is grey in every RGB space
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(metadata.icc))
+        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise ImageError(
+            "its colour profile cannot be applied, and this format cannot carry it: "
+            "write PNG, TIFF or JPEG"
+        ) from error

@@ -1,0 +1,124 @@
+"""Decode one picture file, which may be anything at all: nothing in it is trusted.
+
+The first bytes choose the decoder, never the name. The size is checked in the header before
+anything is decoded. Whatever goes wrong in a decoder comes out as one ImageError.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from imagen_fast.errors import ImageError
+from imagen_fast.image import exif, orientation, png_read, tiff_read
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.pillow import from_pil
+
+READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+
+Decoder = Callable[[BinaryIO, int], Picture]
+
+# Pillow warns of damaged metadata, which is left out here and is no news to the user. A filter
+# for good, because switching one on and off is not safe between threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Decode a JPEG, PNG, WebP, TIFF, BMP or GIF file of one frame.
+
+    Returns the picture upright: EXIF orientation is applied and its tag reset to 1. 16-bit grey
+    and RGB of PNG and TIFF stay 16 bit, everything else is 8 bit (16-bit CMYK too). Palette,
+    1-bit, CMYK and the like become grey or RGB, with alpha if the file has transparency. ICC
+    profile, EXIF, XMP and resolution are kept, except a profile that no longer fits the pixels.
+
+    Raises ImageError, one line that names the file, for anything that is not such a picture:
+    missing, damaged, of more than `max_pixels` pixels, of several frames or pages.
+    """
+    path = Path(path)
+    try:
+        with _opened(path) as file:
+            return _upright(_decoder(file)(file, max_pixels))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise ImageError(f"{path}: there is not enough memory to decode it") from error
+    except Exception as error:  # decoders fail on hostile files in every way there is
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: it is damaged or of a kind not handled: {reason}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise ImageError("it is a folder, expected a picture file")
+        if not stat.S_ISREG(kind):
+            raise ImageError("it is a device or a pipe, expected a picture file")
+        return path.open("rb")
+    except OSError as error:
+        raise ImageError(f"it cannot be opened: {error.strerror}") from error
+
+
+def _decoder(file: BinaryIO) -> Decoder:
+    start = file.read(16)
+    file.seek(0)
+    if not start:
+        raise ImageError("the file is empty")
+    for signature, decoder in _DECODERS.items():
+        if start.startswith(signature) and (signature != b"RIFF" or start[8:12] == b"WEBP"):
+            return decoder
+    raise ImageError(f"it is no picture that can be read, expected {READABLE}")
+
+
+def _pillow(plugin: Callable[[BinaryIO], ImageFile]) -> Decoder:
+    """A plugin is called directly because `Image.open` has limits of its own."""
+
+    def decode(file: BinaryIO, max_pixels: int) -> Picture:
+        with plugin(file) as image:
+            check_size(image.width, image.height, max_pixels)
+            check_frames(getattr(image, "n_frames", 1), "frames")
+            image.load()
+            return from_pil(image)
+
+    return decode
+
+
+def _upright(picture: Picture) -> Picture:
+    """Apply EXIF orientation, once: the tag of what comes back says 1."""
+    metadata = picture.metadata
+    how = exif.orientation(metadata.exif)
+    if metadata.exif is None or how == 1:
+        return picture
+    color = orientation.upright(picture.color, how)
+    alpha = None if picture.alpha is None else orientation.upright(picture.alpha, how)
+    xmp = metadata.xmp and exif.upright_xmp(metadata.xmp)
+    dpi = metadata.dpi and (metadata.dpi[::-1] if how >= 5 else metadata.dpi)
+    return Picture(
+        color, alpha, replace(metadata, exif=exif.upright(metadata.exif), xmp=xmp, dpi=dpi)
+    )
+
+
+_DECODERS: dict[bytes, Decoder] = {
+    b"\xff\xd8\xff": _pillow(JpegImageFile),
+    b"\x89PNG\r\n\x1a\n": png_read.decode,
+    b"RIFF": _pillow(WebPImageFile),
+    b"II*\0": tiff_read.decode,
+    b"MM\0*": tiff_read.decode,
+    b"II+\0": tiff_read.decode,  # BigTIFF
+    b"MM\0+": tiff_read.decode,
+    b"BM": _pillow(BmpImageFile),
+    b"GIF87a": _pillow(GifImageFile),
+    b"GIF89a": _pillow(GifImageFile),
+}
