@@ -1,0 +1,1 @@
+"""Training: photographs in, a bundle of weights out. Needs torch."""

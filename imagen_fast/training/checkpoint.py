@@ -1,0 +1,58 @@
+"""A run's state on disk, which a kill at any moment leaves whole.
+
+A checkpoint is written beside the last one and renamed over it, and the last one is kept as
+`checkpoint.previous.pt`. It is loaded with `weights_only`, so nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imagen_fast.errors import TrainingError
+
+CURRENT = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
+
+
+def save_checkpoint(state: dict[str, Any], folder: Path) -> None:
+    """Write the state (tensors, numbers, text, lists and dicts of them)."""
+    current, temporary = folder / CURRENT, folder / f"{CURRENT}.part"
+    with temporary.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if current.exists():
+        current.replace(folder / PREVIOUS)
+    temporary.replace(current)  # a kill between the two leaves the previous one
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest whole state in the folder, on the CPU; None if there is none yet.
+
+    Raises:
+        TrainingError: there are checkpoints, and none of them can be read.
+    """
+    errors = []
+    for path in (folder / CURRENT, folder / PREVIOUS):
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
+        except FileNotFoundError:
+            continue
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            errors.append(f"{path}: {str(error).splitlines()[0]}")
+    if errors:
+        raise TrainingError(
+            f"no checkpoint can be read ({'; '.join(errors)}); remove them to start again"
+        )
+    return None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether the folder holds a run already."""
+    return any((folder / name).exists() for name in (CURRENT, PREVIOUS))

@@ -1,0 +1,222 @@
+"""What a training run is: frozen records that check their own values.
+
+`config_file` reads them from TOML: a section is a record, a key its field.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from imagen_fast.errors import SpecError, TrainingError
+from imagen_fast.spec import Level, ModelSpec, preset
+
+
+def _within(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not low <= value <= high:
+        limits = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+        raise TrainingError(f"{name} is {value}; expected {limits}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """`[model]`: what is trained.
+
+    Attributes:
+        name: the model's name in the bundle, e.g. `sr-x4`.
+        size: its size in the bundle, e.g. `tiny`; the bundle's file is `{name}-{size}`.
+        scale: 2 to 4.
+        preset: a preset's name; `levels` replaces its levels where given.
+        levels: finest first, `[[model.levels]]` with the keys of `spec.Level`.
+        warm_start: a bundle (file, or name of a shipped model) whose tensors are taken where
+            name and shape agree; empty for none.
+    """
+
+    name: str
+    size: str
+    scale: int
+    preset: str = "tiny"
+    levels: tuple[Level, ...] = ()
+    warm_start: str = ""
+
+    def __post_init__(self) -> None:
+        _within("model.scale", self.scale, 2, 4)
+        try:
+            spec = self.spec
+        except SpecError as error:
+            raise TrainingError(f"[model]: {error}") from error
+        if spec.architecture != "hierarchical":
+            raise TrainingError(
+                f"model.preset is {self.preset!r}, which is no picture-to-picture model; "
+                "choose a hierarchical one"
+            )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The generator's description."""
+        spec = preset(self.preset, self.scale)
+        return replace(spec, levels=self.levels) if self.levels else spec
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """`[data]`: photographs and what is cut from them.
+
+    Attributes:
+        train: folder of photographs, searched with its subfolders.
+        validation: folder of held-out pictures; absent for no validation.
+        patch: side of a low-resolution patch in pixels.
+        batch: patches in a step, over all processes together.
+    """
+
+    train: Path
+    validation: Path | None = None
+    patch: int = 48
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        _within("data.patch", self.patch, 1, 4096)
+        _within("data.batch", self.batch, 1, 65536)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """`[loss]`: weights of the parts; the pixel loss has weight 1.
+
+    Attributes:
+        pixel: `l1`, or `charbonnier`, √(d² + 10⁻⁶).
+        frequency: weight of the L1 distance of the Fourier transforms; 0 for none.
+        coarse: weight of the pixel loss of each coarse level's picture.
+    """
+
+    pixel: Literal["l1", "charbonnier"] = "l1"
+    frequency: float = 0.0
+    coarse: float = 0.1
+
+    def __post_init__(self) -> None:
+        _within("loss.frequency", self.frequency, 0)
+        _within("loss.coarse", self.coarse, 0)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """`[optimiser]`.
+
+    Attributes:
+        name: `muon` (hidden weights by Muon, the rest by AdamW) or `adamw`.
+        lr: AdamW's peak rate.
+        muon_lr: Muon's peak rate.
+        warmup: steps over which the rate rises to its peak; a cosine then takes it to 1 %.
+        ema: decay of the averaged weights that are validated and written.
+    """
+
+    name: Literal["muon", "adamw"] = "muon"
+    lr: float = 1e-3
+    muon_lr: float = 0.01
+    warmup: int = 200
+    ema: float = 0.999
+
+    def __post_init__(self) -> None:
+        _within("optimiser.lr", self.lr, 0, 1)
+        _within("optimiser.muon_lr", self.muon_lr, 0, 1)
+        _within("optimiser.warmup", self.warmup, 0)
+        _within("optimiser.ema", self.ema, 0, 1)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """`[run]`: how long, where and on what.
+
+    Attributes:
+        output: folder for checkpoint, log and bundle.
+        steps: length of the run in steps, or
+        minutes: in minutes of training; exactly one of the two is given. Only a run of
+            `steps` can be repeated to the digit.
+        seed: of the weights and of the patches.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        processes: how many processes (one a GPU) share the batch; under torchrun its number
+            counts instead.
+        threads: CPU threads a process; 0 leaves torch's choice.
+        precision: `bf16` (autocast; weights stay fp32) or `fp32`.
+        compile: compile the forward and backward pass (torch.compile).
+        log_every, validate_every, checkpoint_every: in steps.
+    """
+
+    output: Path
+    steps: int = 0
+    minutes: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+    processes: int = 1
+    threads: int = 0
+    precision: Literal["bf16", "fp32"] = "bf16"
+    compile: bool = False
+    log_every: int = 100
+    validate_every: int = 1000
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        _within("run.steps", self.steps, 0)
+        _within("run.minutes", self.minutes, 0)
+        if bool(self.steps) == bool(self.minutes):
+            raise TrainingError("give one of run.steps and run.minutes: how long to train")
+        _within("run.processes", self.processes, 1, 1024)
+        _within("run.threads", self.threads, 0, 1024)
+        for name in ("log_every", "validate_every", "checkpoint_every"):
+            _within(f"run.{name}", getattr(self, name), 1)
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """`[adversarial]`: present to train the generator against a discriminator.
+
+    Attributes:
+        loss: `article` (the article's minimax losses) or `hinge`.
+        weight: of the generator's adversarial loss beside the losses of `[loss]`.
+        lr: the discriminator's rate (AdamW); it follows the same schedule.
+        r1: weight γ of the R1 penalty γ/2 E|∇D(real)|²; 0 for none.
+        r1_every: steps between penalties, each then counted that many times.
+        channels, depth: of the discriminator.
+    """
+
+    loss: Literal["article", "hinge"] = "hinge"
+    weight: float = 0.005
+    lr: float = 1e-4
+    r1: float = 1.0
+    r1_every: int = 4
+    channels: int = 32
+    depth: int = 3
+
+    def __post_init__(self) -> None:
+        _within("adversarial.weight", self.weight, 0)
+        _within("adversarial.lr", self.lr, 0, 1)
+        _within("adversarial.r1", self.r1, 0)
+        _within("adversarial.r1_every", self.r1_every, 1)
+        _within("adversarial.channels", self.channels, 32, 4096)
+        _within("adversarial.depth", self.depth, 1, 6)
+        if self.channels % 32:
+            raise TrainingError(
+                f"adversarial.channels is {self.channels}; expected a multiple of 32"
+            )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run's whole description."""
+
+    model: ModelConfig
+    data: DataConfig
+    run: RunConfig
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    adversarial: AdversarialConfig | None = None
+
+    def __post_init__(self) -> None:
+        coarsest = 2 ** (len(self.model.spec.levels) - 1)
+        if self.data.patch % coarsest:
+            raise TrainingError(
+                f"data.patch is {self.data.patch}; expected a multiple of {coarsest}, so that "
+                "every level's picture has a target of its size"
+            )

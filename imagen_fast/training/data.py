@@ -1,0 +1,136 @@
+"""Photographs, and the patches that training cuts from them.
+
+All pixels of all photographs lie as uint8 in one flat tensor a resolution, on the device that
+trains, and a batch is one gather from each: the same few operations on a CPU and on a GPU,
+with no worker processes. Memory: 3 bytes a pixel and 3 / scale² for the small ones.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imagen_fast.errors import TrainingError
+from imagen_fast.image.picture import eight_bits
+from imagen_fast.image.read import read
+from imagen_fast.training.degradation import Uint8, degrade
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+
+Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
+
+
+def load_pairs(folder: Path, scale: int) -> list[Pair]:
+    """Every picture under a folder, in the order of their names, with its low-resolution twin.
+
+    Raises:
+        TrainingError: no such folder, or no picture in it that is at least `scale` pixels wide
+            and high.
+        ImageError: a picture cannot be read.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"{folder} is no folder; expected one with photographs")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    with ThreadPoolExecutor() as threads:
+        pairs = list(threads.map(lambda path: degrade(_rgb(path), scale), paths))
+    pairs = [(low, high) for low, high in pairs if low.size]
+    if not pairs:
+        raise TrainingError(
+            f"{folder} holds no picture to use; expected {', '.join(sorted(SUFFIXES))} files"
+        )
+    return pairs
+
+
+def _rgb(path: Path) -> Uint8:
+    """(H, W, 3) uint8; grey is repeated, alpha is left out."""
+    color = eight_bits(read(path).color)
+    return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
+
+
+class PatchSampler:
+    """Batches of aligned patches, every position of every photograph being as likely.
+
+    The draws come from one seeded generator on the CPU, so that a seed gives the same patches
+    on every device, and with any number of processes: each draws the whole batch and cuts its
+    own share.
+
+    Args:
+        pairs: what `load_pairs` gives.
+        patch: side of a low-resolution patch.
+        batch: patches of all processes together.
+        device: where the pixels are kept and the batches made.
+
+    Raises:
+        TrainingError: no photograph is as large as a patch.
+    """
+
+    def __init__(
+        self, pairs: list[Pair], *, patch: int, batch: int, seed: int, device: torch.device
+    ) -> None:
+        pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= patch]
+        if not pairs:
+            raise TrainingError(
+                f"no photograph is as large as data.patch, {patch} pixels after shrinking; "
+                "use a smaller patch or larger photographs"
+            )
+        self.photographs = len(pairs)
+        self.patch, self.batch = patch, batch
+        self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
+        self.generator = torch.Generator().manual_seed(seed)
+        self._low = _flat([low for low, _ in pairs], device)
+        self._high = _flat([high for _, high in pairs], device)
+        height, width = torch.tensor([low.shape[:2] for low, _ in pairs]).T
+        pixels = height * width
+        self._width = width
+        self._first = pixels.cumsum(0) - pixels  # where in the flat tensor a photograph starts
+        self._columns = width - patch + 1  # places for a patch's left side
+        self._places = ((height - patch + 1) * self._columns).cumsum(0)
+
+    @property
+    def pixels(self) -> int:
+        """High-resolution pixels of all photographs."""
+        return self._high.shape[0]
+
+    def next(self, rank: int = 0, processes: int = 1) -> tuple[Tensor, Tensor]:
+        """The next batch, or this process's share of it.
+
+        Returns low (N, 3, p, p) and high (N, 3, s·p, s·p), float32 in [0, 1], channels_last.
+        """
+        places = self._draw()[rank::processes]
+        places = places.to(self._low.device, non_blocking=True)
+        return self._cut(self._low, places, 1), self._cut(self._high, places, self.scale)
+
+    def _draw(self) -> Tensor:
+        """(batch, 5): first pixel and width of the photograph, top, left, and one of 8 turns."""
+        place = torch.randint(int(self._places[-1]), (self.batch,), generator=self.generator)
+        turn = torch.randint(8, (self.batch,), generator=self.generator)
+        photo = torch.searchsorted(self._places, place, right=True)
+        columns = self._columns[photo]
+        place -= self._places[photo] - self._places.diff(prepend=torch.zeros(1).long())[photo]
+        top, left = place // columns, place % columns
+        return torch.stack([self._first[photo], self._width[photo], top, left, turn], 1)
+
+    def _cut(self, flat: Tensor, places: Tensor, scale: int) -> Tensor:
+        """Patches from pixels (P, 3): (N, 3, s·p, s·p)."""
+        n = self.patch * scale
+        first, width, top, left, turn = places.unsqueeze(-1).unbind(1)  # each (N, 1)
+        width = width * scale
+        corner = first * scale**2 + top * scale * width + left * scale
+        i = torch.arange(n, device=flat.device)
+        down = torch.where(turn & 1 > 0, n - 1 - i, i) * width  # (N, n), row's offset
+        across = torch.where(turn & 2 > 0, n - 1 - i, i)
+        transposed = turn & 4 > 0
+        rows = torch.where(transposed, across, down) + corner
+        columns = torch.where(transposed, down, across)
+        index = rows.unsqueeze(2) + columns.unsqueeze(1)  # (N, n, n)
+        pixels = flat.index_select(0, index.flatten()).view(-1, n, n, 3)
+        return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _flat(pictures: list[Uint8], device: torch.device) -> Tensor:
+    """All pixels, one picture after the other: (P, 3) uint8."""
+    return torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in pictures])).to(device)

@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM as a request to stop after this step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import AbstractContextManager
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupt(AbstractContextManager["Interrupt"]):
+    """Within it the first SIGINT or SIGTERM sets `asked`; a second SIGINT stops at once.
+
+    Does nothing outside the main thread, where Python delivers no signals.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,56 @@
+"""How far pictures are from what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagen_fast.training.config import LossConfig
+
+
+class PictureLoss:
+    """Weighted sum of a pixel, a frequency and a coarse-level loss.
+
+    - pixel: mean of |d| (`l1`), or of √(d² + ε²), ε = 10⁻³ (`charbonnier`: Lai et al. 2017,
+      arXiv:1704.03915), which is smooth at 0;
+    - frequency: mean |FFT(picture) - FFT(target)| of the orthonormal 2-D transform: L1 sees a
+      texture's energy in few coefficients where the pixel loss sees it spread thin (Cho et
+      al. 2021, arXiv:2108.05054);
+    - coarse: the pixel loss of every coarser level's picture against the target averaged over
+      2×2 pixels as often as needed, summed.
+    """
+
+    def __init__(self, config: LossConfig) -> None:
+        distances: dict[str, Callable[[Tensor, Tensor], Tensor]]
+        distances = {"l1": F.l1_loss, "charbonnier": charbonnier}
+        self._distance = distances[config.pixel]
+        self.weights = {"pixel": 1.0, "frequency": config.frequency, "coarse": config.coarse}
+
+    def __call__(self, pictures: Sequence[Tensor], target: Tensor) -> dict[str, Tensor]:
+        """Pictures finest first (N, 3, H / 2^i, W / 2^i), target (N, 3, H, W), float32.
+
+        Returns the parts of weight above 0, unweighted, and `loss`, their weighted sum.
+        """
+        parts = {"pixel": self._distance(pictures[0], target)}
+        if self.weights["frequency"]:
+            parts["frequency"] = frequency_distance(pictures[0], target)
+        if self.weights["coarse"] and len(pictures) > 1:
+            parts["coarse"] = torch.zeros_like(parts["pixel"])
+            for picture in pictures[1:]:
+                target = F.avg_pool2d(target, 2)
+                parts["coarse"] = parts["coarse"] + self._distance(picture, target)
+        loss = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+        return {"loss": loss, **parts}
+
+
+def charbonnier(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of √((a - b)² + 10⁻⁶)."""
+    return ((a - b).square() + 1e-6).sqrt().mean()
+
+
+def frequency_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean |FFT(a) - FFT(b)| over (N, C, H, W), orthonormal, each frequency of a pair once."""
+    return torch.fft.rfft2(a - b, norm="ortho").abs().mean()

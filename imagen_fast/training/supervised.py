@@ -1,0 +1,67 @@
+"""One training step towards the photographs themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from imagen_fast.models.generator import Generator
+from imagen_fast.training.config import Config
+from imagen_fast.training.losses import PictureLoss
+from imagen_fast.training.optimiser import build_optimisers
+from imagen_fast.training.processes import Processes
+
+
+class Supervised:
+    """Moves a generator's pictures towards their targets.
+
+    Attributes:
+        columns: the losses that `step` may report.
+        modules, optimisers: all that a step changes, by name, for checkpoints.
+    """
+
+    columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
+
+    def __init__(self, generator: Generator, config: Config, processes: Processes) -> None:
+        self.modules: dict[str, nn.Module] = {"generator": generator}
+        self.optimisers = build_optimisers(generator, config.optimiser)
+        self._parameters = list(generator.parameters())
+        self._loss = PictureLoss(config.loss)
+        self._precision = config.run.precision
+        self._processes = processes
+        self._progressive = generator.progressive
+        if config.run.compile:
+            self._progressive = torch.compile(generator.progressive)
+
+    def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
+        """Update number `number` from low (N, 3, p, p) and high (N, 3, s·p, s·p) in [0, 1].
+
+        Returns the losses before the update, on their device, detached.
+        """
+        losses = self._loss(self._pictures(low), high)
+        self._update(losses["loss"], self._parameters, self.optimisers.values())
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _pictures(self, low: Tensor) -> list[Tensor]:
+        with self._autocast(low):
+            pictures = self._progressive(low)
+        return [picture.float() for picture in pictures]
+
+    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+
+    def _update(
+        self,
+        loss: Tensor,
+        parameters: list[nn.Parameter],
+        optimisers: Iterable[torch.optim.Optimizer],
+    ) -> None:
+        for p in parameters:
+            p.grad = None
+        loss.backward()
+        self._processes.average_gradients(parameters)
+        for optimiser in optimisers:
+            optimiser.step()

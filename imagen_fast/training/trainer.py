@@ -1,0 +1,259 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imagen_fast.errors import TrainingError
+from imagen_fast.models.generator import Generator
+from imagen_fast.training.adversarial import Adversarial
+from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from imagen_fast.training.config import Config
+from imagen_fast.training.data import PatchSampler, load_pairs
+from imagen_fast.training.display import Lines, choose_display
+from imagen_fast.training.interrupt import Interrupt
+from imagen_fast.training.log import CurveLog
+from imagen_fast.training.optimiser import rate
+from imagen_fast.training.processes import Processes
+from imagen_fast.training.result import bundle_path, save_result, warm_start
+from imagen_fast.training.supervised import Supervised
+from imagen_fast.training.validation import validate
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended: `finished`, `interrupted`, or neither (paused)."""
+
+    step: int
+    bundle: Path
+    finished: bool
+    interrupted: bool
+
+
+def train(config: Config, *, resume: bool = False, pause_after: float = math.inf) -> Outcome:
+    """Train until the configured steps or minutes are over.
+
+    Writes to `config.run.output`: the checkpoint and the one before it, `curves.csv`, and the
+    bundle of the averaged weights, each replaced as a whole. Ctrl-C and SIGTERM end the run
+    after the step under way, with a checkpoint. A run of `steps` on the CPU that goes on from
+    a checkpoint gives the losses that it would have given without the pause.
+
+    Args:
+        resume: go on from the output folder's checkpoint, if it has one.
+        pause_after: minutes after which to save and return, the schedule staying as it is.
+
+    Raises:
+        TrainingError: the data, the device or the checkpoint does not fit the configuration,
+            or the loss is no longer finite.
+        ImageError, WeightsError: a photograph or the bundle to start from cannot be read.
+    """
+    if not resume and has_checkpoint(config.run.output):
+        raise TrainingError(
+            f"{config.run.output} holds a run already; go on with it (--resume) or choose "
+            "another folder (--output)"
+        )
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    processes = Processes(config.run.device, config.run.processes)
+    if config.data.batch % processes.count:
+        raise TrainingError(
+            f"data.batch is {config.data.batch}; expected a multiple of the "
+            f"{processes.count} processes that share it"
+        )
+    with choose_display(processes.rank) as display, Interrupt() as interrupt:
+        state = load_checkpoint(config.run.output) if resume else None
+        trainer = Trainer(config, processes, display, state)
+        return trainer.run(interrupt, pause_after * 60)
+
+
+class Trainer:
+    """One run: models, data, and how far it has come.
+
+    Args:
+        state: what `save` wrote, to go on from there; None for the beginning.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        processes: Processes,
+        display: Lines,
+        state: dict[str, Any] | None,
+    ) -> None:
+        self.config, self.processes, self.display = config, processes, display
+        self.output, self.first = config.run.output, processes.rank == 0
+        if self.first:
+            self.output.mkdir(parents=True, exist_ok=True)
+        device = processes.device
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
+        torch.manual_seed(config.run.seed)
+        generator = Generator(config.model.spec)
+        if config.model.warm_start and state is None:
+            display.say(warm_start(generator, config.model.warm_start))
+        generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        self._average: list[Tensor] = list(self.average.parameters())
+        self._weights: list[Tensor] = list(generator.parameters())
+        self.method = (
+            Adversarial(generator, config, config.adversarial, processes)
+            if config.adversarial
+            else Supervised(generator, config, processes)
+        )
+        self._peaks = [
+            (group, group["lr"])
+            for optimiser in self.method.optimisers.values()
+            for group in optimiser.param_groups
+        ]
+        self.data = PatchSampler(
+            load_pairs(config.data.train, config.model.scale),
+            patch=config.data.patch,
+            batch=config.data.batch,
+            seed=config.run.seed,
+            device=device,
+        )
+        held_out = config.data.validation if self.first else None
+        self.held_out = load_pairs(held_out, config.model.scale) if held_out else []
+        self.step, self.seconds = 0, 0.0
+        self.facts: dict[str, float] = {}  # the last row of the log, and the last validation's
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        if state is not None:
+            self._restore(state)
+        columns = ("step", *self.method.columns, "lr", "psnr", "ssim", "seconds")
+        self.log = CurveLog(self.output / "curves.csv", columns, self.step) if self.first else None
+
+    def run(self, interrupt: Interrupt, pause_after: float) -> Outcome:
+        """Steps until the run is over, `pause_after` seconds have passed or someone asks."""
+        every = self.config.run
+        start = time.perf_counter() - self.seconds
+        pause = self.seconds + pause_after
+        while True:
+            self.seconds = time.perf_counter() - start
+            stop = interrupt.asked or self.seconds >= pause
+            progress, stop = self.processes.agree(self._progress(), stop)
+            finished = progress >= 1
+            end = finished or stop
+            saved = end or self.step % every.checkpoint_every == 0
+            validated = finished or self.step % every.validate_every == 0
+            if self._counts and (saved or validated or self.step % every.log_every == 0):
+                self._log(progress, validated)
+                if saved:
+                    self.save()
+            if end:
+                break
+            self._one_step(progress)
+            self.display.advance(progress)
+        return Outcome(
+            step=self.step,
+            bundle=bundle_path(self.config),
+            finished=finished,
+            interrupted=interrupt.asked and not finished,
+        )
+
+    def _progress(self) -> float:
+        """How much of the run is done, from 0 to 1."""
+        run = self.config.run
+        return self.step / run.steps if run.steps else self.seconds / (60 * run.minutes)
+
+    def _one_step(self, progress: float) -> None:
+        optimiser = self.config.optimiser
+        part = rate(self.step, progress, optimiser.warmup)
+        for group, peak in self._peaks:
+            group["lr"] = part * peak
+        low, high = self.data.next(self.processes.rank, self.processes.count)
+        for name, loss in self.method.step(self.step, low, high).items():
+            self._sums[name] = self._sums[name] + loss if name in self._sums else loss
+            self._counts[name] = self._counts.get(name, 0) + 1
+        # The average forgets its start quickly, then slowly.
+        decay = min(optimiser.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._average, self._weights, 1 - decay)
+        self.step += 1
+
+    def _log(self, progress: float, validated: bool) -> None:
+        """A row of means since the last one, with a validation if asked for."""
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        means = self.processes.average(means)
+        self._sums, self._counts = {}, {}
+        if not all(map(math.isfinite, means.values())):
+            raise TrainingError(
+                f"the loss is not finite at step {self.step}: {means}; lower the rates in "
+                "[optimiser] and --resume from the last checkpoint"
+            )
+        row = {"step": self.step, **means, "lr": self._peaks[0][0]["lr"]}
+        if validated and self.held_out:
+            scores = validate(self.average, self.held_out, self.processes.device)
+            row["psnr"], row["ssim"] = scores
+        row["seconds"] = self.seconds
+        if self.log:
+            self.log.write(row)
+        self.facts |= row
+        left = self.seconds * (1 - progress) / progress if progress else 0.0
+        self.display.row(row, progress, left)
+
+    def save(self) -> None:
+        """Write the checkpoint and the bundle."""
+        if not self.first:
+            return
+        state = {
+            "format": FORMAT,
+            "spec": self.config.model.spec.to_json(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "facts": self.facts,
+            "average": self.average.state_dict(),
+            "modules": {name: m.state_dict() for name, m in self.method.modules.items()},
+            "optimisers": {name: o.state_dict() for name, o in self.method.optimisers.items()},
+            "data": self.data.generator.get_state(),
+            "torch": torch.get_rng_state(),
+        }
+        save_checkpoint(state, self.output)
+        save_result(self.config, self.average, self._training_facts())
+
+    def _training_facts(self) -> dict[str, Any]:
+        return {
+            **self.facts,
+            "step": self.step,
+            "minutes": round(self.seconds / 60, 2),
+            "photographs": self.data.photographs,
+            "megapixels": round(self.data.pixels / 1e6, 2),
+            "device": self.processes.device.type,
+            "processes": self.processes.count,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Put everything back as it was; TrainingError if it is of another model or method."""
+        expected = {
+            "format": FORMAT,
+            "spec": self.config.model.spec.to_json(),
+            "modules": set(self.method.modules),
+            "optimisers": set(self.method.optimisers),
+        }
+        for name, value in expected.items():
+            found = set(state[name]) if isinstance(value, set) else state.get(name)
+            if found != value:
+                raise TrainingError(
+                    f"the checkpoint in {self.output} is of another run: its {name} is {found}, "
+                    f"the configuration's {value}; choose another folder (--output)"
+                )
+        self.average.load_state_dict(state["average"])
+        for name, module in self.method.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimiser in self.method.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.data.generator.set_state(state["data"])
+        torch.set_rng_state(state["torch"])
+        self.step, self.seconds, self.facts = state["step"], state["seconds"], state["facts"]
+        self.display.say(f"going on from step {self.step}")
