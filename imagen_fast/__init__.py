@@ -1,5 +1,67 @@
-"""A fast inference engine for image-to-image generators."""
+"""A fast inference engine for image-to-image generators.
+
+    import imagen_fast
+
+    imagen_fast.upscale("photo.jpg", scale=4)        # → photo_x4.png
+    with imagen_fast.load("sr-x4") as engine:        # for many pictures
+        large = engine(image)
+
+Names are loaded when they are first used: importing the package costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from imagen_fast._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from imagen_fast.engine import Engine, load
+    from imagen_fast.errors import (
+        BackendError,
+        ImageError,
+        ImagenError,
+        SpecError,
+        TilingError,
+        TrainingError,
+        WeightsError,
+    )
+    from imagen_fast.spec import ModelSpec, preset
+    from imagen_fast.tasks.upscale import upscale
+
+__all__ = [
+    "BackendError",
+    "Engine",
+    "ImageError",
+    "ImagenError",
+    "ModelSpec",
+    "SpecError",
+    "TilingError",
+    "TrainingError",
+    "WeightsError",
+    "__version__",
+    "load",
+    "preset",
+    "upscale",
+]
+
+_PLACES = {
+    "Engine": "engine",
+    "ModelSpec": "spec",
+    "load": "engine",
+    "preset": "spec",
+    "upscale": "tasks.upscale",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PLACES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

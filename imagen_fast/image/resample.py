@@ -16,21 +16,22 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 
 
-def resize(image: NDArray[np.generic], height: int, width: int) -> Float:
+def resize(image: NDArray[np.generic], height: int, width: int, rows: slice = slice(None)) -> Float:
     """(H, W) or (H, W, C), any real dtype → float32 of (height, width[, C]), range kept.
 
-    Bicubic overshoots: clip before storing as integers.
+    With `rows`, only these rows of the result. Bicubic overshoots: clip before storing as
+    integers.
     """
-    out = _resize_rows(np.asarray(image, np.float32), height)
+    out = _resize_rows(image, height, rows)
     return np.ascontiguousarray(_resize_rows(out.swapaxes(0, 1), width).swapaxes(0, 1))
 
 
-def _resize_rows(image: Float, size: int) -> Float:
-    taps, weights = _taps(image.shape[0], size)
+def _resize_rows(image: NDArray[np.generic], size: int, rows: slice = slice(None)) -> Float:
+    taps, weights = (table[rows] for table in _taps(image.shape[0], size))
     shape = (-1,) + (1,) * (image.ndim - 1)
-    out = np.zeros((size, *image.shape[1:]), np.float32)
+    out = np.zeros((len(taps), *image.shape[1:]), np.float32)
     for tap, weight in zip(taps.T, weights.T, strict=True):
-        out += image[tap] * weight.reshape(shape)
+        out += np.asarray(image[tap], np.float32) * weight.reshape(shape)
     return out
 
 

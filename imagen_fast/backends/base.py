@@ -1,0 +1,114 @@
+"""What every backend is: a network made ready on one device, run on batches of tiles."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError
+from imagen_fast.spec import ModelSpec
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+# (N, H, W, 3), uint8 or float32 in [0, 1]
+Tiles = NDArray[Any]
+
+
+class NonFiniteError(BackendError):
+    """The network's output holds infinities or NaN; a higher precision may help."""
+
+
+class Backend(ABC):
+    """One way of running a model.
+
+    Not thread-safe: `Engine` lets one thread in at a time.
+
+    Args:
+        bundle: spec and weights.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: one of `PRECISIONS`; what the weights and activations are computed in.
+        threads: CPU threads; None leaves the choice to the backend.
+
+    Attributes:
+        name: as in `BACKENDS`.
+        device, precision: what was resolved from the arguments, never "auto".
+        threads: how many are used, None if the backend does not say.
+
+    Raises:
+        BackendError: the device or the precision is unknown or not to be had here.
+        WeightsError: the bundle's tensors do not fit its spec.
+    """
+
+    name: ClassVar[str]
+    device: str
+    precision: str
+    threads: int | None = None
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise BackendError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise BackendError(f"threads is {threads!r}; expected a positive integer")
+        if bundle.spec.architecture == "listing":
+            raise BackendError(
+                "a listing model reads rows of numbers, not pictures; build it with "
+                "imagen_fast.models.build.build"
+            )
+        self.bundle = bundle
+
+    @classmethod
+    @abstractmethod
+    def missing(cls) -> str | None:
+        """What this machine lacks for the backend, and how to get it; None if nothing."""
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """Of the libraries that do the work."""
+        return {}
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's spec."""
+        return self.bundle.spec
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many input pixels one `run` may hold, all tiles together, given the memory now."""
+
+    def prepare(self, shape: tuple[int, int, int]) -> None:  # noqa: B027 (nothing to prepare)
+        """Do now what the first `run` of tiles (N, H, W) would do. Optional for callers."""
+
+    def run(self, tiles: Tiles) -> Tiles:
+        """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3) of the same dtype, clamped.
+
+        Raises:
+            BackendError: the array is of another kind, or memory ran out.
+            NonFiniteError: the output is not finite.
+        """
+        if tiles.ndim != 4 or tiles.shape[3] != self.spec.image_channels or 0 in tiles.shape:
+            raise BackendError(
+                f"tiles have shape {tiles.shape}; expected (N, H, W, {self.spec.image_channels}), "
+                "none of them 0"
+            )
+        if tiles.dtype not in (np.uint8, np.float32):
+            raise BackendError(f"tiles are {tiles.dtype}; expected uint8 or float32")
+        return self.compute(tiles)
+
+    @abstractmethod
+    def compute(self, tiles: Tiles) -> Tiles:
+        """`run` on checked tiles."""
+
+    def close(self) -> None:  # noqa: B027 (nothing to give back)
+        """Give back what the backend holds. It cannot run afterwards."""

@@ -1,0 +1,159 @@
+"""The reference network run by PyTorch, operation by operation."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from imagen_fast.backends import memory
+from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# Bytes at the peak of a run, per input pixel and channel of the finest level: measured on the
+# presets (fp32, `benchmarks/memory.py --capacity`), where a window attention holds the most.
+BYTES_PER_PIXEL_AND_CHANNEL = 72
+# A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
+CPU_BUDGET = 512 << 20
+
+
+class Eager(Backend):
+    """PyTorch on the CPU or on CUDA, channels_last, without gradients.
+
+    `threads` sets PyTorch's number of threads, which belongs to the whole process. `precision`
+    "auto" is fp32 on the CPU and bf16 on CUDA; fp16 needs CUDA.
+    """
+
+    name: ClassVar[str] = "eager"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(bundle, device=device, precision=precision, threads=threads)
+        import torch
+
+        from imagen_fast.models.build import build
+
+        self.device = _resolve_device(device)
+        on_cpu = self.device == "cpu"
+        if precision == "auto":
+            precision = "fp32" if on_cpu else "bf16"
+        if precision == "fp16" and on_cpu:
+            raise BackendError("precision fp16 needs CUDA; on the cpu choose fp32 or bf16")
+        self.precision = precision
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.threads = torch.get_num_threads()
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        self._dtype = dtypes[precision]
+        network = build(bundle).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: Any = self._ready(network)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """PyTorch, if it is not installed."""
+        if find_spec("torch") is None:
+            return "PyTorch is not installed; pip install 'imagen-fast[torch]'"
+        return None
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """PyTorch's."""
+        import torch
+
+        return {"torch": str(torch.__version__)}
+
+    def _ready(self, network: torch.nn.Module) -> Any:
+        """The network as it is called."""
+        return network
+
+    @property
+    def capacity(self) -> int:
+        """From free memory: half of it on CUDA, less on the CPU, which others use too."""
+        import torch
+
+        per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.spec.levels[0].channels
+        if self.device == "cpu":
+            return min(memory.available() // 4, CPU_BUDGET) // per_pixel
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free) // 2 // per_pixel
+
+    def prepare(self, shape: tuple[int, int, int]) -> None:
+        """Run once on black."""
+        self.compute(np.zeros((*shape, self.spec.image_channels), np.uint8))
+
+    def compute(self, tiles: Tiles) -> Tiles:
+        """See `Backend.run`."""
+        import torch
+
+        with torch.inference_mode():
+            try:
+                image = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
+                output = self._forward(image)
+                if not torch.isfinite(output).all():
+                    raise NonFiniteError(f"the output is not finite in {self.precision}")
+                return _like(output.clamp_(0, 1), tiles)
+            except RuntimeError as error:
+                if "memory" not in str(error):
+                    raise
+                raise BackendError(
+                    f"out of memory on {self.device} for tiles of shape {tiles.shape[:3]}; "
+                    "choose a smaller tile"
+                ) from error
+
+    def _forward(self, image: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 or float32 → (N, 3, s·H, s·W) float32."""
+        import torch
+
+        x = image.permute(0, 3, 1, 2).float()  # NCHW view of NHWC memory: channels_last
+        if image.dtype == torch.uint8:
+            x = x / 255
+        kind = self.device.partition(":")[0]
+        with torch.autocast(kind, self._dtype, enabled=self._dtype != torch.float32):
+            output: Tensor = self._network(x)
+        return output.float()
+
+    def close(self) -> None:
+        """Drop the network."""
+        self._network = None
+
+
+def _like(output: Tensor, tiles: Tiles) -> Tiles:
+    """(N, 3, H, W) float32 in [0, 1] → (N, H, W, 3) of the tiles' dtype."""
+    import torch
+
+    nhwc = output.permute(0, 2, 3, 1)
+    if tiles.dtype == np.uint8:
+        nhwc = (nhwc * 255).round_().to(torch.uint8)
+    array: Tiles = nhwc.cpu().contiguous().numpy()
+    return array
+
+
+def _resolve_device(device: str) -> str:
+    import torch
+
+    found = torch.cuda.device_count()
+    if device == "auto":
+        return "cuda:0" if found else "cpu"
+    if device == "cpu":
+        return device
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or (device != "cuda" and not index.isdecimal()):
+        raise BackendError(f"device {device!r}; expected auto, cpu, cuda or cuda:N")
+    if int(index or 0) >= found:
+        raise BackendError(
+            f"device {device!r} is not here: PyTorch finds {found} CUDA devices; choose cpu, or "
+            "check the driver (nvidia-smi) and that PyTorch was installed with CUDA"
+        )
+    return f"cuda:{int(index or 0)}"

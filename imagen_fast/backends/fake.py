@@ -1,0 +1,43 @@
+"""A backend without a network: it repeats pixels. For tests of everything around one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from imagen_fast.backends.base import Backend, Tiles
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError
+
+
+class Fake(Backend):
+    """Nearest-neighbour enlargement by the spec's scale; the weights are not looked at."""
+
+    name: ClassVar[str] = "fake"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(bundle, device=device, precision=precision, threads=threads)
+        if device not in ("auto", "cpu"):
+            raise BackendError(f"backend 'fake' runs on the cpu only, not on {device!r}")
+        self.device = "cpu"
+        self.precision = "fp32" if precision == "auto" else precision
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Nothing."""
+        return None
+
+    @property
+    def capacity(self) -> int:
+        """A megapixel."""
+        return 1 << 20
+
+    def compute(self, tiles: Tiles) -> Tiles:
+        """Each pixel becomes s×s equal ones."""
+        return tiles.repeat(self.spec.scale, axis=1).repeat(self.spec.scale, axis=2)

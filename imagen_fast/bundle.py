@@ -1,0 +1,142 @@
+"""A model in one file: spec and weights in a safetensors container.
+
+Nothing in it can run code when it is loaded. `__metadata__` holds `format`, `spec` (see
+`ModelSpec.to_json`) and facts such as `name`, `size`, `task`, `license` and `training`; the
+tensors are float32 or float16. Whether they fit the spec is checked where the network is
+built (`imagen_fast.models.build`), because only the network knows its tensors.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from imagen_fast.errors import SpecError, WeightsError
+from imagen_fast.spec import ModelSpec
+
+FORMAT = "imagen-fast-1"
+DTYPES = ("F32", "F16")
+PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model's spec, its tensors by name (float32 or float16) and facts about it."""
+
+    spec: ModelSpec
+    tensors: dict[str, NDArray[Any]]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        WeightsError: the file is missing, damaged, of another kind, pickled, or holds values
+            that are not finite.
+    """
+    with _Reader(path) as reader:
+        tensors = {name: reader.tensor(name) for name in reader.names()}
+        return Bundle(reader.spec, tensors, reader.metadata)
+
+
+def read_header(path: str | Path) -> tuple[ModelSpec, dict[str, str]]:
+    """A bundle's spec and metadata, without its tensors. Raises WeightsError as `load_bundle`."""
+    with _Reader(path) as reader:
+        return reader.spec, reader.metadata
+
+
+def save_bundle(bundle: Bundle, path: str | Path) -> None:
+    """Write a bundle; the file appears under its name only when it is complete.
+
+    Raises:
+        WeightsError: a tensor is neither float32 nor float16, or the file cannot be written.
+    """
+    path = Path(path)
+    for name, tensor in bundle.tensors.items():
+        if tensor.dtype not in (np.float32, np.float16):
+            raise WeightsError(f"tensor {name!r} is {tensor.dtype}; expected float32 or float16")
+    # safetensors writes the buffer as it lies in memory
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in bundle.tensors.items()}
+    metadata = {**bundle.metadata, "format": FORMAT, "spec": bundle.spec.to_json()}
+    data = save(tensors, metadata)
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+class _Reader:
+    """An open container whose header has been checked; every failure is a WeightsError."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._refuse_pickle()
+        try:
+            self._file: Any = safe_open(self.path, framework="numpy")
+            self.metadata: dict[str, str] = self._file.metadata() or {}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise self._error(f"not a safetensors file, or damaged ({error})") from error
+        if self.metadata.get("format") != FORMAT or "spec" not in self.metadata:
+            raise self._error(
+                f"a safetensors file, but not an imagen-fast model (its metadata has no format "
+                f"{FORMAT!r} with a spec)"
+            )
+        try:
+            self.spec = ModelSpec.from_json(self.metadata["spec"])
+        except SpecError as error:
+            raise self._error(str(error)) from error
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.__exit__(None, None, None)
+
+    def names(self) -> list[str]:
+        return list(self._file.keys())
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        dtype = self._file.get_slice(name).get_dtype()
+        if dtype not in DTYPES:
+            raise self._error(f"tensor {name!r} is {dtype}; expected one of {', '.join(DTYPES)}")
+        tensor: NDArray[Any] = self._file.get_tensor(name)
+        if not np.isfinite(tensor).all():
+            raise self._error(f"tensor {name!r} holds values that are not finite")
+        return tensor
+
+    def _refuse_pickle(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                start = file.read(4)
+        except OSError as error:
+            raise self._error(f"cannot read the model: {error.strerror or error}") from error
+        except ValueError as error:  # a null byte in the name
+            raise self._error(f"not a file name ({error})") from error
+        if self.path.suffix.lower() in PICKLE_SUFFIXES or start.startswith(PICKLE_STARTS):
+            raise self._error(
+                "a pickled checkpoint, which can run any code when loaded, so it is not opened; "
+                "expected a .safetensors file as `imagen-fast train` writes it"
+            )
+
+    def _error(self, problem: str) -> WeightsError:
+        return WeightsError(f"{self.path}: {problem}")

@@ -1,0 +1,299 @@
+"""The engine: a picture goes in, is cut into tiles, run by a backend, and comes out enlarged."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast import backends, catalogue, tiling
+from imagen_fast._version import __version__
+from imagen_fast.backends import Backend, NonFiniteError
+from imagen_fast.bundle import load_bundle
+from imagen_fast.errors import BackendError, ImageError, TilingError
+from imagen_fast.image.alpha import fill_transparent
+from imagen_fast.image.array import from_array
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.resample import resize
+from imagen_fast.tiling import Samples
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# More tiles in one call help a GPU, which one small tile leaves idle, and no CPU.
+BATCH_ON_GPU = 8
+# Rows of alpha enlarged at a time, in float32 beside strips that may be long.
+ALPHA_ROWS = 128
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    tile: int = 0,
+    overlap: int | None = None,
+) -> Engine:
+    """A model, ready to run.
+
+    Args:
+        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`) or a bundle's path.
+        backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        threads: CPU threads; None leaves the choice to the backend.
+        tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
+        overlap: input pixels that a tile reads beyond what it answers for, on each side; None
+            for the default. With `Engine.exact_overlap` tiles change nothing.
+
+    Raises:
+        WeightsError: no such model, or its file is damaged.
+        BackendError: backend, device or precision is unknown or not to be had here.
+        TilingError: a size is negative, or the tile has no room for its overlaps.
+    """
+    path = catalogue.resolve(name_or_path)
+    kind, why = backends.choose(backend, device)
+    bundle = load_bundle(path)
+    made = kind(bundle, device=device, precision=precision, threads=threads)
+    try:
+        return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
+    except BaseException:
+        made.close()
+        raise
+
+
+class Engine:
+    """A model on a backend. Made by `load`; a context manager; usable from several threads.
+
+    Threads take turns at the backend, a call of `run` or a batch of tiles at a time.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        model: str = "",
+        why: str = "asked for",
+        tile: int = 0,
+        overlap: int | None = None,
+    ) -> None:
+        self.model, self.spec, self.scale = model, backend.spec, backend.spec.scale
+        self._tile, self._why = tile, why
+        self._backend: Backend | None = backend
+        self._careful: Backend | None = None  # the same in fp32, made when it is needed
+        self._turn = threading.Lock()
+        if tile < 0:
+            raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 for automatic")
+        self._overlap = overlap if overlap is not None else self._default_overlap()
+        # Sizes that cannot work are an error now, whichever pictures will come.
+        tiling.plan(tile + 1, tile + 1, tile or 1, self._overlap, self.spec.alignment)
+
+    @property
+    def exact_overlap(self) -> int | None:
+        """The overlap with which tiles change nothing; None if no overlap is enough for that."""
+        radius = self.spec.receptive_radius
+        return None if radius is None else radius + (tiling.RAMP + 1) // 2
+
+    @overload
+    def __call__(self, image: Picture) -> Picture: ...
+    @overload
+    def __call__(self, image: Image) -> Image: ...
+    @overload
+    def __call__(self, image: NDArray[Any]) -> NDArray[Any]: ...
+
+    def __call__(self, image: Picture | Image | NDArray[Any]) -> Picture | Image | NDArray[Any]:
+        """Enlarge a picture; what comes back is of the same kind.
+
+        Args:
+            image: a `Picture`; a Pillow image of any mode (an animation's current frame), whose
+                result has mode L, LA, RGB, RGBA or I;16; or an array (H, W) or (H, W, C) with
+                1 to 4 channels, grey or RGB, the second or fourth being alpha, in uint8,
+                uint16 or float32 from 0 to 1, whose result has the same dtype and channels.
+
+        Raises:
+            ImageError: the picture is of another kind, empty, or its floats are out of range.
+            BackendError: the engine is closed, memory ran out, or the weights give no finite
+                picture.
+        """
+        if isinstance(image, Picture):
+            return self._picture(image)
+        if isinstance(image, np.ndarray):
+            return self._array(image)
+        from PIL.Image import Image
+
+        if isinstance(image, Image):
+            from imagen_fast.image.pillow import from_pil, to_pil
+
+            return to_pil(self._picture(from_pil(image)))
+        raise ImageError(
+            f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
+            "a Picture (imagen_fast.upscale takes paths)"
+        )
+
+    def stream(self, picture: Picture) -> Iterator[Samples]:
+        """The enlarged picture's rows, in strips from top to bottom, each as soon as it is final.
+
+        Yields (rows, s·W, C) of the picture's dtype, C being 1 or 3, and one more for alpha if
+        the picture has it. Memory depends on the tile's height and the picture's width. Raises
+        as calling the engine does, while it runs.
+        """
+        return self._stream(picture.color, picture.alpha)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
+
+        If the output is not finite, it is computed once more in fp32, with a RuntimeWarning.
+
+        Raises:
+            BackendError: the engine is closed, the array is of another kind, memory ran out, or
+                the output is not finite in fp32 either.
+        """
+        with self._turn:
+            backend = self._open()
+            try:
+                return backend.run(batch)
+            except NonFiniteError as error:
+                if backend.precision == "fp32":
+                    raise _hopeless(self.model) from error
+                warnings.warn(f"{error}; this part is computed in fp32", RuntimeWarning, 2)
+            try:
+                return self._in_fp32(backend).run(batch)
+            except NonFiniteError as error:
+                raise _hopeless(self.model) from error
+
+    def info(self) -> dict[str, object]:
+        """What runs, where and why: names, sizes in input pixels, versions."""
+        backend = self._open()
+        return {
+            "model": self.model,
+            "scale": self.scale,
+            "backend": backend.name,
+            "why": self._why,
+            "device": backend.device,
+            "precision": backend.precision,
+            "threads": backend.threads,
+            "tile": self._tile or "auto",
+            "overlap": self._overlap,
+            "exact_overlap": self.exact_overlap,
+            "versions": {
+                "imagen-fast": __version__,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                **backend.versions(),
+            },
+        }
+
+    def close(self) -> None:
+        """Give back what the backend holds. Closing twice is harmless."""
+        with self._turn:
+            for backend in (self._backend, self._careful):
+                if backend is not None:
+                    backend.close()
+            self._backend = self._careful = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _open(self) -> Backend:
+        if self._backend is None:
+            raise BackendError("this engine is closed; load another")
+        return self._backend
+
+    def _in_fp32(self, backend: Backend) -> Backend:
+        if self._careful is None:
+            self._careful = type(backend)(
+                backend.bundle, device=backend.device, precision="fp32", threads=backend.threads
+            )
+        return self._careful
+
+    def _default_overlap(self) -> int:
+        """As measured, but no more than a small tile has room for, or exactness needs."""
+        limits = [tiling.DEFAULT_OVERLAP]
+        if self._tile > 0:
+            limits.append(max(0, tiling.largest_overlap(self._tile, self.spec.alignment)))
+        if self.exact_overlap is not None:
+            limits.append(self.exact_overlap)
+        return min(limits)
+
+    def _picture(self, picture: Picture) -> Picture:
+        rows = self._assembled(picture.color, picture.alpha)
+        channels = picture.color.shape[2]
+        alpha = None if picture.alpha is None else rows[..., channels]
+        return Picture(rows[..., :channels], alpha, picture.metadata)
+
+    def _array(self, image: NDArray[Any]) -> NDArray[Any]:
+        rows = self._assembled(*from_array(image))
+        return rows if image.ndim == 3 else rows[..., 0]
+
+    def _assembled(self, color: Samples, alpha: Samples | None) -> Samples:
+        height, width, channels = color.shape
+        shape = (self.scale * height, self.scale * width, channels + (alpha is not None))
+        output = np.empty(shape, color.dtype)
+        top = 0
+        for rows in self._stream(color, alpha):
+            output[top : top + len(rows)] = rows
+            top += len(rows)
+        return output
+
+    def _stream(self, color: Samples, alpha: Samples | None) -> Iterator[Samples]:
+        if alpha is None:
+            yield from self._stream_color(color)
+            return
+        height, width = (self.scale * side for side in alpha.shape)
+        top = 0
+        for strip in self._stream_color(fill_transparent(color, alpha)):
+            for first in range(0, len(strip), ALPHA_ROWS):
+                rows = strip[first : first + ALPHA_ROWS]
+                bottom = top + len(rows)
+                enlarged = resize(alpha, height, width, slice(top, bottom))
+                enlarged = _rounded(enlarged.clip(0, _full(alpha.dtype)), alpha.dtype)
+                yield np.concatenate([rows, enlarged[..., None]], axis=2)
+                top = bottom
+
+    def _stream_color(self, color: Samples) -> Iterator[Samples]:
+        height, width, _ = color.shape
+        capacity, alignment = self._open().capacity, self.spec.alignment
+        tile = self._tile or tiling.automatic(height, width, capacity, self._overlap, alignment)
+        grid = tiling.plan(height, width, tile, self._overlap, alignment)
+        batch = (
+            1 if self._open().device == "cpu" else max(1, min(BATCH_ON_GPU, capacity // tile**2))
+        )
+        yield from tiling.stream(color, grid, self.scale, self._run_samples, batch)
+
+    def _run_samples(self, tiles: Samples) -> Samples:
+        """`run` for grey (as three equal channels, then their mean) and for 16 bits."""
+        dtype, channels = tiles.dtype, tiles.shape[3]
+        if dtype == np.uint16:
+            tiles = tiles.astype(np.float32) / np.float32(_full(dtype))
+        output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles)
+        if channels == 1:
+            output = output.mean(axis=3, keepdims=True, dtype=np.float32)
+        if dtype == np.uint16:
+            output = output * np.float32(_full(dtype))
+        return output if output.dtype == dtype else _rounded(output, dtype)
+
+
+def _full(dtype: np.dtype[Any]) -> int:
+    """The sample that stands for 1."""
+    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
+
+
+def _rounded(samples: Samples, dtype: np.dtype[Any]) -> Samples:
+    return (np.rint(samples) if dtype.kind == "u" else samples).astype(dtype)
+
+
+def _hopeless(model: str) -> BackendError:
+    return BackendError(
+        f"the model {model!r} gives infinities or NaN even in fp32; its weights are damaged or "
+        "were not trained to the end: use others"
+    )

@@ -1,0 +1,69 @@
+"""From a bundle to its network, weights in place."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import WeightsError
+from imagen_fast.models.generator import Generator
+from imagen_fast.spec import ModelSpec
+
+# How many differences between file and network an error lists.
+SHOWN = 3
+
+
+def build(bundle: Bundle) -> nn.Module:
+    """The network of a bundle: float32, on the CPU, in eval mode, no gradients.
+
+    Nothing is allocated for the spec's sake: the network is laid out without storage, compared
+    with the bundle's tensors, and takes these over. So a file whose spec promises a huge
+    network costs nothing.
+
+    Raises:
+        WeightsError: tensors are missing, unknown, or of another shape.
+    """
+    _check_count(bundle)
+    with torch.device("meta"):
+        network = _layout(bundle.spec)
+    _check_names_and_shapes(network, bundle)
+    weights = {
+        name: torch.from_numpy(tensor.astype(np.float32)) for name, tensor in bundle.tensors.items()
+    }
+    network.load_state_dict(weights, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def _layout(spec: ModelSpec) -> nn.Module:
+    if spec.architecture == "listing":
+        from imagen_fast.models.listing import ListingGenerator
+
+        return ListingGenerator(spec)
+    return Generator(spec)
+
+
+def _check_count(bundle: Bundle) -> None:
+    """Even a network without storage takes a while if it has millions of layers."""
+    fewest = sum(2 * level.depth * (2 * level.convs + 4) for level in bundle.spec.levels)
+    if len(bundle.tensors) < fewest:
+        raise WeightsError(
+            f"the model's spec asks for at least {fewest} tensors, its file holds "
+            f"{len(bundle.tensors)}; the file is incomplete or its spec is another model's"
+        )
+
+
+def _check_names_and_shapes(network: nn.Module, bundle: Bundle) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in bundle.tensors.items()}
+    wrong = [
+        f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'no such tensor')}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise WeightsError(
+            f"the model's tensors do not fit its spec: {'; '.join(wrong[:SHOWN])}{more}"
+        )

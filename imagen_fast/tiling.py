@@ -1,0 +1,171 @@
+"""Pictures in tiles: how one is cut, and how the tiles' outputs become one picture again.
+
+Along each axis tiles start at equal steps and read `overlap` pixels beyond what they answer
+for, on every side where the picture goes on. There they share at least 2·overlap pixels with
+their neighbour; in the middle of these lies the seam, and across it one tile's output fades
+into the other's:
+
+    tile k     ├──────────────────────────────╲────────────┤
+    tile k+1              ├────────────────────╲────────────────────┤
+                          ├─ ≥ overlap ─┤ seam ├─ ≥ overlap ┤
+
+Steps are multiples of the model's `alignment`, so a tile sees the windows that the whole
+picture sees; tiles are clipped at the picture's border, never padded, so that the model treats
+this border as it would in the whole picture. Hence with an overlap of the model's receptive
+radius and half a ramp, no visible output depends on what a tile does not read: tiled equals
+whole, except for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast.errors import TilingError
+
+# Input pixels over which one tile's output fades into the next one's.
+RAMP = 8
+# Overlap unless asked otherwise: `benchmarks/tiling.py` has the measurement.
+DEFAULT_OVERLAP = 32
+# Larger tiles save little of the halo's cost and delay the first finished row.
+LARGEST_AUTOMATIC = 512
+
+Samples = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis, in input pixels.
+
+    It reads [start, stop) and answers for [low, high). Its first `ramp` pixels from `low` on
+    fade in over the last `ramp` pixels of the tile before; at the picture's border, 0.
+    """
+
+    start: int
+    stop: int
+    low: int
+    high: int
+    ramp: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The tiles of a picture: every row span with every column span."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+
+def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Grid:
+    """Cut a picture into tiles of at most tile × tile input pixels, overlap included.
+
+    Raises:
+        TilingError: a size is negative, or the tile has no room for its overlaps.
+    """
+    if overlap < 0:
+        raise TilingError(f"tile overlap is {overlap}; expected 0 or more pixels")
+    if tile < 1:
+        raise TilingError(f"tile is {tile}; expected a positive number of pixels")
+    if tile < max(height, width) and tile < alignment + 2 * overlap:
+        raise TilingError(
+            f"a tile of {tile} pixels has no room for an overlap of {overlap} on both sides; "
+            f"expected a tile of at least {alignment + 2 * overlap} pixels, or a smaller overlap"
+        )
+    return Grid(
+        tuple(_spans(height, tile, overlap, alignment)),
+        tuple(_spans(width, tile, overlap, alignment)),
+    )
+
+
+def _spans(length: int, tile: int, overlap: int, alignment: int) -> Iterator[Span]:
+    step = (tile - 2 * overlap) // alignment * alignment
+    ramp = min(RAMP, 2 * overlap)
+    start = low = fade = 0
+    while start + tile < length:
+        seam = start + (step + tile) // 2  # the middle of what is shared with the next tile
+        high = seam - ramp // 2 + ramp
+        yield Span(start, start + tile, low, high, fade)
+        start, low, fade = start + step, high - ramp, ramp
+    yield Span(start, length, low, length, fade)
+
+
+def largest_overlap(tile: int, alignment: int) -> int:
+    """The most overlap for which a tile of this size has room. Negative if it has for none."""
+    return (tile - alignment) // 2
+
+
+def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:
+    """The tile size for a picture, of which `capacity` input pixels may be computed at once.
+
+    The whole picture if it fits, else the largest square that fits, within limits.
+    """
+    if height * width <= capacity:
+        return max(height, width)
+    side = min(int(capacity**0.5), LARGEST_AUTOMATIC) // alignment * alignment
+    return max(side, 2 * overlap + alignment)
+
+
+def stream(
+    picture: Samples,
+    grid: Grid,
+    scale: int,
+    run: Callable[[Samples], Samples],
+    batch: int = 1,
+) -> Iterator[Samples]:
+    """The output's rows from top to bottom, in strips, as soon as they are final.
+
+    Memory depends on the tile's height and the picture's width only.
+
+    Args:
+        picture: (H, W, C), uint8, uint16 or float.
+        run: (N, h, w, C) → (N, scale·h, scale·w, C) of the same dtype.
+        batch: the most tiles in one call of `run`; only equal ones go together.
+
+    Yields:
+        (rows, scale·W, C) of the picture's dtype; all rows together are scale·H.
+    """
+    _, width, channels = picture.shape
+    ramps_below = [span.ramp for span in grid.rows[1:]] + [0]
+    carry: Samples | None = None
+    for row, ramp_below in zip(grid.rows, ramps_below, strict=True):
+        rows = scale * (row.high - row.low)
+        band = np.empty((rows, scale * width, channels), picture.dtype)
+        for columns in _batches(grid.columns, batch):
+            tiles = np.stack([picture[row.start : row.stop, c.start : c.stop] for c in columns])
+            for column, output in zip(columns, run(tiles), strict=True):
+                answer = output[_inner(row, scale), _inner(column, scale)]
+                target = band[:, scale * column.low : scale * column.high]
+                fade = scale * column.ramp
+                target[:, :fade] = _mix(target[:, :fade], answer[:, :fade], axis=1)
+                target[:, fade:] = answer[:, fade:]
+        if carry is not None:
+            band[: len(carry)] = _mix(carry, band[: len(carry)], axis=0)
+        final = rows - scale * ramp_below
+        yield band[:final]
+        carry = band[final:].copy()  # a copy, so that the band can go
+
+
+def _mix(old: Samples, new: Samples, axis: int) -> Samples:
+    """Linearly from `old` to `new` along an axis; where they are equal, exactly that value."""
+    shape = [1, 1, 1]
+    shape[axis] = count = old.shape[axis]
+    weight = ((np.arange(count, dtype=np.float32) + 0.5) / max(count, 1)).reshape(shape)
+    mixed: Samples = old + (new.astype(np.float32) - old) * weight
+    return np.rint(mixed) if old.dtype.kind == "u" else mixed
+
+
+def _inner(span: Span, scale: int) -> slice:
+    """What a span answers for, within its tile's output."""
+    return slice(scale * (span.low - span.start), scale * (span.high - span.start))
+
+
+def _batches(columns: tuple[Span, ...], batch: int) -> Iterator[list[Span]]:
+    for _, group in groupby(columns, key=lambda span: span.stop - span.start):
+        equal = list(group)
+        for first in range(0, len(equal), batch):
+            yield equal[first : first + batch]
