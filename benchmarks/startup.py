@@ -27,6 +27,7 @@ COMMANDS = {
 
 
 def main() -> None:
+    """Time all of `COMMANDS` in turns, print and keep the result."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(rounds + 1):

@@ -7,9 +7,11 @@ and nothing else. Each module `imagen_fast.cli.<name>` calls its click command `
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
+import warnings
 
 import click
 
@@ -52,8 +54,13 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; see the class for what becomes of errors."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal may lack our characters
+                stream.reconfigure(errors="replace")
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -68,6 +75,10 @@ class LazyGroup(click.Group):
             reason = f"{type(error).__name__}: {error}"
             click.echo(f"internal error: {reason} (IMAGEN_FAST_DEBUG=1 shows where)", err=True)
             ctx.exit(1)
+
+
+def _warn(message: Warning | str, *where: object, **more: object) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 def _show_traceback() -> None:

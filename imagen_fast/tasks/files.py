@@ -88,9 +88,13 @@ def _expand(name: str, recursive: bool, output: Path | None) -> list[Found]:
             hint = "" if recursive else " (--recursive looks into its folders)"
             nothing = f"no picture to enlarge in this folder{hint}"
             folders = _folders(path, output) if recursive else [path]
-            found = [Found(file, at.relative_to(path)) for at in folders for file in _files(at)]
-        elif os.path.lexists(path) or not glob.has_magic(name):
+            found = [
+                Found(file, at.relative_to(path)) for at in folders for file in pictures_in(at)
+            ]
+        elif os.path.lexists(path):
             return [Found(path)]
+        elif not glob.has_magic(name):
+            return [Found(path, problem="there is no such file")]
         else:
             nothing = "no picture matches this pattern"
             matches = (Path(match) for match in sorted(glob.glob(name, recursive=True)))  # noqa: PTH207
@@ -108,7 +112,11 @@ def _folders(top: Path, output: Path | None) -> Iterator[Path]:
         names[:] = sorted(n for n in names if n[0] != "." and not _same(here / n, output))
 
 
-def _files(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
+    """The files in a folder that have a picture's extension and are not hidden, by name.
+
+    Raises OSError if the folder cannot be read.
+    """
     with os.scandir(folder) as entries:
         paths = sorted(folder / entry.name for entry in entries if entry.name[0] != ".")
     return [path for path in paths if _is_picture(path)]

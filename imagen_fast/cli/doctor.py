@@ -1,0 +1,152 @@
+"""`imagen-fast doctor`: what is installed, what works here, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imagen_fast import catalogue
+from imagen_fast._version import __version__
+from imagen_fast.backends import BACKENDS, backend_class, choose
+from imagen_fast.bundle import load_bundle
+from imagen_fast.cli.text import count
+from imagen_fast.errors import ImagenError
+
+# CPU flags that engines use, as /proc/cpuinfo spells them → as people do.
+ISA = {
+    "avx2": "AVX2",
+    "fma": "FMA",
+    "f16c": "F16C",
+    "avx512f": "AVX-512",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512_fp16": "AVX512-FP16",
+    "avx512_vnni": "AVX512-VNNI",
+    "amx_bf16": "AMX-BF16",
+    "amx_int8": "AMX-INT8",
+    "asimd": "NEON",
+    "sve": "SVE",
+    "bf16": "BF16",
+}
+PILLOW_FORMATS = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF"}
+
+
+@click.command(name="doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """Show what is installed, which backends work here, and what is missing and how to get it."""
+    facts = examine()
+    click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
+
+
+def examine() -> dict[str, Any]:
+    """Everything that `doctor` tells, as JSON types."""
+    return {
+        "imagen-fast": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "torch": _torch(),
+        "pillow": _pillow(),
+        "backends": {name: backend_class(name).missing() or "works" for name in BACKENDS},
+        "auto": _auto(),
+        "models": _models(),
+    }
+
+
+def _cpu() -> dict[str, Any]:
+    """Name, cores that this process may use, and the instruction sets of `ISA` it has."""
+    name, flags = platform.processor(), set[str]()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() in ("flags", "Features"):
+                flags.update(value.split())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"name": name, "cores": cores, "isa": [ISA[flag] for flag in ISA if flag in flags]}
+
+
+def _torch() -> dict[str, Any]:
+    """Version and GPUs, or what is wrong; importing it takes a second or two."""
+    try:
+        torch: Any = importlib.import_module("torch")
+    except ImportError as error:
+        if getattr(error, "name", None) == "torch":
+            return {"missing": "not installed: pip install 'imagen-fast[torch]'"}
+        return {"missing": f"installed but broken: {error}"}
+    except OSError as error:  # a shared library that does not load
+        return {"missing": f"installed but broken: {error}"}
+    cuda = torch.cuda
+    gpus = [cuda.get_device_name(i) for i in range(cuda.device_count())]
+    return {"version": torch.__version__, "cuda": torch.version.cuda, "gpus": gpus}
+
+
+def _pillow() -> dict[str, Any]:
+    from PIL import features
+
+    formats = {name: features.check(key) for key, name in PILLOW_FORMATS.items()}
+    return {"version": importlib.metadata.version("pillow"), "formats": formats}
+
+
+def _auto() -> str:
+    """What `--backend auto` takes here, and why."""
+    try:
+        chosen, why = choose("auto")
+    except ImagenError as error:
+        return str(error)
+    return f"{chosen.name} ({why})"
+
+
+def _models() -> dict[str, str]:
+    """Each shipped model and whether its file is whole."""
+    try:
+        entries = catalogue.shipped()
+    except ImagenError as error:
+        return {"damaged": str(error)}
+    found = {}
+    for entry in entries:
+        try:
+            load_bundle(entry.path)
+            found[entry.path.stem] = "works"
+        except ImagenError as error:
+            found[entry.path.stem] = str(error)
+    return found
+
+
+def _text(facts: dict[str, Any]) -> str:
+    cpu, torch, pillow = facts["cpu"], facts["torch"], facts["pillow"]
+    lacking = [name for name, there in pillow["formats"].items() if not there]
+    general = [
+        ("imagen-fast", facts["imagen-fast"]),
+        ("Python", facts["python"]),
+        ("system", facts["system"]),
+        ("CPU", f"{cpu['name']}, {count(cpu['cores'], 'core')}: {', '.join(cpu['isa']) or '-'}"),
+        ("PyTorch", torch.get("missing") or _torch_text(torch)),
+        ("Pillow", pillow["version"] + (f", without {', '.join(lacking)}" if lacking else "")),
+    ]
+    backends = [*facts["backends"].items(), ("auto", facts["auto"])]
+    models = list(facts["models"].items()) or [("none", "-n takes a .safetensors file")]
+    sections = {"": general, "backends": backends, "models": models}
+    width = max(len(name) for rows in sections.values() for name, _ in rows)
+    lines = []
+    for title, rows in sections.items():
+        lines += ["", title] if title else []
+        lines += [f"{'  ' if title else ''}{name:{width}}  {value}" for name, value in rows]
+    return "\n".join(lines)
+
+
+def _torch_text(torch: dict[str, Any]) -> str:
+    if torch["gpus"]:
+        return f"{torch['version']}, CUDA {torch['cuda']}: {', '.join(torch['gpus'])}"
+    built = "no CUDA device found" if torch["cuda"] else "built without CUDA"
+    return f"{torch['version']}, {built}"

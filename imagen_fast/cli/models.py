@@ -1,0 +1,63 @@
+"""`imagen-fast models`: what is shipped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from imagen_fast import catalogue
+from imagen_fast.bundle import load_bundle
+from imagen_fast.catalogue import Entry
+from imagen_fast.cli.text import columns
+
+
+@click.command(name="models")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """List the models that are shipped; -n of the other commands takes their names."""
+    models = [_facts(entry) for entry in catalogue.shipped()]
+    if as_json:
+        click.echo(json.dumps(models, indent=2))
+    elif not models:
+        click.echo("no models are shipped with this version; -n takes a .safetensors file")
+    else:
+        click.echo(_table(models))
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    training = json.loads(entry.metadata.get("training", "{}"))
+    return {
+        "name": entry.name,
+        "size": entry.size,
+        "task": entry.metadata.get("task"),
+        "scale": entry.spec.scale,
+        "parameters": sum(tensor.size for tensor in load_bundle(entry.path).tensors.values()),
+        "psnr": training.get("psnr"),
+        "validation": training.get("validation"),
+        "license": entry.metadata.get("license"),
+        "bytes": entry.path.stat().st_size,
+        "path": str(entry.path),
+        "training": training,
+    }
+
+
+def _table(models: list[dict[str, Any]]) -> str:
+    rows = [("NAME", "SIZE", "TASK", "SCALE", "PARAMETERS", "PSNR", "FILE", "LICENCE")]
+    for model in models:
+        psnr = model["psnr"]
+        on = f" ({model['validation']})" if model["validation"] else ""
+        rows.append(
+            (
+                model["name"],
+                model["size"],
+                model["task"] or "-",
+                f"x{model['scale']}",
+                f"{model['parameters']:,}",
+                "-" if psnr is None else f"{psnr:.2f} dB{on}",
+                f"{model['bytes'] / 1e6:.1f} MB",
+                model["license"] or "-",
+            )
+        )
+    return columns(rows, right="lllrrlrl")

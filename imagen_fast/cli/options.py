@@ -1,0 +1,58 @@
+"""Options that several commands share, so that they are spelled, explained and checked alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from imagen_fast import catalogue
+from imagen_fast.bundle import read_header
+from imagen_fast.errors import WeightsError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+scale_option = click.option(
+    "-s", "--scale", type=click.Choice(["2", "3", "4"]), help="[the model's, else 4]"
+)
+
+
+def engine_options(function: F) -> F:
+    """`--backend`, `--device`, `--precision` and `--threads`, as `imagen_fast.load` takes them."""
+    for option in (
+        click.option(
+            "--threads", type=click.IntRange(min=1), help="CPU threads of the engine. [all cores]"
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+            default="auto",
+            show_default=True,
+        ),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+        ),
+        click.option(
+            "--backend", default="auto", show_default=True, help="See `imagen-fast doctor`."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def model_and_scale(model: str | None, scale: str | None) -> tuple[str, int]:
+    """What `-n` and `-s` mean together: the model, and how many times it enlarges.
+
+    Raises:
+        WeightsError: unknown or damaged model, no model for the scale, or a model of another.
+    """
+    if model is None:
+        wanted = int(scale or 4)
+        return catalogue.for_scale(wanted), wanted
+    spec, _ = read_header(catalogue.resolve(model))
+    if scale is not None and spec.scale != int(scale):
+        raise WeightsError(
+            f"the model {model} enlarges {spec.scale} times, not {scale}; leave out -n or -s"
+        )
+    return model, spec.scale

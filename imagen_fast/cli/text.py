@@ -1,0 +1,47 @@
+"""Plain text for people: columns, sizes, times, and names that cannot upset a terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def columns(rows: Sequence[Sequence[str]], right: str = "") -> str:
+    """Rows of cells as aligned columns, two spaces apart.
+
+    `right` has an `r` for each column that is aligned to the right (`"lrr"`); others are left.
+    """
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    sides = right.ljust(len(widths), "l")
+    lines = (
+        "  ".join(
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, sides, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def shown(path: str | Path) -> str:
+    """The path as it can be printed anywhere: control and undecodable characters become `?`."""
+    text = os.fsencode(path).decode(errors="replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `7.3 s`, `3 min 20 s` or `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def count(number: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,217 @@
+"""`imagen-fast upscale`: pictures in, larger pictures out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imagen_fast import engine
+from imagen_fast.cli import INTERRUPTED
+from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
+from imagen_fast.cli.progress import report
+from imagen_fast.cli.text import columns, count, shown
+from imagen_fast.errors import TilingError
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.write import FORMATS
+from imagen_fast.tasks import batch, files
+from imagen_fast.tasks.files import Existing, Job
+
+
+class Workers(click.ParamType[tuple[int, int]]):
+    """`N` or `READ:WRITE` → (readers, writers)."""
+
+    name = "n|read:write"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Two counts from 1 to 64."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(":")
+        if len(parts) > 2 or not all(
+            p.isascii() and p.isdigit() and 1 <= int(p) <= 64 for p in parts
+        ):
+            self.fail(
+                f"{value!r} is neither N nor READ:WRITE (1 to 64 each). Pictures are computed "
+                "one at a time; --threads says with how many threads.",
+                param,
+                ctx,
+            )
+        return int(parts[0]), int(parts[-1])
+
+
+@click.command(name="upscale", short_help="Enlarge pictures 2, 3 or 4 times.")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A file for a single picture (NAME.png), else a folder, made if need be. "
+    "[beside each picture]",
+)
+@scale_option
+@click.option("-n", "--model", help="A name from `imagen-fast models`, or a .safetensors file.")
+@click.option(
+    "-t",
+    "--tile",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Side of a tile in input pixels; 0 chooses.",
+)
+@click.option(
+    "--tile-overlap",
+    type=int,
+    help="Input pixels that a tile reads beyond what it answers for. [32 or less]",
+)
+@click.option("--suffix", help="Ends the name of each result. [_x2, _x3 or _x4]")
+@click.option("--ext", help="Format of the results: png, jpg, webp, tiff or bmp. [png]")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG and WebP, 1 to 100.")
+@engine_options
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Folders with all below them, as the same tree."
+)
+@click.option("--overwrite", is_flag=True, help="Write results that exist anew.")
+@click.option("--resume", is_flag=True, help="Skip pictures whose result exists.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=Workers(),
+    default="1:2",
+    show_default=True,
+    help="Pictures read ahead and pictures saved beside the computing: READ:WRITE, or N for both.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger inputs (decompression bombs).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    scale: str | None,
+    model: str | None,
+    tile: int,
+    tile_overlap: int | None,
+    suffix: str | None,
+    ext: str | None,
+    quality: int | None,
+    backend: str,
+    device: str,
+    precision: str,
+    threads: int | None,
+    recursive: bool,
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+    jobs: tuple[int, int],
+    max_pixels: int,
+    quiet: bool,
+) -> None:
+    """Enlarge pictures: files, folders and quoted glob patterns, one or many.
+
+    photo.jpg becomes photo_x4.png. Folders give every picture in them except hidden ones and
+    results of earlier runs (photo_x4.png beside a photo). a.jpg and a.png would become one file,
+    so they become a_jpg_x4.png and a_png_x4.png. A result that exists is an error unless
+    --overwrite or --resume is given; an input is never written to.
+
+    One bad picture does not stop the others. Exit code: 0 if none failed, 1 if any did,
+    2 for wrong usage, 130 after Ctrl-C.
+    """
+    if overwrite and resume:
+        raise click.UsageError("--overwrite and --resume exclude each other")
+    if tile < 0:
+        raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 to choose one")
+    if suffix and "/" in suffix:
+        raise click.UsageError(f"--suffix {suffix!r} must not contain '/'; folders go to -o")
+    name, factor = model_and_scale(model, scale)
+    suffix = f"_x{factor}" if suffix is None else suffix
+    found = files.discover(inputs, recursive=recursive, suffix=suffix, output=output)
+    is_file = output is not None and _names_a_file(output)
+    if output and is_file and len(found.pictures) > 1:
+        many = count(len(found.pictures), "picture")
+        raise click.UsageError(f"-o {shown(output)} names one file for {many}; give a folder")
+    existing: Existing = "overwrite" if overwrite else "skip" if resume else "fail"
+    planned = files.plan(
+        found.pictures,
+        output,
+        suffix=suffix,
+        ext=_extension(ext, output if is_file else None),
+        existing=existing,
+        output_is_file=is_file,
+    )
+    if found.left_out and not quiet:
+        results = count(found.left_out, "earlier result")
+        click.echo(f"left out {results}; name such a file to enlarge it all the same", err=True)
+    if dry_run:
+        click.echo(_preview(planned))
+        ctx.exit(1 if any(job.problem for job in planned) else 0)
+
+    readers, writers = jobs
+    interrupted = False
+    with report(planned, quiet) as progress:
+        try:
+            if todo := batch.settle(planned, progress):
+                with engine.load(
+                    name,
+                    backend=backend,
+                    device=device,
+                    precision=precision,
+                    threads=threads,
+                    tile=tile,
+                    overlap=tile_overlap,
+                ) as loaded:
+                    batch.run(
+                        todo,
+                        loaded,
+                        progress,
+                        readers=readers,
+                        writers=writers,
+                        quality=quality,
+                        max_pixels=max_pixels,
+                    )
+        except KeyboardInterrupt:
+            interrupted = True
+    if not quiet:
+        progress.summarise()
+    if interrupted:
+        click.echo("interrupted", err=True)
+        ctx.exit(INTERRUPTED)
+    ctx.exit(1 if progress.of("failed") else 0)
+
+
+def _names_a_file(output: Path) -> bool:
+    known = files.PICTURE_EXTENSIONS | FORMATS.keys()
+    return output.suffix.lower() in known and not output.is_dir()
+
+
+def _extension(ext: str | None, file: Path | None) -> str:
+    """What results end in: `--ext`, or what the output file's name says, or .png."""
+    wanted = None if ext is None else f".{ext.lower().removeprefix('.')}"
+    if wanted is not None and wanted not in FORMATS:
+        known = ", ".join(known.removeprefix(".") for known in FORMATS)
+        raise click.UsageError(f"--ext {ext!r} cannot be written; expected one of {known}")
+    if wanted and file and wanted != file.suffix.lower():
+        raise click.UsageError(f"--ext {ext} contradicts the output file {shown(file)}")
+    return wanted or ".png"
+
+
+def _preview(jobs: list[Job]) -> str:
+    """What would become of each job, as columns."""
+    rows = [
+        (
+            shown(job.source),
+            "fails" if job.problem else "is skipped" if job.skip else "→",
+            shown(job.problem or job.target),
+        )
+        for job in jobs
+    ]
+    return columns(rows)

@@ -1,0 +1,201 @@
+"""Enlarge many pictures: reading ahead and saving run beside the computing.
+
+One picture is computed at a time, on the calling thread, so that Ctrl-C lands there. Before
+it, `readers` pictures are decoded ahead; behind it, `writers` pictures are being encoded, each
+from a queue of one strip of rows. So memory holds `readers` + 1 decoded inputs and a few
+strips, and never a whole output (unless its format is encoded in one piece).
+
+One bad picture never stops the rest: whatever goes wrong with it becomes its result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from imagen_fast.engine import Engine
+from imagen_fast.errors import ImagenError
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.read import read
+from imagen_fast.image.write import check_output, open_writer
+from imagen_fast.tasks.files import Job
+from imagen_fast.tasks.saving import Saving
+
+Outcome = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job.
+
+    Attributes:
+        reason: one line why it failed or was skipped, without the source's name.
+        error: what was raised, if anything was.
+        height, width: of the output; 0 unless done.
+        seconds: from the start of computing until the file was complete.
+    """
+
+    job: Job
+    outcome: Outcome
+    reason: str = ""
+    error: Exception | None = None
+    height: int = 0
+    width: int = 0
+    seconds: float = 0.0
+
+
+class Observer:
+    """Is told how a batch goes on, always on the thread that runs it. Ignores it all."""
+
+    def advanced(self, job: Job, fraction: float) -> None:
+        """This much of the job's rows is computed; 0 when it starts."""
+
+    def finished(self, result: Result) -> None:
+        """The job ended; called once for each."""
+
+
+def settle(jobs: Sequence[Job], observer: Observer) -> list[Job]:
+    """Tell `observer` of the jobs that need no work, and return those that do."""
+    for job in jobs:
+        if job.problem:
+            observer.finished(Result(job, "failed", job.problem))
+        elif job.skip:
+            observer.finished(Result(job, "skipped", f"{job.target} exists"))
+    return [job for job in jobs if not job.problem and not job.skip]
+
+
+def run(
+    jobs: Sequence[Job],
+    engine: Engine,
+    observer: Observer,
+    *,
+    readers: int = 1,
+    writers: int = 1,
+    quality: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> None:
+    """Do every job, in order, and tell `observer` how it goes and how each ended.
+
+    On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
+    computed leaves no file, and the interrupt goes on.
+    """
+    saving: deque[_Active] = deque()
+    reading = ThreadPoolExecutor(readers, "read")
+    writing = ThreadPoolExecutor(writers, "write")
+    try:
+        for job, future in _read_ahead(reading, jobs, readers, max_pixels):
+            active = _Active(job)
+            try:
+                observer.advanced(job, 0.0)
+                active.compute(future.result(), engine, observer, writing, quality)
+            except Exception as error:
+                observer.finished(active.failed(error))
+            else:
+                saving.append(active)
+            while saving and saving[0].saving.finished:
+                observer.finished(saving.popleft().result())
+    finally:
+        reading.shutdown(wait=False, cancel_futures=True)
+        for active in saving:
+            observer.finished(active.result())
+        writing.shutdown()
+
+
+def reason(error: Exception, job: Job) -> str:
+    """One line that says what went wrong, to be shown beside the source's name."""
+    if isinstance(error, ImagenError):
+        text = str(error).removeprefix(f"{job.source}: ")
+    elif isinstance(error, OSError):
+        text = f"{error.filename or job.target}: {error.strerror or error}"
+    elif isinstance(error, MemoryError):
+        text = "out of memory"
+    else:
+        text = f"internal error: {type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, jobs: Sequence[Job], ahead: int, max_pixels: int
+) -> Iterator[tuple[Job, Future[Picture]]]:
+    """Each job with its picture to come, while the next `ahead` ones are being read."""
+    waiting: deque[tuple[Job, Future[Picture]]] = deque()
+    for job in jobs:
+        waiting.append((job, pool.submit(read, job.source, max_pixels=max_pixels)))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
+
+
+class _Active:
+    """A job under way: its rows are being computed, or computed and still being saved."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.height = self.width = 0
+        self._start = time.perf_counter()
+
+    def compute(
+        self,
+        picture: Picture,
+        engine: Engine,
+        observer: Observer,
+        pool: ThreadPoolExecutor,
+        quality: int | None,
+    ) -> None:
+        """Compute all rows and hand them on; when this returns, saving may still go on."""
+        target = self.job.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
+        alpha = picture.alpha is not None
+        check_output(target, self.height, self.width, alpha=alpha, metadata=picture.metadata)
+        self.saving = Saving(
+            partial(
+                open_writer,
+                target,
+                self.height,
+                self.width,
+                picture.color.shape[2],
+                alpha,
+                picture.color.dtype,
+                picture.metadata,
+                quality,
+            )
+        )
+        try:
+            self.saving.start(pool)
+            done = 0
+            for rows in engine.stream(picture):
+                self.saving.put(rows)
+                done += rows.shape[0]
+                observer.advanced(self.job, done / self.height)
+            self.saving.end()
+        except BaseException:
+            self.saving.abandon()
+            raise
+
+    def failed(self, error: Exception) -> Result:
+        return Result(self.job, "failed", reason(error, self.job), error, seconds=self._seconds())
+
+    def result(self) -> Result:
+        """Wait until the file is complete."""
+        try:
+            self.saving.wait()
+        except Exception as error:
+            return self.failed(error)
+        return Result(
+            self.job,
+            "done",
+            height=self.height,
+            width=self.width,
+            seconds=self._seconds(),
+        )
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start

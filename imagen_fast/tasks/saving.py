@@ -1,0 +1,84 @@
+"""A picture on its way to its file: strips of rows go through a short queue to a thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+
+from imagen_fast.image.picture import Samples
+from imagen_fast.image.write import Writer
+
+# Seconds that either side sleeps before it looks whether the other one has given up.
+PATIENCE = 0.2
+
+
+class _AbandonedError(Exception):
+    """Raised inside the writer's `with`, so that it removes what it has written."""
+
+
+class Saving:
+    """Encodes one picture on a thread while its later rows are still computed.
+
+    At most one strip waits while another is encoded: a slow disk slows the computing down, and
+    memory does not grow. The file appears under its name only after `end`, and only if nothing
+    failed. `open_writer` is called on the thread.
+    """
+
+    def __init__(self, open_writer: Callable[[], AbstractContextManager[Writer]]) -> None:
+        self._open_writer = open_writer
+        self._strips: queue.Queue[Samples | None] = queue.Queue(maxsize=1)
+        self._abandoned = threading.Event()
+        self._written: Future[None] | None = None
+
+    def start(self, pool: ThreadPoolExecutor) -> None:
+        """Begin, as soon as `pool` has a free thread."""
+        self._written = pool.submit(self._write)
+
+    def put(self, rows: Samples) -> None:
+        """Hand on the next (h, W, C) rows. Raises what the writer raised, if it did."""
+        self._put(rows)
+
+    def end(self) -> None:
+        """Say that all rows were handed on. Raises what the writer raised, if it did."""
+        self._put(None)
+
+    def abandon(self) -> None:
+        """Give the picture up: no file is left. Never waits, so that Ctrl-C is heard at once."""
+        self._abandoned.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the thread is through with the picture, well or not."""
+        return self._written is not None and self._written.done()
+
+    def wait(self) -> None:
+        """Wait until the file is complete. Raises what the writer raised, if it did."""
+        assert self._written is not None, "wait() before start()"
+        self._written.result()
+
+    def _put(self, item: Samples | None) -> None:
+        while not self.finished:
+            with suppress(queue.Full):
+                self._strips.put(item, timeout=PATIENCE)
+                return
+        self.wait()
+
+    def _write(self) -> None:
+        with suppress(_AbandonedError), self._open_writer() as writer:
+            for rows in self._arriving():
+                writer.write(rows)
+
+    def _arriving(self) -> Iterator[Samples]:
+        while True:
+            if self._abandoned.is_set():
+                raise _AbandonedError
+            try:
+                rows = self._strips.get(timeout=PATIENCE)
+            except queue.Empty:
+                continue
+            if rows is None:
+                return
+            yield rows
