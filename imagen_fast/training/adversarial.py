@@ -23,7 +23,7 @@ class Adversarial(Supervised):
 
     Columns beside those of `Supervised`, whose `loss` is the generator's whole: `adversarial`
     (the generator's adversarial loss), `discriminator` (its loss without the penalty), `real`
-    and `fake` (mean probability that it gives either), `penalty` (E|∇D|², where taken).
+    and `fake` (mean probability that it gives either), `penalty` (R1's E|∇D|², where taken).
     """
 
     columns = (*Supervised.columns, "adversarial", "discriminator", "real", "fake", "penalty")
@@ -99,13 +99,16 @@ def hinge_generator_loss(fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
-    """E|∇D(x)|² on photographs, D summed over patches (R1: Mescheder et al. 2018).
+    """R1 (Mescheder et al. 2018, arXiv:1801.04406): E|∇D(x)|² on photographs.
 
-    In fp32 whatever the precision of training: it differentiates twice.
+    D gives a logit a patch. The gradient is of their sum, and its square is divided by their
+    number: that is the mean over patches where patches share no pixels, and keeps its size
+    when pictures grow. In fp32 whatever the precision of training: it differentiates twice.
     """
     real = real.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean()
+    logits = discriminator(real)
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return gradient.square().sum() / logits.numel()
 
 
 LOSSES = {

@@ -7,7 +7,6 @@ A checkpoint is written beside the last one and renamed over it, and the last on
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             return state
         except FileNotFoundError:
             continue
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            errors.append(f"{path}: {str(error).splitlines()[0]}")
+        except Exception as error:  # a damaged file fails in the unpickler in every way there is
+            reason = str(error).splitlines() or [type(error).__name__]
+            errors.append(f"{path}: {reason[0]}")
     if errors:
         raise TrainingError(
             f"no checkpoint can be read ({'; '.join(errors)}); remove them to start again"

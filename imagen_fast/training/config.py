@@ -44,14 +44,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _within("model.scale", self.scale, 2, 4)
         try:
-            spec = self.spec
+            _ = self.spec
         except SpecError as error:
             raise TrainingError(f"[model]: {error}") from error
-        if spec.architecture != "hierarchical":
-            raise TrainingError(
-                f"model.preset is {self.preset!r}, which is no picture-to-picture model; "
-                "choose a hierarchical one"
-            )
 
     @property
     def spec(self) -> ModelSpec:
@@ -176,7 +171,7 @@ class AdversarialConfig:
         loss: `article` (the article's minimax losses) or `hinge`.
         weight: of the generator's adversarial loss beside the losses of `[loss]`.
         lr: the discriminator's rate (AdamW); it follows the same schedule.
-        r1: weight γ of the R1 penalty γ/2 E|∇D(real)|²; 0 for none.
+        r1: weight γ of the R1 penalty γ/2 E|∇D(real)|² per patch; 0 for none.
         r1_every: steps between penalties, each then counted that many times.
         channels, depth: of the discriminator.
     """

@@ -50,7 +50,8 @@ def train(config: Config, *, resume: bool = False, pause_after: float = math.inf
 
     Args:
         resume: go on from the output folder's checkpoint, if it has one.
-        pause_after: minutes after which to save and return, the schedule staying as it is.
+        pause_after: minutes after which to save and return, the schedule staying as it is; one
+            step is made at least.
 
     Raises:
         TrainingError: the data, the device or the checkpoint does not fit the configuration,
@@ -111,11 +112,8 @@ class Trainer:
             if config.adversarial
             else Supervised(generator, config, processes)
         )
-        self._peaks = [
-            (group, group["lr"])
-            for optimiser in self.method.optimisers.values()
-            for group in optimiser.param_groups
-        ]
+        optimisers = self.method.optimisers.values()
+        self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         self.data = PatchSampler(
             load_pairs(config.data.train, config.model.scale),
             patch=config.data.patch,
@@ -125,7 +123,7 @@ class Trainer:
         )
         held_out = config.data.validation if self.first else None
         self.held_out = load_pairs(held_out, config.model.scale) if held_out else []
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.lr = 0, 0.0, 0.0
         self.facts: dict[str, float] = {}  # the last row of the log, and the last validation's
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -138,10 +136,10 @@ class Trainer:
         """Steps until the run is over, `pause_after` seconds have passed or someone asks."""
         every = self.config.run
         start = time.perf_counter() - self.seconds
-        pause = self.seconds + pause_after
+        first, pause = self.step, self.seconds + pause_after
         while True:
             self.seconds = time.perf_counter() - start
-            stop = interrupt.asked or self.seconds >= pause
+            stop = interrupt.asked or (self.seconds >= pause and self.step > first)
             progress, stop = self.processes.agree(self._progress(), stop)
             finished = progress >= 1
             end = finished or stop
@@ -168,16 +166,16 @@ class Trainer:
         return self.step / run.steps if run.steps else self.seconds / (60 * run.minutes)
 
     def _one_step(self, progress: float) -> None:
-        optimiser = self.config.optimiser
-        part = rate(self.step, progress, optimiser.warmup)
-        for group, peak in self._peaks:
-            group["lr"] = part * peak
+        part = rate(self.step, progress, self.config.optimiser.warmup)
+        self.lr = part * self._peaks[0]
+        for optimiser, peak in zip(self.method.optimisers.values(), self._peaks, strict=True):
+            optimiser.param_groups[0]["lr"] = part * peak
         low, high = self.data.next(self.processes.rank, self.processes.count)
         for name, loss in self.method.step(self.step, low, high).items():
             self._sums[name] = self._sums[name] + loss if name in self._sums else loss
             self._counts[name] = self._counts.get(name, 0) + 1
         # The average forgets its start quickly, then slowly.
-        decay = min(optimiser.ema, (1 + self.step) / (10 + self.step))
+        decay = min(self.config.optimiser.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._weights, 1 - decay)
         self.step += 1
@@ -192,7 +190,7 @@ class Trainer:
                 f"the loss is not finite at step {self.step}: {means}; lower the rates in "
                 "[optimiser] and --resume from the last checkpoint"
             )
-        row = {"step": self.step, **means, "lr": self._peaks[0][0]["lr"]}
+        row = {"step": self.step, **means, "lr": self.lr}
         if validated and self.held_out:
             scores = validate(self.average, self.held_out, self.processes.device)
             row["psnr"], row["ssim"] = scores

@@ -1,3 +1,43 @@
+import copy
+
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A folder with a few smooth colour pictures."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for i, size in enumerate([(70, 61), (64, 90), (52, 53)]):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        coarse.resize(size[::-1], Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def tables(photographs, tmp_path):
+    """A configuration of a run that takes a second, as a TOML file's tables."""
+    return copy.deepcopy(
+        {
+            "model": {
+                "name": "sr-x2",
+                "size": "test",
+                "scale": 2,
+                "levels": [{"channels": 32, "convs": 1}, {"channels": 32, "convs": 1}],
+            },
+            "data": {"train": str(photographs), "patch": 8, "batch": 4},
+            "optimiser": {"warmup": 5},
+            "run": {
+                "output": str(tmp_path / "run"),
+                "steps": 20,
+                "log_every": 1,
+                "checkpoint_every": 10,
+                "device": "cpu",
+            },
+        }
+    )

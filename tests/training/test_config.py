@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from imagen_fast.errors import TrainingError
+from imagen_fast.spec import preset
+from imagen_fast.training.config_file import load_config, parse_config
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_shipped_configurations_are_right(path, monkeypatch):
+    monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
+    config = load_config(path)
+    assert config.data.train == Path("/photos/train/photos_cc0")
+    assert config.run.output.name == path.stem
+    assert config.model.spec == preset(config.model.preset, config.model.scale)
+
+
+def test_there_are_shipped_configurations():
+    assert {"sr-x4-tiny", "sr-x2-tiny", "adversarial-x4-tiny"} <= {p.stem for p in SHIPPED}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("data", "pach", 8, r"\[data\] has no key 'pach'; its keys are train, validation, patch"),
+        ("data", "patch", "8", "data.patch is '8'; expected a whole number"),
+        ("data", "patch", True, "data.patch is True; expected a whole number"),
+        ("data", "patch", 7, "data.patch is 7; expected a multiple of 2"),
+        ("data", "batch", 0, "data.batch is 0; expected from 1 to 65536"),
+        ("data", "train", "", "data.train is ''; expected a path"),
+        ("loss", "pixel", "l2", "loss.pixel is 'l2'; expected one of 'l1', 'charbonnier'"),
+        ("loss", "coarse", -0.5, "loss.coarse is -0.5; expected at least 0"),
+        ("optimiser", "lr", float("nan"), "optimiser.lr is nan; expected a number"),
+        ("run", "compile", 1, "run.compile is 1; expected true or false"),
+        ("run", "minutes", 3, "one of run.steps and run.minutes"),
+        ("run", "steps", 0, "one of run.steps and run.minutes"),
+        ("model", "scale", 1, "model.scale is 1; expected from 2 to 4"),
+        ("model", "preset", "huge", r"\[model\]: no preset 'huge'"),
+        ("model", "preset", "listing", r"\[model\]: a listing has scale 1"),
+        ("model", "levels", [{"channels": 31}], "expected a multiple of head_dim"),
+        ("model", "levels", [{"chanels": 32}], r"\[model.levels\] has no key 'chanels'"),
+        ("model", "levels", 64, "model.levels is 64; expected a list of tables"),
+        ("adversarial", "channels", 40, "adversarial.channels is 40; expected a multiple of 32"),
+    ],
+)
+def test_a_wrong_value_is_named(tables, section, key, value, message):
+    if key == "preset":
+        del tables["model"]["levels"]
+    tables.setdefault(section, {})[key] = value
+    with pytest.raises(TrainingError, match=message):
+        parse_config(tables)
+
+
+def test_missing_and_unknown_sections_are_named(tables):
+    with pytest.raises(TrainingError, match=r"configuration has no key 'modell'"):
+        parse_config({**tables, "modell": {}})
+    with pytest.raises(TrainingError, match=r"configuration lacks data"):
+        parse_config({"model": tables["model"], "run": tables["run"]})
+    with pytest.raises(TrainingError, match=r"\[run\] lacks output"):
+        parse_config({**tables, "run": {"steps": 1}})
+    with pytest.raises(TrainingError, match=r"\[run\] is int; expected a table"):
+        parse_config({**tables, "run": 3})
+
+
+def test_a_variable_that_is_not_set_is_named(tables, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
+    tables["data"]["train"] = "$NO_SUCH_FOLDER/photos"
+    with pytest.raises(TrainingError, match=r"NO_SUCH_FOLDER.*that variable is not set"):
+        parse_config(tables)
+
+
+def test_defaults_and_whole_numbers_for_fractions(tables):
+    tables["loss"] = {"frequency": 1}
+    config = parse_config(tables)
+    assert config.loss.frequency == 1.0
+    assert config.loss.pixel == "l1"
+    assert config.optimiser.name == "muon"
+    assert config.adversarial is None
+    assert config.data.validation is None
+
+
+def test_overrides_change_values_and_say_when_they_are_wrong(monkeypatch):
+    monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
+    path = next(p for p in SHIPPED if p.stem == "sr-x4-tiny")
+    changes = ("data.batch=3", "run.output=some/where", "optimiser.name='adamw'", "loss.coarse=0")
+    config = load_config(path, changes)
+    assert (config.data.batch, config.run.output) == (3, Path("some/where"))
+    assert (config.optimiser.name, config.loss.coarse) == ("adamw", 0.0)
+    for wrong in ("batch=3", "data.batch", ".=1"):
+        with pytest.raises(TrainingError, match=r"expected SECTION\.KEY=VALUE"):
+            load_config(path, (wrong,))
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    with pytest.raises(TrainingError, match=r"cannot read .*nowhere\.toml: No such file"):
+        load_config(tmp_path / "nowhere.toml")
+    (tmp_path / "no.toml").write_bytes(b"\xff\xfe[model")
+    with pytest.raises(TrainingError, match=r"no\.toml is no TOML file"):
+        load_config(tmp_path / "no.toml")

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagen_fast.errors import ImageError, TrainingError
+from imagen_fast.training.data import PatchSampler, load_pairs
+from imagen_fast.training.degradation import degrade
+
+CPU = torch.device("cpu")
+
+
+def numbered(height, width, first):
+    """A picture whose pixels all differ: red and green count them."""
+    count = first + np.arange(height * width).reshape(height, width)
+    return np.stack([count % 256, count // 256, 0 * count], axis=2).astype(np.uint8)
+
+
+def enlarged(low, scale):
+    return low.repeat(scale, 0).repeat(scale, 1)
+
+
+def sampler(lows, *, scale=1, patch=4, batch=64, seed=0):
+    pairs = [(low, enlarged(low, scale)) for low in lows]
+    return PatchSampler(pairs, patch=patch, batch=batch, seed=seed, device=CPU)
+
+
+def numbers(patches):
+    """The pixels' counts: (N, 3, p, p) → (N, p, p)."""
+    values = (patches * 255).round().long()
+    return values[:, 0] + 256 * values[:, 1]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_high_patches_show_what_low_patches_show(scale):
+    low, high = sampler([numbered(9, 13, 0), numbered(6, 5, 500)], scale=scale).next()
+    assert low.shape == (64, 3, 4, 4)
+    assert high.shape == (64, 3, 4 * scale, 4 * scale)
+    assert low.dtype == high.dtype == torch.float32
+    assert low.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        high, low.repeat_interleave(scale, 2).repeat_interleave(scale, 3), rtol=0, atol=0
+    )
+
+
+def test_patches_are_every_place_of_every_photograph_in_all_eight_turns():
+    lows = [numbered(5, 6, 0), numbered(4, 4, 500)]
+    expected = set()
+    for low in lows:
+        for top in range(low.shape[0] - 3):
+            for left in range(low.shape[1] - 3):
+                patch = torch.from_numpy(low[top : top + 4, left : left + 4].astype(np.float32))
+                for turned in (patch, patch.transpose(0, 1)):
+                    for k in range(4):
+                        both = torch.rot90(turned, k).permute(2, 0, 1)[None] / 255
+                        expected.add(tuple(numbers(both).flatten().tolist()))
+    low, _ = sampler(lows, batch=2000).next()
+    drawn = [tuple(n.flatten().tolist()) for n in numbers(low)]
+    assert set(drawn) == expected
+    assert len(expected) == (2 * 3 + 1) * 8
+    assert max(map(drawn.count, expected)) < 3 * 2000 / len(expected)
+
+
+def test_a_seed_gives_the_same_patches_and_its_state_goes_on():
+    one, two = sampler([numbered(9, 9, 0)]), sampler([numbered(9, 9, 0)])
+    assert torch.equal(one.next()[0], two.next()[0])
+    state = one.generator.get_state()
+    following = one.next()[0]
+    assert not torch.equal(following, two.next()[0].flip(0))
+    one.generator.set_state(state)
+    assert torch.equal(one.next()[0], following)
+    assert not torch.equal(sampler([numbered(9, 9, 0)], seed=1).next()[0], following)
+
+
+def test_processes_share_one_batch():
+    whole, _ = sampler([numbered(9, 9, 0)], batch=6).next()
+    for rank in range(3):
+        share, _ = sampler([numbered(9, 9, 0)], batch=6).next(rank, 3)
+        assert torch.equal(share, whole[rank::3])
+
+
+def test_photographs_smaller_than_a_patch_are_left_out():
+    both = sampler([numbered(3, 40, 0), numbered(5, 5, 500)])
+    assert both.photographs == 1
+    assert numbers(both.next()[0]).min() >= 500
+    with pytest.raises(TrainingError, match=r"no photograph is as large as data\.patch, 4"):
+        sampler([numbered(3, 40, 0)])
+
+
+def test_degrading_crops_to_whole_pixels_and_keeps_a_flat_colour():
+    picture = np.full((11, 9, 3), (7, 200, 255), np.uint8)
+    picture[9:], picture[:, 8:] = 0, 0
+    low, high = degrade(picture, 4)
+    assert high.shape == (8, 8, 3)
+    assert low.shape == (2, 2, 3)
+    assert (low == (7, 200, 255)).all()
+
+
+def test_pictures_of_every_kind_become_rgb(tmp_path):
+    (tmp_path / "inner").mkdir()
+    Image.new("L", (8, 6), 100).save(tmp_path / "inner" / "grey.png")
+    Image.new("RGBA", (8, 6), (1, 2, 3, 0)).save(tmp_path / "alpha.PNG")
+    Image.fromarray(np.full((6, 8), 100 * 257, np.uint16)).save(tmp_path / "deep.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    pairs = load_pairs(tmp_path, 2)
+    assert [tuple(low[0, 0]) for low, _ in pairs] == [(1, 2, 3), (100, 100, 100), (100, 100, 100)]
+    assert {high.shape for _, high in pairs} == {(6, 8, 3)}
+
+
+def test_folders_that_cannot_be_used(tmp_path):
+    with pytest.raises(TrainingError, match="nowhere is no folder"):
+        load_pairs(tmp_path / "nowhere", 2)
+    with pytest.raises(TrainingError, match="holds no picture to use"):
+        load_pairs(tmp_path, 2)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        load_pairs(tmp_path, 2)

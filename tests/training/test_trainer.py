@@ -1,0 +1,195 @@
+import csv
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from imagen_fast import metrics
+from imagen_fast.bundle import load_bundle
+from imagen_fast.errors import TrainingError, WeightsError
+from imagen_fast.models.generator import Generator
+from imagen_fast.training.config_file import parse_config
+from imagen_fast.training.data import load_pairs
+from imagen_fast.training.trainer import train
+
+
+def run(tables, **options):
+    return train(parse_config(tables), **options)
+
+
+def curves(folder, *columns):
+    with (folder / "curves.csv").open(newline="") as file:
+        return [tuple(row[c] for c in columns) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def output(tables, tmp_path):
+    return tmp_path / "run"
+
+
+def test_a_seed_gives_the_same_twenty_losses(tables, tmp_path):
+    runs = {}
+    for name, seed in (("one", 0), ("two", 0), ("other", 1)):
+        tables["run"] |= {"output": str(tmp_path / name), "seed": seed}
+        run(tables)
+        runs[name] = curves(tmp_path / name, "step", "loss", "pixel", "coarse")
+    assert len(runs["one"]) == 20
+    assert runs["one"] == runs["two"]
+    assert runs["one"][0] != runs["other"][0]
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_a_paused_run_goes_on_as_if_it_had_not_paused(tables, tmp_path, output, adversarial):
+    if adversarial:
+        tables["adversarial"] = {"depth": 1, "r1_every": 3}
+    tables["run"]["steps"] = 8
+    run(tables)
+    whole = curves(output, "step", "loss", "pixel", "lr")
+    bundle = load_bundle(output / "sr-x2-test.safetensors")
+
+    paused = tmp_path / "paused"
+    tables["run"]["output"] = str(paused)
+    outcomes = [run(tables, resume=True, pause_after=0) for _ in range(6)]
+    assert [outcome.step for outcome in outcomes] == [1, 2, 3, 4, 5, 6]
+    outcome = run(tables, resume=True)
+    assert outcome.finished
+    assert curves(paused, "step", "loss", "pixel", "lr") == whole
+    for name, tensor in load_bundle(outcome.bundle).tensors.items():
+        np.testing.assert_array_equal(tensor, bundle.tensors[name])
+
+
+def test_training_makes_better_pictures_than_it_starts_with(tables, output, photographs):
+    tables["run"] |= {"steps": 60, "log_every": 20, "validate_every": 20, "checkpoint_every": 60}
+    tables["data"]["validation"] = str(photographs)
+    outcome = run(tables)
+    rows = curves(output, "step", "psnr", "ssim", "loss")
+    assert [row[0] for row in rows] == ["20", "40", "60"]
+    assert float(rows[2][1]) > float(rows[0][1]) + 0.5
+    assert float(rows[2][3]) < float(rows[0][3])
+
+    bundle = load_bundle(outcome.bundle)
+    model = Generator(bundle.spec)
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in bundle.tensors.items()})
+    scores = []
+    for low, high in load_pairs(photographs, 2):
+        with torch.no_grad():
+            out = model(torch.from_numpy(low).permute(2, 0, 1)[None] / 255)[0]
+        picture = (out.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        scores.append(metrics.psnr(picture, high, 2))
+    assert np.mean(scores) == pytest.approx(float(rows[2][1]), abs=0.01)
+
+    facts = json.loads(bundle.metadata["training"])
+    assert bundle.metadata["license"] == "Apache-2.0"
+    assert (bundle.metadata["name"], bundle.metadata["size"]) == ("sr-x2", "test")
+    assert (facts["step"], facts["photographs"]) == (60, 3)
+    assert facts["psnr"] == pytest.approx(np.mean(scores), abs=0.01)
+    assert facts["versions"]["torch"] == torch.__version__
+
+
+def test_x3_starts_from_the_x2_model(tables, tmp_path):
+    tables["run"]["steps"] = 3
+    first = run(tables).bundle
+    tables["run"] |= {"output": str(tmp_path / "next"), "steps": 1}
+    tables["model"] |= {"scale": 3, "warm_start": str(first), "name": "sr-x3"}
+    tables["optimiser"] |= {"lr": 0, "muon_lr": 0}
+    second = load_bundle(run(tables).bundle)
+    before = load_bundle(first).tensors
+    same = {name for name, t in second.tensors.items() if np.array_equal(t, before.get(name))}
+    assert set(before) - same == {f"heads.{i}.conv.{p}" for i in (0, 1) for p in ("weight", "bias")}
+
+
+def test_a_start_that_does_not_fit(tables, tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"no")
+    tables["model"]["warm_start"] = str(tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError, match=r"x\.safetensors"):
+        run(tables)
+
+
+def test_a_folder_with_a_run_is_not_written_over(tables, output):
+    tables["run"]["steps"] = 2
+    run(tables)
+    before = (output / "checkpoint.pt").read_bytes()
+    with pytest.raises(TrainingError, match=r"holds a run already; go on with it \(--resume\)"):
+        run(tables)
+    assert (output / "checkpoint.pt").read_bytes() == before
+    finished = run(tables, resume=True)
+    assert (finished.step, finished.finished) == (2, True)
+    tables["run"]["steps"] = 5
+    assert run(tables, resume=True).step == 5
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("model", {"scale": 3}, "its spec is"),
+        ("optimiser", {"name": "adamw"}, "its optimisers is"),
+        ("adversarial", {"depth": 1}, "its modules is"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tables, section, change, message):
+    tables["run"]["steps"] = 1
+    run(tables)
+    tables.setdefault(section, {}).update(change)
+    with pytest.raises(TrainingError, match=f"is of another run: {message}"):
+        run(tables, resume=True)
+
+
+def test_minutes_end_a_run_too(tables, output):
+    del tables["run"]["steps"]
+    tables["run"]["minutes"] = 0.01
+    outcome = run(tables)
+    assert outcome.finished
+    seconds = [float(s) for (s,) in curves(output, "seconds")]
+    assert 0.5 < seconds[-1] < 10
+    rates = [float(r) for (r,) in curves(output, "lr")]
+    assert rates[-1] < max(rates) / 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tables, output):
+    tables["run"] |= {"steps": 1, "checkpoint_every": 1}
+    run(tables)
+    state = torch.load(output / "checkpoint.pt", weights_only=True)
+    next(iter(state["modules"]["generator"].values())).fill_(float("inf"))
+    torch.save(state, output / "checkpoint.pt")
+    before = (output / "checkpoint.pt").read_bytes()
+    tables["run"]["steps"] = 3
+    with pytest.raises(TrainingError, match="the loss is not finite at step 2"):
+        run(tables, resume=True)
+    assert (output / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops(tables, output, number):
+    tables["run"] |= {"steps": 100_000, "checkpoint_every": 100_000}
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), number))
+    timer.start()
+    before = signal.getsignal(number)
+    outcome = run(tables)
+    timer.join()
+    assert outcome.interrupted
+    assert not outcome.finished
+    assert signal.getsignal(number) == before
+    last = int(curves(output, "step")[-1][0])
+    assert torch.load(output / "checkpoint.pt", weights_only=True)["step"] == outcome.step == last
+    assert outcome.bundle.exists()
+
+
+def test_a_device_that_is_not_here(tables):
+    for device in ("cuda:99", "tpu", "mps"):
+        tables["run"]["device"] = device
+        with pytest.raises(TrainingError, match=device):
+            run(tables)
+
+
+def test_no_row_is_lost_or_doubled_by_half_a_row(tables, output):
+    tables["run"]["steps"] = 3
+    run(tables)
+    with (output / "curves.csv").open("a") as file:
+        file.write("4,0.1,0.1\n5,0.")  # what a kill leaves: later rows, and half a row
+    tables["run"]["steps"] = 6
+    run(tables, resume=True)
+    assert [s for (s,) in curves(output, "step")] == list("123456")
