@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
 
 
 def _warn(message: Warning | str, *where: object, **more: object) -> None:
-    click.echo(f"warning: {message}", err=True)
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _show_traceback() -> None:

@@ -13,7 +13,7 @@ import click
 
 from imagen_fast import engine
 from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
-from imagen_fast.cli.text import shown
+from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
 from imagen_fast.tasks.evaluate import Quality, Score, evaluate, mean
 from imagen_fast.tasks.files import pictures_in
@@ -69,7 +69,7 @@ def command(
         if as_json:
             click.echo(_json(name, factor, list(scores)))
         else:
-            _table(name, factor, [path.name for path in paths], scores)
+            _table(Path(name).stem, factor, [path.name for path in paths], scores)
 
 
 def _table(name: str, scale: int, files: list[str], scores: Iterable[Score]) -> None:
@@ -78,7 +78,7 @@ def _table(name: str, scale: int, files: list[str], scores: Iterable[Score]) -> 
     width = max(map(len, names.values()))
     against = name != BASELINE
     head = f"{f'x{scale}':{width}}  {'bicubic':>14}"
-    click.echo(f"{head}  {shown(name):>14}  {'gain':>6}" if against else head)
+    click.echo(f"{head}  {short(shown(name), 14):>14}  {'gain':>6}" if against else head)
     units = f"{'':{width}}  {'PSNR':>6}  {'SSIM':>6}"
     click.echo(f"{units}  {'PSNR':>6}  {'SSIM':>6}  {'dB':>6}" if against else units)
     measured = []

@@ -1,4 +1,4 @@
-"""What a batch shows while it runs and when it ends: a bar on a terminal, lines elsewhere."""
+"""What a batch shows while it runs and when it ends: bar and table on a terminal, else lines."""
 
 from __future__ import annotations
 
@@ -6,109 +6,16 @@ import os
 import sys
 import time
 import traceback
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-import click
-
-from imagen_fast.cli.text import count, duration, shown
+from imagen_fast.cli.text import duration, short, shown
 from imagen_fast.tasks.batch import Observer, Result
 from imagen_fast.tasks.files import Job
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-
-class Report(Observer):
-    """Collects the results, and prints each failure as one line on stderr when it happens."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self.results: list[Result] = []
-        self._start = time.perf_counter()
-        self._total = len(jobs)
-
-    def __enter__(self) -> Report:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        pass
-
-    def finished(self, result: Result) -> None:
-        """Keep the result; say so if it is a failure."""
-        self.results.append(result)
-        if result.outcome == "failed":
-            self.failed(result)
-
-    def failed(self, result: Result) -> None:
-        """Print the failure, and where in the code it arose if IMAGEN_FAST_DEBUG=1 asks."""
-        click.echo(f"error: {shown(result.job.source)}: {shown(result.reason)}", err=True)
-        if result.error and os.environ.get("IMAGEN_FAST_DEBUG") == "1":
-            click.echo("".join(traceback.format_exception(result.error)), err=True)
-
-    def of(self, outcome: str) -> list[Result]:
-        """The results with this outcome."""
-        return [result for result in self.results if result.outcome == outcome]
-
-    def summarise(self) -> None:
-        """Print what happened to how many pictures. A single failure has said all already."""
-        if self._total > 1 or not self.of("failed"):
-            click.echo(self._line())
-
-    def _line(self) -> str:
-        done, skipped, failed = self.of("done"), self.of("skipped"), self.of("failed")
-        took = time.perf_counter() - self._start
-        if self._total == 1 and done:
-            [only] = done
-            size = f"{only.width} × {only.height}"
-            return f"{shown(only.job.target)}: {size} in {duration(only.seconds)}"
-        if self._total == 1 and skipped:
-            return f"{shown(skipped[0].job.target)}: exists, skipped"
-        parts = [f"{len(done)} done", f"{len(skipped)} skipped", f"{len(failed)} failed"]
-        if rest := self._total - len(self.results):
-            parts.append(f"{rest} not finished")
-        speed = ""
-        if done:
-            pixels = sum(result.height * result.width for result in done) / 1e6
-            speed = f" ({pixels:.1f} megapixels, {pixels / took:.2g} per second)"
-        return f"{count(self._total, 'picture')}: {', '.join(parts)} in {duration(took)}{speed}"
-
-
-class Bar(Report):
-    """On a terminal: one bar over all pictures with the time that is left."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        super().__init__(jobs)
-        self._todo = sum(not job.problem and not job.skip for job in jobs)
-        self._started = 0
-        self._progress = _progress(several=self._todo > 1)
-        self._task = self._progress.add_task("loading the model", total=None)
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def advanced(self, job: Job, fraction: float) -> None:
-        """Move the bar."""
-        self._started += fraction == 0
-        self._progress.update(
-            self._task,
-            description=_short(shown(job.source.name)),
-            total=self._todo,
-            completed=self._started - 1 + fraction,
-        )
+STYLES = {"done": "green", "skipped": "yellow", "failed": "red", "not finished": "red"}
 
 
 def report(jobs: list[Job], quiet: bool) -> Report:
@@ -117,8 +24,124 @@ def report(jobs: list[Job], quiet: bool) -> Report:
     return Bar(jobs) if terminal and not quiet else Report(jobs)
 
 
-def _short(name: str, length: int = 32) -> str:
-    return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
+class Report(Observer):
+    """Collects the results, and prints each failure as one line on stderr when it happens."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+        self.results: list[Result] = []
+        self._start = time.perf_counter()
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing to take down."""
+
+    def finished(self, result: Result) -> None:
+        """Keep the result; say so if it is a failure."""
+        self.results.append(result)
+        if result.outcome == "failed":
+            self.failed(result)
+            if result.error and os.environ.get("IMAGEN_FAST_DEBUG") == "1":
+                print(*traceback.format_exception(result.error), sep="", file=sys.stderr)
+
+    def failed(self, result: Result) -> None:
+        """Print one failure."""
+        line = f"error: {shown(result.job.source)}: {shown(result.reason)}"
+        print(line, file=sys.stderr, flush=True)
+
+    def counts(self) -> dict[str, int]:
+        """How many pictures ended how."""
+        outcomes = [result.outcome for result in self.results]
+        counts = {name: outcomes.count(name) for name in ("done", "skipped", "failed")}
+        if rest := len(self.jobs) - len(self.results):
+            counts["not finished"] = rest
+        return counts
+
+    def summarise(self) -> None:
+        """Print how it ended."""
+        if len(self.jobs) > 1:
+            self.overview(time.perf_counter() - self._start)
+            return
+        for result in self.results:
+            target = shown(result.job.target)
+            if result.outcome == "done":
+                size = f"{result.width} × {result.height}"
+                print(f"{target}: {size} in {duration(result.seconds)}")
+            elif result.outcome == "skipped":
+                print(f"{target}: exists, skipped")
+
+    def overview(self, seconds: float) -> None:
+        """Print how many pictures ended how; the failures were printed as they came."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
+        print(f"{len(self.jobs)} pictures: {counts}; {self.work(seconds)}")
+
+    def work(self, seconds: float) -> str:
+        """How much was computed, and how fast."""
+        pixels = sum(result.height * result.width for result in self.results) / 1e6
+        if not pixels:
+            return duration(seconds)
+        speed = pixels / seconds
+        return f"{pixels:.1f} megapixels in {duration(seconds)} ({speed:.2g} per second)"
+
+
+class Bar(Report):
+    """On a terminal: one bar over all pictures with the time that is left, a table at the end."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        super().__init__(jobs)
+        self._todo = sum(not job.problem and not job.skip for job in jobs)
+        self._started = 0
+        self._progress = _progress(several=self._todo > 1)
+        self._task = self._progress.add_task("loading the model", total=None, failures="")
+
+    def __enter__(self) -> Bar:
+        if self._todo:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove the bar."""
+        self._progress.stop()
+
+    def advanced(self, job: Job, fraction: float) -> None:
+        """Move the bar."""
+        self._started += fraction == 0
+        self._progress.update(
+            self._task,
+            description=short(shown(job.source.name), 32),
+            total=self._todo,
+            completed=self._started - 1 + fraction,
+        )
+
+    def failed(self, result: Result) -> None:
+        """Count it beside the bar; the table will say why. A single failure is a line."""
+        if len(self.jobs) == 1:
+            super().failed(result)
+        else:
+            failures = f"{self.counts()['failed']} failed"
+            self._progress.update(self._task, failures=failures)
+
+    def overview(self, seconds: float) -> None:
+        """Print the table."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        table.add_column()
+        table.add_column(justify="right")
+        for name, count in self.counts().items():
+            details = Table.grid(padding=(0, 2))
+            if name == "done":
+                details.add_row(self.work(seconds))
+            for result in self.results if name == "failed" else ():
+                if result.outcome == name:
+                    source, why = shown(result.job.source), shown(result.reason)
+                    details.add_row(Text(source, overflow="fold"), Text(why))
+            table.add_row(Text(name, STYLES[name] if count else "dim"), str(count), details)
+        Console().print(table)
 
 
 def _progress(several: bool) -> Progress:
@@ -127,19 +150,19 @@ def _progress(several: bool) -> Progress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        ProgressColumn,
         TaskProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
 
-    columns: list[ProgressColumn] = [
+    # A strip of a large picture can take minutes: look that far back to estimate the rest.
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn() if several else TaskProgressColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    ]
-    # A strip of a large picture can take minutes: look that far back to estimate the rest.
-    return Progress(
-        *columns, console=Console(stderr=True), transient=True, speed_estimate_period=900
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failures]}", style="red"),
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=900,
     )

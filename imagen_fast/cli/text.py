@@ -30,10 +30,15 @@ def shown(path: str | Path) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def short(name: str, length: int) -> str:
+    """The name in at most `length` characters, its middle left out if need be."""
+    return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-(length // 2) :]}"
+
+
 def duration(seconds: float) -> str:
     """`0.42 s`, `7.3 s`, `3 min 20 s` or `2 h 05 min`."""
     if seconds < 10:
-        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes == 0:
         return f"{rest} s"

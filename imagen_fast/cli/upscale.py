@@ -185,7 +185,7 @@ def command(
     if interrupted:
         click.echo("interrupted", err=True)
         ctx.exit(INTERRUPTED)
-    ctx.exit(1 if progress.of("failed") else 0)
+    ctx.exit(1 if progress.counts()["failed"] else 0)
 
 
 def _names_a_file(output: Path) -> bool:

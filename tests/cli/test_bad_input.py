@@ -1,0 +1,264 @@
+"""Bad input: one clear line, exit code 1, no traceback, nothing left behind."""
+
+import os
+import resource
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen_fast.bundle import load_bundle
+
+ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def assert_one_line(result, *words):
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line, line
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "there is no such file"),
+        (b"", "the file is empty"),
+        (b"Just some words.\n", "it is no picture"),
+        (b"\x89PNG\r\n\x1a\n", "damaged"),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "damaged"),
+        (b"RIFF\x04\x00\x00\x00WEBP", "damaged"),
+    ],
+)
+def test_no_picture(upscale, files, tmp_path, content, reason):
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    before = files(tmp_path)
+    assert_one_line(upscale(path), str(path), reason)
+    assert files(tmp_path) == before
+
+
+def test_a_picture_cut_anywhere(upscale, noise, tmp_path):
+    Image.fromarray(noise(40, 40, 3)).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    for length in range(1, len(whole) - 2, len(whole) // 12):
+        (tmp_path / "cut.jpg").write_bytes(whole[:length])
+        assert_one_line(upscale(tmp_path / "cut.jpg"), "cut.jpg")
+
+
+def test_a_bomb_is_refused_until_the_limit_is_raised(upscale, picture, tmp_path):
+    path = picture(tmp_path / "a.png")  # 8 × 6
+    assert_one_line(upscale(path, "--max-pixels", 47), "8 × 6", "47", "limit")
+    assert upscale(path, "--max-pixels", 48).exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "device", "pipe"])
+def test_what_is_no_file(upscale, tmp_path, kind):
+    if kind == "folder":
+        assert_one_line(upscale(tmp_path), "no picture to enlarge in this folder")
+    elif kind == "device":
+        assert_one_line(upscale("/dev/zero"), "device")
+    else:
+        os.mkfifo(tmp_path / "pipe.png")
+        assert_one_line(upscale(tmp_path / "pipe.png"), "pipe")
+
+
+@pytest.mark.skipif(ROOT, reason="root may read everything")
+def test_an_unreadable_file_and_folder(upscale, picture, tmp_path):
+    picture(tmp_path / "in/a.png").chmod(0)
+    assert_one_line(upscale(tmp_path / "in/a.png"), "Permission denied")
+    (tmp_path / "in").chmod(0)
+    try:
+        assert_one_line(upscale(tmp_path / "in"), "Permission denied")
+    finally:
+        (tmp_path / "in").chmod(0o700)
+
+
+@pytest.mark.skipif(ROOT, reason="root may write everywhere")
+def test_a_read_only_folder(upscale, picture, files, tmp_path):
+    path = picture(tmp_path / "in/a.png")
+    (tmp_path / "in").chmod(0o500)
+    try:
+        assert_one_line(upscale(path), "Permission denied")
+        assert files(tmp_path / "in") == ["a.png"]
+    finally:
+        (tmp_path / "in").chmod(0o700)
+
+
+def test_an_output_folder_that_cannot_be_made(upscale, picture, tmp_path):
+    path = picture(tmp_path / "a.png")
+    assert_one_line(upscale(path, "-o", path / "below"), str(path / "below"), "Not a directory")
+
+
+def test_a_full_disk(start, picture, files, noise, tmp_path):
+    """A limit on the size of files stands for it: the write fails in the middle just the same."""
+    Image.fromarray(noise(300, 300, 3)).save(tmp_path / "large.png")
+    picture(tmp_path / "small.png")
+    out = tmp_path / "out"
+    limit = 100_000
+    process = start(
+        tmp_path / "large.png",
+        tmp_path / "small.png",
+        "-o",
+        out,
+        "-t",
+        64,
+        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "1 done, 0 skipped, 1 failed" in stdout
+    [line] = stderr.splitlines()
+    assert "large.png" in line
+    assert "File too large" in line
+    assert files(out) == ["small_x2.png"]
+
+
+@pytest.mark.parametrize("link", ["itself", "symbolic", "hard"])
+def test_the_input_is_never_the_output(upscale, picture, tmp_path, link):
+    source, target = picture(tmp_path / "a.png"), tmp_path / "a_x2.png"
+    if link == "symbolic":
+        target.symlink_to(source)
+    elif link == "hard":
+        target.hardlink_to(source)
+    else:
+        target = source
+    before = source.read_bytes()
+    for options in ((), ("--overwrite",), ("--resume",)):
+        assert_one_line(upscale(source, "-o", target, *options), "is its input")
+    assert source.read_bytes() == before
+
+
+def test_symbolic_links_are_followed(upscale, picture, tmp_path):
+    picture(tmp_path / "real/a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "b.png").symlink_to(tmp_path / "real/a.png")
+    assert upscale(tmp_path / "link", tmp_path / "b.png", "-o", tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out/a_x2.png").exists()
+    assert (tmp_path / "out/b_x2.png").exists()
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    assert_one_line(upscale(tmp_path / "loop.png"), "loop.png")
+
+
+def test_names_of_every_kind(upscale, picture, tmp_path):
+    names = [
+        "naïve 写真.png",
+        "a\nb.png",
+        "\x1b[31mred.png",
+        os.fsdecode(b"\xff\xfe.png"),
+        "x" * 244,
+    ]
+    for name in names:
+        result = upscale(picture(tmp_path / name), "-o", tmp_path / "out")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.count("\n") == 1
+        assert "\x1b" not in result.stdout
+    assert len(list((tmp_path / "out").iterdir())) == len(names)
+
+
+def test_names_that_are_too_long(upscale, picture, files, tmp_path):
+    assert_one_line(upscale(tmp_path / ("x" * 300 + ".png")), "too long")
+    path = picture(tmp_path / ("x" * 251 + ".png"))  # the result's name would have 258 bytes
+    assert_one_line(upscale(path, "-o", tmp_path / "out"), "too long")
+    assert files(tmp_path / "out") == []
+
+
+def test_unknown_model(command, picture, tmp_path):
+    result = command("upscale", picture(tmp_path / "a.png"), "-n", "sr-x99")
+    assert_one_line(result, "sr-x99")
+
+
+def test_a_scale_that_the_model_lacks(upscale, picture, tmp_path):
+    assert_one_line(upscale(picture(tmp_path / "a.png"), "-s", 3), "enlarges 2 times, not 3")
+
+
+def test_a_scale_without_a_model(command, picture, monkeypatch, tmp_path):
+    monkeypatch.setattr("imagen_fast.catalogue.FOLDER", tmp_path)
+    result = command("upscale", picture(tmp_path / "a.png"), "-s", 3)
+    assert_one_line(result, "3 times")
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "header", "not finite", "picture"])
+def test_corrupted_weights(command, tiny_path, picture, files, tmp_path, damage):
+    data = tiny_path.read_bytes()
+    if damage == "not finite":
+        # The last tensor's last values become NaN.
+        data = data[:-4] + np.float32(np.nan).tobytes()
+    content = {
+        "empty": b"",
+        "text": b"weights\n" * 10,
+        "cut": data[: len(data) // 2],
+        "header": b"\xff" * 8 + data[8:],
+        "not finite": data,
+        "picture": picture(tmp_path / "b.png").read_bytes(),
+    }[damage]
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    before = files(tmp_path)
+    result = command("upscale", tmp_path / "b.png", "-n", path)
+    assert_one_line(result, str(path))
+    assert files(tmp_path) == before
+
+
+def test_weights_of_another_network(command, tiny_path, picture, tmp_path):
+    from imagen_fast.bundle import Bundle, save_bundle
+
+    bundle = load_bundle(tiny_path)
+    tensors = dict(list(bundle.tensors.items())[1:])
+    save_bundle(Bundle(bundle.spec, tensors), tmp_path / "model.safetensors")
+    result = command("upscale", picture(tmp_path / "a.png"), "-n", tmp_path / "model.safetensors")
+    assert_one_line(result)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-t", -1),
+        ("-t", 16, "--tile-overlap", 100),
+        ("--tile-overlap", -1),
+        ("--backend", "abacus"),
+        ("--device", "cuda:99"),
+        ("--device", "toaster"),
+    ],
+)
+def test_engine_options_that_cannot_work(command, fake_model, picture, tmp_path, options):
+    backend = () if "--backend" in options else ("--backend", "fake")
+    path = picture(tmp_path / "a.png")
+    assert_one_line(command("upscale", path, "-n", fake_model, *backend, *options))
+
+
+def test_one_failing_picture_does_not_stop_the_rest(upscale, noise, picture, tmp_path):
+    """Too large for the output format: found only when the work is done."""
+    Image.fromarray(noise(1, 9000, 3)).save(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    result = upscale(tmp_path / "a.png", tmp_path / "b.png", "--ext", "webp")
+    assert result.exit_code == 1
+    assert "1 done, 0 skipped, 1 failed" in result.stdout
+    assert "WEBP" in result.stderr
+
+
+def test_a_surprise_is_a_failure_of_its_picture(upscale, picture, monkeypatch, tmp_path):
+    """A bug met with one picture is named as such, and the others are done."""
+    from imagen_fast.engine import Engine
+
+    stream = Engine.stream
+
+    def buggy(self, image):
+        if image.width == 3:
+            raise RuntimeError("a bug")
+        return stream(self, image)
+
+    monkeypatch.setattr(Engine, "stream", buggy)
+    Image.new("RGB", (3, 3)).save(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    arguments = (tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out")
+    result = upscale(*arguments)
+    assert result.exit_code == 1
+    assert "internal error: RuntimeError: a bug" in result.stderr
+    assert "1 done, 0 skipped, 1 failed" in result.stdout
+    assert "Traceback" not in result.stderr
+    monkeypatch.setenv("IMAGEN_FAST_DEBUG", "1")
+    assert "Traceback" in upscale(*arguments, "--resume").stderr

@@ -1,0 +1,32 @@
+"""Ctrl-C: exit code 130, what was done stays, no half-written file."""
+
+import signal
+import time
+
+import pytest
+from PIL import Image
+
+from imagen_fast.image.read import read
+
+
+@pytest.mark.parametrize("ext", ["png", "jpg"])
+def test_interrupt_in_the_middle_of_a_picture(start, picture, noise, files, tmp_path, ext):
+    picture(tmp_path / "in/a.png")
+    Image.fromarray(noise(3000, 3000, 3)).save(tmp_path / "in/b.png", compress_level=0)
+    picture(tmp_path / "in/c.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    process = start(tmp_path / "in", "-o", out, "-t", 128, "--ext", ext)
+    deadline = time.monotonic() + 60
+    # a.png is done and b.png has begun
+    while not ([f"a_x2.{ext}"] != files(out) and f"a_x2.{ext}" in files(out)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, files(out)
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, (stdout, stderr)
+    assert stderr == "interrupted\n"
+    assert "3 pictures: 1 done, 0 skipped, 0 failed, 2 not finished" in stdout
+    assert files(out) == [f"a_x2.{ext}"]
+    assert read(out / f"a_x2.{ext}").color.shape == (12, 16, 3)

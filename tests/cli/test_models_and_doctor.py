@@ -1,0 +1,85 @@
+"""What is shipped, and what is installed."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from imagen_fast import catalogue
+from imagen_fast._version import __version__
+from imagen_fast.backends import BACKENDS
+from imagen_fast.bundle import Bundle, save_bundle
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch, small_bundle):
+    """A folder of shipped models with two in it."""
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
+    training = json.dumps({"psnr": 36.987, "validation": "set5"})
+    facts = {"task": "sr", "license": "Apache-2.0", "training": training}
+    bundle = Bundle(small_bundle.spec, small_bundle.tensors, facts)
+    for size in ("small", "tiny"):
+        save_bundle(bundle, tmp_path / f"sr-x2-{size}.safetensors")
+    return tmp_path
+
+
+def test_models_are_listed_with_their_facts(command, shelf, small_bundle):
+    head, tiny, small = command("models").stdout.splitlines()
+    assert head.split()[:2] == ["NAME", "SIZE"]
+    parameters = sum(tensor.size for tensor in small_bundle.tensors.values())
+    for word in ("sr-x2", "tiny", "sr", "x2", f"{parameters:,}", "36.99 dB (set5)", "Apache-2.0"):
+        assert word in tiny
+    assert "small" in small
+    first = json.loads(command("models", "--json").stdout)[0]
+    assert first["parameters"] == parameters
+    assert first["psnr"] == 36.987
+    assert first["bytes"] == (shelf / "sr-x2-tiny.safetensors").stat().st_size
+
+
+def test_what_is_shipped_states_its_facts(command):
+    """Whatever is shipped must say what it is and, once trained to its end, how good."""
+    for model in json.loads(command("models", "--json").stdout):
+        assert model["task"] == "sr"
+        assert model["license"] == "Apache-2.0"
+        assert model["training"].get("interim") or model["psnr"] > 30
+
+
+def test_no_models(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
+    assert "no models are shipped" in command("models").stdout
+    assert command("doctor").exit_code == 0
+
+
+def test_doctor_says_what_works(command, shelf):
+    result = command("doctor", "--json")
+    assert result.exit_code == 0
+    facts = json.loads(result.stdout)
+    assert facts["imagen-fast"] == __version__
+    assert facts["backends"].keys() == BACKENDS.keys()
+    assert facts["backends"]["fake"] == "works"
+    assert facts["cpu"]["cores"] >= 1
+    assert facts["models"] == {"sr-x2-tiny": "works", "sr-x2-small": "works"}
+    text = command("doctor").stdout
+    for name in (*BACKENDS, "auto", "sr-x2-tiny", "PyTorch"):
+        assert name in text
+
+
+def test_doctor_names_a_damaged_model(command, shelf):
+    path = shelf / "sr-x2-tiny.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    result = command("doctor")
+    assert result.exit_code == 0
+    assert str(path) in result.stdout
+
+
+def test_doctor_without_torch_says_how_to_get_it(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # what an import of it then raises is real
+    result = command("doctor")
+    assert result.exit_code == 0
+    assert "pip install 'imagen-fast[torch]'" in result.stdout
+
+
+def test_doctor_without_a_compiler(command, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "C++ compiler" in command("doctor").stdout

@@ -1,0 +1,174 @@
+"""Where results go, what options mean, and what is printed."""
+
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen_fast.image.read import read
+
+
+def test_one_file_lies_beside_its_picture(upscale, picture, files, tmp_path):
+    picture(tmp_path / "a.jpg")
+    result = upscale(tmp_path / "a.jpg")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert re.fullmatch(rf"{tmp_path}/a_x2\.png: 16 × 12 in [\d.]+ s\n", result.stdout)
+    assert files(tmp_path) == ["a.jpg", "a_x2.png"]
+
+
+def test_output_file_chooses_the_format(upscale, picture, tmp_path):
+    result = upscale(picture(tmp_path / "a.png"), "-o", tmp_path / "b.webp")
+    assert result.exit_code == 0
+    with Image.open(tmp_path / "b.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (16, 12))
+
+
+@pytest.mark.parametrize(
+    ("ext", "format"),
+    [("jpg", "JPEG"), (".JPG", "JPEG"), ("tiff", "TIFF"), ("bmp", "BMP"), ("webp", "WEBP")],
+)
+def test_ext_and_suffix(upscale, picture, tmp_path, ext, format):
+    out = tmp_path / "made/for/it"
+    result = upscale(
+        picture(tmp_path / "a.png"), "-o", out, "--ext", ext, "--suffix", "-big", "--quality", 50
+    )
+    assert result.exit_code == 0, result.stderr
+    with Image.open(out / f"a-big.{ext.lower().removeprefix('.')}") as image:
+        assert image.format == format
+
+
+def test_an_output_with_dots_is_a_folder(upscale, picture, files, tmp_path):
+    assert upscale(picture(tmp_path / "a.png"), "-o", tmp_path / "v1.2").exit_code == 0
+    assert files(tmp_path / "v1.2") == ["a_x2.png"]
+
+
+def test_a_folder_named_like_a_file_is_a_folder(upscale, picture, files, tmp_path):
+    (tmp_path / "out.png").mkdir()
+    assert upscale(picture(tmp_path / "a.png"), "-o", tmp_path / "out.png").exit_code == 0
+    assert files(tmp_path / "out.png") == ["a_x2.png"]
+
+
+def test_a_folder_twice_does_not_enlarge_its_results(upscale, picture, files, tmp_path):
+    picture(tmp_path / "a.png")
+    assert upscale(tmp_path).exit_code == 0
+    again = upscale(tmp_path, "--overwrite")
+    assert again.exit_code == 0
+    assert "left out 1 earlier result" in again.stderr
+    assert files(tmp_path) == ["a.png", "a_x2.png"]
+    assert upscale(tmp_path / "a_x2.png").exit_code == 0  # named itself, it is wanted
+    assert "a_x2_x2.png" in files(tmp_path)
+
+
+def test_existing_output_fails_is_skipped_or_overwritten(upscale, picture, tmp_path):
+    source, target = picture(tmp_path / "a.png"), tmp_path / "a_x2.png"
+    target.write_bytes(b"precious")
+    refused = upscale(source)
+    assert refused.exit_code == 1
+    assert "use --overwrite or --resume" in refused.stderr
+    skipped = upscale(source, "--resume")
+    assert skipped.exit_code == 0
+    assert skipped.stdout == f"{target}: exists, skipped\n"
+    assert target.read_bytes() == b"precious"
+    assert upscale(source, "--overwrite").exit_code == 0
+    assert read(target).color.shape == (12, 16, 3)
+
+
+def test_dry_run_writes_nothing_and_foretells_the_exit_code(upscale, picture, files, tmp_path):
+    picture(tmp_path / "in/a.png")
+    out = tmp_path / "out"
+    good = upscale(tmp_path / "in", "-o", out, "--dry-run")
+    assert good.exit_code == 0
+    assert good.stdout == f"{tmp_path}/in/a.png  →  {out}/a_x2.png\n"
+    bad = upscale(tmp_path / "in", tmp_path / "gone.png", "-o", out, "--dry-run")
+    assert bad.exit_code == 1
+    assert "no such file" in bad.stdout
+    assert files(tmp_path) == ["in/a.png"]
+
+
+def test_quiet_prints_errors_alone(upscale, picture, tmp_path):
+    result = upscale(picture(tmp_path / "a.png"), tmp_path / "gone.png", "-q")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == f"error: {tmp_path}/gone.png: there is no such file\n"
+
+
+def test_metadata_and_sixteen_bits_arrive(upscale, tmp_path):
+    deep = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1365
+    Image.fromarray(deep).save(tmp_path / "a.png", dpi=(300, 300))
+    assert upscale(tmp_path / "a.png", "--ext", "tif").exit_code == 0
+    result = read(tmp_path / "a_x2.tif")
+    assert result.color.dtype == np.uint16
+    assert result.metadata.dpi == pytest.approx((300, 300), abs=0.1)
+    np.testing.assert_array_equal(result.color[::2, ::2, 0], deep)
+
+
+def test_tiles_are_stitched(upscale, noise, tmp_path):
+    source = noise(150, 230, 3)
+    Image.fromarray(source).save(tmp_path / "a.png")
+    result = upscale(tmp_path / "a.png", "-t", 48, "--tile-overlap", 4)
+    assert result.exit_code == 0, result.stderr
+    expected = source.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(read(tmp_path / "a_x2.png").color, expected)
+
+
+def test_the_real_network_enlarges(command, tiny_path, picture, tmp_path):
+    arguments = ("upscale", "-n", tiny_path, "-s", 2, "--threads", 1)
+    result = command(*arguments, picture(tmp_path / "a.png"))
+    assert result.exit_code == 0, result.stderr
+    assert read(tmp_path / "a_x2.png").color.shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("a.png", "-s", "5"),
+        ("a.png", "--overwrite", "--resume"),
+        ("a.png", "b.png", "-o", "one.png"),
+        ("a.png", "-o", "b.png", "--ext", "jpg"),
+        ("a.png", "--ext", "gif"),
+        ("a.png", "--suffix", "x/y"),
+        ("a.png", "--quality", "0"),
+        ("a.png", "--threads", "0"),
+        ("a.png", "--max-pixels", "0"),
+        ("a.png", "-j", "0"),
+        ("a.png", "-j", "1:2:3"),
+        ("a.png", "--precision", "int4"),
+        ("a.png", "--unknown"),
+    ],
+)
+def test_wrong_usage(upscale, picture, files, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    result = upscale(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: ")
+    assert files(tmp_path) == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_sees_a_table(start, picture, tmp_path):
+    import pty
+
+    for index in range(3):
+        picture(tmp_path / f"in/{index}.png")
+    (tmp_path / "in/[red].png").write_text("no picture")
+    master, slave = pty.openpty()
+    process = start(tmp_path / "in", "-o", tmp_path / "out", stdin=slave, terminal=slave)
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(master)
+    assert process.wait(60) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    table = re.search(r"done +3 .*\n *skipped +0.*\n *failed +1 +(.+)\n", text.replace("\r", ""))
+    assert table, text
+    assert "[red].png" in text
