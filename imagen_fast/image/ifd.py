@@ -65,8 +65,8 @@ class Layout:
 def parse(file: BinaryIO) -> tuple[Layout, list[Directory]]:
     """The directories (pages) of a TIFF file or EXIF block, with the EXIF directories inside them.
 
-    Tags of unknown type or outside the file are left out. Raises ValueError or struct.error if
-    the directories themselves are damaged. Reads no more bytes than the file has, whatever it says.
+    Tags of unknown type are left out, and so are EXIF directories that are damaged. Raises
+    ValueError or struct.error if the others are. Reads no more bytes than the file has.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -141,8 +141,7 @@ class _Source:
             if tag in _NESTED and depth < _DEPTH:
                 with suppress(ValueError, struct.error):
                     found[tag], _ = self.directory(target, depth + 1)
-            elif kind in _SIZES and length <= width:
-                found[tag] = Value(kind, stored[:length])
-            elif kind in _SIZES and target + length <= self.size:
-                found[tag] = Value(kind, self.read(target, length))
+            elif kind in _SIZES:
+                inline = length <= width
+                found[tag] = Value(kind, stored[:length] if inline else self.read(target, length))
         return found, struct.unpack_from(order + word, table, number * entry)[0]

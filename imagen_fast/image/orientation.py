@@ -10,9 +10,10 @@ from imagen_fast.image.picture import Samples
 def upright(samples: Samples, orientation: int) -> Samples:
     """Turn and mirror (H, W, ...) samples so that they stand upright; 5 to 8 swap H and W.
 
-    The names say where the first row and the first column of the file belong (EXIF 3.0, tag 274).
+    The number says which sides of the picture the file's first row and column are (EXIF 3.0, tag
+    274). One that is not 2 to 8 changes nothing.
     """
-    if orientation >= 5:
+    if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)  # rows of the file are columns of the picture
     if orientation in (3, 4, 7, 8):
         samples = samples[::-1]

@@ -15,8 +15,8 @@ from imagen_fast.errors import ImageError
 from imagen_fast.image import exif as exif_block
 from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 
-# Pixels converted at a time: a large picture is never held twice in full.
-BAND = 1 << 22
+# Pixels converted at a time, so that the image and the array are all that is held of a large one.
+BAND = 1 << 18
 
 _PLAIN = {"1": "L", "La": "LA", "RGBX": "RGB", "RGBa": "RGBA", "YCbCr": "RGB", "HSV": "RGB"}
 
@@ -119,7 +119,7 @@ def with_key(samples: Samples, key: object) -> Samples:
 
 
 def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """(top, full-width part) of an image, from top to bottom, each of some million pixels."""
+    """(top, full-width part) of an image, from top to bottom, of BAND pixels at most or one row."""
     rows = max(1, BAND // max(1, image.width))
     if rows >= image.height > 0:
         yield 0, image

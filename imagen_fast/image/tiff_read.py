@@ -7,13 +7,16 @@ it is, and hands over every byte. TIFF 6.0, section 14 (predictor), section 15 (
 
 from __future__ import annotations
 
+import ctypes
 import io
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import _imaging
 from PIL.TiffImagePlugin import TiffImageFile
 
 from imagen_fast.errors import ImageError
@@ -21,6 +24,10 @@ from imagen_fast.image import ifd, orientation, tags
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.pillow import bands, fitting_profile, from_pil, resolution
+
+# libtiff writes what it finds wrong to stderr; it also says so to Pillow, which raises it.
+with suppress(OSError, AttributeError):  # where libtiff's names are hidden
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Picture:
@@ -33,6 +40,7 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
     # Smaller copies of the first page and masks of it are no pages of their own.
     others = (_Page(layout, other).number(tags.SUBFILE, 0) & 0b101 for other in pages[1:])
     check_frames(1 + sum(not aside for aside in others), "pages")
+    _check_extent(file, page)
     if page.is_deep():
         picture = _decode_deep(file, page)
         how = page.number(tags.ORIENTATION, 1)
@@ -65,6 +73,13 @@ class _Page:
 
     def number(self, tag: int, *default: int) -> int:
         return self.numbers(tag, *default)[0]
+
+    def places(self) -> list[tuple[int, int]]:
+        """(offset, length) of every strip or tile."""
+        tiled = tags.TILE_OFFSETS in self.directory
+        offsets = self.numbers(tags.TILE_OFFSETS if tiled else tags.OFFSETS)
+        counts = self.numbers(tags.TILE_COUNTS if tiled else tags.COUNTS)
+        return list(zip(offsets, counts, strict=True))
 
     def is_deep(self) -> bool:
         bits = set(self.numbers(tags.BITS, 1))
@@ -133,12 +148,10 @@ def _decode_plane(file: BinaryIO, page: _Page, plane: int, target: NDArray[np.ui
     tiled = tags.TILE_OFFSETS in page.directory
     if tiled:
         block_width, block_height = page.number(tags.TILE_WIDTH), page.number(tags.TILE_HEIGHT)
-        places = zip(page.numbers(tags.TILE_OFFSETS), page.numbers(tags.TILE_COUNTS), strict=True)
     else:
         block_width, block_height = width, min(page.number(tags.ROWS, height), height)
-        places = zip(page.numbers(tags.OFFSETS), page.numbers(tags.COUNTS), strict=True)
     blocks = math.ceil(width / block_width) * math.ceil(height / block_height)
-    mine = list(places)[plane * blocks : (plane + 1) * blocks]
+    mine = page.places()[plane * blocks : (plane + 1) * blocks]
     if len(mine) != blocks:
         raise ImageError(f"the TIFF file is damaged: it has {len(mine)} parts out of {blocks}")
     size = 2 * channels  # bytes of a pixel
@@ -156,11 +169,15 @@ def _decode_plane(file: BinaryIO, page: _Page, plane: int, target: NDArray[np.ui
                 np.add.accumulate(block, axis=1, dtype=np.uint16, out=block)
 
 
-def _blocks(file: BinaryIO, places: list[tuple[int, int]]) -> list[bytes]:
+def _check_extent(file: BinaryIO, page: _Page) -> None:
+    """libtiff shows what it finds of a truncated file, and reads parts that overlap many times."""
     size = file.seek(0, io.SEEK_END)
-    # Parts may overlap in a hostile file, and so be far more than it.
+    places = page.places()
     if any(place + count > size for place, count in places) or sum(c for _, c in places) > size:
         raise ImageError("the TIFF file is truncated: its parts reach behind its end")
+
+
+def _blocks(file: BinaryIO, places: list[tuple[int, int]]) -> list[bytes]:
     blocks = []
     for place, count in places:
         file.seek(place)
