@@ -6,7 +6,7 @@ import os
 import platform
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -137,14 +137,17 @@ class Engine:
             "a Picture (imagen_fast.upscale takes paths)"
         )
 
-    def stream(self, picture: Picture) -> Iterator[Samples]:
+    def stream(
+        self, picture: Picture, progress: Callable[[float], None] | None = None
+    ) -> Iterator[Samples]:
         """The enlarged picture's rows, in strips from top to bottom, each as soon as it is final.
 
         Yields (rows, s·W, C) of the picture's dtype, C being 1 or 3, and one more for alpha if
         the picture has it. Memory depends on the tile's height and the picture's width. Raises
-        as calling the engine does, while it runs.
+        as calling the engine does, while it runs. `progress` is told after every batch of tiles
+        which part of them is computed.
         """
-        return self._stream(picture.color, picture.alpha)
+        return self._stream(picture.color, picture.alpha, progress)
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
@@ -245,13 +248,18 @@ class Engine:
             top += len(rows)
         return output
 
-    def _stream(self, color: Samples, alpha: Samples | None) -> Iterator[Samples]:
+    def _stream(
+        self,
+        color: Samples,
+        alpha: Samples | None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Samples]:
         if alpha is None:
-            yield from self._stream_color(color)
+            yield from self._stream_color(color, progress)
             return
         height, width = (self.scale * side for side in alpha.shape)
         top = 0
-        for strip in self._stream_color(fill_transparent(color, alpha)):
+        for strip in self._stream_color(fill_transparent(color, alpha), progress):
             for first in range(0, len(strip), ALPHA_ROWS):
                 rows = strip[first : first + ALPHA_ROWS]
                 bottom = top + len(rows)
@@ -260,7 +268,9 @@ class Engine:
                 yield np.concatenate([rows, enlarged[..., None]], axis=2)
                 top = bottom
 
-    def _stream_color(self, color: Samples) -> Iterator[Samples]:
+    def _stream_color(
+        self, color: Samples, progress: Callable[[float], None] | None
+    ) -> Iterator[Samples]:
         height, width, _ = color.shape
         capacity, alignment = self._open().capacity, self.spec.alignment
         tile = self._tile or tiling.automatic(height, width, capacity, self._overlap, alignment)
@@ -268,7 +278,17 @@ class Engine:
         batch = (
             1 if self._open().device == "cpu" else max(1, min(BATCH_ON_GPU, capacity // tile**2))
         )
-        yield from tiling.stream(color, grid, self.scale, self._run_samples, batch)
+        done, count = 0, len(grid.rows) * len(grid.columns)
+
+        def run(tiles: Samples) -> Samples:
+            nonlocal done
+            output = self._run_samples(tiles)
+            done += len(tiles)
+            if progress is not None:
+                progress(done / count)
+            return output
+
+        yield from tiling.stream(color, grid, self.scale, run, batch)
 
     def _run_samples(self, tiles: Samples) -> Samples:
         """`run` for grey (as three equal channels, then their mean) and for 16 bits."""

@@ -15,6 +15,8 @@ from imagen_fast.tasks.files import Job
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from imagen_fast.engine import Engine
+
 STYLES = {"done": "green", "skipped": "yellow", "failed": "red", "not finished": "red"}
 
 
@@ -37,6 +39,9 @@ class Report(Observer):
 
     def __exit__(self, *exception: object) -> None:
         """Nothing to take down."""
+
+    def loaded(self, engine: Engine) -> None:
+        """The engine is ready. Only a terminal is told which it is."""
 
     def finished(self, result: Result) -> None:
         """Keep the result; say so if it is a failure."""
@@ -104,6 +109,17 @@ class Bar(Report):
     def __exit__(self, *exception: object) -> None:
         """Remove the bar."""
         self._progress.stop()
+
+    def loaded(self, engine: Engine) -> None:
+        """Say what runs, where and why."""
+        facts = engine.info()
+        self._progress.console.print(
+            f"{facts['model']}: {facts['backend']} on {facts['device']}, {facts['precision']} "
+            f"({facts['why']})",
+            style="dim",
+            markup=False,
+            highlight=False,
+        )
 
     def advanced(self, job: Job, fraction: float) -> None:
         """Move the bar."""

@@ -169,6 +169,7 @@ def command(
                     tile=tile,
                     overlap=tile_overlap,
                 ) as loaded:
+                    progress.loaded(loaded)
                     batch.run(
                         todo,
                         loaded,

@@ -54,7 +54,7 @@ class Observer:
     """Is told how a batch goes on, always on the thread that runs it. Ignores it all."""
 
     def advanced(self, job: Job, fraction: float) -> None:
-        """This much of the job's rows is computed; 0 when it starts."""
+        """This part of the job is computed; 0 when it starts."""
 
     def finished(self, result: Result) -> None:
         """The job ended; called once for each."""
@@ -170,11 +170,8 @@ class _Active:
         )
         try:
             self.saving.start(pool)
-            done = 0
-            for rows in engine.stream(picture):
+            for rows in engine.stream(picture, partial(observer.advanced, self.job)):
                 self.saving.put(rows)
-                done += rows.shape[0]
-                observer.advanced(self.job, done / self.height)
             self.saving.end()
         except BaseException:
             self.saving.abandon()

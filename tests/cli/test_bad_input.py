@@ -2,14 +2,15 @@
 
 import os
 import resource
+import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from imagen_fast.bundle import load_bundle
-
-ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def assert_one_line(result, *words):
@@ -66,26 +67,51 @@ def test_what_is_no_file(upscale, tmp_path, kind):
         assert_one_line(upscale(tmp_path / "pipe.png"), "pipe")
 
 
-@pytest.mark.skipif(ROOT, reason="root may read everything")
-def test_an_unreadable_file_and_folder(upscale, picture, tmp_path):
-    picture(tmp_path / "in/a.png").chmod(0)
-    assert_one_line(upscale(tmp_path / "in/a.png"), "Permission denied")
-    (tmp_path / "in").chmod(0)
-    try:
-        assert_one_line(upscale(tmp_path / "in"), "Permission denied")
-    finally:
-        (tmp_path / "in").chmod(0o700)
+@pytest.fixture
+def unprivileged(command, picture, fake_model):
+    """A folder, and `imagen-fast upscale` without root's privileges."""
+    folder = Path(tempfile.mkdtemp())  # all that leads to it is open, unlike tmp_path
+    folder.chmod(0o755)
+    model = shutil.copy(fake_model, folder)
+
+    def run(*arguments):
+        line = ("upscale", "-n", model, "--backend", "fake", *arguments)
+        if os.geteuid() != 0:
+            return command(*line)
+        try:
+            os.seteuid(65534)
+        except PermissionError:
+            pytest.skip("root of this container may not become anyone else")
+        try:
+            return command(*line)
+        finally:
+            os.seteuid(0)
+
+    # What is imported late is imported now, while it may be read.
+    command("upscale", "-n", model, "--backend", "fake", picture(folder / "first.png"))
+    yield folder, run
+    shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(ROOT, reason="root may write everywhere")
-def test_a_read_only_folder(upscale, picture, files, tmp_path):
-    path = picture(tmp_path / "in/a.png")
-    (tmp_path / "in").chmod(0o500)
-    try:
-        assert_one_line(upscale(path), "Permission denied")
-        assert files(tmp_path / "in") == ["a.png"]
-    finally:
-        (tmp_path / "in").chmod(0o700)
+def test_an_unreadable_file_and_folder(unprivileged, picture):
+    folder, run = unprivileged
+    path = picture(folder / "in/a.png")
+    path.chmod(0)
+    assert_one_line(run(path), "Permission denied")
+    path.parent.chmod(0)
+    for name in (path.parent, path, path.parent / "*.png"):
+        assert_one_line(run(name), str(name))
+    path.parent.chmod(0o700)
+
+
+def test_a_read_only_folder(unprivileged, picture, files):
+    folder, run = unprivileged
+    path = picture(folder / "in/a.png")
+    path.parent.chmod(0o555)
+    assert_one_line(run(path), "a_x2.png", "Permission denied")
+    assert_one_line(run(path, "-o", path.parent / "new"), "Permission denied")
+    assert files(path.parent) == ["a.png"]
+    path.parent.chmod(0o700)
 
 
 def test_an_output_folder_that_cannot_be_made(upscale, picture, tmp_path):
@@ -246,10 +272,10 @@ def test_a_surprise_is_a_failure_of_its_picture(upscale, picture, monkeypatch, t
 
     stream = Engine.stream
 
-    def buggy(self, image):
+    def buggy(self, image, progress):
         if image.width == 3:
             raise RuntimeError("a bug")
-        return stream(self, image)
+        return stream(self, image, progress)
 
     monkeypatch.setattr(Engine, "stream", buggy)
     Image.new("RGB", (3, 3)).save(tmp_path / "a.png")

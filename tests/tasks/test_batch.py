@@ -1,0 +1,132 @@
+"""Reading ahead, computing and saving side by side, seen from the observer."""
+
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.engine import Engine, load
+from imagen_fast.image.read import read
+from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.tasks import batch
+from imagen_fast.tasks.files import Job
+
+
+@pytest.fixture
+def engine(tmp_path):
+    save_bundle(Bundle(ModelSpec(scale=2, levels=(Level(32),)), {}), tmp_path / "x2.safetensors")
+    with load(tmp_path / "x2.safetensors", backend="fake", tile=32, overlap=4) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """Six pictures of 60×60: nine tiles of 32 or more each."""
+    made = []
+    for index in range(6):
+        source = tmp_path / f"{index}.png"
+        noise = np.random.default_rng(index).integers(0, 256, (60, 60, 3), np.uint8)
+        Image.fromarray(noise).save(source)
+        made.append(Job(source, tmp_path / f"out/{index}.png"))
+    return made
+
+
+class Log(batch.Observer):
+    def __init__(self):
+        self.fractions: dict[Job, list[float]] = {}
+        self.results: list[batch.Result] = []
+
+    def advanced(self, job, fraction):
+        assert threading.current_thread() is threading.main_thread()
+        self.fractions.setdefault(job, []).append(fraction)
+
+    def finished(self, result):
+        self.results.append(result)
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+@pytest.mark.parametrize("writers", [1, 3])
+def test_every_job_advances_and_ends_in_order(engine, jobs, readers, writers):
+    log = Log()
+    batch.run(jobs, engine, log, readers=readers, writers=writers)
+    assert [result.job for result in log.results] == jobs
+    assert list(log.fractions) == jobs
+    for result in log.results:
+        assert (result.outcome, result.height, result.width) == ("done", 120, 120)
+        fractions = log.fractions[result.job]
+        assert fractions[0] == 0
+        assert fractions[-1] == 1
+        assert len(fractions) > 9
+        assert fractions == sorted(set(fractions))
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_no_more_than_asked_is_read_ahead(engine, jobs, readers, monkeypatch):
+    """Decoded pictures are what fills the memory."""
+    started = []
+
+    def counted(path, **options):
+        started.append(path)
+        return read(path, **options)
+
+    class Check(batch.Observer):
+        def advanced(self, job, fraction):
+            assert len(started) <= jobs.index(job) + 1 + readers
+
+    monkeypatch.setattr(batch, "read", counted)
+    batch.run(jobs, engine, Check(), readers=readers)
+    assert len(started) == len(jobs)
+
+
+def test_a_writer_that_fails_stops_its_picture_early(engine, jobs, monkeypatch):
+    """The rest of a picture is not computed for a file that cannot be written."""
+    from imagen_fast.image.write import Writer
+
+    write = Writer.write
+
+    def full(self, rows):
+        if rows[0, 0].tolist() == first:
+            raise OSError(28, "No space left on device")
+        write(self, rows)
+
+    first = read(jobs[0].source).color[0, 0].tolist()
+    monkeypatch.setattr(Writer, "write", full)
+    monkeypatch.setattr(Engine, "stream", single_rows)
+    log = Log()
+    batch.run(jobs[:2], engine, log)
+    assert [result.outcome for result in log.results] == ["failed", "done"]
+    assert "No space left on device" in log.results[0].reason
+    assert max(log.fractions[jobs[0]]) < 0.1  # one strip waits, one is being computed
+    assert [path.name for path in jobs[0].target.parent.iterdir()] == ["1.png"]
+
+
+def single_rows(self, picture, progress):
+    """As many strips as can be."""
+    for row in range(picture.height):
+        progress((row + 1) / picture.height)
+        yield picture.color[row : row + 1].repeat(2, axis=0).repeat(2, axis=1)
+
+
+def test_an_interrupt_keeps_what_is_computed(engine, jobs):
+    class Interrupting(Log):
+        def advanced(self, job, fraction):
+            super().advanced(job, fraction)
+            if job is jobs[2] and fraction > 0.5:
+                raise KeyboardInterrupt
+
+    log = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(jobs, engine, log, writers=2)
+    assert [result.job for result in log.results] == jobs[:2]
+    assert sorted(path.name for path in jobs[0].target.parent.iterdir()) == ["0.png", "1.png"]
+
+
+def test_settle_reports_what_needs_no_work(jobs):
+    skipped = Job(jobs[0].source, jobs[0].target, skip=True)
+    failed = Job(jobs[1].source, jobs[1].target, problem="it is unwanted")
+    log = Log()
+    assert batch.settle([skipped, failed, jobs[2]], log) == [jobs[2]]
+    assert [result.outcome for result in log.results] == ["skipped", "failed"]
+    assert log.results[1].reason == "it is unwanted"
