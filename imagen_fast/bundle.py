@@ -93,9 +93,10 @@ class _Reader:
         self._refuse_pickle()
         try:
             self._file: Any = safe_open(self.path, framework="numpy")
-            self.metadata: dict[str, str] = self._file.metadata() or {}
+            found: dict[str, str] | None = self._file.metadata()
         except (SafetensorError, OSError, ValueError) as error:
             raise self._error(f"not a safetensors file, or damaged ({error})") from error
+        self.metadata = found or {}
         if self.metadata.get("format") != FORMAT or "spec" not in self.metadata:
             raise self._error(
                 f"a safetensors file, but not an imagen-fast model (its metadata has no format "

@@ -98,8 +98,7 @@ class Engine:
     @property
     def exact_overlap(self) -> int | None:
         """The overlap with which tiles change nothing; None if no overlap is enough for that."""
-        radius = self.spec.receptive_radius
-        return None if radius is None else radius + (tiling.RAMP + 1) // 2
+        return tiling.exact_overlap(self.spec)
 
     @overload
     def __call__(self, image: Picture) -> Picture: ...

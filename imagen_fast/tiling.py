@@ -1,19 +1,18 @@
 """Pictures in tiles: how one is cut, and how the tiles' outputs become one picture again.
 
 Along each axis tiles start at equal steps and read `overlap` pixels beyond what they answer
-for, on every side where the picture goes on. There they share at least 2·overlap pixels with
-their neighbour; in the middle of these lies the seam, and across it one tile's output fades
-into the other's:
+for, on every side where the picture goes on. There they share twice that with their neighbour;
+in the middle lies the seam, and across it one tile's output fades into the other's:
 
-    tile k     ├──────────────────────────────╲────────────┤
-    tile k+1              ├────────────────────╲────────────────────┤
-                          ├─ ≥ overlap ─┤ seam ├─ ≥ overlap ┤
+    tile k     ├────────────────────────────╲──────────┤
+    tile k+1                     ├───────────╲─────────────────────────────┤
+                                 ├─ overlap ──┼─ overlap ┤
+                                             seam
 
-Steps are multiples of the model's `alignment`, so a tile sees the windows that the whole
-picture sees; tiles are clipped at the picture's border, never padded, so that the model treats
-this border as it would in the whole picture. Hence with an overlap of the model's receptive
-radius and half a ramp, no visible output depends on what a tile does not read: tiled equals
-whole, except for rounding.
+Steps and sizes are multiples of the model's `alignment`, so a tile sees the windows that the
+whole picture sees; tiles are clipped at the picture's border, never padded, so that the model
+treats this border as it would in the whole picture. Hence with `exact_overlap` nothing that is
+seen of a tile's output depends on what the tile does not read: tiled equals whole.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.errors import TilingError
+from imagen_fast.spec import ModelSpec
 
 # Input pixels over which one tile's output fades into the next one's.
 RAMP = 8
@@ -64,6 +64,9 @@ class Grid:
 def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Grid:
     """Cut a picture into tiles of at most tile × tile input pixels, overlap included.
 
+    A picture that is no larger is one tile. Otherwise tiles shrink and overlaps grow to what
+    the alignment allows.
+
     Raises:
         TilingError: a size is negative, or the tile has no room for its overlaps.
     """
@@ -71,32 +74,52 @@ def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Gr
         raise TilingError(f"tile overlap is {overlap}; expected 0 or more pixels")
     if tile < 1:
         raise TilingError(f"tile is {tile}; expected a positive number of pixels")
-    if tile < max(height, width) and tile < alignment + 2 * overlap:
+    shared = -(-2 * overlap // alignment) * alignment
+    if tile < max(height, width) and tile < shared + alignment:
         raise TilingError(
             f"a tile of {tile} pixels has no room for an overlap of {overlap} on both sides; "
-            f"expected a tile of at least {alignment + 2 * overlap} pixels, or a smaller overlap"
+            f"expected a tile of at least {shared + alignment} pixels, or a smaller overlap"
         )
+    ramp = min(RAMP, shared)
     return Grid(
-        tuple(_spans(height, tile, overlap, alignment)),
-        tuple(_spans(width, tile, overlap, alignment)),
+        tuple(_spans(height, tile, shared, ramp, alignment)),
+        tuple(_spans(width, tile, shared, ramp, alignment)),
     )
 
 
-def _spans(length: int, tile: int, overlap: int, alignment: int) -> Iterator[Span]:
-    step = (tile - 2 * overlap) // alignment * alignment
-    ramp = min(RAMP, 2 * overlap)
+def _spans(length: int, tile: int, shared: int, ramp: int, alignment: int) -> Iterator[Span]:
     start = low = fade = 0
+    if length > tile:
+        tile = tile // alignment * alignment
     while start + tile < length:
-        seam = start + (step + tile) // 2  # the middle of what is shared with the next tile
-        high = seam - ramp // 2 + ramp
+        high = start + tile - shared // 2 + ramp // 2
         yield Span(start, start + tile, low, high, fade)
-        start, low, fade = start + step, high - ramp, ramp
+        start, low, fade = start + tile - shared, high - ramp, ramp
     yield Span(start, length, low, length, fade)
+
+
+def exact_overlap(spec: ModelSpec) -> int | None:
+    """The smallest overlap with which tiled equals whole; None if no overlap is enough."""
+    radius, alignment = spec.receptive_radius, spec.alignment
+    if radius is None:
+        return None
+    # Counted from the start of tile k+1, tile k ends at `shared`.
+    shared = -(-(2 * radius + RAMP) // alignment) * alignment
+    while shared > alignment and _is_exact(spec, shared - alignment):
+        shared -= alignment
+    return shared // 2
+
+
+def _is_exact(spec: ModelSpec, shared: int) -> bool:
+    """Whether everything that both tiles are seen in across the seam is read by both."""
+    ramp = min(RAMP, shared)
+    seen = range((shared - ramp) // 2, (shared + ramp) // 2)
+    return all(low >= 0 and high < shared for low, high in map(spec.reads, seen))
 
 
 def largest_overlap(tile: int, alignment: int) -> int:
     """The most overlap for which a tile of this size has room. Negative if it has for none."""
-    return (tile - alignment) // 2
+    return (tile // alignment - 1) * alignment // 2
 
 
 def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:
@@ -107,7 +130,7 @@ def automatic(height: int, width: int, capacity: int, overlap: int, alignment: i
     if height * width <= capacity:
         return max(height, width)
     side = min(int(capacity**0.5), LARGEST_AUTOMATIC) // alignment * alignment
-    return max(side, 2 * overlap + alignment)
+    return max(side, -(-2 * overlap // alignment) * alignment + alignment)
 
 
 def stream(

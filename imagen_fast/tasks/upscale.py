@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast import catalogue
@@ -89,8 +88,7 @@ def upscale(
         WeightsError: no such model, it does not enlarge `scale` times, or it is damaged.
         BackendError, TilingError: see `load`.
     """
-    is_path = isinstance(image, str | os.PathLike)
-    if output is not None and not is_path:
+    if output is not None and not isinstance(image, str | os.PathLike):
         raise ImageError("output is for paths only; save the returned picture yourself")
     with load(model or catalogue.for_scale(scale), **options) as engine:
         if engine.scale != scale:
@@ -98,7 +96,7 @@ def upscale(
                 f"model {os.fspath(model or '')!r} enlarges {engine.scale} times, not {scale}; "
                 f"pass scale={engine.scale} or another model"
             )
-        if is_path:
+        if isinstance(image, str | os.PathLike):
             source = Path(image)
             target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}.png")
             _upscale_file(engine, source, target)
