@@ -9,12 +9,13 @@ the median counts. Prints the ratios and writes benchmarks/results/startup.json.
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from machine import describe
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
 BASELINE = "import torch"
@@ -47,8 +48,7 @@ def main() -> None:
         "baseline": BASELINE,
         "median_ms": {name: round(value * 1e3, 1) for name, value in medians.items()},
         "ratio": {name: round(value, 4) for name, value in ratios.items()},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": describe(),
     }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(record, indent=2) + "\n")

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImagenError
 from imagen_fast.image import exif
 from imagen_fast.image.picture import Metadata, Picture, Samples
 from imagen_fast.image.pillow_write import PillowWriter
@@ -259,10 +259,10 @@ def _opened(path: Path, temporary: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Whatever fails inside comes out as one ImageError."""
+    """Whatever fails inside comes out as one ImageError, unless it has been explained already."""
     try:
         yield
-    except ImageError:
+    except ImagenError:
         raise
     except MemoryError as error:
         raise ImageError(f"{path}: there is not enough memory to write it") from error
