@@ -15,7 +15,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             f"{width} × {height} are {width * height:,} pixels, more than the limit of "
-            f"{max_pixels:,}: raise the limit if you trust the file"
+            f"{max_pixels:,}: raise it with --max-pixels (max_pixels) if you trust the file"
         )
 
 

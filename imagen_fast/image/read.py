@@ -6,6 +6,7 @@ anything is decoded. Whatever goes wrong in a decoder comes out as one ImageErro
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -30,9 +31,11 @@ READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 Decoder = Callable[[BinaryIO, int], Picture]
 
-# Pillow warns of damaged metadata, which is left out here and is no news to the user. A filter
-# for good, because switching one on and off is not safe between threads.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# Pillow warns of damaged metadata, which is left out here, and of sizes, which are limited here.
+# A filter for good, because switching one on and off is not safe between threads. What Pillow
+# logs is raised as well, and goes to stderr only if nobody listens.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:

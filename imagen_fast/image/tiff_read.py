@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import _imaging
+from PIL import Image, _imaging
 from PIL.TiffImagePlugin import TiffImageFile
 
 from imagen_fast.errors import ImageError
@@ -49,12 +49,21 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
         alpha = None if alpha is None else orientation.upright(alpha, how)
     else:
         file.seek(0)
-        with TiffImageFile(file) as image:
+        with _Unlimited(file) as image:
             check_size(image.width, image.height, max_pixels)
             image.load()  # Pillow applies the orientation itself
             picture = from_pil(image)
         color, alpha = picture.color, picture.alpha
     return Picture(color, alpha, page.metadata())
+
+
+class _Unlimited(TiffImageFile):
+    """Pillow's reader without its own limit: the size has been checked against the caller's."""
+
+    def load_prepare(self) -> None:
+        if self._im is None:  # else the limit is not asked
+            self.im = Image.new(self.mode, self._tile_size).im
+        super().load_prepare()
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def _decode_deep(file: BinaryIO, page: _Page) -> Picture:
 def _divide(color: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> None:
     """Undo premultiplication in place, row by row."""
     for row, opacity in zip(color, alpha[..., None].astype(np.uint64), strict=True):
-        full = (row * np.uint64(65535) + opacity // 2) // np.maximum(opacity, 1)
+        full = (row.astype(np.uint64) * 65535 + opacity // 2) // np.maximum(opacity, 1)
         row[:] = np.minimum(full, 65535)
 
 
@@ -159,7 +168,7 @@ def _decode_plane(file: BinaryIO, page: _Page, plane: int, target: NDArray[np.ui
     twin = _twin(_blocks(file, mine), shape, page.number(tags.COMPRESSION, 1), tiled)
     stored = page.layout.order + "u2"
     difference = page.number(tags.PREDICTOR, 1) == 2
-    with TiffImageFile(twin) as image:
+    with _Unlimited(twin) as image:
         image.load()
         for top, band in bands(image):
             rows = target[top : top + band.height]

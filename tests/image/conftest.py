@@ -52,8 +52,8 @@ def exif_bytes():
         exif = Image.Exif()
         exif.endian = "<" if order == "II" else ">"
         exif[0x010F], exif[0x0110], exif[0x0112] = "Maker", "Model 7", orientation
-        exif.get_ifd(0x8769).update({0x9003: "2024:05:06 07:08:09", 0xA002: 160, 0xA003: 120})
-        exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 29.5)})
+        exif[0x8769] = {0x9003: "2024:05:06 07:08:09", 0xA002: 160, 0xA003: 120}
+        exif[0x8825] = {1: "N", 2: (48.0, 51.0, 29.5)}
         return exif.tobytes().removeprefix(b"Exif\0\0")
 
     return make
