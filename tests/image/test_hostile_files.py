@@ -151,23 +151,26 @@ def test_the_limit_is_the_callers(tmp_path, picture):
 
 def test_pillows_own_limits_are_out_of_the_way(tmp_path, photo, exif_bytes):
     """Pictures beyond them, but within ours, are read without a word of theirs."""
-    code = "from PIL import Image; Image.MAX_IMAGE_PIXELS = 100; print(read(path).color.shape)"
+    code = "from PIL import Image; Image.MAX_IMAGE_PIXELS = 100; "
+    code += "print(*(read(path).width for path in sys.argv[1:]))"
+    paths = []
     for name, content in corpus(tmp_path, photo[: SIZE[1], : SIZE[0]], exif_bytes()):
         if name[2:] in ("jpg", "png", "tif", "bmp") and name[0] in "ade":
             (tmp_path / name).write_bytes(content)
-            assert printed_by(code, tmp_path / name).startswith("(17, 23, ")
+            paths.append(tmp_path / name)
+    assert printed_by(code, *paths) == " ".join(["23"] * len(paths)) + "\n"
 
 
 def test_nothing_is_printed_about_damaged_metadata(tmp_path, photo, exif_bytes):
     Image.fromarray(photo).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + exif_bytes()[:60])
-    assert printed_by("print(read(path).width)", tmp_path / "x.jpg") == "160\n"
+    assert printed_by("print(read(sys.argv[1]).width)", tmp_path / "x.jpg") == "160\n"
 
 
-def printed_by(code, path):
+def printed_by(code, *paths):
     """What a new process prints, which is all that it says: warnings would go to stderr."""
-    code = f"import sys; from imagen_fast.image.read import read; path = sys.argv[1]; {code}"
+    code = f"import sys; from imagen_fast.image.read import read; {code}"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *paths], capture_output=True, text=True, timeout=60
     )
     assert done.stderr == ""
     return done.stdout
@@ -308,7 +311,7 @@ def test_mutated_files_end_in_a_picture_or_an_image_error(tmp_path, photo, exif_
     for name, content in corpus(tmp_path, photo[: SIZE[1], : SIZE[0]], exif_bytes()):
         path.write_bytes(content)
         assert read(path).color.shape[:2] == SIZE[::-1], name
-        for _ in range(80):
+        for _ in range(60):
             file = mutated(content, rng)
             path.write_bytes(repaired(file) if rng.random() < 0.7 else file)
             start = time.perf_counter()
@@ -322,13 +325,13 @@ def test_mutated_files_end_in_a_picture_or_an_image_error(tmp_path, photo, exif_
             if seconds > 5:
                 pytest.fail(f"{name}: {seconds:.1f} s for {path.read_bytes()!r}")
     assert capfd.readouterr().err == ""  # C libraries like to talk
-    assert min(outcomes.values()) > 200  # the mutations are neither harmless nor crude
+    assert min(outcomes.values()) > 150  # the mutations are neither harmless nor crude
 
 
 def test_every_truncation_of_small_files(tmp_path, photo, exif_bytes):
     path = tmp_path / "x"
     for name, content in corpus(tmp_path, photo[: SIZE[1], : SIZE[0]], exif_bytes()):
-        for end in range(0, len(content) - 1, max(1, len(content) // 60)):
+        for end in range(0, len(content) - 1, max(1, len(content) // 40)):
             path.write_bytes(content[:end])
             try:
                 picture = read(path)
