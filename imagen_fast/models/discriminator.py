@@ -35,7 +35,8 @@ class Discriminator(nn.Module):
         normalised: bool = False,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(image_channels, channels, 3, padding=1)]
+        self.stem = nn.Conv2d(image_channels, channels, 3, padding=1)
+        layers: list[nn.Module] = []
         for _ in range(depth):
             layers += [ConvBlock(channels), Down(channels, 2 * channels)]
             channels *= 2
@@ -48,7 +49,7 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → logits (N, 1, ⌈H/2^depth⌉, ⌈W/2^depth⌉)."""
-        return self.head(self.layers(image))
+        return self.head(self.layers(self.stem(2 * image - 1)))
 
     def probability(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N,), the mean over patches of the probability of real."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from imagen_fast.models.discriminator import Discriminator
 from imagen_fast.models.generator import Generator
 from imagen_fast.training.config import AdversarialConfig, Config
-from imagen_fast.training.optimiser import adamw
+from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.supervised import Supervised
 
@@ -42,7 +42,11 @@ class Adversarial(Supervised):
         self._discriminator = discriminator
         self._judges = list(discriminator.parameters())
         self.modules["discriminator"] = discriminator
-        self.optimisers["discriminator"] = adamw(self._judges, adversarial.lr)
+        optimisers = build_optimisers(
+            discriminator, adversarial.optimiser, adversarial.lr, adversarial.muon_lr
+        )
+        self._discriminator_optimisers = list(optimisers.values())
+        self.optimisers |= {f"discriminator.{name}": o for name, o in optimisers.items()}
         self._config = adversarial
         self._discriminator_loss, self._generator_loss = LOSSES[adversarial.loss]
 
@@ -66,7 +70,7 @@ class Adversarial(Supervised):
         if self._config.r1 and number % self._config.r1_every == 0:
             losses["penalty"] = gradient_penalty(self._discriminator, real)
             total = total + self._config.r1 / 2 * self._config.r1_every * losses["penalty"]
-        self._update(total, self._judges, [self.optimisers["discriminator"]])
+        self._update(total, self._judges, self._discriminator_optimisers)
         return losses | {"real": on_real.sigmoid().mean(), "fake": on_fake.sigmoid().mean()}
 
     def _logits(self, image: Tensor) -> Tensor:

@@ -61,19 +61,24 @@ class DataConfig:
 
     Attributes:
         train: folder of photographs, searched with its subfolders.
+        exclude: names of files in it that are left out.
         validation: folder of held-out pictures; absent for no validation.
         patch: side of a low-resolution patch in pixels.
         batch: patches in a step, over all processes together.
+        detail: patches drawn for each that is used, the most detailed one; 1 for any.
     """
 
     train: Path
+    exclude: tuple[str, ...] = ()
     validation: Path | None = None
     patch: int = 48
     batch: int = 8
+    detail: int = 2
 
     def __post_init__(self) -> None:
         _within("data.patch", self.patch, 1, 4096)
         _within("data.batch", self.batch, 1, 65536)
+        _within("data.detail", self.detail, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -170,16 +175,21 @@ class AdversarialConfig:
     Attributes:
         loss: `article` (the article's minimax losses) or `hinge`.
         weight: of the generator's adversarial loss beside the losses of `[loss]`.
-        lr: the discriminator's rate (AdamW); it follows the same schedule.
-        r1: weight γ of the R1 penalty γ/2 E|∇D(real)|² per patch; 0 for none.
+        optimiser, lr, muon_lr: the discriminator's, as in `[optimiser]`; its rates follow the
+            same schedule.
+        r1: weight γ of the R1 penalty γ/2 E|∇D(real)|² per patch; 0 for none. It has to be
+            small here, where pictures are near the photographs: telling two apart that differ
+            by little takes a steep discriminator.
         r1_every: steps between penalties, each then counted that many times.
         channels, depth: of the discriminator.
     """
 
     loss: Literal["article", "hinge"] = "hinge"
     weight: float = 0.005
-    lr: float = 1e-4
-    r1: float = 1.0
+    optimiser: Literal["muon", "adamw"] = "muon"
+    lr: float = 1e-3
+    muon_lr: float = 0.01
+    r1: float = 0.002
     r1_every: int = 4
     channels: int = 32
     depth: int = 3
@@ -187,6 +197,7 @@ class AdversarialConfig:
     def __post_init__(self) -> None:
         _within("adversarial.weight", self.weight, 0)
         _within("adversarial.lr", self.lr, 0, 1)
+        _within("adversarial.muon_lr", self.muon_lr, 0, 1)
         _within("adversarial.r1", self.r1, 0)
         _within("adversarial.r1_every", self.r1_every, 1)
         _within("adversarial.channels", self.channels, 32, 4096)

@@ -90,7 +90,7 @@ def _value(kind: Any, value: object, name: str) -> Any:
         return _record(kind, value, name)
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
-            raise TrainingError(f"{name} is {value!r}; expected a list of tables")
+            raise TrainingError(f"{name} is {value!r}; expected a list")
         return tuple(_value(get_args(kind)[0], item, name) for item in value)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):

@@ -7,6 +7,7 @@ with no worker processes. Memory: 3 bytes a pixel and 3 / scale² for the small 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,8 +25,11 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
 
 
-def load_pairs(folder: Path, scale: int) -> list[Pair]:
+def load_pairs(folder: Path, scale: int, exclude: Container[str] = ()) -> list[Pair]:
     """Every picture under a folder, in the order of their names, with its low-resolution twin.
+
+    Args:
+        exclude: file names to leave out.
 
     Raises:
         TrainingError: no such folder, or no picture in it that is at least `scale` pixels wide
@@ -35,6 +39,7 @@ def load_pairs(folder: Path, scale: int) -> list[Pair]:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is no folder; expected one with photographs")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = [path for path in paths if path.name not in exclude]
     with ThreadPoolExecutor() as threads:
         pairs = list(threads.map(lambda path: degrade(_rgb(path), scale), paths))
     pairs = [(low, high) for low, high in pairs if low.size]
@@ -52,7 +57,10 @@ def _rgb(path: Path) -> Uint8:
 
 
 class PatchSampler:
-    """Batches of aligned patches, every position of every photograph being as likely.
+    """Batches of aligned patches, every position of every photograph being as likely to be drawn.
+
+    Most of a photograph is smooth and teaches nothing: of every `detail` patches drawn, the one
+    with the most detail is kept.
 
     The draws come from one seeded generator on the CPU, so that a seed gives the same patches
     on every device, and with any number of processes: each draws the whole batch and cuts its
@@ -62,6 +70,7 @@ class PatchSampler:
         pairs: what `load_pairs` gives.
         patch: side of a low-resolution patch.
         batch: patches of all processes together.
+        detail: how many patches are drawn for each that is kept.
         device: where the pixels are kept and the batches made.
 
     Raises:
@@ -69,7 +78,14 @@ class PatchSampler:
     """
 
     def __init__(
-        self, pairs: list[Pair], *, patch: int, batch: int, seed: int, device: torch.device
+        self,
+        pairs: list[Pair],
+        *,
+        patch: int,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        detail: int = 1,
     ) -> None:
         pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= patch]
         if not pairs:
@@ -78,7 +94,7 @@ class PatchSampler:
                 "use a smaller patch or larger photographs"
             )
         self.photographs = len(pairs)
-        self.patch, self.batch = patch, batch
+        self.patch, self.batch, self.detail = patch, batch, detail
         self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
         self.generator = torch.Generator().manual_seed(seed)
         self._low = _flat([low for low, _ in pairs], device)
@@ -100,19 +116,23 @@ class PatchSampler:
 
         Returns low (N, 3, p, p) and high (N, 3, s·p, s·p), float32 in [0, 1], channels_last.
         """
-        places = self._draw()[rank::processes]
-        places = places.to(self._low.device, non_blocking=True)
-        return self._cut(self._low, places, 1), self._cut(self._high, places, self.scale)
+        places = self._draw()[rank::processes].to(self._low.device, non_blocking=True)
+        low = self._cut(self._low, places.flatten(0, 1), 1).unflatten(0, places.shape[:2])
+        best = detail_of(low).argmax(1)  # (N,) of (N, detail, 3, p, p)
+        each = torch.arange(len(best), device=best.device)
+        low = low[each, best].contiguous(memory_format=torch.channels_last)
+        return low, self._cut(self._high, places[each, best], self.scale)
 
     def _draw(self) -> Tensor:
-        """(batch, 5): first pixel and width of the photograph, top, left, and one of 8 turns."""
-        place = torch.randint(int(self._places[-1]), (self.batch,), generator=self.generator)
-        turn = torch.randint(8, (self.batch,), generator=self.generator)
+        """(batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns."""
+        shape = (self.batch, self.detail)
+        place = torch.randint(int(self._places[-1]), shape, generator=self.generator)
+        turn = torch.randint(8, shape, generator=self.generator)
         photo = torch.searchsorted(self._places, place, right=True)
         columns = self._columns[photo]
         place -= self._places[photo] - self._places.diff(prepend=torch.zeros(1).long())[photo]
         top, left = place // columns, place % columns
-        return torch.stack([self._first[photo], self._width[photo], top, left, turn], 1)
+        return torch.stack([self._first[photo], self._width[photo], top, left, turn], -1)
 
     def _cut(self, flat: Tensor, places: Tensor, scale: int) -> Tensor:
         """Patches from pixels (P, 3): (N, 3, s·p, s·p)."""
@@ -129,6 +149,13 @@ class PatchSampler:
         index = rows.unsqueeze(2) + columns.unsqueeze(1)  # (N, n, n)
         pixels = flat.index_select(0, index.flatten()).view(-1, n, n, 3)
         return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def detail_of(patches: Tensor) -> Tensor:
+    """(..., 3, h, w) → (...): mean absolute difference of neighbouring pixels, in green."""
+    green = patches[..., 1, :, :]
+    across = green.diff(dim=-1).abs().mean((-2, -1))
+    return across + green.diff(dim=-2).abs().mean((-2, -1))
 
 
 def _flat(pictures: list[Uint8], device: torch.device) -> Tensor:

@@ -1,7 +1,9 @@
 """Muon for hidden weights, AdamW for the rest, and the schedule of their rates.
 
 Measured on this family (x4, tiny, 450 steps of 8 patches of 48×48): 30.26 dB on Set5 with
-Muon at 0.01 where AdamW alone at 1e-3 gives 29.30.
+Muon at 0.01 where AdamW alone at 1e-3 gives 29.30. And a spectrally normalised discriminator
+tells x4 pictures from photographs by a mean hinge margin of 0.42 after 150 steps of 4 patches
+with Muon at 0.01, of less than 0.01 with AdamW at 5e-4 or 2e-3.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-
-from imagen_fast.training.config import OptimiserConfig
 
 # What is not a map from hidden features to hidden features stays with AdamW.
 _NOT_HIDDEN = ("stem", "head", "position", "latent")
@@ -70,23 +70,26 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def build_optimisers(model: nn.Module, config: OptimiserConfig) -> dict[str, torch.optim.Optimizer]:
-    """The optimisers of a generator's parameters, by name; together they hold each once."""
+def build_optimisers(
+    model: nn.Module, name: str, lr: float, muon_lr: float
+) -> dict[str, torch.optim.Optimizer]:
+    """The optimisers of a model's parameters, by name; together they hold each once.
+
+    Args:
+        name: `muon`, or `adamw` for all parameters.
+        lr, muon_lr: peak rates.
+    """
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
-    for name, p in model.named_parameters():
-        by_muon = config.name == "muon" and p.ndim >= 2
-        by_muon = by_muon and not any(word in name for word in _NOT_HIDDEN)
+    for key, p in model.named_parameters():
+        by_muon = name == "muon" and p.ndim >= 2 and not any(word in key for word in _NOT_HIDDEN)
         (hidden if by_muon else rest).append(p)
-    optimisers: dict[str, torch.optim.Optimizer] = {"adamw": adamw(rest, config.lr)}
+    optimisers: dict[str, torch.optim.Optimizer] = {
+        "adamw": torch.optim.AdamW(rest, lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    }
     if hidden:
-        optimisers["muon"] = Muon(hidden, config.muon_lr)
+        optimisers["muon"] = Muon(hidden, muon_lr)
     return optimisers
-
-
-def adamw(params: Iterable[nn.Parameter], lr: float) -> torch.optim.AdamW:
-    """AdamW as this project uses it, without weight decay."""
-    return torch.optim.AdamW(params, lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
 
 def rate(step: int, progress: float, warmup: int) -> float:

@@ -115,9 +115,10 @@ class Trainer:
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         self.data = PatchSampler(
-            load_pairs(config.data.train, config.model.scale),
+            load_pairs(config.data.train, config.model.scale, config.data.exclude),
             patch=config.data.patch,
             batch=config.data.batch,
+            detail=config.data.detail,
             seed=config.run.seed,
             device=device,
         )

@@ -25,7 +25,7 @@ def test_there_are_shipped_configurations():
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("data", "pach", 8, r"\[data\] has no key 'pach'; its keys are train, validation, patch"),
+        ("data", "pach", 8, r"\[data\] has no key 'pach'; its keys are train, exclude, validation"),
         ("data", "patch", "8", "data.patch is '8'; expected a whole number"),
         ("data", "patch", True, "data.patch is True; expected a whole number"),
         ("data", "patch", 7, "data.patch is 7; expected a multiple of 2"),
@@ -42,7 +42,7 @@ def test_there_are_shipped_configurations():
         ("model", "preset", "listing", r"\[model\]: a listing has scale 1"),
         ("model", "levels", [{"channels": 31}], "expected a multiple of head_dim"),
         ("model", "levels", [{"chanels": 32}], r"\[model.levels\] has no key 'chanels'"),
-        ("model", "levels", 64, "model.levels is 64; expected a list of tables"),
+        ("model", "levels", 64, "model.levels is 64; expected a list"),
         ("adversarial", "channels", 40, "adversarial.channels is 40; expected a multiple of 32"),
     ],
 )

@@ -72,6 +72,20 @@ def test_a_seed_gives_the_same_patches_and_its_state_goes_on():
     assert not torch.equal(sampler([numbered(9, 9, 0)], seed=1).next()[0], following)
 
 
+def test_of_several_patches_the_one_with_most_detail_is_kept():
+    flat, busy = np.full((20, 20, 3), 90, np.uint8), numbered(20, 20, 0)
+    busy[::2, :, 1] = 255
+    pairs = [(low, enlarged(low, 2)) for low in (flat, busy)]
+    shares = []
+    for detail in (1, 4):
+        data = PatchSampler(pairs, patch=4, batch=500, detail=detail, seed=0, device=CPU)
+        low, high = data.next()
+        assert torch.equal(high, low.repeat_interleave(2, 2).repeat_interleave(2, 3))
+        shares.append((low.flatten(1).std(1) > 0.1).float().mean().item())
+    assert shares[0] == pytest.approx(1 / 2, abs=0.1)  # any of the two photographs
+    assert shares[1] == pytest.approx(1 - 1 / 2**4, abs=0.05)  # the busy one, if it was drawn
+
+
 def test_processes_share_one_batch():
     whole, _ = sampler([numbered(9, 9, 0)], batch=6).next()
     for rank in range(3):
@@ -105,6 +119,7 @@ def test_pictures_of_every_kind_become_rgb(tmp_path):
     pairs = load_pairs(tmp_path, 2)
     assert [tuple(low[0, 0]) for low, _ in pairs] == [(1, 2, 3), (100, 100, 100), (100, 100, 100)]
     assert {high.shape for _, high in pairs} == {(6, 8, 3)}
+    assert len(load_pairs(tmp_path, 2, exclude=["grey.png"])) == 2
 
 
 def test_folders_that_cannot_be_used(tmp_path):
