@@ -1,6 +1,8 @@
 """Fixtures for every test: models with random weights, and where the pictures are."""
 
+import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,17 @@ def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def bundle_of() -> Callable[[ModelSpec], Bundle]:
+    """`random_bundle`."""
+    return random_bundle
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle() -> Bundle:
-    """The tiny preset at scale 2."""
-    return random_bundle(preset("tiny", scale=2))
+    """The tiny preset at scale 2, with its reach but 32 channels, which is five times as fast."""
+    spec = preset("tiny", scale=2)
+    levels = tuple(dataclasses.replace(level, channels=32) for level in spec.levels)
+    return random_bundle(dataclasses.replace(spec, levels=levels))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Cutting and joining alone; that tiled equals whole for a real network is in test_engine.py."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_spans_cover_the_line(cut: tuple[int, int, int, int]) -> None:
         assert span.start % alignment == 0
         assert span.start <= span.low < span.high <= span.stop
         assert span.stop - span.start <= tile
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert after.low == before.high - after.ramp
         assert after.ramp == min(RAMP, before.stop - after.start)
         seam = after.low + after.ramp // 2

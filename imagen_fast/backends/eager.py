@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Bytes at the peak of a run, per input pixel and channel of the finest level: measured on the
 # presets (fp32, `benchmarks/memory.py --capacity`), where a window attention holds the most.
-BYTES_PER_PIXEL_AND_CHANNEL = 72
+BYTES_PER_PIXEL_AND_CHANNEL = 90
 # A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
 CPU_BUDGET = 512 << 20
 
@@ -99,7 +99,8 @@ class Eager(Backend):
 
         with torch.inference_mode():
             try:
-                image = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
+                # PyTorch takes an array over only if it may write to it.
+                image = torch.from_numpy(np.require(tiles, requirements="CW")).to(self.device)
                 output = self._forward(image)
                 if not torch.isfinite(output).all():
                     raise NonFiniteError(f"the output is not finite in {self.precision}")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from typing_extensions import Unpack
 
-    from imagen_fast.image.picture import Picture
-
 
 class EngineOptions(TypedDict, total=False):
     """What `imagen_fast.load` takes beside the model."""
@@ -105,13 +103,14 @@ def upscale(
 
 
 def _upscale_file(engine: Engine, source: Path, target: Path) -> None:
-    from imagen_fast import image
+    from imagen_fast.image.read import read
+    from imagen_fast.image.write import open_writer
 
     if target.exists() and source.exists() and target.samefile(source):
         raise ImageError(f"{target}: the output is the input; choose another name")
-    picture: Picture = image.read(source)
+    picture = read(source)
     height, width, channels = picture.color.shape
-    with image.open_writer(
+    with open_writer(
         target,
         engine.scale * height,
         engine.scale * width,
@@ -119,7 +118,6 @@ def _upscale_file(engine: Engine, source: Path, target: Path) -> None:
         picture.alpha is not None,
         picture.color.dtype,
         picture.metadata,
-        None,
     ) as writer:
         for rows in engine.stream(picture):
             writer.write(rows)

@@ -1,0 +1,59 @@
+"""Which backend is taken, and that an explicit choice is an order."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from imagen_fast.backends import BACKENDS, backend_class, choose
+from imagen_fast.backends.eager import Eager
+from imagen_fast.backends.fake import Fake
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_is_called_as_it_is_registered(name: str) -> None:
+    assert backend_class(name).name == name
+
+
+def test_auto_says_why() -> None:
+    found, why = choose("auto", "cpu")
+    assert found is Eager
+    assert why.startswith("auto: the fastest that works here for device 'cpu'")
+
+
+def test_an_unknown_backend_names_those_there_are() -> None:
+    with pytest.raises(BackendError, match="choose auto or one of eager, compiled, fake"):
+        choose("tensor")
+
+
+def test_compiled_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BackendError, match=r"'compiled' cannot run here: .*install g\+\+"):
+        choose("compiled")
+
+
+def test_without_torch_the_fake_backend_works_and_the_rest_says_what_to_do() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+from imagen_fast.backends import choose
+from imagen_fast.errors import BackendError
+choose("fake")
+for name in ("auto", "eager", "compiled"):
+    try:
+        choose(name)
+    except BackendError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert all("pip install 'imagen-fast[torch]'" in line for line in lines)
+
+
+def test_fake_is_for_the_cpu(small_bundle: Bundle) -> None:
+    with pytest.raises(BackendError, match="'fake' runs on the cpu only, not on 'cuda'"):
+        Fake(small_bundle, device="cuda")

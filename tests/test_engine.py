@@ -1,0 +1,296 @@
+"""The engine: pictures of every kind through tiles and a backend, and back."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from imagen_fast import load
+from imagen_fast.backends import NonFiniteError
+from imagen_fast.backends.eager import Eager
+from imagen_fast.backends.fake import Fake
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.engine import Engine
+from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.image.picture import Metadata, Picture
+from imagen_fast.image.resample import resize
+from imagen_fast.models.build import build
+from imagen_fast.spec import preset
+
+Samples = NDArray[Any]
+
+
+def noise(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> Samples:
+    top = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    return (np.random.default_rng(seed).random(shape) * top).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def eager(tiny_bundle: Bundle) -> Eager:
+    return Eager(tiny_bundle, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def fake(tiny_bundle: Bundle) -> Engine:
+    """Repeats pixels twice, in tiles of 32."""
+    return Engine(Fake(tiny_bundle), tile=32, overlap=8)
+
+
+def test_an_engine_computes_what_the_network_does(tiny_path: Path, tiny_bundle: Bundle) -> None:
+    image = noise(20, 31, 3)
+    with load(tiny_path, device="cpu") as engine:
+        output = engine(image)
+    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    expected = build(tiny_bundle)(x)[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255
+    assert output.dtype == np.uint8
+    assert np.abs(output - expected).max() <= 0.51  # rounding
+    assert not np.array_equal(output, image.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        (115, 150),  # odd; tiles in both directions
+        (1, 300),  # one row
+        (300, 1),  # one column
+        (113, 112),  # one more than a tile, and a tile
+        (70, 30),  # the tile is wider than the picture
+        (1, 1),
+    ],
+)
+def test_tiled_equals_whole(height: int, width: int, eager: Eager) -> None:
+    tiled, whole = Engine(eager, tile=112), Engine(eager, tile=1000)
+    assert tiled.info()["overlap"] == tiled.exact_overlap == 32
+    smooth = resize(noise(height // 3 + 1, width // 3 + 1, 3), height, width).clip(0, 255)
+    image = smooth.astype(np.uint8)
+    errors = np.abs(tiled(image).astype(int) - whole(image))
+    assert errors.max() <= 1
+    assert errors.mean() < 1e-3  # a rounding here and there
+
+
+def test_less_overlap_shows(eager: Eager) -> None:
+    """Or else the test above would prove nothing."""
+    image = resize(noise(40, 40, 3), 120, 120).clip(0, 255).astype(np.uint8)
+    whole = Engine(eager, tile=1000)(image).astype(int)
+    assert np.abs(Engine(eager, tile=96, overlap=16)(image) - whole).max() > 2
+    assert np.abs(Engine(eager, tile=96, overlap=0)(image) - whole).max() > 50
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+def test_arrays_come_back_as_they_were(dtype: Any, channels: int | None, fake: Engine) -> None:
+    shape = (40, 50) if channels is None else (40, 50, channels)
+    image = noise(*shape, dtype=dtype)
+    if channels in (2, 4):
+        image[..., -1] = np.maximum(image[..., -1], 1)  # else colours may change
+    before = image.copy()
+    output = fake(image)
+    np.testing.assert_array_equal(image, before)
+    assert (output.dtype, output.shape) == (dtype, (80, 100, *shape[2:]))
+    expected = image.repeat(2, 0).repeat(2, 1)
+    color = slice(None) if channels not in (2, 4) else slice(channels - 1)
+    # Grey and 16 bits pass through floats, which are exact enough to come back as they were.
+    np.testing.assert_allclose(output[..., color], expected[..., color], rtol=1e-6)
+    if channels in (2, 4):
+        top = 1 if dtype == np.float32 else np.iinfo(dtype).max
+        alpha = resize(image[..., -1], 80, 100).clip(0, top)
+        assert np.abs(output[..., -1] - alpha).max() <= (0 if dtype == np.float32 else 0.51)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((2, 2, 5), np.uint8), r"shape \(2, 2, 5\).*1 to 4 channels last"),
+        (np.zeros((1, 3, 2, 2), np.uint8), "is not a picture"),
+        (np.zeros(3, np.uint8), "is not a picture"),
+        (np.zeros((0, 3), np.uint8), "at least one pixel"),
+        (np.zeros((2, 2), np.float64), "array of float64.*expected uint8, uint16, or float32"),
+        (np.zeros((2, 2), bool), "array of bool"),
+        (np.full((2, 2), 255, np.float32), "between 0 and 1, these go from 255.0 to 255.0"),
+        (np.full((2, 2), np.nan, np.float32), "between 0 and 1"),
+        ("photo.jpg", "cannot enlarge a str.*upscale takes paths"),
+        (None, "cannot enlarge a NoneType"),
+    ],
+)
+def test_what_is_no_picture(image: Any, message: str, fake: Engine) -> None:
+    with pytest.raises(ImageError, match=message):
+        fake(image)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_pillow_images_keep_their_mode(mode: str, fake: Engine) -> None:
+    image = Image.new(mode, (30, 20), 77 if len(mode) == 1 else None)
+    image.info["dpi"] = (300, 300)
+    output = fake(image)
+    assert (output.mode, output.size) == (mode, (60, 40))
+    assert output.info["dpi"] == (300, 300)
+
+
+def test_pictures_keep_their_metadata(fake: Engine) -> None:
+    metadata = Metadata(xmp=b"<x/>", dpi=(72.0, 72.0))
+    picture = Picture(noise(9, 8, 1), noise(9, 8), metadata)
+    output = fake(picture)
+    assert output.metadata == metadata
+    assert output.color.shape == (18, 16, 1)
+    assert output.alpha is not None
+
+
+def test_streamed_rows_are_the_picture(fake: Engine) -> None:
+    picture = Picture(noise(150, 70, 3, dtype=np.uint16), noise(150, 70, dtype=np.uint16))
+    strips = list(fake.stream(picture))
+    whole = fake(picture)
+    assert len(strips) > 4
+    np.testing.assert_array_equal(np.concatenate(strips), np.dstack([whole.color, whole.alpha]))
+
+
+def test_progress_is_told_tile_by_tile(fake: Engine) -> None:
+    told: list[float] = []
+    list(fake.stream(Picture(noise(40, 70, 3)), told.append))
+    assert len(told) > 2
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_grey_stays_grey(eager: Eager) -> None:
+    engine = Engine(eager)
+    grey = noise(16, 24)
+    color = engine(np.dstack([grey] * 3)).astype(np.float32)
+    assert np.ptp(color, axis=2).max() > 1  # the network does not keep grey by itself
+    assert np.abs(engine(grey) - color.mean(axis=2)).max() <= 0.51
+
+
+def test_sixteen_bits_are_kept(eager: Eager) -> None:
+    image = noise(16, 16, 3, dtype=np.uint16)
+    output = Engine(eager)(image)
+    exact = Engine(eager)((image / 65535).astype(np.float32)) * 65535.0
+    assert np.abs(output - exact).max() <= 0.51
+    assert len(np.unique(output % 257)) > 200  # not 8 bits stretched
+
+
+@pytest.mark.parametrize("hidden", [0, 255])
+def test_no_ring_around_a_disc_on_transparency(hidden: int, data: Path) -> None:
+    """A disc on transparency whose hidden colour is the opposite, composited on its own."""
+    y, x = np.mgrid[:64, :64] - 31.5
+    alpha = np.clip(20.5 - np.hypot(x, y), 0, 1)
+    disc = 255 - hidden
+    image = np.full((64, 64, 4), hidden, np.uint8)
+    image[alpha > 0, :3] = disc
+    image[..., 3] = np.round(255 * alpha)
+    for model in ("sr-x2", "sr-x4"):
+        with load(model, device="cpu") as engine:
+            output = engine(image).astype(np.float32)
+        opacity = output[..., 3:] / 255
+        composited = output[..., :3] * opacity + disc * (1 - opacity)
+        assert np.abs(composited - disc).max() < 3
+
+
+class Overflowing(Fake):
+    """Works in fp32 only, as a half-precision backend does when its weights are large."""
+
+    def compute(self, tiles: Samples) -> Samples:
+        if self.precision != "fp32":
+            raise NonFiniteError(f"the output is not finite in {self.precision}")
+        return super().compute(tiles)
+
+
+def test_what_is_not_finite_is_computed_again_in_fp32(tiny_bundle: Bundle) -> None:
+    engine = Engine(Overflowing(tiny_bundle, precision="bf16"), tile=32, overlap=8)
+    image = noise(40, 40, 3)
+    with pytest.warns(RuntimeWarning, match="not finite in bf16; this part is computed in fp32"):
+        output = engine(image)
+    np.testing.assert_array_equal(output, image.repeat(2, 0).repeat(2, 1))
+    assert engine.info()["precision"] == "bf16"
+
+
+@pytest.mark.filterwarnings("ignore:the output is not finite in bf16")
+def test_weights_that_overflow_are_an_error(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    tensors = {name: t * np.float32(1e25) for name, t in tiny_bundle.tensors.items()}
+    save_bundle(Bundle(tiny_bundle.spec, tensors), tmp_path / "wild.safetensors")
+    for precision in ("fp32", "bf16"):
+        with (
+            load(tmp_path / "wild.safetensors", device="cpu", precision=precision) as engine,
+            pytest.raises(BackendError, match="'wild' gives infinities or NaN even in fp32"),
+        ):
+            engine(noise(8, 8, 3))
+
+
+def test_threads_share_an_engine(eager: Eager) -> None:
+    engine = Engine(eager, tile=48, overlap=8)
+    images = [noise(20 + 9 * i, 70, 3, seed=i) for i in range(4)]
+    expected = [engine(image) for image in images]
+    outputs: dict[int, Samples] = {}
+
+    def work(index: int) -> None:
+        outputs[index] = engine(images[index])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(images))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, output in enumerate(expected):
+        np.testing.assert_array_equal(outputs[index], output)
+
+
+def test_run_takes_batches(eager: Eager) -> None:
+    batch = noise(2, 9, 11, 3)
+    output = Engine(eager).run(batch)
+    assert output.shape == (2, 18, 22, 3)
+    for one, both in zip(batch, output, strict=True):
+        assert np.abs(Engine(eager)(one).astype(int) - both).max() <= 1
+    for wrong in (batch[0], batch[..., :1], batch.astype(np.uint16), batch[:, :0]):
+        with pytest.raises(BackendError, match="expected"):
+            Engine(eager).run(wrong)
+
+
+def test_a_closed_engine_says_so(tiny_path: Path) -> None:
+    with load(tiny_path, backend="fake") as engine:
+        strips = engine.stream(Picture(noise(8, 8, 3)))
+    engine.close()
+    for use in (engine.info, lambda: engine(noise(8, 8)), lambda: next(strips)):
+        with pytest.raises(BackendError, match="closed"):
+            use()
+
+
+def test_info_says_what_runs_and_why(tiny_path: Path) -> None:
+    with load(tiny_path, device="cpu", threads=1) as engine:
+        info = engine.info()
+    assert info["model"] == "sr-x2-test"
+    assert (info["backend"], info["device"], info["precision"]) == ("eager", "cpu", "fp32")
+    assert str(info["why"]).startswith("auto: ")
+    assert (info["scale"], info["tile"], info["overlap"], info["threads"]) == (2, "auto", 32, 1)
+    versions = info["versions"]
+    assert isinstance(versions, dict)
+    assert versions["torch"] == torch.__version__
+    with load(tiny_path, backend="fake", tile=64) as engine:
+        assert engine.info()["why"] == "asked for"
+        assert (engine.info()["backend"], engine.info()["overlap"]) == ("fake", 24)
+
+
+def test_sizes_of_tiles_are_checked_at_once(tiny_path: Path) -> None:
+    for options, message in [
+        ({"tile": -1}, "tile is -1; expected a size in pixels, or 0"),
+        ({"tile": 8}, "at least 16 pixels"),
+        ({"tile": 64, "overlap": 32}, "at least 80 pixels"),
+        ({"overlap": -3}, "overlap is -3"),
+    ]:
+        with pytest.raises(TilingError, match=message):
+            load(tiny_path, backend="fake", **options)
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no model 'sr-x9'.*shipped: .*sr-x4-tiny"):
+        load("sr-x9")
+    with pytest.raises(WeightsError, match="no model"):
+        load(tmp_path)
+
+
+def test_a_listing_is_no_picture_model(tmp_path: Path) -> None:
+    save_bundle(Bundle(preset("listing", 1), {}), tmp_path / "listing.safetensors")
+    with pytest.raises(BackendError, match="rows of numbers, not pictures"):
+        load(tmp_path / "listing.safetensors", backend="fake")

@@ -1,0 +1,120 @@
+"""Imports go one way, and what costs time is imported only when it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imagen_fast
+
+ROOT = Path(imagen_fast.__file__).parent
+
+# A module may import from its own group and from those that stand in its row.
+ALLOWED = {
+    "errors": set(),
+    "_version": set(),
+    "spec": {"errors"},
+    "metrics": {"errors"},
+    "bundle": {"spec", "errors"},
+    "catalogue": {"bundle", "spec", "errors"},
+    "image": {"_version", "errors"},
+    "tiling": {"spec", "errors"},
+    "models": {"bundle", "spec", "errors"},
+    "backends": {"models", "bundle", "spec", "errors"},
+    "engine": {
+        *("backends", "image", "tiling", "catalogue", "bundle", "spec", "_version", "errors"),
+    },
+    "training": {
+        *("models", "image", "catalogue", "bundle", "spec", "metrics", "_version", "errors"),
+    },
+}
+ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "metrics"}
+ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training"}
+ALLOWED["__main__"] = {"cli"}
+ALLOWED["weights"] = set()
+# The root only forwards names, when they are asked for.
+ALLOWED["__init__"] = {"_version", "engine", "errors", "spec", "tasks"}
+
+WITHOUT_TORCH = ("errors", "spec", "metrics", "bundle", "catalogue", "image", "tiling", "engine")
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py"))
+
+
+def group(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of all modules that a file imports, anywhere in it."""
+    package = ["imagen_fast", *path.relative_to(ROOT).parts[:-1]]
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_go_one_way(path: Path) -> None:
+    if group(path) not in ALLOWED:
+        pytest.fail(f"{group(path)} is new: say in ALLOWED what it may import")
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("imagen_fast.")}
+    groups = {group(p) for p in modules()}
+    wrong = (ours & groups) - ALLOWED[group(path)] - {group(path)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_torch_stays_below_the_backends(path: Path) -> None:
+    if group(path) in WITHOUT_TORCH:
+        assert not [name for name in imported(path) if name.split(".")[0] == "torch"]
+
+
+def loaded_after(code: str) -> set[str]:
+    """Names of the modules that a fresh process has loaded after `code`."""
+    code = f"import sys\n{code}\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stderr.split())
+
+
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    loaded = loaded_after("import imagen_fast; imagen_fast.__version__; dir(imagen_fast)")
+    assert not loaded & {"torch", "numpy", "PIL", "rich", "click", "safetensors", "tifffile"}
+
+
+def test_help_loads_only_click() -> None:
+    code = "from imagen_fast.cli import main\nmain(['--help'], standalone_mode=False)"
+    loaded = loaded_after(code)
+    assert "click" in loaded
+    assert not loaded & {"torch", "numpy", "PIL", "rich", "safetensors", "tifffile"}
+
+
+def test_an_engine_without_torch_loads_no_torch() -> None:
+    code = "import imagen_fast\nimagen_fast.load('sr-x4', backend='fake').info()"
+    assert not loaded_after(code) & {"torch", "PIL", "rich", "tifffile"}
+
+
+@pytest.mark.parametrize("name", imagen_fast.__all__)
+def test_public_names(name: str) -> None:
+    assert getattr(imagen_fast, name) is not None
+    assert name in dir(imagen_fast)
+
+
+def test_every_error_is_public() -> None:
+    from imagen_fast import errors
+
+    kinds = {name for name in vars(errors) if name.endswith("Error")}
+    assert kinds <= set(imagen_fast.__all__)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = imagen_fast.nothing

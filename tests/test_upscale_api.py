@@ -1,0 +1,107 @@
+"""`imagen_fast.upscale`: the kind of picture that goes in comes out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import imagen_fast
+from imagen_fast import ImageError, TilingError, WeightsError, upscale
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.catalogue import for_scale, resolve, shipped
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "ein Foto, größer.png"
+    Image.fromarray(rng.integers(0, 256, (12, 17, 3), np.uint8)).save(path, dpi=(300, 300))
+    return path
+
+
+def test_paths_become_files(photo: Path, tmp_path: Path) -> None:
+    written = upscale(photo, 2, backend="fake")
+    assert written == tmp_path / "ein Foto, größer_x2.png"
+    with Image.open(photo) as before, Image.open(written) as after:
+        expected = np.asarray(before).repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(np.asarray(after), expected)
+        assert after.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    named = upscale(str(photo), 4, output=str(tmp_path / "out.tif"), backend="fake")
+    assert named == tmp_path / "out.tif"
+    with Image.open(named) as image:
+        assert image.size == (68, 48)
+
+
+def test_images_and_arrays_stay_what_they_are(photo: Path) -> None:
+    with Image.open(photo) as image:
+        large = upscale(image, 2, backend="fake")
+        array = upscale(np.asarray(image), 2, backend="fake")
+    assert isinstance(large, Image.Image)
+    assert isinstance(array, np.ndarray)
+    np.testing.assert_array_equal(np.asarray(large), array)
+
+
+def test_a_model_file_of_ones_own(photo: Path, tiny_path: Path) -> None:
+    assert upscale(photo, 2, model=tiny_path, backend="fake").exists()
+    with pytest.raises(WeightsError, match="enlarges 2 times, not 4; pass scale=2"):
+        upscale(photo, model=tiny_path)
+
+
+def test_the_input_is_never_overwritten(photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    (tmp_path / "link.png").symlink_to(photo)
+    for output in (photo, tmp_path / "link.png", tmp_path / "." / photo.name):
+        with pytest.raises(ImageError, match="the output is the input"):
+            upscale(photo, 2, output=output, backend="fake")
+    assert photo.read_bytes() == before
+
+
+def test_what_cannot_work_leaves_no_file(photo: Path, tmp_path: Path) -> None:
+    before = set(tmp_path.iterdir())
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:80])
+    for arguments, options, kind, message in [
+        ((broken,), {}, ImageError, str(broken.name)),
+        ((tmp_path / "missing.png",), {}, ImageError, "missing.png"),
+        ((photo,), {"output": tmp_path / "x.docx"}, ImageError, "docx"),
+        ((photo,), {"tile": -5}, TilingError, "tile is -5"),
+        ((photo, 7), {}, WeightsError, "no model enlarges 7 times.*: 2, 4"),
+        ((photo,), {"model": "sr-x8"}, WeightsError, "no model 'sr-x8'"),
+        ((np.zeros((2, 2), np.uint8),), {"output": "x.png"}, ImageError, "for paths only"),
+    ]:
+        with pytest.raises(kind, match=message):
+            upscale(*arguments, **{"backend": "fake", **options})
+    assert set(tmp_path.iterdir()) - before == {broken}
+
+
+def test_options_reach_the_engine(photo: Path) -> None:
+    with pytest.raises(imagen_fast.BackendError, match="choose auto or one of"):
+        upscale(photo, backend="none")
+    with pytest.raises(TypeError, match="titles"):
+        upscale(photo, titles=3)  # type: ignore[call-overload]
+
+
+def test_shipped_models_resolve() -> None:
+    entries = shipped()
+    assert {("sr-x2", "tiny", 2), ("sr-x4", "tiny", 4)} <= {
+        (e.name, e.size, e.spec.scale) for e in entries
+    }
+    for entry in entries:
+        assert resolve(f"{entry.name}-{entry.size}") == entry.path
+        assert entry.metadata["license"] == "Apache-2.0"
+        assert for_scale(entry.spec.scale) == entry.name
+    assert resolve("sr-x4").stem == "sr-x4-tiny"
+
+
+def test_the_smallest_size_is_the_default(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in ("base", "small", "own"):
+        save_bundle(tiny_bundle, tmp_path / f"sr-x2-{size}.safetensors")
+    monkeypatch.setattr("imagen_fast.catalogue.FOLDER", tmp_path)
+    assert resolve("sr-x2").stem == "sr-x2-small"
+    assert [e.size for e in shipped()] == ["small", "base", "own"]
+    assert resolve("sr-x2-own").stem == "sr-x2-own"
+    with pytest.raises(WeightsError, match="scales with a shipped model: 2"):
+        for_scale(4)
