@@ -31,8 +31,11 @@ def main() -> None:
     bicubic = small.resize(large.size, Image.Resampling.BICUBIC)
     side_by_side(bicubic, large).save(folder / "side-by-side.png")
 
-    print(f"{small.width}x{small.height} -> {large.width}x{large.height} in {seconds * 1e3:.0f} ms")
-    print(f"model {info['model']}, backend {info['backend']}, {info['device']}, {info['precision']}")
+    sizes = f"{small.width}x{small.height} -> {large.width}x{large.height}"
+    print(f"{sizes} in {seconds * 1e3:.0f} ms")
+    print(
+        f"model {info['model']}, backend {info['backend']}, {info['device']}, {info['precision']}"
+    )
     print(f"result:       {folder / 'osprey_x4.png'}")
     print(f"side by side: {folder / 'side-by-side.png'} (left bicubic, right imagen-fast)")
 

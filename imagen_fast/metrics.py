@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Uint8 = NDArray[np.uint8]
+WEIGHTS = np.array([65.481, 128.553, 24.966])  # of R, G and B in Y, for channels in [0, 1]
 
 
 def luma(image: Uint8) -> NDArray[np.float64]:
@@ -17,8 +18,9 @@ def luma(image: Uint8) -> NDArray[np.float64]:
     """
     if image.ndim == 2:
         return image.astype(np.float64)
-    y = 16.0 + image[..., :3].astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255.0
-    return np.round(y)
+    rgb = image[..., :3].astype(np.float64)
+    y: NDArray[np.float64] = np.round(16.0 + rgb @ (WEIGHTS / 255.0))
+    return y
 
 
 def psnr(a: Uint8, b: Uint8, border: int = 0) -> float:

@@ -1,0 +1,1 @@
+"""The trained weights that ship with the package: `{name}-{size}.safetensors`."""
