@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from imagen_fast.models.discriminator import Discriminator
 from imagen_fast.models.generator import Generator
-from imagen_fast.training.config import AdversarialConfig, Config
+from imagen_fast.training.config import AdversarialConfig, Config, OptimiserConfig
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.supervised import Supervised
@@ -42,9 +42,8 @@ class Adversarial(Supervised):
         self._discriminator = discriminator
         self._judges = list(discriminator.parameters())
         self.modules["discriminator"] = discriminator
-        optimisers = build_optimisers(
-            discriminator, adversarial.optimiser, adversarial.lr, adversarial.muon_lr
-        )
+        rates = OptimiserConfig(adversarial.optimiser, adversarial.lr, adversarial.muon_lr)
+        optimisers = build_optimisers(discriminator, rates)
         self._discriminator_optimisers = list(optimisers.values())
         self.optimisers |= {f"discriminator.{name}": o for name, o in optimisers.items()}
         self._config = adversarial

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from imagen_fast.training.config import OptimiserConfig
+
 # What is not a map from hidden features to hidden features stays with AdamW.
 _NOT_HIDDEN = ("stem", "head", "position", "latent")
 _FLOOR = 0.01  # of the peak rate, at the end of the cosine
@@ -70,25 +72,20 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def build_optimisers(
-    model: nn.Module, name: str, lr: float, muon_lr: float
-) -> dict[str, torch.optim.Optimizer]:
-    """The optimisers of a model's parameters, by name; together they hold each once.
-
-    Args:
-        name: `muon`, or `adamw` for all parameters.
-        lr, muon_lr: peak rates.
-    """
+def build_optimisers(model: nn.Module, config: OptimiserConfig) -> dict[str, torch.optim.Optimizer]:
+    """The optimisers of a model's parameters, by name; together they hold each once."""
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for key, p in model.named_parameters():
-        by_muon = name == "muon" and p.ndim >= 2 and not any(word in key for word in _NOT_HIDDEN)
+        by_muon = (
+            config.name == "muon" and p.ndim >= 2 and not any(word in key for word in _NOT_HIDDEN)
+        )
         (hidden if by_muon else rest).append(p)
     optimisers: dict[str, torch.optim.Optimizer] = {
-        "adamw": torch.optim.AdamW(rest, lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+        "adamw": torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     }
     if hidden:
-        optimisers["muon"] = Muon(hidden, muon_lr)
+        optimisers["muon"] = Muon(hidden, config.muon_lr)
     return optimisers
 
 

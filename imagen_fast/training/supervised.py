@@ -27,8 +27,7 @@ class Supervised:
 
     def __init__(self, generator: Generator, config: Config, processes: Processes) -> None:
         self.modules: dict[str, nn.Module] = {"generator": generator}
-        rates = config.optimiser
-        self.optimisers = build_optimisers(generator, rates.name, rates.lr, rates.muon_lr)
+        self.optimisers = build_optimisers(generator, config.optimiser)
         self._parameters = list(generator.parameters())
         self._loss = PictureLoss(config.loss)
         self._precision = config.run.precision

@@ -2,10 +2,7 @@ import copy
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-
-torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from torch import nn
 
 from imagen_fast.models.generator import Generator
 from imagen_fast.spec import ModelSpec, preset
+from imagen_fast.training.config import OptimiserConfig
 from imagen_fast.training.optimiser import Muon, build_optimisers, orthogonal, rate
 
 
@@ -58,7 +59,7 @@ def test_muon_leaves_parameters_without_a_gradient_alone():
 def test_every_parameter_has_one_optimiser(name):
     spec = ModelSpec(levels=preset("tiny").levels, latent_channels=4)
     model = Generator(spec)
-    optimisers = build_optimisers(model, name, 1e-3, 0.01)
+    optimisers = build_optimisers(model, OptimiserConfig(name))
     held = [
         id(p)
         for optimiser in optimisers.values()
@@ -71,7 +72,7 @@ def test_every_parameter_has_one_optimiser(name):
 def test_muon_takes_hidden_matrices_alone():
     model = Generator(ModelSpec(levels=preset("tiny").levels, latent_channels=4))
     names = {id(p): name for name, p in model.named_parameters()}
-    groups = build_optimisers(model, "muon", 1e-3, 0.01)["muon"].param_groups
+    groups = build_optimisers(model, OptimiserConfig("muon"))["muon"].param_groups
     taken = {names[id(p)] for p in groups[0]["params"]}
     assert "encoder.stages.0.0.convs.0.conv.weight" in taken
     assert "decoder.stages.1.0.attention.kv.weight" in taken

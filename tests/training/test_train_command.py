@@ -1,0 +1,74 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from click.testing import CliRunner
+from toml_file import write_toml
+
+from imagen_fast.cli import main
+from imagen_fast.training.config_file import parse_config
+from imagen_fast.training.trainer import train
+
+ROOT = Path(__file__).parents[2]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, ["train", *arguments])
+
+
+def test_it_trains_and_says_where_the_weights_are(tables, tmp_path):
+    config = write_toml(tmp_path / "run.toml", tables)
+    result = invoke(config, "--steps", "2", "-o", str(tmp_path / "here"))
+    assert result.exit_code == 0, result.output
+    bundle = tmp_path / "here" / "sr-x2-test.safetensors"
+    assert f"trained for 2 steps: {bundle}" in result.stdout
+    assert bundle.exists()
+
+
+def test_minutes_replace_the_files_steps_and_a_pause_is_no_failure(tables, tmp_path):
+    config = write_toml(tmp_path / "run.toml", tables)
+    result = invoke(config, "--minutes", "60", "--pause-after", "0", "--set", "data.batch=2")
+    assert result.exit_code == 0, result.output
+    assert "stopped at step 1; --resume goes on" in result.stderr
+
+
+def test_wrong_configurations_are_one_line(tables, tmp_path):
+    tables["data"]["pach"] = 3
+    result = invoke(write_toml(tmp_path / "run.toml", tables))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: [data] has no key 'pach'; its keys are ")
+    assert result.stderr.count("\n") == 1
+    assert invoke(str(tmp_path / "nowhere.toml")).exit_code == 1
+    assert invoke("--steps", "many", "x.toml").exit_code == 2
+
+
+def test_ctrl_c_saves_and_exits_as_shells_expect(tables, tmp_path):
+    config = write_toml(tmp_path / "run.toml", tables)
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    result = invoke(config, "--steps", "1000000")
+    timer.join()
+    assert result.exit_code == 130
+    assert "--resume goes on" in result.stderr
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_pieces_of_a_run_go_on_from_split_checkpoints(tables, tmp_path):
+    folder, out = tmp_path / "runs" / "piece", tmp_path / "out"
+    tables["run"] |= {"steps": 4, "output": str(folder)}
+    config = write_toml(tmp_path / "piece.toml", tables)
+    assert train(parse_config(tables), pause_after=0).step == 1
+    whole = (folder / "checkpoint.pt").read_bytes()
+    (folder / "checkpoint.pt.part-aa").write_bytes(whole[:1000])
+    (folder / "checkpoint.pt.part-ab").write_bytes(whole[1000:])
+    (folder / "checkpoint.pt").unlink()
+    script = str(ROOT / "benchmarks" / "train_gpu.sh")
+    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    subprocess.run([script, config, "9", str(out)], cwd=tmp_path, env=environment, check=True)
+    assert (out / "curves.csv").read_text().count("\n") == 1 + 4
+    assert (out / "sr-x2-test.safetensors").exists()
+    (part,) = out.glob("checkpoint.pt.part-*")
+    assert part.read_bytes() == (folder / "checkpoint.pt").read_bytes()
