@@ -100,7 +100,7 @@ class Eager(Backend):
         with torch.inference_mode():
             try:
                 # PyTorch takes an array over only if it may write to it.
-                image = torch.from_numpy(np.require(tiles, requirements="CW")).to(self.device)
+                image = torch.from_numpy(np.require(tiles, requirements=["C", "W"])).to(self.device)
                 output = self._forward(image)
                 if not torch.isfinite(output).all():
                     raise NonFiniteError(f"the output is not finite in {self.precision}")
