@@ -62,9 +62,10 @@ class Bar(Lines):
         self._bar.update(self._task, completed=progress)
 
     def row(self, row: dict[str, float], progress: float, left: float) -> None:
-        """Show the row beside the bar, and keep it above if it has a validation."""
+        """Show the loss beside the bar, and the whole row above it if it has a validation."""
         eta = str(timedelta(seconds=round(left)))
-        self._bar.update(self._task, completed=progress, description=summary(row), left=eta)
+        short = summary({name: row[name] for name in ("step", "loss")})
+        self._bar.update(self._task, completed=progress, description=short, left=eta)
         if "psnr" in row:
             self.say(summary(row))
 

@@ -183,8 +183,13 @@ class Trainer:
 
     def _log(self, progress: float, validated: bool) -> None:
         """A row of means since the last one, with a validation if asked for."""
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-        means = self.processes.average(means)
+        means = self.processes.average(
+            {
+                name: float(self._sums[name]) / self._counts[name]
+                for name in self.method.columns
+                if name in self._sums
+            }
+        )
         self._sums, self._counts = {}, {}
         if not all(map(math.isfinite, means.values())):
             raise TrainingError(
