@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ FORMAT = "imagen-fast-1"
 DTYPES = ("F32", "F16")
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+_open: Callable[..., Any] = safe_open  # which has no annotations
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,7 @@ class _Reader:
         self.path = Path(path)
         self._refuse_pickle()
         try:
-            self._file: Any = safe_open(self.path, framework="numpy")
+            self._file = _open(self.path, framework="numpy")
             found: dict[str, str] | None = self._file.metadata()
         except (SafetensorError, OSError, ValueError) as error:
             raise self._error(f"not a safetensors file, or damaged ({error})") from error

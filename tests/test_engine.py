@@ -173,7 +173,7 @@ def test_sixteen_bits_are_kept(eager: Eager) -> None:
 
 
 @pytest.mark.parametrize("hidden", [0, 255])
-def test_no_ring_around_a_disc_on_transparency(hidden: int, data: Path) -> None:
+def test_no_ring_around_a_disc_on_transparency(hidden: int) -> None:
     """A disc on transparency whose hidden colour is the opposite, composited on its own."""
     y, x = np.mgrid[:64, :64] - 31.5
     alpha = np.clip(20.5 - np.hypot(x, y), 0, 1)

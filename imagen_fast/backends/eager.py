@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # presets (fp32, `benchmarks/memory.py --capacity`), where a window attention holds the most.
 BYTES_PER_PIXEL_AND_CHANNEL = 90
 # A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
-CPU_BUDGET = 512 << 20
+CPU_BUDGET = 1536 << 20
 
 
 class Eager(Backend):
@@ -106,7 +106,7 @@ class Eager(Backend):
                     raise NonFiniteError(f"the output is not finite in {self.precision}")
                 return _like(output.clamp_(0, 1), tiles)
             except RuntimeError as error:
-                if "memory" not in str(error):
+                if "out of memory" not in str(error) and "allocate memory" not in str(error):
                     raise
                 raise BackendError(
                     f"out of memory on {self.device} for tiles of shape {tiles.shape[:3]}; "

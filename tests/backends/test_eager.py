@@ -1,6 +1,8 @@
 """PyTorch as a backend: parity with the plain network, devices, precisions, memory."""
 
 import math
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +71,20 @@ def test_tiles_that_are_views_and_read_only(small_bundle: Bundle) -> None:
     frozen = np.ascontiguousarray(TILES[:, ::2, ::-1])
     frozen.setflags(write=False)
     np.testing.assert_array_equal(backend.run(TILES[:, ::2, ::-1]), backend.run(frozen))
+
+
+def test_running_out_of_memory_says_what_to_do(small_bundle: Bundle) -> None:
+    backend = Eager(small_bundle, device="cpu")
+    backend.prepare((1, 64, 64))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), hard))
+    try:
+        with pytest.raises(BackendError, match=r"out of memory on cpu for .*choose a smaller tile"):
+            backend.prepare((1, 2048, 2048))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    backend.prepare((1, 64, 64))
 
 
 def test_capacity_follows_the_width_of_the_network(
