@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # presets (fp32, `benchmarks/memory.py --capacity`), where a window attention holds the most.
 BYTES_PER_PIXEL_AND_CHANNEL = 90
 # A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
-CPU_BUDGET = 1536 << 20
+CPU_BUDGET = 1 << 30
 
 
 class Eager(Backend):
