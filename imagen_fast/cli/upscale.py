@@ -18,28 +18,18 @@ from imagen_fast.tasks import batch, files
 from imagen_fast.tasks.files import Existing, Job
 
 
-class Workers(click.ParamType[tuple[int, int]]):
-    """`N` or `READ:WRITE` → (readers, writers)."""
+def _workers(text: str) -> tuple[int, int]:
+    """`N` or `READ:WRITE`, two counts from 1 to 64 → (readers, writers).
 
-    name = "n|read:write"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Two counts from 1 to 64."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(":")
-        if len(parts) > 2 or not all(
-            p.isascii() and p.isdigit() and 1 <= int(p) <= 64 for p in parts
-        ):
-            self.fail(
-                f"{value!r} is neither N nor READ:WRITE (1 to 64 each). Pictures are computed "
-                "one at a time; --threads says with how many threads.",
-                param,
-                ctx,
-            )
-        return int(parts[0]), int(parts[-1])
+    A function, because click's own base class of types can be annotated in new versions only.
+    """
+    parts = text.split(":")
+    if len(parts) > 2 or not all(p.isascii() and p.isdigit() and 1 <= int(p) <= 64 for p in parts):
+        raise click.BadParameter(
+            f"{text!r} is neither N nor READ:WRITE (1 to 64 each). Pictures are computed "
+            "one at a time; --threads says with how many threads."
+        )
+    return int(parts[0]), int(parts[-1])
 
 
 @click.command(name="upscale", short_help="Enlarge pictures 2, 3 or 4 times.")
@@ -79,7 +69,8 @@ class Workers(click.ParamType[tuple[int, int]]):
 @click.option(
     "-j",
     "--jobs",
-    type=Workers(),
+    type=_workers,
+    metavar="N|READ:WRITE",
     default="1:2",
     show_default=True,
     help="Pictures read ahead and pictures saved beside the computing: READ:WRITE, or N for both.",

@@ -36,7 +36,8 @@ class Result:
 
     Attributes:
         reason: one line why it failed or was skipped, without the source's name.
-        error: what was raised, if anything was.
+        error: what was raised, if anything was. It has its traceback only until `finished`
+            returns: the frames in it hold the decoded picture.
         height, width: of the output; 0 unless done.
         seconds: from the start of computing until the file was complete.
     """
@@ -95,16 +96,29 @@ def run(
                 observer.advanced(job, 0.0)
                 active.compute(future.result(), engine, observer, writing, quality)
             except Exception as error:
-                observer.finished(active.failed(error))
+                _tell(observer, active.failed(error))
             else:
                 saving.append(active)
             while saving and saving[0].saving.finished:
-                observer.finished(saving.popleft().result())
+                _tell(observer, saving.popleft().result())
     finally:
         reading.shutdown(wait=False, cancel_futures=True)
         for active in saving:
-            observer.finished(active.result())
+            _tell(observer, active.result())
         writing.shutdown()
+
+
+def _tell(observer: Observer, result: Result) -> None:
+    """Tell of the end of a job, and let go of what its error holds on to."""
+    observer.finished(result)
+    chain: list[BaseException | None] = [result.error]
+    seen: set[int] = set()
+    while chain:
+        error = chain.pop()
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            error.__traceback__ = None
+            chain += [error.__cause__, error.__context__]
 
 
 def reason(error: Exception, job: Job) -> str:

@@ -83,6 +83,8 @@ def discover(
 
 def _expand(name: str, recursive: bool, output: Path | None) -> list[Found]:
     path = Path(name)
+    if not name:  # which Path takes for the current folder; more likely a variable is not set
+        return [Found(path, problem="the name is empty; write . for the current folder")]
     try:
         if path.is_dir():
             hint = "" if recursive else " (--recursive looks into its folders)"

@@ -42,6 +42,13 @@ def test_no_picture(upscale, files, tmp_path, content, reason):
     assert files(tmp_path) == before
 
 
+def test_an_empty_name_is_not_the_current_folder(upscale, picture, files, monkeypatch, tmp_path):
+    picture(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(upscale(""), "the name is empty")
+    assert files(tmp_path) == ["a.png"]
+
+
 def test_a_picture_cut_anywhere(upscale, noise, tmp_path):
     Image.fromarray(noise(40, 40, 3)).save(tmp_path / "whole.jpg")
     whole = (tmp_path / "whole.jpg").read_bytes()

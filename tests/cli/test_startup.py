@@ -71,3 +71,9 @@ def test_module_and_script_are_the_same_command():
     for line in ([sys.executable, "-m", "imagen_fast"], [script]):
         done = subprocess.run([*line, "--version"], capture_output=True, text=True, check=True)
         assert done.stdout.startswith("imagen-fast ")
+
+
+def test_upscale_loads_with_an_older_click():
+    """Before 8.4 the base class of click's types cannot be subscripted."""
+    older = "import click; click.ParamType.__class_getitem__ = None; "
+    assert "imagen_fast" in loaded(older + run("upscale", "--help"))

@@ -1,6 +1,9 @@
 """Reading ahead, computing and saving side by side, seen from the observer."""
 
+import gc
 import threading
+import traceback
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.engine import Engine, load
+from imagen_fast.errors import ImageError
 from imagen_fast.image.read import read
 from imagen_fast.spec import Level, ModelSpec
 from imagen_fast.tasks import batch
@@ -100,6 +104,32 @@ def test_a_writer_that_fails_stops_its_picture_early(engine, jobs, monkeypatch):
     assert "No space left on device" in log.results[0].reason
     assert max(log.fractions[jobs[0]]) < 0.1  # one strip waits, one is being computed
     assert [path.name for path in jobs[0].target.parent.iterdir()] == ["1.png"]
+
+
+def test_a_failure_does_not_keep_its_picture(engine, jobs, monkeypatch):
+    """Nor do the causes of its error; a batch of many failures would fill the memory."""
+    pictures = []
+
+    def failing(self, picture, progress):
+        pictures.append(weakref.ref(picture))
+        try:
+            raise KeyError(1)
+        except KeyError as error:
+            raise ImageError("too hard") from error
+
+    class Debugging(Log):
+        def finished(self, result):
+            super().finished(result)
+            places.append("".join(traceback.format_exception(result.error)))
+
+    places = []
+    monkeypatch.setattr(Engine, "stream", failing)
+    log = Debugging()
+    batch.run(jobs, engine, log)
+    gc.collect()
+    assert [result.reason for result in log.results] == ["too hard"] * len(jobs)
+    assert [picture() for picture in pictures] == [None] * len(jobs)
+    assert all("in failing" in place for place in places)  # while it is told, it says where
 
 
 def single_rows(self, picture, progress):
