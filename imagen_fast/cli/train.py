@@ -49,14 +49,13 @@ def command(
     from imagen_fast.training.trainer import train
 
     given = {key: value for key, value in options.items() if value is not None}
-    shorthand = tuple(f"run.{key}={value}" for key, value in given.items())
     # Steps and minutes exclude each other: the one asked for here replaces the file's.
     if "steps" in given:
-        shorthand += ("run.minutes=0",)
+        given["minutes"] = 0.0
     elif "minutes" in given:
-        shorthand += ("run.steps=0",)
+        given["steps"] = 0
     outcome = train(
-        load_config(config, shorthand + overrides),
+        load_config(config, overrides, given),
         resume=resume,
         pause_after=math.inf if pause_after is None else pause_after,
     )

@@ -7,6 +7,7 @@ A checkpoint is written beside the last one and renamed over it, and the last on
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +31,28 @@ def save_checkpoint(state: dict[str, Any], folder: Path) -> None:
     temporary.replace(current)  # a kill between the two leaves the previous one
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+def load_checkpoint(
+    folder: Path, say: Callable[[str], object] = lambda text: None
+) -> dict[str, Any] | None:
     """The newest whole state in the folder, on the CPU; None if there is none yet.
+
+    Args:
+        say: told of a checkpoint that is passed over because it is damaged.
 
     Raises:
         TrainingError: there are checkpoints, and none of them can be read.
     """
-    errors = []
+    errors: list[str] = []
     for path in (folder / CURRENT, folder / PREVIOUS):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            for error in errors:
+                say(f"passed over a damaged checkpoint: {error}")
             return state
         except FileNotFoundError:
             continue
-        except Exception as error:  # a damaged file fails in the unpickler in every way there is
-            reason = str(error).splitlines() or [type(error).__name__]
+        except Exception as damage:  # a damaged file fails in the unpickler in every way there is
+            reason = str(damage).splitlines() or [type(damage).__name__]
             errors.append(f"{path}: {reason[0]}")
     if errors:
         raise TrainingError(

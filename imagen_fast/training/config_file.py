@@ -10,8 +10,10 @@ import math
 import os
 import sys
 import types
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from imagen_fast.errors import TrainingError
@@ -23,8 +25,14 @@ else:
     import tomli as tomllib
 
 
-def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """The configuration in a TOML file, after `section.key=value` overrides (TOML values).
+def load_config(
+    path: Path, overrides: Sequence[str] = (), run: Mapping[str, object] = MappingProxyType({})
+) -> Config:
+    """The configuration in a TOML file.
+
+    Args:
+        overrides: `section.key=value`, the value as TOML has it, or a bare word.
+        run: values that replace the `[run]` section's, as they are.
 
     Raises:
         TrainingError: the file cannot be read, is no TOML, or a key or value is wrong.
@@ -37,6 +45,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         raise TrainingError(f"{path} is no TOML file: {error}") from error
     for override in overrides:
         _override(tables, override)
+    tables["run"] = {**tables.get("run", {}), **run}
     return parse_config(tables)
 
 

@@ -72,7 +72,7 @@ def train(config: Config, *, resume: bool = False, pause_after: float = math.inf
             f"{processes.count} processes that share it"
         )
     with choose_display(processes.rank) as display, Interrupt() as interrupt:
-        state = load_checkpoint(config.run.output) if resume else None
+        state = load_checkpoint(config.run.output, display.say) if resume else None
         trainer = Trainer(config, processes, display, state)
         return trainer.run(interrupt, pause_after * 60)
 
@@ -204,7 +204,7 @@ class Trainer:
         if self.log:
             self.log.write(row)
         self.facts |= row
-        left = self.seconds * (1 - progress) / progress if progress else 0.0
+        left = max(0.0, self.seconds * (1 - progress) / progress) if progress else 0.0
         self.display.row(row, progress, left)
 
     def save(self) -> None:

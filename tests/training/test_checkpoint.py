@@ -26,7 +26,9 @@ def test_a_torn_or_missing_checkpoint_falls_back_to_the_one_before(tmp_path, dam
         current.unlink()  # as a kill between the two renames leaves it
     else:
         current.write_bytes(current.read_bytes()[:damage])
-    assert load_checkpoint(tmp_path)["step"] == 0
+    said = []
+    assert load_checkpoint(tmp_path, said.append)["step"] == 0
+    assert [str(current) in line for line in said] == ([] if damage is None else [True])
 
 
 def test_two_torn_checkpoints_are_an_error_that_names_them(tmp_path):

@@ -35,6 +35,15 @@ def test_minutes_replace_the_files_steps_and_a_pause_is_no_failure(tables, tmp_p
     assert "stopped at step 1; --resume goes on" in result.stderr
 
 
+def test_an_output_folder_may_be_called_like_a_date_or_a_number(tables, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("2026-11-23", "2024"):
+        config = write_toml(tmp_path / "run.toml", tables)
+        result = invoke(config, "--steps", "1", "-o", name)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / name / "sr-x2-test.safetensors").exists()
+
+
 def test_wrong_configurations_are_one_line(tables, tmp_path):
     tables["data"]["pach"] = 3
     result = invoke(write_toml(tmp_path / "run.toml", tables))
