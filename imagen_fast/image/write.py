@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -201,15 +201,29 @@ def open_writer(
             temporary.unlink()
 
 
+def writer_for(
+    path: str | os.PathLike[str], picture: Picture, scale: int = 1, quality: int | None = None
+) -> AbstractContextManager[Writer]:
+    """`open_writer` for the rows of `picture` enlarged `scale` times; does not hold the picture."""
+    height, width, channels = picture.color.shape
+    return open_writer(
+        path,
+        scale * height,
+        scale * width,
+        channels,
+        picture.alpha is not None,
+        picture.color.dtype,
+        picture.metadata,
+        quality,
+    )
+
+
 def write(path: str | os.PathLike[str], picture: Picture, *, quality: int | None = None) -> None:
     """Write a whole picture, as `open_writer` does."""
     color, alpha = picture.color, picture.alpha
-    height, width, channels = color.shape
-    with open_writer(
-        path, height, width, channels, alpha is not None, color.dtype, picture.metadata, quality
-    ) as writer:
-        step = max(1, _STRIP // (width * channels))
-        for top in range(0, height, step):
+    with writer_for(path, picture, quality=quality) as writer:
+        step = max(1, _STRIP // color[0].size)
+        for top in range(0, picture.height, step):
             rows = color[top : top + step]
             writer.write(rows if alpha is None else np.dstack([rows, alpha[top : top + step]]))
 

@@ -12,7 +12,7 @@ import pytest
 from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.read import read
-from imagen_fast.image.write import FORMATS, check_output, open_writer, write
+from imagen_fast.image.write import FORMATS, check_output, open_writer, write, writer_for
 
 ROWS = np.zeros((10, 20, 3), np.uint8)
 EXTENSIONS = sorted(FORMATS)
@@ -214,3 +214,21 @@ def test_unknown_kinds_of_pictures(tmp_path):
             Picture(color)
     with pytest.raises(ValueError, match="alpha is"):
         Picture(ROWS, ROWS[..., 0].astype(np.uint16))
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_writer_for_a_picture_takes_its_enlarged_rows(tmp_path, picture, channels, alpha):
+    original = picture(5, 7, channels, alpha, np.uint16, dpi=(300.0, 300.0))
+    rows = np.full((15, 21, channels + alpha), 777, np.uint16)
+    with writer_for(tmp_path / "x.png", original, 3) as out:
+        out.write(rows)
+    found = read(tmp_path / "x.png")
+    assert (found.color.shape, found.color.dtype) == ((15, 21, channels), np.uint16)
+    assert (found.alpha is not None) == alpha
+    assert found.metadata.dpi == pytest.approx((300, 300), abs=0.02)
+    if not alpha:
+        for quality in (20, 95):
+            with writer_for(tmp_path / f"{quality}.jpg", original, quality=quality) as out:
+                out.write(original.color)
+        assert (tmp_path / "20.jpg").stat().st_size < (tmp_path / "95.jpg").stat().st_size
