@@ -33,6 +33,53 @@ def test_paths_become_files(photo: Path, tmp_path: Path) -> None:
         assert image.size == (68, 48)
 
 
+@pytest.mark.parametrize("output", [None, "own.png"])
+def test_a_file_that_exists_is_replaced_only_if_asked(
+    photo: Path, tmp_path: Path, output: str | None
+) -> None:
+    target = tmp_path / (output or "ein Foto, größer_x2.png")
+    target.write_bytes(b"precious")
+    place = None if output is None else target
+    with pytest.raises(ImageError, match="exists; pass overwrite=True"):
+        upscale(photo, 2, output=place, backend="fake")
+    assert target.read_bytes() == b"precious"
+    assert upscale(photo, 2, output=place, overwrite=True, backend="fake") == target
+    with Image.open(target) as image:
+        assert image.size == (34, 24)
+
+
+def test_quality_and_the_limit_of_pixels_are_for_files(photo: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"17 × 12 are 204 pixels.*\(max_pixels\)"):
+        upscale(photo, 2, max_pixels=203, backend="fake")
+    assert upscale(photo, 2, max_pixels=204, backend="fake").exists()
+    sizes = [
+        upscale(photo, 2, output=tmp_path / f"{q}.jpg", quality=q, backend="fake").stat().st_size
+        for q in (20, 95)
+    ]
+    assert sizes[0] < sizes[1] / 2
+    with pytest.raises(ImageError, match="the quality is 1 to 100, not 0"):
+        upscale(photo, 2, output=tmp_path / "0.jpg", quality=0, backend="fake")
+    for options in ({"overwrite": True}, {"quality": 90}, {"max_pixels": 10}):
+        with pytest.raises(ImageError, match="for paths only"):
+            upscale(np.zeros((2, 2), np.uint8), 2, backend="fake", **options)
+
+
+def test_a_folder_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (".", "..", "/", tmp_path):
+        with pytest.raises(ImageError, match="it is a folder, expected a picture file"):
+            upscale(folder, 2, backend="fake")
+    with pytest.raises(ImageError, match="path of the picture is empty"):
+        upscale("", 2, backend="fake")
+
+
+def test_the_scale_is_an_int(photo: Path) -> None:
+    for scale in ("4", 2.0, None):
+        with pytest.raises(WeightsError, match=f"scale is {scale!r}; expected an int"):
+            upscale(photo, scale, backend="fake")  # type: ignore[call-overload]
+    assert upscale(photo, np.int64(2), backend="fake").name.endswith("_x2.png")
+
+
 def test_images_and_arrays_stay_what_they_are(photo: Path) -> None:
     with Image.open(photo) as image:
         large = upscale(image, 2, backend="fake")

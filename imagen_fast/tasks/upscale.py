@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine, load
 from imagen_fast.errors import ImageError, WeightsError
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,6 +40,9 @@ def upscale(
     *,
     model: PathLike | None = None,
     output: PathLike | None = None,
+    overwrite: bool = False,
+    quality: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> Path: ...
 @overload
@@ -46,7 +51,6 @@ def upscale(
     scale: int = 4,
     *,
     model: PathLike | None = None,
-    output: None = None,
     **options: Unpack[EngineOptions],
 ) -> Image: ...
 @overload
@@ -55,7 +59,6 @@ def upscale(
     scale: int = 4,
     *,
     model: PathLike | None = None,
-    output: None = None,
     **options: Unpack[EngineOptions],
 ) -> NDArray[Any]: ...
 
@@ -66,6 +69,9 @@ def upscale(
     *,
     model: PathLike | None = None,
     output: PathLike | None = None,
+    overwrite: bool = False,
+    quality: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> Path | Image | NDArray[Any]:
     """Enlarge a picture `scale` times. For many pictures, `load` an engine once.
@@ -74,50 +80,69 @@ def upscale(
         image: a Pillow image, an array (see `Engine.__call__`), or a path.
         scale: how many times larger each side becomes.
         model: a shipped model's name or a bundle's path; by default the shipped one for `scale`.
-        output: for a path, the file to write, replacing what is there; `{stem}_x{scale}.png`
-            beside the input by default.
+        output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
+        overwrite: for a path, replace the output if it exists.
+        quality: for a path, 1 to 100 of JPEG and WebP; 95 if None.
+        max_pixels: for a path, the largest picture that is decoded.
         options: backend, device, precision, threads, tile, overlap: see `load`.
 
     Returns:
         A Pillow image, an array or the path of the written file, as `image` was.
 
     Raises:
-        ImageError: the picture cannot be read, is of a kind not handled, or cannot be written.
+        ImageError: the picture cannot be read, is of a kind not handled, or cannot be written;
+            the output exists, and `overwrite` is not set.
         WeightsError: no such model, it does not enlarge `scale` times, or it is damaged.
         BackendError, TilingError: see `load`.
     """
-    if output is not None and not isinstance(image, str | os.PathLike):
-        raise ImageError("output is for paths only; save the returned picture yourself")
-    with load(model or catalogue.for_scale(scale), **options) as engine:
-        if engine.scale != scale:
-            raise WeightsError(
-                f"model {os.fspath(model or '')!r} enlarges {engine.scale} times, not {scale}; "
-                f"pass scale={engine.scale} or another model"
+    try:
+        scale = operator.index(scale)
+    except TypeError:
+        raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
+    if not isinstance(image, str | os.PathLike):
+        given = output is not None or overwrite or quality is not None
+        if given or max_pixels != DEFAULT_MAX_PIXELS:
+            raise ImageError(
+                "output, overwrite, quality and max_pixels are for paths only; "
+                "save the returned picture yourself"
             )
-        if isinstance(image, str | os.PathLike):
-            source = Path(image)
-            target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}.png")
-            _upscale_file(engine, source, target)
-            return target
-        return engine(image)
+        with _loaded(model, scale, options) as engine:
+            return engine(image)
+    source, target = _places(image, output, scale, overwrite)
+    with _loaded(model, scale, options) as engine:
+        from imagen_fast.image.read import read
+        from imagen_fast.image.write import writer_for
+
+        picture = read(source, max_pixels=max_pixels)
+        with writer_for(target, picture, scale, quality) as writer:
+            for rows in engine.stream(picture):
+                writer.write(rows)
+    return target
 
 
-def _upscale_file(engine: Engine, source: Path, target: Path) -> None:
-    from imagen_fast.image.read import read
-    from imagen_fast.image.write import open_writer
+def _loaded(model: PathLike | None, scale: int, options: EngineOptions) -> Engine:
+    engine = load(model or catalogue.for_scale(scale), **options)
+    if engine.scale != scale:
+        engine.close()
+        raise WeightsError(
+            f"model {os.fspath(model or '')!r} enlarges {engine.scale} times, not {scale}; "
+            f"pass scale={engine.scale} or another model"
+        )
+    return engine
 
+
+def _places(
+    image: PathLike, output: PathLike | None, scale: int, overwrite: bool
+) -> tuple[Path, Path]:
+    """The file to read and the file to write, which may not exist unless `overwrite`."""
+    if not os.fspath(image):
+        raise ImageError("the path of the picture is empty; expected a picture file")
+    source = Path(image)
+    if source.is_dir():
+        raise ImageError(f"{source}: it is a folder, expected a picture file")
+    target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}.png")
     if target.exists() and source.exists() and target.samefile(source):
         raise ImageError(f"{target}: the output is the input; choose another name")
-    picture = read(source)
-    height, width, channels = picture.color.shape
-    with open_writer(
-        target,
-        engine.scale * height,
-        engine.scale * width,
-        channels,
-        picture.alpha is not None,
-        picture.color.dtype,
-        picture.metadata,
-    ) as writer:
-        for rows in engine.stream(picture):
-            writer.write(rows)
+    if os.path.lexists(target) and not overwrite:
+        raise ImageError(f"{target} exists; pass overwrite=True to replace it, or another output")
+    return source, target
