@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imagen_fast import metrics
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
+from imagen_fast.image.degradation import Uint8, degrade, rounded
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.image.read import read
 from imagen_fast.image.resample import resize
 
-Uint8 = NDArray[np.uint8]
 SSIM_WINDOW = 11
 
 
@@ -49,10 +48,16 @@ def evaluate(paths: Sequence[Path], scale: int, engine: Engine | None) -> Iterat
         ImageError: a picture cannot be read, or is too small to be measured at this scale.
     """
     for path in paths:
-        high = _truth(path, scale)
-        height, width = high.shape[:2]
-        low = _rounded(resize(high, height // scale, width // scale))
-        bicubic = _compare(_rounded(resize(low, height, width)), high, scale)
+        color = eight_bits(read(path).color)
+        height, width = color.shape[:2]
+        smallest = SSIM_WINDOW + 3 * scale
+        if min(height, width) < smallest:
+            raise ImageError(
+                f"{path}: {width} × {height} is too small to be measured at x{scale}; "
+                f"expected {smallest} pixels to each side or more"
+            )
+        low, high = degrade(color, scale)
+        bicubic = _compare(rounded(resize(low, *high.shape[:2])), high, scale)
         model = None
         if engine is not None:
             model = _compare(engine(Picture(low)).color, high, scale)
@@ -67,22 +72,7 @@ def mean(qualities: Sequence[Quality]) -> Quality:
     )
 
 
-def _truth(path: Path, scale: int) -> Uint8:
-    color = eight_bits(read(path).color)
-    height, width = (size - size % scale for size in color.shape[:2])
-    if min(height, width) < SSIM_WINDOW + 2 * scale:
-        raise ImageError(
-            f"{path}: {color.shape[1]} × {color.shape[0]} is too small to be measured at "
-            f"x{scale}; expected {SSIM_WINDOW + 3 * scale} pixels to each side or more"
-        )
-    return color[:height, :width]
-
-
 def _compare(a: Uint8, b: Uint8, border: int) -> Quality:
     # The metrics take grey pictures without a channel axis.
     a, b = (x[..., 0] if x.shape[2] == 1 else x for x in (a, b))
     return Quality(metrics.psnr(a, b, border), metrics.ssim(a, b, border))
-
-
-def _rounded(samples: NDArray[np.float32]) -> Uint8:
-    return np.clip(np.rint(samples), 0, 255).astype(np.uint8)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from imagen_fast.errors import TrainingError
+from imagen_fast.image.degradation import Uint8, degrade
 from imagen_fast.image.picture import eight_bits
 from imagen_fast.image.read import read
-from imagen_fast.training.degradation import Uint8, degrade
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from imagen_fast.errors import ImageError, TrainingError
+from imagen_fast.image.degradation import degrade
 from imagen_fast.training.data import PatchSampler, load_pairs
-from imagen_fast.training.degradation import degrade
 
 CPU = torch.device("cpu")
 
