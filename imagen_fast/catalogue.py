@@ -1,4 +1,7 @@
-"""The models that come with the package, and how a name becomes a file."""
+"""The models that come with the package, and how a name becomes a file.
+
+Names and scales are those of the files: one damaged file is no reason not to find the others.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from imagen_fast.spec import PRESETS, ModelSpec
 
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
+# What the names of models that enlarge begin with; the scale follows.
+SUPER_RESOLUTION = "sr-x"
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,25 @@ class Entry:
     metadata: dict[str, str]
 
 
-def shipped() -> list[Entry]:
-    """Every shipped model, by name, the smallest first. Raises WeightsError if one is damaged."""
+def files() -> list[Path]:
+    """The files of the shipped models, by name, the smallest first. None of them is opened."""
     sizes = list(PRESETS)
-    entries = []
-    for path in FOLDER.glob(f"*{SUFFIX}"):
-        name, _, size = path.stem.rpartition("-")
-        entries.append(Entry(name, size, path, *read_header(path)))
-    return sorted(entries, key=lambda e: (e.name, sizes.index(e.size) if e.size in sizes else 99))
+
+    def order(path: Path) -> tuple[str, int]:
+        name, size = _name_and_size(path)
+        return name, sizes.index(size) if size in sizes else len(sizes)
+
+    return sorted(FOLDER.glob(f"*{SUFFIX}"), key=order)
+
+
+def read_entry(path: Path) -> Entry:
+    """What one of `files` says of itself. Raises WeightsError if it is damaged."""
+    return Entry(*_name_and_size(path), path, *read_header(path))
+
+
+def shipped() -> list[Entry]:
+    """Every shipped model, in the order of `files`. Raises WeightsError if one is damaged."""
+    return [read_entry(path) for path in files()]
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
@@ -46,16 +62,26 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
         WeightsError: neither a shipped name nor a file; says which names exist.
     """
     text = os.fspath(name_or_path)
-    entries = shipped()
-    for entry in entries:
-        if text in (entry.name, entry.path.stem):
-            return entry.path
+    there = files()
+    for path in there:
+        if text in (path.stem, _name_and_size(path)[0]):
+            return path
     path = Path(text)
     if os.path.lexists(path) and not path.is_dir():
         return path
-    names = ", ".join(e.path.stem for e in entries) or "none"
+    names = ", ".join(path.stem for path in there) or "none"
     raise WeightsError(
         f"no model {text!r}: it is neither a file nor a shipped model (shipped: {names})"
+    )
+
+
+def scales() -> list[int]:
+    """How many times the shipped super-resolution models enlarge, as their names say it."""
+    names = {_name_and_size(path)[0] for path in files()}
+    return sorted(
+        int(scale)
+        for name in names
+        if (scale := name.removeprefix(SUPER_RESOLUTION)) != name and scale.isdecimal()
     )
 
 
@@ -65,11 +91,15 @@ def for_scale(scale: int) -> str:
     Raises:
         WeightsError: there is none; says for which scales there is one.
     """
-    models = {entry.spec.scale: entry.name for entry in shipped() if entry.spec.scale > 1}
-    if scale not in models:
-        scales = ", ".join(map(str, sorted(models))) or "none"
+    if scale not in scales():
+        known = ", ".join(map(str, scales())) or "none"
         raise WeightsError(
-            f"no model enlarges {scale} times (scales with a shipped model: {scales}); "
+            f"no model enlarges {scale} times (scales with a shipped model: {known}); "
             "choose one of these or name a model file"
         )
-    return models[scale]
+    return f"{SUPER_RESOLUTION}{scale}"
+
+
+def _name_and_size(path: Path) -> tuple[str, str]:
+    name, _, size = path.stem.rpartition("-")
+    return name, size

@@ -109,17 +109,13 @@ def _auto() -> str:
 
 def _models() -> dict[str, str]:
     """Each shipped model and whether its file is whole."""
-    try:
-        entries = catalogue.shipped()
-    except ImagenError as error:
-        return {"damaged": str(error)}
     found = {}
-    for entry in entries:
+    for path in catalogue.files():
         try:
-            load_bundle(entry.path)
-            found[entry.path.stem] = "works"
+            load_bundle(path)
+            found[path.stem] = "works"
         except ImagenError as error:
-            found[entry.path.stem] = str(error)
+            found[path.stem] = f"damaged: {error}"
     return found
 
 

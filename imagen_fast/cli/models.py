@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from imagen_fast import catalogue
 from imagen_fast.bundle import load_bundle
-from imagen_fast.catalogue import Entry
 from imagen_fast.cli.text import columns
+from imagen_fast.errors import WeightsError
 
 
 @click.command(name="models")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
     """List the models that are shipped; -n of the other commands takes their names."""
-    models = [_facts(entry) for entry in catalogue.shipped()]
+    models = [_facts(path) for path in catalogue.files()]
     if as_json:
         click.echo(json.dumps(models, indent=2))
     elif not models:
         click.echo("no models are shipped with this version; -n takes a .safetensors file")
     else:
-        click.echo(_table(models))
+        click.echo(_table([model for model in models if "damaged" not in model]))
+        for model in models:
+            if "damaged" in model:
+                click.echo(f"{model['name']} is damaged: {model['damaged']}")
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
+def _facts(path: Path) -> dict[str, Any]:
+    """What the file says of itself, or what is wrong with it."""
+    try:
+        entry = catalogue.read_entry(path)
+        tensors = load_bundle(path).tensors
+    except WeightsError as error:
+        return {"name": path.stem, "path": str(path), "damaged": str(error)}
     training = json.loads(entry.metadata.get("training", "{}"))
     return {
         "name": entry.name,
         "size": entry.size,
         "task": entry.metadata.get("task"),
         "scale": entry.spec.scale,
-        "parameters": sum(tensor.size for tensor in load_bundle(entry.path).tensors.values()),
+        "parameters": sum(tensor.size for tensor in tensors.values()),
         "psnr": training.get("psnr"),
         "validation": training.get("validation"),
         "license": entry.metadata.get("license"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from imagen_fast import engine
-from imagen_fast.cli import INTERRUPTED
+from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
@@ -115,7 +115,7 @@ def command(
     --overwrite or --resume is given; an input is never written to.
 
     One bad picture does not stop the others. Exit code: 0 if none failed, 1 if any did,
-    2 for wrong usage, 130 after Ctrl-C.
+    2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
     """
     if overwrite and resume:
         raise click.UsageError("--overwrite and --resume exclude each other")
@@ -148,7 +148,7 @@ def command(
 
     readers, writers = jobs
     interrupted = False
-    with report(planned, quiet) as progress:
+    with Interruptible() as ending, report(planned, quiet) as progress:
         try:
             if todo := batch.settle(planned, progress):
                 with engine.load(
@@ -176,7 +176,7 @@ def command(
         progress.summarise()
     if interrupted:
         click.echo("interrupted", err=True)
-        ctx.exit(INTERRUPTED)
+        ctx.exit(128 + ending.number)  # as shells report it
     ctx.exit(1 if progress.counts()["failed"] else 0)
 
 

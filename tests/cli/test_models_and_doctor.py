@@ -10,6 +10,8 @@ from imagen_fast import catalogue
 from imagen_fast._version import __version__
 from imagen_fast.backends import BACKENDS
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.engine import load
+from imagen_fast.errors import WeightsError
 
 
 @pytest.fixture
@@ -65,12 +67,24 @@ def test_doctor_says_what_works(command, shelf):
         assert name in text
 
 
-def test_doctor_names_a_damaged_model(command, shelf):
+@pytest.mark.parametrize("kept", [100, -100], ids=["header cut", "tensors cut"])
+def test_a_damaged_model_leaves_the_others(command, shelf, kept):
     path = shelf / "sr-x2-tiny.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    result = command("doctor")
-    assert result.exit_code == 0
-    assert str(path) in result.stdout
+    path.write_bytes(path.read_bytes()[:kept])
+    for name in ("models", "doctor"):
+        result = command(name)
+        assert result.exit_code == 0
+        assert str(path) in result.stdout
+        assert "damaged" in result.stdout
+        assert "small" in result.stdout
+    damaged, whole = json.loads(command("models", "--json").stdout)
+    assert str(path) in damaged["damaged"]
+    assert whole["size"] == "small"
+    with load("sr-x2-small", backend="fake") as engine:
+        assert engine.scale == 2
+    assert catalogue.for_scale(2) == "sr-x2"
+    with pytest.raises(WeightsError, match=str(path)):
+        load("sr-x2", backend="fake")
 
 
 def test_doctor_without_torch_says_how_to_get_it(command, monkeypatch):

@@ -1,0 +1,39 @@
+"""Every request to end is a KeyboardInterrupt: Ctrl-C, a job manager's, a lost connection's."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any
+
+
+class Interruptible(AbstractContextManager["Interruptible"]):
+    """Within it SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does.
+
+    What is ignored from outside (`nohup`) stays ignored. Does nothing outside the main thread,
+    where Python delivers no signals.
+
+    Attributes:
+        number: of the signal that came, SIGINT's if none of the others did.
+    """
+
+    def __init__(self) -> None:
+        self.number: int = signal.SIGINT
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruptible:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) == signal.SIG_DFL:
+                    self._before[number] = signal.signal(number, self._raise)
+        return self
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        raise KeyboardInterrupt
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
