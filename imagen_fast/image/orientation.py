@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from imagen_fast.image.picture import Samples
+from imagen_fast.image import exif
+from imagen_fast.image.picture import Picture, Samples
 
 
 def upright(samples: Samples, orientation: int) -> Samples:
@@ -20,3 +23,18 @@ def upright(samples: Samples, orientation: int) -> Samples:
     if orientation in (2, 3, 6, 7):
         samples = samples[:, ::-1]
     return np.ascontiguousarray(samples)
+
+
+def upright_picture(picture: Picture) -> Picture:
+    """Apply the orientation that the EXIF block states, once: the tag of what comes back says 1."""
+    metadata = picture.metadata
+    how = exif.orientation(metadata.exif)
+    if metadata.exif is None or how == 1:
+        return picture
+    color = upright(picture.color, how)
+    alpha = None if picture.alpha is None else upright(picture.alpha, how)
+    xmp = metadata.xmp and exif.upright_xmp(metadata.xmp)
+    dpi = metadata.dpi and (metadata.dpi[::-1] if how >= 5 else metadata.dpi)
+    return Picture(
+        color, alpha, replace(metadata, exif=exif.upright(metadata.exif), xmp=xmp, dpi=dpi)
+    )

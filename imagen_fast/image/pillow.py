@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from imagen_fast.errors import ImageError
 from imagen_fast.image import exif as exif_block
+from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 
 # Pixels converted at a time, so that the image and the array are all that is held of a large one.
@@ -22,12 +23,17 @@ _PLAIN = {"1": "L", "La": "LA", "RGBX": "RGB", "RGBa": "RGBA", "YCbCr": "RGB", "
 
 
 def from_pil(image: Image.Image) -> Picture:
-    """A Pillow image of any mode → Picture of the frame it shows, lying as it lies.
+    """A Pillow image of any mode → Picture of the frame it shows, upright.
+
+    The orientation of the EXIF block in `info` is applied and its tag reset to 1, as `read` does.
 
     8-bit modes give uint8; `I;16`, `I` and `F` give uint16 (`I` counts to 65535; `F` to 1 or to
     255, whichever holds its values). CMYK goes through its embedded profile to sRGB, or through
     Pillow's plain conversion if it has none. Raises ImageError for other modes and ranges.
     """
+    if 0 in image.size:
+        width, height = image.size
+        raise ImageError(f"a picture needs at least one pixel; this one is {width} × {height}")
     convert = _converter(image)
     color: Samples | None = None
     alpha: Samples | None = None
@@ -43,17 +49,19 @@ def from_pil(image: Image.Image) -> Picture:
         color[rows] = samples[..., :channels]
         if alpha is not None:
             alpha[rows] = samples[..., -1]
-    if color is None:
-        raise ImageError(f"a picture needs at least one pixel, this one is {image.size}")
-    return Picture(color, alpha, metadata(image))
+    assert color is not None
+    return upright_picture(Picture(color, alpha, metadata(image)))
 
 
 def to_pil(picture: Picture) -> Image.Image:
     """Picture → Pillow image of mode L, LA, RGB or RGBA, or I;16 for opaque 16-bit grey.
 
     Pillow holds no other 16-bit mode, so the rest is rounded to 8 bits. `info` carries
-    icc_profile, exif, xmp and dpi, and `save` of most formats takes them from there or as
-    arguments.
+    icc_profile, exif, xmp and dpi, as far as there are any. Pillow's `save` takes little of it
+    from there (PNG and TIFF the profile), so hand it over (what PNG takes is all but xmp):
+
+        kept = ("icc_profile", "exif", "xmp", "dpi")
+        image.save(path, **{name: image.info[name] for name in kept if name in image.info})
     """
     color, alpha = picture.color, picture.alpha
     if color.dtype == np.uint16 and color.shape[2] == 1 and alpha is None:

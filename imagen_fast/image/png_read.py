@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from imagen_fast.errors import ImageError
 from imagen_fast.image.limits import check_frames, check_size
+from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Picture, Samples
 from imagen_fast.image.pillow import from_pil, metadata, with_key
 from imagen_fast.image.png_write import SIGNATURE, chunk
@@ -31,7 +32,7 @@ _FEED = 1 << 16  # compressed bytes handed to zlib at a time
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Picture:
-    """An open PNG file → Picture as it lies, uint16 if the file has 16 bits, else uint8."""
+    """An open PNG file → Picture, upright, uint16 if the file has 16 bits, else uint8."""
     header = file.read(33)
     if len(header) < 33 or header[12:16] != b"IHDR":
         raise ImageError("the PNG file is damaged: it does not start with its header")
@@ -62,11 +63,12 @@ def _decode_deep(file: BinaryIO, width: int, height: int, kind: int, interlaced:
             samples = with_key(samples, twin.info.get("transparency"))
         channels = 1 if kind in (0, 4) else 3
         alpha = samples[..., channels] if samples.shape[2] > channels else None
-        return Picture(
+        picture = Picture(
             np.ascontiguousarray(samples[..., :channels]),
             None if alpha is None else np.ascontiguousarray(alpha),
             metadata(twin),
         )
+        return upright_picture(picture)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

@@ -11,7 +11,6 @@ import os
 import stat
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagen_fast.errors import ImageError
-from imagen_fast.image import exif, orientation, png_read, tiff_read
+from imagen_fast.image import png_read, tiff_read
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.pillow import from_pil
@@ -52,7 +51,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     path = Path(path)
     try:
         with _opened(path) as file:
-            return _upright(_decoder(file)(file, max_pixels))
+            return _decoder(file)(file, max_pixels)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except MemoryError as error:
@@ -96,21 +95,6 @@ def _pillow(plugin: Callable[[BinaryIO], ImageFile]) -> Decoder:
             return from_pil(image)
 
     return decode
-
-
-def _upright(picture: Picture) -> Picture:
-    """Apply EXIF orientation, once: the tag of what comes back says 1."""
-    metadata = picture.metadata
-    how = exif.orientation(metadata.exif)
-    if metadata.exif is None or how == 1:
-        return picture
-    color = orientation.upright(picture.color, how)
-    alpha = None if picture.alpha is None else orientation.upright(picture.alpha, how)
-    xmp = metadata.xmp and exif.upright_xmp(metadata.xmp)
-    dpi = metadata.dpi and (metadata.dpi[::-1] if how >= 5 else metadata.dpi)
-    return Picture(
-        color, alpha, replace(metadata, exif=exif.upright(metadata.exif), xmp=xmp, dpi=dpi)
-    )
 
 
 _DECODERS: dict[bytes, Decoder] = {

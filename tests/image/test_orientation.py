@@ -7,6 +7,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from imagen_fast.image.picture import Metadata, Picture
+from imagen_fast.image.pillow import from_pil, to_pil
 from imagen_fast.image.png_write import chunk
 from imagen_fast.image.read import read
 from imagen_fast.image.write import write
@@ -46,6 +47,27 @@ def test_eight_bits(tmp_path, photo, exif_bytes, extension, orientation):
     assert again.color.shape == found.color.shape
     if extension != ".jpg":
         assert extension == ".webp" or (again.color == found.color).all()
+
+
+@pytest.mark.parametrize("orientation", EIGHT)
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif"])
+def test_images_and_paths_agree(tmp_path, photo, exif_bytes, extension, orientation):
+    path = tmp_path / f"x{extension}"
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + exif_bytes(orientation))
+    xmp = b'<rdf:Description tiff:Orientation="%d"/>' % orientation
+    options = {} if extension == ".tif" else {"xmp": xmp}
+    Image.fromarray(photo).save(path, exif=exif, dpi=(300, 100), lossless=True, **options)
+    by_path = read(path)
+    with Image.open(path) as image:
+        by_image = from_pil(image)
+    np.testing.assert_array_equal(by_image.color, by_path.color)
+    if extension != ".tif":  # whose metadata Pillow does not put into `info`
+        assert by_image.metadata == by_path.metadata
+    # Neither Pillow nor this package turns it once more.
+    again = to_pil(by_image)
+    np.testing.assert_array_equal(ImageOps.exif_transpose(again), by_image.color)
+    np.testing.assert_array_equal(from_pil(again).color, by_image.color)
 
 
 @pytest.mark.parametrize("orientation", EIGHT)

@@ -304,19 +304,42 @@ def test_deep_modes_of_memory():
 
 
 def test_pillow_images_survive_the_way_through(photo, exif_bytes):
-    info = {"icc_profile": wide_rgb(), "exif": b"Exif\0\0" + exif_bytes(6), "dpi": (300.0, 300.0)}
+    info = {"icc_profile": wide_rgb(), "exif": b"Exif\0\0" + exif_bytes(), "dpi": (300.0, 300.0)}
     for mode in ("L", "LA", "RGB", "RGBA"):
         image = Image.fromarray(photo).convert(mode)
         image.info.update(info)
         back = to_pil(from_pil(image))
         assert back.mode == mode
-        assert back.tobytes() == image.tobytes()  # and not turned: the tag still says how it lies
+        assert back.tobytes() == image.tobytes()
         assert {name: back.info[name] for name in info} == info
     deep = Image.fromarray(RNG.integers(0, 65536, (5, 7), dtype=np.uint16))
     assert to_pil(from_pil(deep)).tobytes() == deep.tobytes()
     color = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
     expected = np.round(color / 257).astype(np.uint8)
     np.testing.assert_array_equal(np.asarray(to_pil(Picture(color))), expected)
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".webp"])
+def test_what_pillow_images_carry_can_be_saved_as_documented(
+    tmp_path, photo, exif_bytes, extension
+):
+    data = Metadata(wide_rgb(), exif_bytes(), b"<x/>", (300.0, 300.0))
+    image = to_pil(Picture(photo, None, data))
+    kept = ("icc_profile", "exif", "xmp", "dpi")
+    path = tmp_path / f"x{extension}"
+    image.save(path, **{name: image.info[name] for name in kept if name in image.info})
+    found = read(path).metadata
+    assert (found.icc, found.exif) == (data.icc, data.exif)
+    assert found.xmp == (None if extension == ".png" else data.xmp)  # Pillow's PNG writes none
+    if extension != ".webp":  # which has no place for it
+        assert found.dpi == pytest.approx(data.dpi, abs=0.02)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1", "F", "CMYK", "RGBA"])
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_images_without_pixels(mode, size):
+    with pytest.raises(ImageError, match=f"at least one pixel; this one is {size[0]} × {size[1]}"):
+        from_pil(Image.new(mode, size))
 
 
 def test_a_grey_profile_stays_with_grey(tmp_path, photo):
