@@ -15,6 +15,7 @@ ROOT = Path(imagen_fast.__file__).parent
 ALLOWED = {
     "errors": set(),
     "_version": set(),
+    "extras": set(),
     "spec": {"errors"},
     "metrics": {"errors"},
     "bundle": {"spec", "errors"},
@@ -22,12 +23,13 @@ ALLOWED = {
     "image": {"_version", "errors"},
     "tiling": {"spec", "errors"},
     "models": {"bundle", "spec", "errors"},
-    "backends": {"models", "bundle", "spec", "errors"},
+    "backends": {"extras", "models", "bundle", "spec", "errors"},
     "engine": {
         *("backends", "image", "tiling", "catalogue", "bundle", "spec", "_version", "errors"),
     },
     "training": {
-        *("models", "image", "catalogue", "bundle", "spec", "metrics", "_version", "errors"),
+        *("models", "image", "catalogue", "bundle", "spec", "metrics", "extras"),
+        *("_version", "errors"),
     },
 }
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "metrics"}

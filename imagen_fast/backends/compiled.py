@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# After this many shapes PyTorch would go on uncompiled; that is made an error instead.
+# How many shapes are kept compiled, in the whole process. PyTorch would run more uncompiled.
 SHAPES = 64
 
 
 class Compiled(Eager):
-    """As `Eager`, but every new shape of tiles is compiled first, which takes up to a minute."""
+    """As `Eager`, but every new shape of tiles is compiled first, which takes up to a minute.
+
+    After `SHAPES` shapes all compiled code of the process is dropped, and compiled anew as needed.
+    """
 
     name: ClassVar[str] = "compiled"
 
@@ -36,6 +39,11 @@ class Compiled(Eager):
 
     def _forward(self, image: Tensor) -> Tensor:
         import torch._dynamo
+        from torch._dynamo.exc import FailOnRecompileLimitHit
 
         with torch._dynamo.config.patch(recompile_limit=SHAPES, fail_on_recompile_limit_hit=True):
-            return super()._forward(image)
+            try:
+                return super()._forward(image)
+            except FailOnRecompileLimitHit:
+                torch._dynamo.reset()
+                return super()._forward(image)

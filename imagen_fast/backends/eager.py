@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
+from imagen_fast.extras import install
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 BYTES_PER_PIXEL_AND_CHANNEL = 90
 # A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
 CPU_BUDGET = 1 << 30
+# Input pixels: smaller tiles are mostly halo, and readings of free memory are sometimes too low.
+LEAST_CAPACITY = 192**2
 
 
 class Eager(Backend):
@@ -62,9 +65,14 @@ class Eager(Backend):
 
     @classmethod
     def missing(cls) -> str | None:
-        """PyTorch, if it is not installed."""
-        if find_spec("torch") is None:
-            return "PyTorch is not installed; pip install 'imagen-fast[torch]'"
+        """PyTorch, if it is not installed or does not load, which only importing it tells."""
+        try:
+            import_module("torch")
+        except Exception as error:  # a broken installation fails in many ways
+            if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+                return f"PyTorch is not installed; {install('torch')}"
+            reason = " ".join(str(error).split()) or type(error).__name__
+            return f"PyTorch is installed but does not load ({reason}); install it anew"
         return None
 
     @classmethod
@@ -85,9 +93,10 @@ class Eager(Backend):
 
         per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.spec.levels[0].channels
         if self.device == "cpu":
-            return min(memory.available() // 4, CPU_BUDGET) // per_pixel
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(free) // 2 // per_pixel
+            budget = min(memory.available() // 4, CPU_BUDGET)
+        else:
+            budget = int(torch.cuda.mem_get_info(self.device)[0]) // 2
+        return max(budget // per_pixel, LEAST_CAPACITY)
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Run once on black."""

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from imagen_fast.backends import BACKENDS, backend_class, choose
 from imagen_fast.bundle import load_bundle
 from imagen_fast.cli.text import count
 from imagen_fast.errors import ImagenError
+from imagen_fast.extras import install
 
 # CPU flags that engines use, as /proc/cpuinfo spells them → as people do.
 ISA = {
@@ -55,7 +57,8 @@ def examine() -> dict[str, Any]:
         "cpu": _cpu(),
         "torch": _torch(),
         "pillow": _pillow(),
-        "backends": {name: backend_class(name).missing() or "works" for name in BACKENDS},
+        "training": _training(),
+        "backends": {name: _backend(name) for name in BACKENDS},
         "auto": _auto(),
         "models": _models(),
     }
@@ -78,17 +81,30 @@ def _cpu() -> dict[str, Any]:
 
 def _torch() -> dict[str, Any]:
     """Version and GPUs, or what is wrong; importing it takes a second or two."""
-    try:
-        torch: Any = importlib.import_module("torch")
-    except ImportError as error:
-        if getattr(error, "name", None) == "torch":
-            return {"missing": "not installed: pip install 'imagen-fast[torch]'"}
-        return {"missing": f"installed but broken: {error}"}
-    except OSError as error:  # a shared library that does not load
-        return {"missing": f"installed but broken: {error}"}
+    if missing := backend_class("eager").missing():
+        return {"missing": missing}
+    torch: Any = importlib.import_module("torch")
     cuda = torch.cuda
     gpus = [cuda.get_device_name(i) for i in range(cuda.device_count())]
     return {"version": torch.__version__, "cuda": torch.version.cuda, "gpus": gpus}
+
+
+def _training() -> str:
+    """Whether `imagen-fast train` can do all it can: what the extra `train` brings."""
+    if backend_class("eager").missing():
+        return "needs PyTorch"
+    lacking = []
+    if find_spec("lightning_fabric") is None:
+        lacking.append("lightning-fabric (for --processes)")
+    if sys.version_info < (3, 11) and find_spec("tomli") is None:
+        lacking.append("tomli (to read configurations)")
+    return f"without {' and '.join(lacking)}; {install('train')}" if lacking else "works"
+
+
+def _backend(name: str) -> str:
+    """What is missing for it, or what it is good for."""
+    works = "for tests: repeats pixels" if name == "fake" else "works"
+    return backend_class(name).missing() or works
 
 
 def _pillow() -> dict[str, Any]:
@@ -128,6 +144,7 @@ def _text(facts: dict[str, Any]) -> str:
         ("system", facts["system"]),
         ("CPU", f"{cpu['name']}, {count(cpu['cores'], 'core')}: {', '.join(cpu['isa']) or '-'}"),
         ("PyTorch", torch.get("missing") or _torch_text(torch)),
+        ("training", facts["training"]),
         ("Pillow", pillow["version"] + (f", without {', '.join(lacking)}" if lacking else "")),
     ]
     backends = [*facts["backends"].items(), ("auto", facts["auto"])]

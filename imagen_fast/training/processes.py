@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.errors import TrainingError
+from imagen_fast.extras import install
 
 
 class Processes:
@@ -37,8 +38,7 @@ class Processes:
             from lightning_fabric import Fabric
         except ImportError as error:
             raise TrainingError(
-                "several processes need Lightning Fabric; "
-                "install it with: pip install 'imagen-fast[train]'"
+                f"several processes need Lightning Fabric; {install('train')}"
             ) from error
         here = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
         self._fabric = Fabric(

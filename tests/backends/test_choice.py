@@ -1,8 +1,10 @@
 """Which backend is taken, and that an explicit choice is an order."""
 
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,9 +53,33 @@ for name in ("auto", "eager", "compiled"):
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 3
-    assert all("pip install 'imagen-fast[torch]'" in line for line in lines)
+    assert all("pip install '.[torch]'" in line for line in lines)
 
 
 def test_fake_is_for_the_cpu(small_bundle: Bundle) -> None:
     with pytest.raises(BackendError, match="'fake' runs on the cpu only, not on 'cuda'"):
         Fake(small_bundle, device="cuda")
+
+
+def test_a_broken_torch_is_named(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise OSError('libcudart.so: no such file')")
+    code = """
+from imagen_fast.backends import choose
+from imagen_fast.cli.doctor import examine
+from imagen_fast.errors import BackendError
+try:
+    choose("eager")
+except BackendError as error:
+    print(error)
+facts = examine()
+print(facts["backends"]["eager"])
+print(facts["torch"]["missing"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    for text in lines:
+        assert "does not load (libcudart.so: no such file); install it anew" in text

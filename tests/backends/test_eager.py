@@ -92,7 +92,11 @@ def test_capacity_follows_the_width_of_the_network(
 ) -> None:
     monkeypatch.setattr("imagen_fast.backends.memory.available", lambda: 400 << 20)
     backend = Eager(small_bundle, device="cpu")
-    assert backend.capacity == (100 << 20) // (32 * 90)
+    assert backend.capacity == max((100 << 20) // (32 * 90), 192**2)
+    monkeypatch.setattr("imagen_fast.backends.memory.available", lambda: 4 << 30)
+    assert backend.capacity == (1 << 30) // (32 * 90)
+    monkeypatch.setattr("imagen_fast.backends.memory.available", lambda: 0)
+    assert backend.capacity == 192**2  # tiny tiles would be all halo
 
 
 @pytest.mark.parametrize(

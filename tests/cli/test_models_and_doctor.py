@@ -59,7 +59,8 @@ def test_doctor_says_what_works(command, shelf):
     facts = json.loads(result.stdout)
     assert facts["imagen-fast"] == __version__
     assert facts["backends"].keys() == BACKENDS.keys()
-    assert facts["backends"]["fake"] == "works"
+    assert facts["backends"]["eager"] == "works"
+    assert facts["backends"]["fake"] == "for tests: repeats pixels"
     assert facts["cpu"]["cores"] >= 1
     assert facts["models"] == {"sr-x2-tiny": "works", "sr-x2-small": "works"}
     text = command("doctor").stdout
@@ -91,9 +92,18 @@ def test_doctor_without_torch_says_how_to_get_it(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # what an import of it then raises is real
     result = command("doctor")
     assert result.exit_code == 0
-    assert "pip install 'imagen-fast[torch]'" in result.stdout
+    assert "pip install '.[torch]'" in result.stdout
 
 
 def test_doctor_without_a_compiler(command, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "C++ compiler" in command("doctor").stdout
+
+
+def test_doctor_says_what_training_lacks(command, monkeypatch):
+    monkeypatch.setattr(
+        "imagen_fast.cli.doctor.find_spec", lambda name: None if name == "lightning_fabric" else 1
+    )
+    facts = json.loads(command("doctor", "--json").stdout)
+    assert "lightning-fabric" in facts["training"]
+    assert "pip install '.[train]'" in facts["training"]
