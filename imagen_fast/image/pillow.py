@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from imagen_fast.errors import ImageError
 from imagen_fast.image import exif as exif_block
+from imagen_fast.image import resolution
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 
@@ -89,12 +90,16 @@ def info(data: Metadata) -> dict[str, Any]:
 def metadata(image: Image.Image) -> Metadata:
     """What the image carries; parts that are damaged or do not fit its pixels are left out."""
     found = image.info
-    xmp = found.get("xmp")
+    xmp, dpi = found.get("xmp"), found.get("dpi")
+    exif = exif_block.plain(found.get("exif")) or _text_exif(found.get("Raw profile type exif"))
+    if "exif" in found and found.get("jfif_unit") not in (1, 2) and dpi == (72, 72):
+        # Pillow says so of every JPEG file with EXIF that states no resolution.
+        dpi = resolution.of_exif(exif)
     return Metadata(
         fitting_profile(found.get("icc_profile")),
-        exif_block.plain(found.get("exif")) or _text_exif(found.get("Raw profile type exif")),
+        exif,
         xmp if isinstance(xmp, bytes) and xmp else None,
-        resolution(found.get("dpi")),
+        resolution.sensible(dpi),
     )
 
 
@@ -103,15 +108,6 @@ def fitting_profile(profile: object) -> bytes | None:
     if isinstance(profile, bytes) and profile[36:40] == b"acsp":
         return profile if profile[16:20] in (b"RGB ", b"GRAY") else None
     return None
-
-
-def resolution(dpi: object) -> tuple[float, float] | None:
-    """The resolution if it is two numbers that make sense."""
-    try:
-        x, y = (float(value) for value in dpi)  # type: ignore[attr-defined]
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return (x, y) if all(math.isfinite(v) and 0 < v < 1e6 for v in (x, y)) else None
 
 
 def with_key(samples: Samples, key: object) -> Samples:

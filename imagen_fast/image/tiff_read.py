@@ -20,10 +20,10 @@ from PIL import Image, _imaging
 from PIL.TiffImagePlugin import TiffImageFile
 
 from imagen_fast.errors import ImageError
-from imagen_fast.image import ifd, orientation, tags
+from imagen_fast.image import ifd, orientation, resolution, tags
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.picture import Metadata, Picture
-from imagen_fast.image.pillow import bands, fitting_profile, from_pil, resolution
+from imagen_fast.image.pillow import bands, fitting_profile, from_pil
 
 # libtiff writes what it finds wrong to stderr; it also says so to Pillow, which raises it.
 with suppress(OSError, AttributeError):  # where libtiff's names are hidden
@@ -102,16 +102,10 @@ class _Page:
         data = {
             tag: value.data for tag, value in self.directory.items() if isinstance(value, ifd.Value)
         }
-        dpi = None
-        unit = {2: 1.0, 3: 2.54}.get(self.number(tags.RESOLUTION_UNIT, 2))
-        x, y = self.numbers(tags.X_RESOLUTION, 0), self.numbers(tags.Y_RESOLUTION, 0)
-        if unit and len(x) == len(y) == 2 and x[1] and y[1]:
-            dpi = (unit * x[0] / x[1], unit * y[0] / y[1])
-            if self.number(tags.ORIENTATION, 1) >= 5:
-                dpi = dpi[::-1]
-        return Metadata(
-            fitting_profile(data.get(tags.ICC)), self._exif(), data.get(tags.XMP), resolution(dpi)
-        )
+        dpi = resolution.of_directory(self.layout, self.directory)
+        if dpi and self.number(tags.ORIENTATION, 1) >= 5:
+            dpi = dpi[::-1]
+        return Metadata(fitting_profile(data.get(tags.ICC)), self._exif(), data.get(tags.XMP), dpi)
 
     def _exif(self) -> bytes | None:
         """What the directory says of the photograph, as an EXIF block; None if nothing."""
