@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import platform
 import threading
@@ -16,7 +17,7 @@ from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
 from imagen_fast.bundle import load_bundle
-from imagen_fast.errors import BackendError, ImageError, TilingError
+from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
@@ -54,13 +55,20 @@ def load(
             for the default. With `Engine.exact_overlap` tiles change nothing.
 
     Raises:
-        WeightsError: no such model, or its file is damaged.
+        WeightsError: no such model, its file is damaged, or it is not for pictures of three
+            channels.
         BackendError: backend, device or precision is unknown or not to be had here.
-        TilingError: a size is negative, or the tile has no room for its overlaps.
+        TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
+            memory none for such a tile.
     """
     path = catalogue.resolve(name_or_path)
     kind, why = backends.choose(backend, device)
     bundle = load_bundle(path)
+    if bundle.spec.architecture != "listing" and bundle.spec.image_channels != 3:
+        raise WeightsError(
+            f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
+            "pictures are enlarged as RGB"
+        )
     made = kind(bundle, device=device, precision=precision, threads=threads)
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
@@ -69,10 +77,18 @@ def load(
         raise
 
 
+class PrecisionWarning(RuntimeWarning):
+    """Something was not finite in the precision asked for, and was computed again in fp32."""
+
+
 class Engine:
     """A model on a backend. Made by `load`; a context manager; usable from several threads.
 
     Threads take turns at the backend, a call of `run` or a batch of tiles at a time.
+
+    Attributes:
+        model, spec, scale: the model's name, what it is, and how many times it enlarges.
+        reruns: how many times something was computed again in fp32 (see `run`).
     """
 
     def __init__(
@@ -85,15 +101,19 @@ class Engine:
         overlap: int | None = None,
     ) -> None:
         self.model, self.spec, self.scale = model, backend.spec, backend.spec.scale
-        self._tile, self._why = tile, why
+        self.reruns = 0
+        self._tile, self._why = _size("tile", tile), why
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
         self._turn = threading.Lock()
         if tile < 0:
             raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 for automatic")
-        self._overlap = overlap if overlap is not None else self._default_overlap()
+        self._overlap = self._default_overlap() if overlap is None else _size("overlap", overlap)
         # Sizes that cannot work are an error now, whichever pictures will come.
-        tiling.plan(tile + 1, tile + 1, tile or 1, self._overlap, self.spec.alignment)
+        if tile == 0:
+            capacity = backend.capacity
+            tile = self._automatic_tile(capacity + 1, 1, capacity)
+        tiling.plan(tile + 1, tile + 1, tile, self._overlap, self.spec.alignment)
 
     @property
     def exact_overlap(self) -> int | None:
@@ -151,20 +171,25 @@ class Engine:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
-        If the output is not finite, it is computed once more in fp32, with a RuntimeWarning.
+        If the output is not finite, it is computed once more in fp32, with a PrecisionWarning.
 
         Raises:
-            BackendError: the engine is closed, the array is of another kind, memory ran out, or
-                the output is not finite in fp32 either.
+            BackendError: the engine is closed, the array is of another kind or not finite,
+                memory ran out, or the output is not finite in fp32 either.
         """
         with self._turn:
             backend = self._open()
             try:
                 return backend.run(batch)
             except NonFiniteError as error:
+                if not np.isfinite(batch).all():
+                    raise BackendError(
+                        "the input holds infinities or NaN; expected values from 0 to 1"
+                    ) from error
                 if backend.precision == "fp32":
                     raise _hopeless(self.model) from error
-                warnings.warn(f"{error}; this part is computed in fp32", RuntimeWarning, 2)
+                self.reruns += 1
+                warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 2)
             try:
                 return self._in_fp32(backend).run(batch)
             except NonFiniteError as error:
@@ -227,6 +252,15 @@ class Engine:
             limits.append(self.exact_overlap)
         return min(limits)
 
+    def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
+        tile = tiling.automatic(height, width, capacity, self._overlap, self.spec.alignment)
+        if height * width > capacity and tile * tile > capacity:
+            raise TilingError(
+                f"an overlap of {self._overlap} needs tiles of {tile} pixels, and memory is free "
+                f"for {int(capacity**0.5)}; expected a smaller overlap, or a tile"
+            )
+        return tile
+
     def _picture(self, picture: Picture) -> Picture:
         rows = self._assembled(picture.color, picture.alpha)
         channels = picture.color.shape[2]
@@ -272,7 +306,7 @@ class Engine:
     ) -> Iterator[Samples]:
         height, width, _ = color.shape
         capacity, alignment = self._open().capacity, self.spec.alignment
-        tile = self._tile or tiling.automatic(height, width, capacity, self._overlap, alignment)
+        tile = self._tile or self._automatic_tile(height, width, capacity)
         grid = tiling.plan(height, width, tile, self._overlap, alignment)
         batch = (
             1 if self._open().device == "cpu" else max(1, min(BATCH_ON_GPU, capacity // tile**2))
@@ -300,6 +334,13 @@ class Engine:
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)
+
+
+def _size(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
 
 
 def _full(dtype: np.dtype[Any]) -> int:

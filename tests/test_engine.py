@@ -1,6 +1,7 @@
 """The engine: pictures of every kind through tiles and a backend, and back."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,7 @@ def test_what_is_not_finite_is_computed_again_in_fp32(tiny_bundle: Bundle) -> No
         output = engine(image)
     np.testing.assert_array_equal(output, image.repeat(2, 0).repeat(2, 1))
     assert engine.info()["precision"] == "bf16"
+    assert engine.reruns == 4  # tiles
 
 
 @pytest.mark.filterwarnings("ignore:the output is not finite in bf16")
@@ -243,6 +245,8 @@ def test_run_takes_batches(eager: Eager) -> None:
     assert output.shape == (2, 18, 22, 3)
     for one, both in zip(batch, output, strict=True):
         assert np.abs(Engine(eager)(one).astype(int) - both).max() <= 1
+    with pytest.raises(BackendError, match="the input holds infinities or NaN"):
+        Engine(eager).run(np.full((1, 8, 8, 3), np.nan, np.float32))
     for wrong in (batch[0], batch[..., :1], batch.astype(np.uint16), batch[:, :0]):
         with pytest.raises(BackendError, match="expected"):
             Engine(eager).run(wrong)
@@ -278,6 +282,13 @@ def test_sizes_of_tiles_are_checked_at_once(tiny_path: Path) -> None:
         ({"tile": 8}, "at least 16 pixels"),
         ({"tile": 64, "overlap": 32}, "at least 80 pixels"),
         ({"overlap": -3}, "overlap is -3"),
+        ({"tile": "512"}, "tile is '512'; expected an int"),
+        ({"tile": 1.5}, "tile is 1.5; expected an int"),
+        ({"overlap": 8.0}, "overlap is 8.0; expected an int"),
+        (
+            {"overlap": 3000},
+            r"overlap of 3000 needs tiles of 60\d\d pixels, and memory is free for",
+        ),
     ]:
         with pytest.raises(TilingError, match=message):
             load(tiny_path, backend="fake", **options)
@@ -288,6 +299,14 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         load("sr-x9")
     with pytest.raises(WeightsError, match="no model"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_models_of_other_channels(channels: int, tmp_path: Path) -> None:
+    spec = replace(preset("tiny", 2), image_channels=channels)
+    save_bundle(Bundle(spec, {}), tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=f"have {channels} channels; expected 3"):
+        load(tmp_path / "model.safetensors", backend="fake")
 
 
 def test_a_listing_is_no_picture_model(tmp_path: Path) -> None:

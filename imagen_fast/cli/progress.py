@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from imagen_fast.cli.text import duration, short, shown
+from imagen_fast.cli.text import count, duration, short, shown
 from imagen_fast.tasks.batch import Observer, Result
 from imagen_fast.tasks.files import Job
 
@@ -44,8 +44,12 @@ class Report(Observer):
         """The engine is ready. Only a terminal is told which it is."""
 
     def finished(self, result: Result) -> None:
-        """Keep the result; say so if it is a failure."""
+        """Keep the result; say so if it is a failure, or took another precision."""
         self.results.append(result)
+        if result.reruns:
+            source, parts = shown(result.job.source), count(result.reruns, "part")
+            line = f"warning: {source}: {parts} not finite, so computed again in fp32"
+            print(line, file=sys.stderr, flush=True)
         if result.outcome == "failed":
             self.failed(result)
             if result.error and os.environ.get("IMAGEN_FAST_DEBUG") == "1":
@@ -78,9 +82,12 @@ class Report(Observer):
                 print(f"{target}: exists, skipped")
 
     def overview(self, seconds: float) -> None:
-        """Print how many pictures ended how; the failures were printed as they came."""
-        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
+        """Print how many pictures ended how, and the failures again, which may be far above."""
+        counts = ", ".join(f"{number} {name}" for name, number in self.counts().items())
         print(f"{len(self.jobs)} pictures: {counts}; {self.work(seconds)}")
+        for result in self.results:
+            if result.outcome == "failed":
+                print(f"failed: {shown(result.job.source)}: {shown(result.reason)}")
 
     def work(self, seconds: float) -> str:
         """How much was computed, and how fast."""
@@ -148,7 +155,7 @@ class Bar(Report):
         table = Table.grid(padding=(0, 2))
         table.add_column()
         table.add_column(justify="right")
-        for name, count in self.counts().items():
+        for name, number in self.counts().items():
             details = Table.grid(padding=(0, 2))
             if name == "done":
                 details.add_row(self.work(seconds))
@@ -156,7 +163,7 @@ class Bar(Report):
                 if result.outcome == name:
                     source, why = shown(result.job.source), shown(result.reason)
                     details.add_row(Text(source, overflow="fold"), Text(why))
-            table.add_row(Text(name, STYLES[name] if count else "dim"), str(count), details)
+            table.add_row(Text(name, STYLES[name] if number else "dim"), str(number), details)
         Console().print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import click
@@ -146,6 +147,8 @@ def command(
         click.echo(_preview(planned))
         ctx.exit(1 if any(job.problem for job in planned) else 0)
 
+    # The report says it of each picture, and by name.
+    warnings.simplefilter("ignore", engine.PrecisionWarning)
     readers, writers = jobs
     interrupted = False
     with Interruptible() as ending, report(planned, quiet) as progress:

@@ -23,7 +23,7 @@ from imagen_fast.errors import ImagenError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.read import read
-from imagen_fast.image.write import check_output, open_writer
+from imagen_fast.image.write import check_output, writer_for
 from imagen_fast.tasks.files import Job
 from imagen_fast.tasks.saving import Saving
 
@@ -39,6 +39,7 @@ class Result:
         error: what was raised, if anything was. It has its traceback only until `finished`
             returns: the frames in it hold the decoded picture.
         height, width: of the output; 0 unless done.
+        reruns: how many of its parts were not finite and were computed again in fp32.
         seconds: from the start of computing until the file was complete.
     """
 
@@ -48,6 +49,7 @@ class Result:
     error: Exception | None = None
     height: int = 0
     width: int = 0
+    reruns: int = 0
     seconds: float = 0.0
 
 
@@ -152,7 +154,7 @@ class _Active:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.height = self.width = 0
+        self.height = self.width = self.reruns = 0
         self._start = time.perf_counter()
 
     def compute(
@@ -169,19 +171,8 @@ class _Active:
         self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
         alpha = picture.alpha is not None
         check_output(target, self.height, self.width, alpha=alpha, metadata=picture.metadata)
-        self.saving = Saving(
-            partial(
-                open_writer,
-                target,
-                self.height,
-                self.width,
-                picture.color.shape[2],
-                alpha,
-                picture.color.dtype,
-                picture.metadata,
-                quality,
-            )
-        )
+        self.saving = Saving(writer_for(target, picture, engine.scale, quality))
+        reruns = engine.reruns
         try:
             self.saving.start(pool)
             for rows in engine.stream(picture, partial(observer.advanced, self.job)):
@@ -190,6 +181,7 @@ class _Active:
         except BaseException:
             self.saving.abandon()
             raise
+        self.reruns = engine.reruns - reruns
 
     def failed(self, error: Exception) -> Result:
         return Result(self.job, "failed", reason(error, self.job), error, seconds=self._seconds())
@@ -205,6 +197,7 @@ class _Active:
             "done",
             height=self.height,
             width=self.width,
+            reruns=self.reruns,
             seconds=self._seconds(),
         )
 

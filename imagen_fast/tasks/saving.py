@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 
@@ -24,11 +24,11 @@ class Saving:
 
     At most one strip waits while another is encoded: a slow disk slows the computing down, and
     memory does not grow. The file appears under its name only after `end`, and only if nothing
-    failed. `open_writer` is called on the thread.
+    failed. `writer` is entered on the thread.
     """
 
-    def __init__(self, open_writer: Callable[[], AbstractContextManager[Writer]]) -> None:
-        self._open_writer = open_writer
+    def __init__(self, writer: AbstractContextManager[Writer]) -> None:
+        self._writer = writer
         self._strips: queue.Queue[Samples | None] = queue.Queue(maxsize=1)
         self._abandoned = threading.Event()
         self._written: Future[None] | None = None
@@ -67,7 +67,7 @@ class Saving:
         self.wait()
 
     def _write(self) -> None:
-        with suppress(_AbandonedError), self._open_writer() as writer:
+        with suppress(_AbandonedError), self._writer as writer:
             for rows in self._arriving():
                 writer.write(rows)
 

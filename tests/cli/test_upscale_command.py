@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagen_fast.backends import NonFiniteError
+from imagen_fast.backends.fake import Fake
 from imagen_fast.image.read import read
 
 
@@ -172,3 +174,30 @@ def test_a_terminal_sees_a_table(start, picture, tmp_path):
     table = re.search(r"done +3 .*\n *skipped +0.*\n *failed +1 +(.+)\n", text.replace("\r", ""))
     assert table, text
     assert "[red].png" in text
+
+
+def test_each_picture_that_took_another_precision_is_named(upscale, picture, monkeypatch, tmp_path):
+    compute = Fake.compute
+
+    def overflowing(self, tiles):
+        if self.precision != "fp32":
+            raise NonFiniteError("the output is not finite in bf16")
+        return compute(self, tiles)
+
+    monkeypatch.setattr(Fake, "compute", overflowing)
+    paths = [picture(tmp_path / name) for name in ("a.png", "b.png")]
+    result = upscale(*paths, "--precision", "bf16")
+    assert result.exit_code == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    for path, line in zip(paths, lines, strict=True):
+        assert line == f"warning: {path}: 1 part not finite, so computed again in fp32"
+
+
+def test_the_summary_repeats_the_failures(upscale, picture, tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    result = upscale(tmp_path, "-o", tmp_path / "out")
+    summary, failure = result.stdout.splitlines()
+    assert "1 done, 0 skipped, 1 failed" in summary
+    assert failure.startswith(f"failed: {tmp_path / 'b.png'}: it is no picture")
