@@ -1,12 +1,14 @@
 """Colours are the same after a file as before it, whatever profile says what they mean."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from icc_profiles import linear_grey, wide_rgb
 from PIL import Image, ImageCms
 
+from imagen_fast import upscale
 from imagen_fast.image.picture import Metadata, Picture, eight_bits
 from imagen_fast.image.read import read
 from imagen_fast.image.resample import resize
@@ -64,6 +66,23 @@ def test_real_photographs_keep_their_average_colour(tmp_path, data_folder):
             found = read(tmp_path / f"out{extension}")
             assert found.metadata.icc == wide_rgb()
             assert delta_e(original, found) < 1
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_the_shipped_weights_keep_profile_and_colour(tmp_path, extension):
+    pytest.importorskip("torch", reason="the shipped weights run on PyTorch")
+    source = Path(__file__).parents[2] / "examples/photographs/osprey.png"
+    with Image.open(source) as image:
+        image.crop((100, 40, 260, 140)).save(tmp_path / "in.png", icc_profile=wide_rgb())
+    original = read(tmp_path / "in.png")
+    assert delta_e(original, Picture(original.color)) > 1.5  # the profile matters
+    target = upscale(
+        tmp_path / "in.png", 2, output=tmp_path / f"out{extension}", threads=1, device="cpu"
+    )
+    found = read(target)
+    assert found.color.shape == (200, 320, 3)
+    assert found.metadata.icc == wide_rgb()
+    assert delta_e(original, found) < 1
 
 
 def test_bmp_cannot_carry_a_profile_so_it_is_applied(tmp_path, photo):
