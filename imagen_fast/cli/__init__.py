@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import sys
 import traceback
@@ -19,12 +20,13 @@ from imagen_fast._version import __version__
 from imagen_fast.errors import ImagenError
 
 COMMANDS = {
-    "upscale": "Enlarge pictures 2, 3 or 4 times.",
+    "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "doctor": "Show what is installed, which backends work and what is missing.",
     "train": "Train a model from a TOML configuration.",
 }
+_SILENT = logging.NullHandler()  # what Pillow logs it also raises
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -60,6 +62,9 @@ class LazyGroup(click.Group):
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
+                # Of damaged metadata, which is left out, and for which users can do nothing.
+                warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+                logging.getLogger("PIL").addHandler(_SILENT)
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)

@@ -92,8 +92,9 @@ def metadata(image: Image.Image) -> Metadata:
     found = image.info
     xmp, dpi = found.get("xmp"), found.get("dpi")
     exif = exif_block.plain(found.get("exif")) or _text_exif(found.get("Raw profile type exif"))
-    if "exif" in found and found.get("jfif_unit") not in (1, 2) and dpi == (72, 72):
-        # Pillow says so of every JPEG file with EXIF that states no resolution.
+    # What Pillow says of every JPEG file with EXIF where neither header nor EXIF says any.
+    invented = dpi == (72, 72) and "exif" in found and found.get("jfif_unit") not in (1, 2)
+    if dpi is None or invented:
         dpi = resolution.of_exif(exif)
     return Metadata(
         fitting_profile(found.get("icc_profile")),

@@ -2,14 +2,15 @@
 
 The first bytes choose the decoder, never the name. The size is checked in the header before
 anything is decoded. Whatever goes wrong in a decoder comes out as one ImageError.
+
+No filter of warnings, logger or limit of the process is touched: Pillow may warn of a TIFF file's
+damaged tags and a PNG file's damaged animation, which are then left out.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -29,12 +30,6 @@ from imagen_fast.image.pillow import from_pil
 READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 Decoder = Callable[[BinaryIO, int], Picture]
-
-# Pillow warns of damaged metadata, which is left out here, and of sizes, which are limited here.
-# A filter for good, because switching one on and off is not safe between threads. What Pillow
-# logs is raised as well, and goes to stderr only if nobody listens.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
@@ -84,6 +79,13 @@ def _decoder(file: BinaryIO) -> Decoder:
     raise ImageError(f"it is no picture that can be read, expected {READABLE}")
 
 
+class _Jpeg(JpegImageFile):
+    """Pillow's reader, but EXIF is parsed here only, and without a warning where it is damaged."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
 def _pillow(plugin: Callable[[BinaryIO], ImageFile]) -> Decoder:
     """A plugin is called directly because `Image.open` has limits of its own."""
 
@@ -98,7 +100,7 @@ def _pillow(plugin: Callable[[BinaryIO], ImageFile]) -> Decoder:
 
 
 _DECODERS: dict[bytes, Decoder] = {
-    b"\xff\xd8\xff": _pillow(JpegImageFile),
+    b"\xff\xd8\xff": _pillow(_Jpeg),
     b"\x89PNG\r\n\x1a\n": png_read.decode,
     b"RIFF": _pillow(WebPImageFile),
     b"II*\0": tiff_read.decode,

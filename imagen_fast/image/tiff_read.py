@@ -7,29 +7,25 @@ it is, and hands over every byte. TIFF 6.0, section 14 (predictor), section 15 (
 
 from __future__ import annotations
 
-import ctypes
 import io
 import math
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, _imaging
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from imagen_fast.errors import ImageError
 from imagen_fast.image import ifd, orientation, resolution, tags
+from imagen_fast.image.libtiff import hushed
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.pillow import bands, fitting_profile, from_pil
 
-# libtiff writes what it finds wrong to stderr; it also says so to Pillow, which raises it.
-with suppress(OSError, AttributeError):  # where libtiff's names are hidden
-    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
-
+@hushed()
 def decode(file: BinaryIO, max_pixels: int) -> Picture:
     """An open TIFF file of one page → Picture, upright; uint16 for 16-bit grey and RGB."""
     layout, pages = ifd.parse(file)

@@ -23,7 +23,7 @@ from imagen_fast.image.png_write import SIGNATURE, chunk
 from imagen_fast.image.read import read
 from imagen_fast.image.write import write
 
-# Pillow's warnings are filtered out, but not inside pytest, which has filters of its own.
+# Pillow warns of damaged tags; only the command filters that out.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 SIZE = (23, 17)
@@ -164,6 +164,50 @@ def test_pillows_own_limits_are_out_of_the_way(tmp_path, photo, exif_bytes):
 def test_nothing_is_printed_about_damaged_metadata(tmp_path, photo, exif_bytes):
     Image.fromarray(photo).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + exif_bytes()[:60])
     assert printed_by("print(read(sys.argv[1]).width)", tmp_path / "x.jpg") == "160\n"
+
+
+def test_reading_leaves_the_process_as_it_was(tmp_path, photo):
+    """Filters, loggers and handlers are the host's, not this package's."""
+    (tmp_path / "x.tif").write_bytes(lzw_with_a_damaged_strip(photo))
+    code = "import sys, logging, warnings, numpy, PIL.Image, PIL.TiffImagePlugin\n"
+    code += "def state(): return warnings.filters[:], logging.getLogger('PIL').handlers[:]\n"
+    code += "before = state(); from imagen_fast.image.read import read\n"
+    code += "from imagen_fast import ImageError\n"
+    code += "def attempt(read):\n  try: read(sys.argv[1])\n  except (ImageError, OSError): pass\n"
+    code += "attempt(read); assert state() == before; print('read', file=sys.stderr, flush=True)\n"
+    code += "attempt(lambda path: PIL.Image.open(path).load())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.tif"], capture_output=True, text=True, timeout=60
+    )
+    ours, theirs = done.stderr.split("read\n")
+    assert ours == ""
+    assert "tempfile.tif: " in theirs  # libtiff talks again
+
+
+def lzw_with_a_damaged_strip(photo):
+    data = io.BytesIO()
+    Image.fromarray(photo).save(data, "TIFF", compression="tiff_lzw")
+    content = bytearray(data.getvalue())
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        start = file.pages[0].dataoffsets[0]
+    content[start + 10 : start + 60] = b"\xff" * 50
+    return bytes(content)
+
+
+def test_the_command_says_nothing_of_damaged_tags(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "x.tif", dpi=(300, 300))
+    with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as file:
+        entry = file.pages[0].tags["XResolution"].offset
+    data = bytearray((tmp_path / "x.tif").read_bytes())
+    data[entry + 4 : entry + 8] = struct.pack("<I", 2)  # of one expected
+    (tmp_path / "x.tif").write_bytes(data)
+    with pytest.warns(UserWarning, match="too many entries"):
+        read(tmp_path / "x.tif")
+    command = [sys.executable, "-m", "imagen_fast", "upscale", "x.tif", "-s", "2", "--quiet"]
+    done = subprocess.run(
+        [*command, "--backend", "fake"], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def printed_by(code, *paths):
