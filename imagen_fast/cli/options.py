@@ -13,8 +13,12 @@ from imagen_fast.errors import WeightsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SHIPPED = ", ".join(map(str, catalogue.scales())) or "none"
 scale_option = click.option(
-    "-s", "--scale", type=click.Choice(["2", "3", "4"]), help="[the model's, else 4]"
+    "-s",
+    "--scale",
+    type=click.Choice(["2", "3", "4"]),
+    help=f"How many times; shipped models: {_SHIPPED}. [the model's, else 4]",
 )
 
 
@@ -29,6 +33,7 @@ def engine_options(function: F) -> F:
             type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             default="auto",
             show_default=True,
+            help="auto is fp32 on the CPU and bf16 on CUDA.",
         ),
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
 import click
 
 from imagen_fast import engine
+from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
 from imagen_fast.cli.progress import report
@@ -33,7 +35,7 @@ def _workers(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
-@click.command(name="upscale", short_help="Enlarge pictures 2, 3 or 4 times.")
+@click.command(name="upscale", short_help=COMMANDS["upscale"])
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",
@@ -57,9 +59,13 @@ def _workers(text: str) -> tuple[int, int]:
     type=int,
     help="Input pixels that a tile reads beyond what it answers for. [32 or less]",
 )
-@click.option("--suffix", help="Ends the name of each result. [_x2, _x3 or _x4]")
+@click.option("--suffix", help="Ends the name of each result. [_x and the scale]")
 @click.option("--ext", help="Format of the results: png, jpg, webp, tiff or bmp. [png]")
-@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG and WebP, 1 to 100.")
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="Of JPEG and WebP, 1 to 100; 100 makes WebP lossless. [95]",
+)
 @engine_options
 @click.option(
     "-r", "--recursive", is_flag=True, help="Folders with all below them, as the same tree."
@@ -111,9 +117,11 @@ def command(
     """Enlarge pictures: files, folders and quoted glob patterns, one or many.
 
     photo.jpg becomes photo_x4.png. Folders give every picture in them except hidden ones and
-    results of earlier runs (photo_x4.png beside a photo). a.jpg and a.png would become one file,
-    so they become a_jpg_x4.png and a_png_x4.png. A result that exists is an error unless
+    results of earlier runs (photo_x4.png beside a photo). A result that exists is an error unless
     --overwrite or --resume is given; an input is never written to.
+
+    a.jpg and a.png in one call would become one file, so they become a_jpg_x4.png and
+    a_png_x4.png. To --resume these are other results than the a_x4.png of a call with one of them.
 
     One bad picture does not stop the others. Exit code: 0 if none failed, 1 if any did,
     2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
@@ -127,7 +135,7 @@ def command(
     name, factor = model_and_scale(model, scale)
     suffix = f"_x{factor}" if suffix is None else suffix
     found = files.discover(inputs, recursive=recursive, suffix=suffix, output=output)
-    is_file = output is not None and _names_a_file(output)
+    is_file = output is not None and _names_a_file(output, [Path(name) for name in inputs])
     if output and is_file and len(found.pictures) > 1:
         many = count(len(found.pictures), "picture")
         raise click.UsageError(f"-o {shown(output)} names one file for {many}; give a folder")
@@ -183,9 +191,26 @@ def command(
     ctx.exit(1 if progress.counts()["failed"] else 0)
 
 
-def _names_a_file(output: Path) -> bool:
-    known = files.PICTURE_EXTENSIONS | FORMATS.keys()
-    return output.suffix.lower() in known and not output.is_dir()
+def _names_a_file(output: Path, inputs: list[Path]) -> bool:
+    """Whether `-o` is a file, not a folder; an error if it can hardly be meant as either."""
+    ext = output.suffix.lower()
+    if output.is_dir():
+        return False
+    if ext in files.PICTURE_EXTENSIONS | FORMATS.keys():
+        return True
+    known = ", ".join(FORMATS)
+    if output.is_file():
+        raise click.UsageError(
+            f"-o {shown(output)} is a file, but no picture by its name; name a folder, or a file "
+            f"that ends in one of {known}"
+        )
+    # results.v2 is a good name for a folder, but photo.avif is none for one picture's result.
+    if re.fullmatch(r"\.[a-z][a-z0-9]{2,4}", ext) and len(inputs) == 1 and inputs[0].is_file():
+        raise click.UsageError(
+            f"-o {shown(output)}: {ext} cannot be written; expected one of {known}, or an existing "
+            "folder"
+        )
+    return False
 
 
 def _extension(ext: str | None, file: Path | None) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from imagen_fast.backends import NonFiniteError
 from imagen_fast.backends.fake import Fake
+from imagen_fast.catalogue import scales
 from imagen_fast.image.read import read
 
 
@@ -201,3 +202,42 @@ def test_the_summary_repeats_the_failures(upscale, picture, tmp_path):
     summary, failure = result.stdout.splitlines()
     assert "1 done, 0 skipped, 1 failed" in summary
     assert failure.startswith(f"failed: {tmp_path / 'b.png'}: it is no picture")
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("big.avif", ".avif cannot be written; expected one of .png"),
+        ("big.JXL", ".jxl cannot be written"),
+        ("plain", "is a file, but no picture by its name"),
+        ("plain.txt", "is a file, but no picture by its name"),
+    ],
+)
+def test_an_output_that_is_neither_picture_nor_folder(
+    upscale, picture, files, tmp_path, output, words
+):
+    path = picture(tmp_path / "a.png")
+    if output.startswith("plain"):
+        (tmp_path / output).write_text("mine")
+    before = files(tmp_path)
+    result = upscale(path, "-o", tmp_path / output)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert files(tmp_path) == before
+    assert not (tmp_path / output).is_dir()
+
+
+def test_folders_may_have_dots_in_their_names(upscale, picture, files, tmp_path):
+    picture(tmp_path / "in/a.png")
+    assert upscale(tmp_path / "in", "-o", tmp_path / "results.v2").exit_code == 0
+    (tmp_path / "more.v2").mkdir()
+    assert upscale(tmp_path / "in/a.png", "-o", tmp_path / "more.v2").exit_code == 0
+    assert files(tmp_path) == ["in/a.png", "more.v2/a_x2.png", "results.v2/a_x2.png"]
+
+
+@pytest.mark.parametrize("name", ["upscale", "eval"])
+def test_help_names_the_scales_that_are_shipped(command, name):
+    text = " ".join(command(name, "--help").stdout.split())
+    assert f"shipped models: {', '.join(map(str, scales()))}." in text
+    assert "auto is fp32 on the CPU and bf16 on CUDA." in text
+    assert "2, 3 or 4" not in command("--help").stdout
