@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.image import png_color
+
 Samples: TypeAlias = NDArray[Any]
 """uint8 or uint16."""
 
@@ -20,12 +22,14 @@ class Metadata:
     exif  EXIF block as PNG and WebP hold it: starts with `II` or `MM`, without `Exif\\0\\0`
     xmp   XMP packet
     dpi   horizontal and vertical resolution in dots per inch
+    png   what a PNG file says of its colours beside a profile; other formats have no place for it
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    png: png_color.Chunks = ()
 
 
 @dataclass(frozen=True, eq=False)

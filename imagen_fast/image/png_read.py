@@ -10,6 +10,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from imagen_fast.errors import ImageError
+from imagen_fast.image import png_color
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Picture, Samples
@@ -39,7 +41,13 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
     width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header[16:29])
     check_size(width, height, max_pixels)
     if depth == 16 and kind in _CHANNELS:
-        return _decode_deep(file, width, height, kind, bool(interlaced))
+        picture = _decode_deep(file, width, height, kind, bool(interlaced))
+    else:
+        picture = _decode_shallow(file, depth, kind)
+    return replace(picture, metadata=replace(picture.metadata, png=png_color.parse(file)))
+
+
+def _decode_shallow(file: BinaryIO, depth: int, kind: int) -> Picture:
     file.seek(0)
     with PngImageFile(file) as image:
         check_frames(image.n_frames, "frames")

@@ -115,7 +115,8 @@ def _adler32_combined(first: int, second: int, length: int) -> int:
 
 def _carried(metadata: Metadata) -> list[bytes]:
     """The chunks of metadata, in the order in which they have to come before the samples."""
-    parts = []
+    # A profile rules out sRGB, and stands above the others except cICP.
+    parts = [chunk(*part) for part in metadata.png if not (metadata.icc and part[0] == b"sRGB")]
     if metadata.icc:
         parts.append(chunk(b"iCCP", b"ICC profile\0\0", zlib.compress(metadata.icc)))
     if metadata.dpi:

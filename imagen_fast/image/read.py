@@ -37,8 +37,11 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
     Returns the picture upright: EXIF orientation is applied and its tag reset to 1. 16-bit grey
     and RGB of PNG and TIFF stay 16 bit, everything else is 8 bit (16-bit CMYK too). Palette,
-    1-bit, CMYK and the like become grey or RGB, with alpha if the file has transparency. ICC
-    profile, EXIF, XMP and resolution are kept, except a profile that no longer fits the pixels.
+    1-bit, CMYK and the like become grey or RGB, with alpha if the file has transparency.
+
+    Kept are ICC profile, EXIF, XMP and resolution, except a profile that no longer fits the pixels;
+    of PNG also gAMA, cHRM, sRGB and cICP, which only PNG can be written with. Nothing else is:
+    IPTC (JPEG's APP13, TIFF's tag 33723), PNG's texts, comments, gain maps and thumbnails.
 
     Raises ImageError, one line that names the file, for anything that is not such a picture:
     missing, damaged, of more than `max_pixels` pixels, of several frames or pages.

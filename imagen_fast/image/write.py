@@ -2,6 +2,11 @@
 
 Rows go to a temporary file in the folder of the output, which takes the output's name when the
 last row is written and disappears if anything goes wrong before that.
+
+ICC profile, EXIF, XMP and resolution are carried, nothing else: WebP has no place for the
+resolution (but EXIF may state it), BMP for anything but it. What a PNG file says of its colours
+beside a profile (gAMA, cHRM, sRGB, cICP) is carried to PNG; in other formats it is left out, so
+that a picture whose gAMA is not that of sRGB looks different there.
 """
 
 from __future__ import annotations
