@@ -45,13 +45,21 @@ for package, folder in PLACES.items():
 
 native = Pybind11Extension(
     "imagen_fast._native",
-    sorted(str(p) for where in ("imagen_fast/runtime", "kernels/cpu") for p in Path(where).glob("*.cc")),
+    sorted(
+        str(p) for where in ("imagen_fast/runtime", "kernels/cpu") for p in Path(where).glob("*.cc")
+    ),
     depends=sorted(
         str(p) for where in ("imagen_fast/runtime", "kernels/cpu") for p in Path(where).glob("*.h")
     ),
     cxx_std=17,
     # gcc warns of its own intrinsics' undefined operands
-    extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
+    extra_compile_args=[
+        "-O3",
+        "-Wall",
+        "-Wextra",
+        "-Wno-maybe-uninitialized",
+        "-Wno-uninitialized",
+    ],
     optional=True,  # without a compiler the install succeeds, and `imagen-fast doctor` says so
 )
 

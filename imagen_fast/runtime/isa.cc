@@ -42,7 +42,7 @@ struct Candidate {
 
 // Best first.
 constexpr Candidate kCandidates[] = {
-    {"avx512_bf16", "bf16", has_avx512_bf16, cpu::avx512_bf16},
+    {"avx512", "bf16", has_avx512_bf16, cpu::avx512_bf16},
     {"avx512", "fp32", has_avx512, cpu::avx512_fp32},
     {"avx2", "fp32", has_avx2, cpu::avx2_fp32},
     {"generic", "fp32", [] { return true; }, cpu::generic_fp32},

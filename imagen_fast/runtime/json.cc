@@ -212,9 +212,40 @@ const T& expect(const Value& value, std::string_view what, const char* kind) {
     throw WeightsError(std::string(what) + " is not " + kind);
 }
 
+// RFC 3629: no overlong forms, no surrogates, nothing beyond U+10FFFF.
+bool is_utf8(std::string_view text) {
+    for (std::size_t i = 0; i < text.size();) {
+        const auto byte = [&](std::size_t at) {
+            return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u;
+        };
+        const unsigned first = byte(i++);
+        if (first < 0x80) {
+            continue;
+        }
+        const int more = first < 0xc2 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 0;
+        const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+        const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+        if (more == 0 || byte(i) < low || byte(i) > high) {
+            return false;
+        }
+        for (int j = 1; j < more; ++j) {
+            if ((byte(i + j) & 0xc0) != 0x80) {
+                return false;
+            }
+        }
+        i += more;
+    }
+    return true;
+}
+
 }  // namespace
 
-Json Json::parse(std::string_view text) { return JsonParser(text).document(); }
+Json Json::parse(std::string_view text) {
+    if (!is_utf8(text)) {
+        throw WeightsError("not valid JSON: not UTF-8");
+    }
+    return JsonParser(text).document();
+}
 
 std::int64_t Json::integer(std::string_view what) const {
     return expect<std::int64_t>(value_, what, "an integer");
