@@ -3,11 +3,11 @@
 
 #include "activation.h"
 #include "op.h"
+#include "winograd.h"
 
 namespace imagen_fast::cpu {
 
-// Conv: DirectConv3x3 or Winograd3x3.
-template <class S, class Conv>
+template <class S>
 class ConvBlock final : public Op {
     using Scalar = typename S::Scalar;
 
@@ -36,7 +36,7 @@ public:
 
 private:
     int channels_;
-    Conv conv_;
+    Winograd3x3<S> conv_;
 };
 
 }  // namespace imagen_fast::cpu

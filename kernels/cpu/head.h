@@ -5,11 +5,11 @@
 
 #include "op.h"
 #include "picture.h"
+#include "winograd.h"
 
 namespace imagen_fast::cpu {
 
-// Conv: DirectConv3x3 or Winograd3x3.
-template <class S, class Conv>
+template <class S>
 class Head final : public Op {
 public:
     // Output channels are reordered from (c, dy, dx) to (dy, dx, c): the order in the picture.
@@ -82,7 +82,7 @@ private:
     }
 
     int scale_, image_channels_;
-    Conv conv_;
+    Winograd3x3<S> conv_;
 };
 
 }  // namespace imagen_fast::cpu

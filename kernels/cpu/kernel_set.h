@@ -1,31 +1,27 @@
-// All kernels for one micro-kernel set S, Conv3x3 being how it computes 3×3 convolutions.
+// All kernels for one micro-kernel set S.
 // Included by the set_*.cc files alone.
 #pragma once
 
-#include "conv3x3.h"
 #include "conv_block.h"
 #include "global_attention.h"
 #include "head.h"
 #include "resize.h"
 #include "stem.h"
 #include "window_attention.h"
-#include "winograd.h"
 
 namespace imagen_fast::cpu {
 
-template <class S, template <class> class Conv3x3>
+template <class S>
 class Kernels final : public KernelSet {
 public:
     std::size_t element() const override { return sizeof(typename S::Scalar); }
 
     Op* stem(const Convolution& c) const override { return new Stem<S>(c); }
-    Op* conv_block(const Convolution& c) const override {
-        return new ConvBlock<S, Conv3x3<S>>(c);
-    }
+    Op* conv_block(const Convolution& c) const override { return new ConvBlock<S>(c); }
     Op* down(const Convolution& c) const override { return new Down<S>(c); }
     Op* up(const Convolution& c) const override { return new Up<S>(c); }
     Op* head(const Convolution& c, int scale, int image_channels) const override {
-        return new Head<S, Conv3x3<S>>(c, scale, image_channels);
+        return new Head<S>(c, scale, image_channels);
     }
     Op* window_attention(const Attention& a) const override { return new WindowAttention<S>(a); }
     Op* global_keys(const Attention& a) const override { return new GlobalKeys<S>(a); }

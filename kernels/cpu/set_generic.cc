@@ -4,7 +4,7 @@
 namespace imagen_fast::cpu {
 
 const KernelSet* generic_fp32() {
-    static const Kernels<Generic, Winograd3x3> set;
+    static const Kernels<Generic> set;
     return &set;
 }
 

@@ -2,7 +2,11 @@
 //
 // A tile of 4×4 inputs gives 2×2 outputs with 16 products per pair of channels instead of 36:
 // Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A. The products become 16 GEMMs over blocks of tiles. In float the
-// transforms only add and halve, and the result is as accurate as the direct sum.
+// transforms only add and halve, and the result is as accurate as the direct sum; in bfloat16 it errs
+// no more than PyTorch's direct sum does, measured on random and on trained weights.
+//
+// Results go in float to a sink: sink(n, y, x, count, values, stride) gets `count` pixels of row y
+// from column x on. So what follows a convolution is its operator's own.
 #pragma once
 
 #include "gemm.h"
