@@ -1,4 +1,4 @@
-"""The native engine against PyTorch, and OpenVINO where it is installed, on the same network.
+"""The native engine against PyTorch, OpenVINO and ONNX Runtime (if installed) on one network.
 
 Contestants run in turns in one process, so that a busy machine slows all alike; the median counts,
 with the error against float64 beside it. A contestant whose answer is wrong gets no time. Prints
@@ -11,10 +11,12 @@ remains comparable when others use the machine.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -39,6 +41,7 @@ Run = Callable[[], np.ndarray]
 
 
 def torch_run(bundle: Bundle, image: np.ndarray, precision: str) -> Run:
+    """PyTorch, operation by operation, channels_last, under autocast for bf16."""
     network = build(bundle).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run() -> np.ndarray:
@@ -52,41 +55,67 @@ def torch_run(bundle: Bundle, image: np.ndarray, precision: str) -> Run:
     return run
 
 
-def openvino_run(bundle: Bundle, image: np.ndarray, precision: str, threads: int) -> Run:
+def onnx_model(bundle: Bundle, image: np.ndarray) -> bytes:
+    """The network for this shape, as other runtimes read it."""
+    file = io.BytesIO()
+    x = torch.from_numpy(image).permute(0, 3, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(build(bundle), (x,), file, dynamo=False, opset_version=17)
+    return file.getvalue()
+
+
+def openvino_run(model: bytes, image: np.ndarray, precision: str, threads: int) -> Run:
+    """OpenVINO with its precision hint."""
     import openvino as ov
 
     x = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
-    with torch.inference_mode():
-        model = ov.convert_model(build(bundle), example_input=torch.from_numpy(x))
-    model.reshape(x.shape)
     settings = {
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = ov.compile_model(model, "CPU", settings).create_infer_request()
+    read = ov.Core().read_model(model=model)
+    request = ov.compile_model(read, "CPU", settings).create_infer_request()
     return lambda: request.infer({0: x})[0].clip(0, 1).transpose(0, 2, 3, 1)
 
 
+def onnxruntime_run(model: bytes, image: np.ndarray, threads: int) -> Run:
+    """ONNX Runtime, fp32."""
+    import onnxruntime as ort
+
+    x = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: x})[0].clip(0, 1).transpose(0, 2, 3, 1)
+
+
 def contestants(bundle: Bundle, image: np.ndarray, threads: int) -> dict[str, Run]:
+    """Everything that can run here, by name and precision."""
     runs: dict[str, Run] = {}
+    model = onnx_model(bundle, image) if find_spec("onnx") else None
     for precision in WORST_PSNR:
         if _native.available(precision):
             backend = Native(bundle, precision=precision, threads=threads)
             runs[f"native {precision} {backend.isa}"] = lambda b=backend: b.run(image)
         runs[f"torch {precision}"] = torch_run(bundle, image, precision)
-        if find_spec("openvino"):
-            runs[f"openvino {precision}"] = openvino_run(bundle, image, precision, threads)
+        if model and find_spec("openvino"):
+            runs[f"openvino {precision}"] = openvino_run(model, image, precision, threads)
+    if model and find_spec("onnxruntime"):
+        runs["onnxruntime fp32"] = onnxruntime_run(model, image, threads)
     return runs
 
 
 def measure(bundle: Bundle, side: int, threads: int, rounds: int) -> dict[str, Any]:
+    """Check everyone's answer, then time them in turns."""
     torch.set_num_threads(threads)
     photograph = np.asarray(Image.open(PHOTOGRAPH).convert("RGB").resize((side, side)))
     image = photograph[None] / np.float32(255)
     with torch.inference_mode():
         y = build(bundle).double()(torch.from_numpy(image).double().permute(0, 3, 1, 2))
-    truth = y.clamp_(0, 1).permute(0, 2, 3, 1).numpy()
+    truth = y.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     runs = contestants(bundle, image, threads)
     rows: dict[str, Any] = {}
     for name, run in runs.items():
@@ -128,7 +157,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     facts = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-    libraries = ("imagen-fast", "numpy", "torch", "openvino")
+    libraries = ("imagen-fast", "numpy", "torch", "openvino", "onnxruntime")
     return {
         "cpu": f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})",
         "cores": os.cpu_count(),
@@ -158,7 +187,8 @@ def main() -> None:
                 print(
                     f"  {name:22}{row['median_ms']:9.1f} ms{row['cpu_ms']:9.1f} cpu"
                     f"{row['psnr_to_float64']:7.1f} dB"
-                    f"{row['median_ms'] / ours['median_ms']:7.2f}× {row['cpu_ms'] / ours['cpu_ms']:.2f}×"
+                    f"{row['median_ms'] / ours['median_ms']:7.2f}×"
+                    f"{row['cpu_ms'] / ours['cpu_ms']:7.2f}× cpu"
                 )
     call = overhead()
     print(f"call on one pixel: {call} µs")

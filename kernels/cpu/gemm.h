@@ -56,16 +56,20 @@ struct Matrix {
     template <class Value>
     Matrix(int k, int n, Value value) : panels(Panels<S>::shaped(nullptr, k, n)) {
         buffer = Buffer(panels.elements() * sizeof(typename S::Scalar));
-        auto* out = static_cast<typename S::Scalar*>(buffer.data());
-        panels.data = out;
-        const int wide = panels.columns * S::lanes;
+        panels.data = static_cast<const typename S::Scalar*>(buffer.data());
         for (int j = 0; j < n; ++j) {
             for (int i = 0; i < k; ++i) {
-                out[j / wide * panels.size +
-                    (static_cast<std::ptrdiff_t>(i / S::depth) * wide + j % wide) * S::depth +
-                    i % S::depth] = S::scalar(value(i, j));
+                set(i, j, value(i, j));
             }
         }
+    }
+
+    void set(int i, int j, float value) {
+        const int wide = panels.columns * S::lanes;
+        static_cast<typename S::Scalar*>(buffer.data())
+            [j / wide * panels.size +
+             (static_cast<std::ptrdiff_t>(i / S::depth) * wide + j % wide) * S::depth +
+             i % S::depth] = S::scalar(value);
     }
 };
 

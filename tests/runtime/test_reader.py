@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.errors import WeightsError
@@ -109,8 +110,8 @@ def test_things_that_are_no_file(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "empty", tmp_path / "absent", Path("/dev/zero")):
         with pytest.raises(WeightsError, match=str(target)):
             _native.read_bundle(str(target))
+    (tmp_path / "long").write_bytes(struct.pack("<Q", 1 << 63) + b"{}")
     with pytest.raises(WeightsError, match="header says"):
-        (tmp_path / "long").write_bytes(struct.pack("<Q", 1 << 63) + b"{}")
         _native.read_bundle(str(tmp_path / "long"))
 
 
@@ -139,10 +140,8 @@ def test_damage_is_refused_or_harmless(data: st.DataObject, path: Path, tmp_path
         metadata, shapes = _native.read_bundle(str(damaged))
     except WeightsError:
         return
-    try:
-        expected = load_bundle(damaged)
-    except WeightsError as error:  # values are checked where they are used
-        assert "not finite" in str(error)
-        return
+    if any(not np.isfinite(t).all() for t in load_file(damaged).values()):
+        return  # values are checked where they are used
+    expected = load_bundle(damaged)
     assert metadata == expected.metadata
     assert shapes == {name: list(tensor.shape) for name, tensor in expected.tensors.items()}
