@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 from imagen_fast.backends.base import Backend, NonFiniteError
 from imagen_fast.errors import BackendError
@@ -11,6 +12,7 @@ __all__ = ["BACKENDS", "Backend", "NonFiniteError", "backend_class", "choose"]
 
 # Name → module and class; a module is imported only when its backend is looked at.
 BACKENDS = {
+    "native": ("imagen_fast.backends.native", "Native"),
     "eager": ("imagen_fast.backends.eager", "Eager"),
     "compiled": ("imagen_fast.backends.compiled", "Compiled"),
     "fake": ("imagen_fast.backends.fake", "Fake"),
@@ -18,7 +20,8 @@ BACKENDS = {
 
 # What `auto` tries, the fastest first. `compiled` is not among them: it spends a minute of
 # compilation on every shape of tile.
-AUTO = ("eager",)
+AUTO = ("native", "eager")
+NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 
 
 def backend_class(name: str) -> type[Backend]:
@@ -37,8 +40,9 @@ def backend_class(name: str) -> type[Backend]:
 def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
     """The backend to use, and why.
 
-    "auto" takes the first of `AUTO` that this machine can run. Any other name is taken as an
-    order: it is that backend or an error. `device` is what will be asked of it.
+    "auto" takes the first of `AUTO` that this machine can run and that serves `device`, where
+    "auto" means a GPU if there is one and a backend for it. Any other name is taken as an order:
+    it is that backend or an error.
 
     Raises:
         BackendError: no such backend, or something is missing for it; says how to get it.
@@ -48,10 +52,17 @@ def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
         if missing := found.missing():
             raise BackendError(f"backend {name!r} cannot run here: {missing}")
         return found, "asked for"
+    kind = device.partition(":")[0]
+    if kind == "auto" and NVIDIA.exists():
+        on_gpu = [backend_class(candidate) for candidate in AUTO]
+        if any("cuda" in found.kinds and found.missing() is None for found in on_gpu):
+            kind = "cuda"
     reasons: list[str] = []
     for candidate in AUTO:
         found = backend_class(candidate)
         missing = found.missing()
+        if kind == "cuda" and "cuda" not in found.kinds:
+            missing = "runs on the cpu only"
         if missing is None:
             passed = f", after {'; '.join(reasons)}" if reasons else ""
             return found, f"auto: the fastest that works here for device {device!r}{passed}"

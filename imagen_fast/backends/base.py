@@ -35,6 +35,7 @@ class Backend(ABC):
 
     Attributes:
         name: as in `BACKENDS`.
+        kinds: of devices that it serves.
         device, precision: what was resolved from the arguments, never "auto".
         threads: how many are used, None if the backend does not say.
 
@@ -44,6 +45,7 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     device: str
     precision: str
     threads: int | None = None

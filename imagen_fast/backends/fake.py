@@ -13,6 +13,7 @@ class Fake(Backend):
     """Nearest-neighbour enlargement by the spec's scale; the weights are not looked at."""
 
     name: ClassVar[str] = "fake"
+    kinds: ClassVar[tuple[str, ...]] = ("cpu",)
 
     def __init__(
         self,

@@ -1,0 +1,48 @@
+"""The native engine: C++ kernels for CPUs. See imagen_fast/runtime/engine.h."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+class Engine:
+    """A model, its weights packed for one instruction set. Threads take turns."""
+
+    precision: str
+    isa: str
+    threads: int
+
+    def __init__(
+        self,
+        spec: str,
+        tensors: dict[str, NDArray[Any]],
+        *,
+        precision: str = "fp32",
+        isa: str = "",
+        threads: int = 1,
+    ) -> None:
+        """`spec` as `ModelSpec.to_json`; tensors C-contiguous float32 or float16.
+
+        Raises:
+            WeightsError: the tensors do not fit the spec.
+            BackendError: precision ("fp32", "bf16") or instruction set (a name of `available`; ""
+                for IMAGEN_FAST_ISA or the best) cannot run here.
+        """
+
+    @staticmethod
+    def load(path: str, *, precision: str = "fp32", isa: str = "", threads: int = 1) -> Engine:
+        """The same from a bundle's file, mapped into memory. Raises WeightsError as well."""
+
+    def prepare(self, n: int, h: int, w: int, /) -> None:
+        """Take the memory that tiles of this shape need. Raises BackendError."""
+
+    def run(self, tiles: NDArray[Any], out: NDArray[Any]) -> bool:
+        """tiles (N, H, W, C) → out (N, s·H, s·W, C), both uint8 or float32 in [0, 1], C-contiguous.
+
+        False if the network's output is not finite. Raises BackendError.
+        """
+
+def available(precision: str) -> list[str]:
+    """The instruction sets that can run here in a precision, best first."""
+
+def read_bundle(path: str) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """A bundle's metadata and its tensors' shapes, strictly checked. Raises WeightsError."""

@@ -1,0 +1,114 @@
+"""The native engine: C++ kernels on the CPU, without torch."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from imagen_fast.backends import memory
+from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError
+
+if TYPE_CHECKING:
+    from imagen_fast._native import Engine
+
+# A larger tile is no faster per pixel, and costs memory that someone else may want.
+BUDGET = 192 << 20
+# Feature maps held at every level (encoder's output and two to work in); the finest has one more.
+PLANES = 3
+
+
+class Native(Backend):
+    """The kernels of the best instruction set that the processor has.
+
+    `precision` "auto" is fp32; bf16 needs AVX512-BF16. `isa` orders an instruction set by its
+    name; "" leaves it to the variable IMAGEN_FAST_ISA or, without that, to the processor. `threads`
+    None takes as many as there are cores for this process.
+    """
+
+    name: ClassVar[str] = "native"
+    kinds: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        isa: str = "",
+    ) -> None:
+        super().__init__(bundle, device=device, precision=precision, threads=threads)
+        if device not in ("auto", "cpu"):
+            raise BackendError(
+                f"backend 'native' runs on the cpu only, not on {device!r}; choose backend eager"
+            )
+        if precision == "fp16":
+            raise BackendError("backend 'native' has no fp16; choose fp32 or bf16")
+        from imagen_fast._native import Engine
+
+        self.device = "cpu"
+        self.precision = "fp32" if precision == "auto" else precision
+        self.threads = threads or _cores()
+        tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
+        self._engine: Engine | None = Engine(
+            bundle.spec.to_json(),
+            tensors,
+            precision=self.precision,
+            isa=isa,
+            threads=self.threads,
+        )
+        self.isa: str = self._engine.isa
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """The compiled extension, which an install without a C++ compiler leaves out."""
+        if find_spec("imagen_fast._native") is None:
+            return (
+                "the native engine was not built when imagen-fast was installed; install a C++17 "
+                "compiler (g++ or clang++), then pip install --force-reinstall imagen-fast"
+            )
+        return None
+
+    @property
+    def capacity(self) -> int:
+        """As many pixels as the budget, or a quarter of the free memory, has room for."""
+        element = 4 if self.precision == "fp32" else 2
+        levels = self.spec.levels
+        channels = levels[0].channels + sum(
+            PLANES * level.channels / 4**index for index, level in enumerate(levels)
+        )
+        return int(min(memory.available() // 4, BUDGET) / (element * channels))
+
+    def prepare(self, shape: tuple[int, int, int]) -> None:
+        """Take the memory for tiles of this shape."""
+        self._open().prepare(*shape)
+
+    def compute(self, tiles: Tiles) -> Tiles:
+        """See `Backend.run`."""
+        n, h, w, c = tiles.shape
+        scale = self.spec.scale
+        output = np.empty((n, scale * h, scale * w, c), tiles.dtype)
+        if not self._open().run(np.ascontiguousarray(tiles), output):
+            raise NonFiniteError(f"the output is not finite in {self.precision}")
+        return output
+
+    def close(self) -> None:
+        """Drop weights, buffers and threads."""
+        self._engine = None
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            raise BackendError("this backend is closed")
+        return self._engine
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

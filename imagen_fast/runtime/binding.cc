@@ -1,0 +1,139 @@
+// imagen_fast._native: the runtime for Python. Arrays go in and out without a copy, and the
+// interpreter is free while the kernels run.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "bundle.h"
+#include "engine.h"
+#include "error.h"
+
+namespace py = pybind11;
+
+namespace imagen_fast {
+namespace {
+
+Shape shape_of(const py::array& tiles) {
+    if (tiles.ndim() != 4) {
+        throw BackendError("tiles must be of shape (N, H, W, C)");
+    }
+    constexpr py::ssize_t most = 1 << 30;
+    for (int i = 0; i < 3; ++i) {
+        if (tiles.shape(i) > most) {
+            throw BackendError("tiles are too large");
+        }
+    }
+    return {static_cast<int>(tiles.shape(0)), static_cast<int>(tiles.shape(1)),
+            static_cast<int>(tiles.shape(2))};
+}
+
+// Views of numpy arrays, which the caller keeps alive.
+Tensors tensors_of(const py::dict& arrays) {
+    Tensors tensors;
+    for (const auto& [key, value] : arrays) {
+        const auto name = key.cast<std::string>();
+        const auto array = value.cast<py::array>();
+        const bool f32 = py::isinstance<py::array_t<float>>(array);
+        if ((!f32 && !array.dtype().is(py::dtype("float16"))) ||
+            !(array.flags() & py::array::c_style)) {
+            throw WeightsError("tensor '" + name +
+                               "' must be a C-contiguous array of float32 or float16");
+        }
+        tensors[name] = {f32 ? Dtype::f32 : Dtype::f16,
+                         {array.shape(), array.shape() + array.ndim()},
+                         array.data()};
+    }
+    return tensors;
+}
+
+std::unique_ptr<Engine> from_arrays(const std::string& spec, const py::dict& arrays,
+                                    const Options& options) {
+    const Tensors tensors = tensors_of(arrays);
+    const py::gil_scoped_release release;
+    return std::make_unique<Engine>(Spec::parse(spec), tensors, options);
+}
+
+std::unique_ptr<Engine> from_file(const std::string& path, const Options& options) {
+    const py::gil_scoped_release release;
+    const Bundle bundle(path);
+    return std::make_unique<Engine>(bundle.spec, bundle.tensors, options);
+}
+
+bool run(Engine& engine, const py::array& tiles, const py::array& out) {
+    const Shape shape = shape_of(tiles);
+    const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(tiles);
+    if (!bytes && !py::isinstance<py::array_t<float>>(tiles)) {
+        throw BackendError("tiles must be uint8 or float32");
+    }
+    const int scale = engine.spec.scale, channels = engine.spec.image_channels;
+    if (out.ndim() != 4 || !out.dtype().is(tiles.dtype()) || tiles.shape(3) != channels ||
+        out.shape(0) != tiles.shape(0) || out.shape(1) != scale * tiles.shape(1) ||
+        out.shape(2) != scale * tiles.shape(2) || out.shape(3) != channels) {
+        throw BackendError("out must be of shape (N, s·H, s·W, C) and of the tiles' type");
+    }
+    if (!(tiles.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) ||
+        !out.writeable()) {
+        throw BackendError("tiles and out must be C-contiguous, and out writable");
+    }
+    const void* image = tiles.data();
+    void* picture = const_cast<void*>(out.data());
+    const py::gil_scoped_release release;
+    return engine.run(shape, image, picture, bytes);
+}
+
+// Everything that a bundle's reader checks and finds: spec's scale, metadata, names and shapes.
+py::tuple read_bundle(const std::string& path) {
+    const Bundle bundle(path);
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    for (const auto& [name, tensor] : bundle.tensors) {
+        shapes[name] = tensor.shape;
+    }
+    return py::make_tuple(bundle.metadata, shapes);
+}
+
+}  // namespace
+}  // namespace imagen_fast
+
+PYBIND11_MODULE(_native, m) {
+    using namespace imagen_fast;
+    const py::module_ errors = py::module_::import("imagen_fast.errors");
+    static py::handle weights_error = errors.attr("WeightsError").cast<py::object>().release();
+    static py::handle backend_error = errors.attr("BackendError").cast<py::object>().release();
+    py::register_exception_translator([](std::exception_ptr pointer) {
+        try {
+            std::rethrow_exception(pointer);
+        } catch (const WeightsError& error) {
+            PyErr_SetString(weights_error.ptr(), error.what());
+        } catch (const BackendError& error) {
+            PyErr_SetString(backend_error.ptr(), error.what());
+        }
+    });
+
+    py::class_<Engine>(m, "Engine")
+        .def(py::init([](const std::string& spec, const py::dict& tensors,
+                         const std::string& precision, const std::string& isa, int threads) {
+                 return from_arrays(spec, tensors, {precision, isa, threads});
+             }),
+             py::arg("spec"), py::arg("tensors"), py::kw_only(), py::arg("precision") = "fp32",
+             py::arg("isa") = "", py::arg("threads") = 1)
+        .def_static(
+            "load",
+            [](const std::string& path, const std::string& precision, const std::string& isa,
+               int threads) { return from_file(path, {precision, isa, threads}); },
+            py::arg("path"), py::kw_only(), py::arg("precision") = "fp32", py::arg("isa") = "",
+            py::arg("threads") = 1)
+        .def("prepare",
+             [](Engine& engine, int n, int h, int w) {
+                 const py::gil_scoped_release release;
+                 engine.prepare({n, h, w});
+             })
+        .def("run", &run, py::arg("tiles"), py::arg("out"))
+        .def_readonly("precision", &Engine::precision)
+        .def_readonly("isa", &Engine::isa)
+        .def_property_readonly("threads", &Engine::threads);
+
+    m.def("available", &available, py::arg("precision"));
+    m.def("read_bundle", &read_bundle, py::arg("path"));
+}

@@ -1,0 +1,153 @@
+#include "bundle.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "error.h"
+#include "json.h"
+
+namespace imagen_fast {
+
+namespace {
+
+constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 16 << 20;
+constexpr std::size_t kMostDimensions = 8;
+
+using Range = std::pair<std::uint64_t, std::uint64_t>;
+
+// The bytes that a tensor says it takes, relative to the end of the header.
+Range range_of(const std::string& name, const Json::Object& entry) {
+    const auto field = [&](const char* key) -> const Json& {
+        const auto found = entry.find(key);
+        if (found == entry.end() || entry.size() != 3) {
+            throw WeightsError("tensor '" + name +
+                               "' must have exactly dtype, shape and data_offsets");
+        }
+        return found->second;
+    };
+    const std::string& dtype = field("dtype").string("dtype of '" + name + "'");
+    if (dtype != "F32" && dtype != "F16") {
+        throw WeightsError("tensor '" + name + "' is " + dtype + "; expected F32 or F16");
+    }
+    const auto& shape = field("shape").array("shape of '" + name + "'");
+    if (shape.size() > kMostDimensions) {
+        throw WeightsError("tensor '" + name + "' has too many dimensions");
+    }
+    std::uint64_t bytes = dtype == "F32" ? 4 : 2;
+    for (const Json& side : shape) {
+        const std::int64_t length = side.integer("shape of '" + name + "'");
+        if (length <= 0 ||
+            bytes > std::numeric_limits<std::uint64_t>::max() / static_cast<std::uint64_t>(length)) {
+            throw WeightsError("tensor '" + name + "' has an impossible shape");
+        }
+        bytes *= static_cast<std::uint64_t>(length);
+    }
+    const auto& offsets = field("data_offsets").array("data_offsets of '" + name + "'");
+    if (offsets.size() != 2) {
+        throw WeightsError("tensor '" + name + "' must have two data_offsets");
+    }
+    const std::int64_t begin = offsets[0].integer("data_offsets of '" + name + "'");
+    const std::int64_t end = offsets[1].integer("data_offsets of '" + name + "'");
+    if (begin < 0 || end < begin || static_cast<std::uint64_t>(end - begin) != bytes) {
+        throw WeightsError("tensor '" + name + "' has data_offsets that do not fit its shape");
+    }
+    return {begin, end};
+}
+
+}  // namespace
+
+Bundle::Bundle(const std::string& path) {
+    try {
+        map(path);
+        read();
+    } catch (const WeightsError& error) {
+        if (data_) {
+            munmap(data_, size_);
+        }
+        throw WeightsError(path + ": " + error.what());
+    }
+}
+
+Bundle::~Bundle() { munmap(data_, size_); }
+
+void Bundle::map(const std::string& path) {
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) {
+        throw WeightsError(std::string("cannot read the model: ") + std::strerror(errno));
+    }
+    struct stat status {};
+    const bool regular = fstat(file, &status) == 0 && S_ISREG(status.st_mode);
+    size_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
+    if (size_ >= kLengthBytes) {
+        void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+        data_ = mapped == MAP_FAILED ? nullptr : mapped;
+    }
+    close(file);
+    if (!data_) {
+        throw WeightsError("not a safetensors file (no regular file, or too short)");
+    }
+}
+
+void Bundle::read() {
+    const auto* bytes = static_cast<const unsigned char*>(data_);
+    std::uint64_t length = 0;
+    for (std::uint64_t i = 0; i < kLengthBytes; ++i) {  // little-endian
+        length |= static_cast<std::uint64_t>(bytes[i]) << 8 * i;
+    }
+    if (length > kLargestHeader || length > size_ - kLengthBytes) {
+        throw WeightsError("not a safetensors file, or damaged (its header says " +
+                           std::to_string(length) + " bytes)");
+    }
+    const std::uint64_t start = kLengthBytes + length, rest = size_ - start;
+    const Json header = Json::parse(
+        std::string_view(reinterpret_cast<const char*>(bytes) + kLengthBytes, length));
+    std::vector<Range> ranges;
+    for (const auto& [name, value] : header.object("the header")) {
+        const auto& entry = value.object("tensor '" + name + "'");
+        if (name == "__metadata__") {
+            for (const auto& [key, item] : entry) {
+                metadata[key] = item.string("metadata '" + key + "'");
+            }
+            continue;
+        }
+        const Range range = range_of(name, entry);
+        if (range.second > rest) {
+            throw WeightsError("tensor '" + name + "' ends beyond the file");
+        }
+        ranges.push_back(range);
+        Tensor& tensor = tensors[name];
+        tensor.dtype = entry.find("dtype")->second.string("") == "F32" ? Dtype::f32 : Dtype::f16;
+        for (const Json& side : entry.find("shape")->second.array("")) {
+            tensor.shape.push_back(side.integer(""));
+        }
+        tensor.data = bytes + start + range.first;
+    }
+    std::sort(ranges.begin(), ranges.end());
+    std::uint64_t end = 0;
+    for (const Range& range : ranges) {
+        if (range.first != end) {
+            throw WeightsError("damaged: tensors overlap or leave gaps");
+        }
+        end = range.second;
+    }
+    if (end != rest) {
+        throw WeightsError("damaged: the tensors do not end where the file ends");
+    }
+    if (metadata["format"] != "imagen-fast-1" || metadata.count("spec") == 0) {
+        throw WeightsError(
+            "a safetensors file, but not an imagen-fast model (its metadata has no format "
+            "'imagen-fast-1' with a spec)");
+    }
+    spec = Spec::parse(metadata["spec"]);
+}
+
+}  // namespace imagen_fast

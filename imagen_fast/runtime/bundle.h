@@ -1,0 +1,37 @@
+// A model's file: a safetensors container, mapped into memory, checked before anything is used.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+
+#include "spec.h"
+#include "tensors.h"
+
+namespace imagen_fast {
+
+// Keeps the file mapped; `tensors` points into it.
+class Bundle {
+public:
+    // Throws WeightsError, its message beginning with the path: the file cannot be read; its
+    // header is damaged, larger than 16 MiB or not JSON; a tensor's type is not F32 or F16; sizes,
+    // offsets and shapes disagree; tensors overlap, leave gaps or end elsewhere than the file; it
+    // is not an imagen-fast model.
+    explicit Bundle(const std::string& path);
+    Bundle(const Bundle&) = delete;
+    Bundle& operator=(const Bundle&) = delete;
+    ~Bundle();
+
+    Spec spec;
+    std::map<std::string, std::string> metadata;
+    Tensors tensors;
+
+private:
+    void map(const std::string& path);
+    void read();
+
+    void* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace imagen_fast

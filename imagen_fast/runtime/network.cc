@@ -1,0 +1,112 @@
+#include "network.h"
+
+#include <string>
+
+namespace imagen_fast {
+
+namespace {
+
+class Builder {
+public:
+    Builder(const Spec& spec, const Tensors& tensors, const cpu::KernelSet& kernels)
+        : spec_(spec), weights_(tensors), kernels_(kernels) {}
+
+    void build(Network& network) {
+        const int levels = static_cast<int>(spec_.levels.size()), image = spec_.image_channels;
+        const int finest = spec_.levels[0].channels, picture = image * spec_.scale * spec_.scale;
+        network.stem = convolution("encoder.stem", image, finest, {finest, image, 3, 3},
+                                   [&](auto& c) { return kernels_.stem(c); });
+        for (int l = 0; l < levels; ++l) {
+            network.encoder.push_back(stages("encoder", l, 0));
+            network.decoder.push_back(stages("decoder", l, spec_.levels[l].depth));
+        }
+        for (int l = 0; l + 1 < levels; ++l) {
+            const int fine = spec_.levels[l].channels, coarse = spec_.levels[l + 1].channels;
+            const std::string i = "." + std::to_string(l);
+            network.downs.push_back(convolution("encoder.downs" + i + ".conv", fine, coarse,
+                                                {coarse, fine, 2, 2},
+                                                [&](auto& c) { return kernels_.down(c); }));
+            network.ups.push_back(convolution("decoder.ups" + i + ".conv", coarse, fine,
+                                              {coarse, fine, 2, 2}, [&](auto& c) { return kernels_.up(c); }));
+        }
+        network.head =
+            convolution("heads.0.conv", finest, picture, {picture, finest, 3, 3},
+                        [&](auto& c) { return kernels_.head(c, spec_.scale, image); });
+        // Part of every model, used where all levels' pictures or a latent are asked for.
+        for (int l = 1; l < levels; ++l) {
+            const std::string name = "heads." + std::to_string(l) + ".conv";
+            weights_.skip(name + ".weight", {picture, spec_.levels[l].channels, 3, 3});
+            weights_.skip(name + ".bias", {picture});
+        }
+        if (spec_.latent_channels) {
+            const int coarsest = spec_.levels.back().channels;
+            weights_.skip("latent.weight", {coarsest, spec_.latent_channels, 1, 1});
+            weights_.skip("latent.bias", {coarsest});
+        }
+        weights_.done();
+    }
+
+private:
+    template <class Make>
+    std::unique_ptr<cpu::Op> convolution(const std::string& name, int in, int out,
+                                         const std::vector<std::int64_t>& shape, Make make) {
+        const auto weight = weights_.take(name + ".weight", shape);
+        const auto bias = weights_.take(name + ".bias", {out});
+        const cpu::Convolution convolution{weight.data(), bias.data(), in, out};
+        return std::unique_ptr<cpu::Op>(make(convolution));
+    }
+
+    // Every second attention block is shifted; the decoder counts on from the encoder.
+    std::vector<Stage> stages(const std::string& part, int level, int first) {
+        std::vector<Stage> stages(spec_.levels[level].depth);
+        for (int i = 0; i < static_cast<int>(stages.size()); ++i) {
+            const std::string name =
+                part + ".stages." + std::to_string(level) + "." + std::to_string(i) + ".";
+            const int channels = spec_.levels[level].channels;
+            for (int j = 0; j < spec_.levels[level].convs; ++j) {
+                stages[i].convs.push_back(
+                    convolution(name + "convs." + std::to_string(j) + ".conv", channels, channels,
+                                {channels, channels, 3, 3},
+                                [&](auto& c) { return kernels_.conv_block(c); }));
+            }
+            stages[i].attention =
+                attention(name + "attention.", spec_.levels[level], (first + i) % 2 == 1);
+        }
+        return stages;
+    }
+
+    AttentionOps attention(const std::string& name, const Level& level, bool shifted) {
+        const int c = level.channels, window = level.global ? 0 : spec_.window;
+        const auto q = weights_.take(name + "q.weight", {c, c});
+        const auto kv = weights_.take(name + "kv.weight", {2 * c, c});
+        const auto proj = weights_.take(name + "proj.weight", {c, c});
+        const auto temperature = weights_.take(name + "temperature", {c / spec_.head_dim});
+        std::vector<float> position;
+        if (window) {
+            position = weights_.take(name + "position", {window * window, c});
+        }
+        const cpu::Attention attention{q.data(),           kv.data(),       proj.data(),
+                                       temperature.data(), position.data(), c,
+                                       spec_.head_dim,     window,          shifted ? window / 2 : 0};
+        AttentionOps ops;
+        if (window) {
+            ops.window.reset(kernels_.window_attention(attention));
+        } else {
+            ops.keys.reset(kernels_.global_keys(attention));
+            ops.queries.reset(kernels_.global_queries(attention));
+        }
+        return ops;
+    }
+
+    const Spec& spec_;
+    Weights weights_;
+    const cpu::KernelSet& kernels_;
+};
+
+}  // namespace
+
+Network::Network(const Spec& spec, const Tensors& tensors, const cpu::KernelSet& kernels) {
+    Builder(spec, tensors, kernels).build(*this);
+}
+
+}  // namespace imagen_fast

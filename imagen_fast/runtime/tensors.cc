@@ -1,0 +1,82 @@
+#include "tensors.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "error.h"
+
+namespace imagen_fast {
+
+namespace {
+
+float from_half(std::uint16_t half) {
+    const int exponent = half >> 10 & 31;
+    const float fraction = static_cast<float>(half & 1023);
+    float value;
+    if (exponent == 31) {
+        value = fraction == 0 ? INFINITY : NAN;
+    } else {
+        value = exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24);
+    }
+    return half & 0x8000 ? -value : value;
+}
+
+}  // namespace
+
+std::string text(const std::vector<std::int64_t>& shape) {
+    std::string out = "(";
+    for (const auto side : shape) {
+        out += (out.size() > 1 ? ", " : "") + std::to_string(side);
+    }
+    return out + ")";
+}
+
+const Tensor& Weights::find(const std::string& name, const std::vector<std::int64_t>& shape) {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end() || found->second.shape != shape) {
+        throw WeightsError(
+            "the model's tensors do not fit its spec: " + name + " is " +
+            (found == tensors_.end() ? std::string("missing") : text(found->second.shape)) +
+            ", expected " + text(shape));
+    }
+    ++taken_;
+    return found->second;
+}
+
+std::vector<float> Weights::take(const std::string& name, const std::vector<std::int64_t>& shape) {
+    const Tensor& tensor = find(name, shape);
+    std::size_t count = 1;
+    for (const auto side : shape) {
+        count *= static_cast<std::size_t>(side);
+    }
+    std::vector<float> values(count);
+    if (tensor.dtype == Dtype::f32) {
+        std::memcpy(values.data(), tensor.data, count * sizeof(float));
+    } else {
+        for (std::size_t i = 0; i < count; ++i) {
+            std::uint16_t half;
+            std::memcpy(&half, static_cast<const char*>(tensor.data) + 2 * i, sizeof half);
+            values[i] = from_half(half);
+        }
+    }
+    for (const float value : values) {
+        if (!std::isfinite(value)) {
+            throw WeightsError("tensor '" + name + "' holds values that are not finite");
+        }
+    }
+    return values;
+}
+
+void Weights::skip(const std::string& name, const std::vector<std::int64_t>& shape) {
+    find(name, shape);
+}
+
+void Weights::done() const {
+    if (taken_ != tensors_.size()) {
+        throw WeightsError("the model's tensors do not fit its spec: there are " +
+                           std::to_string(tensors_.size()) + ", expected " +
+                           std::to_string(taken_));
+    }
+}
+
+}  // namespace imagen_fast

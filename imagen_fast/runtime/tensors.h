@@ -1,0 +1,44 @@
+// A model's tensors by name, and their check against what a network expects.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace imagen_fast {
+
+enum class Dtype { f32, f16 };
+
+// Someone else's memory, of any alignment, C-contiguous.
+struct Tensor {
+    Dtype dtype;
+    std::vector<std::int64_t> shape;
+    const void* data;
+};
+
+using Tensors = std::map<std::string, Tensor>;
+
+std::string text(const std::vector<std::int64_t>& shape);
+
+// Hands tensors out as floats, and knows which were asked for.
+class Weights {
+public:
+    explicit Weights(const Tensors& tensors) : tensors_(tensors) {}
+
+    // Throws WeightsError: missing, of another shape, or holds values that are not finite.
+    std::vector<float> take(const std::string& name, const std::vector<std::int64_t>& shape);
+    // The same without keeping its values: a tensor that the network has and this engine does not
+    // use.
+    void skip(const std::string& name, const std::vector<std::int64_t>& shape);
+    // Throws WeightsError: there are tensors that nobody asked for.
+    void done() const;
+
+private:
+    const Tensor& find(const std::string& name, const std::vector<std::int64_t>& shape);
+
+    const Tensors& tensors_;
+    std::size_t taken_ = 0;
+};
+
+}  // namespace imagen_fast

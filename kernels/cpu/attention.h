@@ -1,0 +1,294 @@
+// Multi-head attention with normalised queries and keys: what windows and whole images share.
+//
+// out = proj(softmax(τ q̂ k̂ᵀ / √d) v), q̂ and k̂ being q / rms(q) and k / rms(k) per head, so that a
+// logit is at most |τ| √d. τ, √d and log₂e go into q̂. Where that bound allows it, exponentials are
+// summed without looking for the largest logit first.
+#pragma once
+
+#include <cmath>
+
+#include "activation.h"
+#include "gemm.h"
+#include "op.h"
+
+namespace imagen_fast::cpu {
+
+// Scratch memory handed out piece by piece; with no memory behind it, it only counts.
+class Pieces {
+public:
+    explicit IMAGEN_INLINE Pieces(std::byte* base) : base_(base) {}
+    template <class T>
+    IMAGEN_INLINE T* take(std::ptrdiff_t count) {
+        std::byte* piece = base_ ? base_ + used_ : nullptr;
+        used_ += (count * sizeof(T) + 63) / 64 * 64;
+        return reinterpret_cast<T*>(piece);
+    }
+    IMAGEN_INLINE std::size_t used() const { return used_; }
+
+private:
+    std::byte* base_;
+    std::size_t used_ = 0;
+};
+
+template <class S>
+class AttentionCore {
+    using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
+
+public:
+    // A token matrix of one image or window as the GEMMs want it: per head k̂ᵀ (d, tokens) and
+    // v (tokens, d), both packed. Tokens are padded to whole panels.
+    struct Keys {
+        Scalar *k, *v;
+        int tokens;
+    };
+
+    explicit AttentionCore(const Attention& a)
+        : d_(a.head_dim),
+          heads_(a.channels / a.head_dim),
+          padded_d_(round_up(a.head_dim, S::lanes * S::depth)),
+          channels_(round_up(a.channels, kChannelMultiple)),
+          // Column j of q, k or v is channel j % padded_d of head j / padded_d.
+          q_(channels_, width(),
+             [&](int i, int j) { return i < a.channels ? at(a.q, a.channels, row(j), i) : 0.0f; }),
+          kv_(channels_, 2 * width(),
+              [&](int i, int j) {
+                  const int r = row(j % width());
+                  const int offset = j < width() || r < 0 ? 0 : a.channels;
+                  return i < a.channels ? at(a.kv, a.channels, r < 0 ? r : r + offset, i) : 0.0f;
+              }),
+          proj_(width(), channels_,
+                [&](int i, int j) {
+                    return j < a.channels && row(i) >= 0 ? a.proj[j * a.channels + row(i)] : 0.0f;
+                }),
+          scale_(heads_ * sizeof(float)) {
+        float most = 0;
+        for (int h = 0; h < heads_; ++h) {
+            const float scale = a.temperature[h] * kLog2e / std::sqrt(static_cast<float>(d_));
+            static_cast<float*>(scale_.data())[h] = scale;
+            most = std::fabs(scale) > most ? std::fabs(scale) : most;
+        }
+        bounded_ = most * d_ < 60;  // 2^±60, summed and divided, stays far from float's limits
+    }
+
+    int channels() const { return channels_; }
+
+    static int padded(int tokens) { return Panels<S>::shaped(nullptr, 1, tokens).width(); }
+    std::ptrdiff_t keys_elements(int tokens) const {
+        return heads_ * (k_panels(nullptr, tokens).elements() + v_panels(nullptr, tokens).elements());
+    }
+    Keys keys(Scalar* memory, int tokens) const {
+        return {memory, memory + heads_ * k_panels(nullptr, tokens).elements(), tokens};
+    }
+
+    // Tokens first to first + count - 1 of the keys from context rows (count, C); zeros from there
+    // to first + room. first and room are multiples of S::lanes.
+    void project_keys(const Scalar* rows, int first, int count, int room, const Keys& keys,
+                      Pieces scratch) const {
+        const int wide = kv_.panels.width();
+        float* kv = scratch.take<float>(room * wide);
+        Scalar* k = scratch.take<Scalar>(room * width());
+        gemm({{rows}, 1, channels_, channels_, count}, kv_.panels, nullptr, kv, wide);
+        for (int t = 0; t < room; ++t) {
+            for (int h = 0; h < heads_; ++h) {
+                const int at = h * padded_d_;
+                if (t < count) {
+                    normalise(kv + t * wide + at, 1.0f, k + t * width() + at);
+                } else {
+                    clear(k + t * width() + at);
+                }
+            }
+            for (int j = width(); t >= count && j < 2 * width(); j += S::lanes) {
+                S::store(kv + t * wide + j, S::zero());
+            }
+        }
+        for (int h = 0; h < heads_; ++h) {
+            pack_k(k + h * padded_d_, h, first, room, keys);
+            pack_v(kv + width() + h * padded_d_, wide, h, first, room, keys);
+        }
+    }
+    std::size_t project_keys_scratch(int room) const {
+        Pieces pieces(nullptr);
+        pieces.take<float>(room * kv_.panels.width());
+        pieces.take<Scalar>(room * width());
+        return pieces.used();
+    }
+
+    // Rows (count, C) → attended and projected, float (count, result_width).
+    void attend(const Scalar* rows, int count, const Keys& keys, float* result,
+                Pieces scratch) const {
+        const int wide = q_.panels.width(), block = query_block(keys.tokens);
+        const int tokens = padded(keys.tokens), v_wide = v_panels(nullptr, keys.tokens).width();
+        float* projected = scratch.take<float>(count * wide);
+        Scalar* q = scratch.take<Scalar>(count * width());
+        Scalar* attended = scratch.take<Scalar>(count * width());
+        float* logits = scratch.take<float>(block * tokens);
+        float* sums = scratch.take<float>(block * v_wide);
+        float* inverse = scratch.take<float>(block);
+
+        gemm({{rows}, 1, channels_, channels_, count}, q_.panels, nullptr, projected, wide);
+        for (int t = 0; t < count; ++t) {
+            for (int h = 0; h < heads_; ++h) {
+                normalise(projected + t * wide + h * padded_d_,
+                          static_cast<const float*>(scale_.data())[h],
+                          q + t * width() + h * padded_d_);
+            }
+        }
+        for (int h = 0; h < heads_; ++h) {
+            const Panels<S> k = k_panels(keys.k, keys.tokens, h);
+            const Panels<S> v = v_panels(keys.v, keys.tokens, h);
+            for (int first = 0; first < count; first += block) {
+                const int n = count - first < block ? count - first : block;
+                const std::ptrdiff_t start = first * width() + h * padded_d_;
+                gemm({{q + start}, 1, padded_d_, width(), n}, k, nullptr, logits, tokens);
+                for (int i = 0; i < n; ++i) {
+                    inverse[i] = bounded_ ? softmax<false>(logits + i * tokens, keys.tokens)
+                                          : softmax<true>(logits + i * tokens, keys.tokens);
+                }
+                // A row of probabilities lies where its logits were.
+                const int stride = tokens * static_cast<int>(sizeof(float) / sizeof(Scalar));
+                gemm({{reinterpret_cast<Scalar*>(logits)}, 1, tokens, stride, n}, v, nullptr, sums,
+                     v_wide);
+                for (int i = 0; i < n; ++i) {
+                    for (int j = 0; j < padded_d_; j += S::lanes) {
+                        S::store(attended + start + i * width() + j,
+                                 S::mul(S::load(sums + i * v_wide + j), S::set(inverse[i])));
+                    }
+                }
+            }
+        }
+        gemm({{attended}, 1, width(), width(), count}, proj_.panels, nullptr, result,
+             result_width());
+    }
+    int result_width() const { return proj_.panels.width(); }
+    std::size_t attend_scratch(int count, int tokens) const {
+        const int block = query_block(tokens);
+        Pieces pieces(nullptr);
+        pieces.take<float>(count * q_.panels.width());
+        pieces.take<Scalar>(count * width());
+        pieces.take<Scalar>(count * width());
+        pieces.take<float>(block * static_cast<std::ptrdiff_t>(padded(tokens)));
+        pieces.take<float>(block * v_panels(nullptr, tokens).width());
+        pieces.take<float>(block);
+        return pieces.used();
+    }
+
+private:
+    constexpr int width() const { return heads_ * padded_d_; }
+    // The channel in column j of q, k and v; -1 in the padding.
+    constexpr int row(int j) const {
+        return j % padded_d_ < d_ ? j / padded_d_ * d_ + j % padded_d_ : -1;
+    }
+    static float at(const float* weight, int in, int row, int column) {
+        return row < 0 ? 0.0f : weight[static_cast<std::ptrdiff_t>(row) * in + column];
+    }
+
+    Panels<S> k_panels(const Scalar* k, int tokens, int head = 0) const {
+        Panels<S> panels = Panels<S>::shaped(k, padded_d_, tokens);
+        panels.data += head * panels.elements();
+        return panels;
+    }
+    Panels<S> v_panels(const Scalar* v, int tokens, int head = 0) const {
+        Panels<S> panels = Panels<S>::shaped(v, padded(tokens), padded_d_);
+        panels.data += head * panels.elements();
+        return panels;
+    }
+    // Rows of logits at a time: a few register tiles, as long as they stay in the first cache.
+    static int query_block(int tokens) { return (tokens <= 256 ? 4 : 1) * 6; }
+
+    // out = scale · in / rms(in)
+    IMAGEN_INLINE void normalise(const float* in, float scale, Scalar* out) const {
+        Vec squares = S::zero();
+        for (int j = 0; j < padded_d_; j += S::lanes) {
+            const Vec a = S::load(in + j);
+            squares = S::fma(a, a, squares);
+        }
+        const float rms = std::sqrt(S::sum(squares) / static_cast<float>(d_) + 1e-6f);
+        const Vec factor = S::set(scale / rms);
+        for (int j = 0; j < padded_d_; j += S::lanes) {
+            S::store(out + j, S::mul(S::load(in + j), factor));
+        }
+    }
+    IMAGEN_INLINE void clear(Scalar* out) const {
+        for (int j = 0; j < padded_d_; j += S::lanes) {
+            S::store(out + j, S::zero());
+        }
+    }
+
+    void pack_k(const Scalar* k, int head, int first, int room, const Keys& keys) const {
+        const Panels<S> panels = k_panels(keys.k, keys.tokens, head);
+        const int wide = panels.columns * S::lanes;
+        for (int t = 0; t < room; t += S::lanes) {
+            const int column = first + t;
+            Scalar* out = const_cast<Scalar*>(panels.data) + column / wide * panels.size +
+                          column % wide * S::depth;
+            for (int j = 0; j < padded_d_; j += S::lanes * S::depth) {
+                S::transpose(k + t * width() + j, width(),
+                             out + static_cast<std::ptrdiff_t>(j) * wide, wide * S::depth);
+            }
+        }
+    }
+    void pack_v(const float* v, int stride, int head, int first, int room,
+                const Keys& keys) const {
+        const Panels<S> panels = v_panels(keys.v, keys.tokens, head);
+        const int wide = panels.columns * S::lanes;
+        for (int t = 0; t < room; t += S::depth) {
+            for (int j = 0; j < padded_d_; j += S::lanes) {
+                Scalar* out = const_cast<Scalar*>(panels.data) + j / wide * panels.size +
+                              (first + t) * static_cast<std::ptrdiff_t>(wide) +
+                              j % wide * S::depth;
+                const float* from = v + t * static_cast<std::ptrdiff_t>(stride) + j;
+                if constexpr (S::depth == 2) {
+                    S::store_pairs(out, S::load(from), S::load(from + stride));
+                } else {
+                    S::store(out, S::load(from));
+                }
+            }
+        }
+    }
+
+    // Exponentials of a row of logits, in place, as scalars; returns 1 / their sum. The padding
+    // behind the last token has v = 0, but must not count in the sum.
+    template <bool find_maximum>
+    IMAGEN_INLINE float softmax(float* logits, int tokens) const {
+        alignas(64) float tail[S::lanes];  // added to the last vector's logits
+        for (int j = 0; j < S::lanes; ++j) {
+            tail[j] = j < tokens % S::lanes ? 0.0f : -INFINITY;
+        }
+        const int whole = tokens / S::lanes * S::lanes, all = padded(tokens);
+        if (whole < tokens) {
+            S::store(logits + whole, S::add(S::load(logits + whole), S::load(tail)));
+        }
+        const int end = round_up(tokens, S::lanes);
+        Vec offset = S::zero();
+        if constexpr (find_maximum) {
+            Vec largest = S::load(logits);
+            for (int j = S::lanes; j < end; j += S::lanes) {
+                largest = S::max(largest, S::load(logits + j));
+            }
+            offset = S::set(S::maximum(largest));
+        }
+        auto* out = reinterpret_cast<Scalar*>(logits);
+        Vec sum = S::zero();
+        for (int j = 0; j < end; j += S::lanes) {
+            Vec logit = S::load(logits + j);
+            if constexpr (find_maximum) {
+                logit = S::sub(logit, offset);
+            }
+            const Vec p = exp2<S>(logit);
+            sum = S::add(sum, p);
+            S::store(out + j, p);
+        }
+        for (int j = end; j < all; j += S::lanes) {
+            S::store(out + j, S::zero());
+        }
+        return 1.0f / S::sum(sum);
+    }
+
+    int d_, heads_, padded_d_, channels_;
+    Matrix<S> q_, kv_, proj_;
+    Buffer scale_;
+    bool bounded_;
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,27 @@
+// Memory on a cache line's boundary.
+#pragma once
+
+#include <cstddef>
+
+namespace imagen_fast::cpu {
+
+// Owns `bytes` bytes, 64-byte aligned and zero. Throws std::bad_alloc.
+class Buffer {
+public:
+    Buffer() = default;
+    explicit Buffer(std::size_t bytes);
+    Buffer(Buffer&& other) noexcept;
+    Buffer& operator=(Buffer&& other) noexcept;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer();
+
+    void* data() const { return data_; }
+    std::size_t size() const { return size_; }
+
+private:
+    void* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,42 @@
+// x + SiLU(conv3x3(x) + b)
+#pragma once
+
+#include "activation.h"
+#include "op.h"
+#include "winograd.h"
+
+namespace imagen_fast::cpu {
+
+template <class S>
+class ConvBlock final : public Op {
+    using Scalar = typename S::Scalar;
+
+public:
+    explicit ConvBlock(const Convolution& conv)
+        : channels_(round_up(conv.out, kChannelMultiple)),
+          conv_(conv, channels_, [&](int j) { return j < conv.out ? j : -1; }) {}
+
+    int blocks(const Args& args) const override { return conv_.blocks(args.x); }
+    std::size_t scratch(const Args&) const override { return conv_.scratch(); }
+
+    void run(int block, const Args& args, std::byte* scratch) const override {
+        conv_.run(block, args.x, scratch,
+                  [&](int n, int y, int x, int count, const float* values, int stride) {
+                      const Scalar* in = args.x.at<Scalar>(n, y, x);
+                      Scalar* out = args.out.at<Scalar>(n, y, x);
+                      for (int i = 0; i < count; ++i) {
+                          for (int c = 0; c < channels_; c += S::lanes) {
+                              const int at = i * channels_ + c;
+                              S::store(out + at, S::add(S::load(in + at),
+                                                        silu<S>(S::load(values + i * stride + c))));
+                          }
+                      }
+                  });
+    }
+
+private:
+    int channels_;
+    Winograd3x3<S> conv_;
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,34 @@
+// All kernels for one micro-kernel set S.
+// Included by the set_*.cc files alone.
+#pragma once
+
+#include "conv_block.h"
+#include "global_attention.h"
+#include "head.h"
+#include "resize.h"
+#include "stem.h"
+#include "window_attention.h"
+
+namespace imagen_fast::cpu {
+
+template <class S>
+class Kernels final : public KernelSet {
+public:
+    std::size_t element() const override { return sizeof(typename S::Scalar); }
+
+    Op* stem(const Convolution& c) const override { return new Stem<S>(c); }
+    Op* conv_block(const Convolution& c) const override { return new ConvBlock<S>(c); }
+    Op* down(const Convolution& c) const override { return new Down<S>(c); }
+    Op* up(const Convolution& c) const override { return new Up<S>(c); }
+    Op* head(const Convolution& c, int scale, int image_channels) const override {
+        return new Head<S>(c, scale, image_channels);
+    }
+    Op* window_attention(const Attention& a) const override { return new WindowAttention<S>(a); }
+    Op* global_keys(const Attention& a) const override { return new GlobalKeys<S>(a); }
+    Op* global_queries(const Attention& a) const override { return new GlobalQueries<S>(a); }
+    std::size_t shared(const Op& keys, const Plane& other) const override {
+        return static_cast<const GlobalKeys<S>&>(keys).shared(other);
+    }
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,42 @@
+// Feature maps in memory, and the operators' view of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "force_inline.h"
+
+namespace imagen_fast::cpu {
+
+// Channels are padded with zeros to a multiple of this, so that vectors never end in the middle
+// of a pixel and no kernel has a tail.
+constexpr int kChannelMultiple = 16;
+
+constexpr int round_up(int value, int multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+// (N, H, W, C) with a border of zeros: one pixel before, four after (one for convolutions, three
+// more because the last Winograd tile of a side may reach beyond it). Kernels write the inside only, so
+// the border is cleared once. Elements are the kernel set's: float, or bfloat16 as uint16.
+struct Plane {
+    static constexpr int kBefore = 1, kAfter = 4;
+
+    void* data = nullptr;
+    int images = 0, height = 0, width = 0, channels = 0;  // channels: padded
+
+    constexpr std::ptrdiff_t row() const {
+        return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * channels;
+    }
+    constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
+    constexpr std::ptrdiff_t elements() const { return image() * images; }
+
+    // Pixel (y, x) of image n; -1 and up to four beyond the last are the border.
+    template <class Scalar>
+    IMAGEN_INLINE Scalar* at(int n, int y, int x) const {
+        return static_cast<Scalar*>(data) + n * image() + (y + kBefore) * row() +
+               static_cast<std::ptrdiff_t>(x + kBefore) * channels;
+    }
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,11 @@
+#include "kernel_set.h"
+#include "simd_generic.h"
+
+namespace imagen_fast::cpu {
+
+const KernelSet* generic_fp32() {
+    static const Kernels<Generic> set;
+    return &set;
+}
+
+}  // namespace imagen_fast::cpu

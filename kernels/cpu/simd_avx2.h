@@ -1,0 +1,89 @@
+// Micro-kernel set: AVX2 with FMA, float throughout.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "force_inline.h"
+
+namespace imagen_fast::cpu {
+
+struct Avx2 {
+    using Scalar = float;
+    using Vec = __m256;
+    using Pack = __m256;
+    static constexpr int lanes = 8;
+    static constexpr int depth = 1;
+    static constexpr int winograd = 4;  // side of a convolution's output tile
+    static constexpr int max_columns = 2;
+    // Of sixteen registers twelve are accumulators.
+    static constexpr int tile_rows(int columns) { return columns == 1 ? 8 : 6; }
+
+    static IMAGEN_INLINE Vec zero() { return _mm256_setzero_ps(); }
+    static IMAGEN_INLINE Vec set(float a) { return _mm256_set1_ps(a); }
+    static IMAGEN_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+    static IMAGEN_INLINE void store(float* p, Vec a) { _mm256_storeu_ps(p, a); }
+    static IMAGEN_INLINE Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+    static IMAGEN_INLINE Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+    static IMAGEN_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+    static IMAGEN_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+    static IMAGEN_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+    static IMAGEN_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+    static IMAGEN_INLINE Vec reciprocal(Vec a) { return _mm256_div_ps(set(1.0f), a); }
+    static IMAGEN_INLINE Vec rsqrt(Vec a) {
+        return _mm256_div_ps(set(1.0f), _mm256_sqrt_ps(a));
+    }
+    static IMAGEN_INLINE Vec round(Vec a) {
+        return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    }
+    static IMAGEN_INLINE Vec scale(Vec a, Vec n) {
+        const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+        return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+    }
+    static IMAGEN_INLINE float sum(Vec a) {
+        __m128 r = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+        r = _mm_add_ps(r, _mm_movehl_ps(r, r));
+        return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
+    }
+    static IMAGEN_INLINE float maximum(Vec a) {
+        __m128 r = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+        r = _mm_max_ps(r, _mm_movehl_ps(r, r));
+        return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
+    }
+    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a) {
+        const __m256i words = _mm256_cvtps_epi32(a);
+        const __m128i halves =
+            _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
+    }
+
+    static IMAGEN_INLINE Pack load_pack(const Scalar* p) { return _mm256_loadu_ps(p); }
+    static IMAGEN_INLINE Pack broadcast(const Scalar* p) { return _mm256_broadcast_ss(p); }
+    static IMAGEN_INLINE Vec dot(Vec sum, Pack a, Pack b) { return _mm256_fmadd_ps(a, b, sum); }
+    static IMAGEN_INLINE void transpose(const Scalar* in, std::ptrdiff_t in_row, Scalar* out,
+                                        std::ptrdiff_t out_row) {
+        __m256 a[8], b[8];
+        for (int i = 0; i < 8; ++i) {
+            a[i] = load(in + i * in_row);
+        }
+        for (int i = 0; i < 8; i += 2) {
+            b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+            b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+        }
+        for (int i = 0; i < 8; i += 4) {  // four rows: column 4·(128-bit lane) + j in a[i + j]
+            a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+            a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+            a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+            a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+        }
+        for (int j = 0; j < 4; ++j) {
+            store(out + j * out_row, _mm256_permute2f128_ps(a[j], a[j + 4], 0x20));
+            store(out + (j + 4) * out_row, _mm256_permute2f128_ps(a[j], a[j + 4], 0x31));
+        }
+    }
+    static Scalar scalar(float a) { return a; }
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,96 @@
+// Micro-kernel set: AVX-512, float throughout.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "force_inline.h"
+
+namespace imagen_fast::cpu {
+
+// Arithmetic on sixteen floats, whatever the storage.
+struct Avx512Floats {
+    using Vec = __m512;
+    static constexpr int lanes = 16;
+    static constexpr int max_columns = 4;
+    // 24 accumulators, enough to hide the latency of FMA and to leave room for the operands.
+    static constexpr int tile_rows(int columns) { return columns == 1 ? 12 : 24 / columns; }
+
+    static IMAGEN_INLINE Vec zero() { return _mm512_setzero_ps(); }
+    static IMAGEN_INLINE Vec set(float a) { return _mm512_set1_ps(a); }
+    static IMAGEN_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+    static IMAGEN_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a); }
+    static IMAGEN_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+    static IMAGEN_INLINE Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+    static IMAGEN_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+    static IMAGEN_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+    static IMAGEN_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+    static IMAGEN_INLINE Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+    // The estimate has 14 bits; one Newton step doubles them.
+    static IMAGEN_INLINE Vec reciprocal(Vec a) {
+        const Vec r = _mm512_rcp14_ps(a);
+        return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, set(1.0f)), r);
+    }
+    static IMAGEN_INLINE Vec rsqrt(Vec a) {
+        return _mm512_div_ps(set(1.0f), _mm512_sqrt_ps(a));
+    }
+    static IMAGEN_INLINE Vec round(Vec a) { return _mm512_roundscale_ps(a, 8); }
+    static IMAGEN_INLINE Vec scale(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
+    static IMAGEN_INLINE float sum(Vec a) { return _mm512_reduce_add_ps(a); }
+    static IMAGEN_INLINE float maximum(Vec a) { return _mm512_reduce_max_ps(a); }
+    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                         _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a)));
+    }
+
+protected:
+    static IMAGEN_INLINE void transpose_words(const void* in, std::ptrdiff_t in_bytes, void* out,
+                                              std::ptrdiff_t out_bytes) {
+        __m512i a[16], b[16];
+        for (int i = 0; i < 16; ++i) {
+            a[i] = _mm512_loadu_si512(static_cast<const char*>(in) + i * in_bytes);
+        }
+        for (int i = 0; i < 16; i += 2) {  // pairs of rows, word by word
+            b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+            b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+        }
+        for (int i = 0; i < 16; i += 4) {  // four rows: column 4·(128-bit lane) + j in a[i + j]
+            a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+            a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+            a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+            a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+        }
+        for (int j = 0; j < 4; ++j) {  // a 4×4 transpose of 128-bit lanes
+            const __m512i p = _mm512_shuffle_i32x4(a[j], a[j + 4], 0x44);
+            const __m512i q = _mm512_shuffle_i32x4(a[j], a[j + 4], 0xee);
+            const __m512i r = _mm512_shuffle_i32x4(a[j + 8], a[j + 12], 0x44);
+            const __m512i s = _mm512_shuffle_i32x4(a[j + 8], a[j + 12], 0xee);
+            const __m512i column[4] = {
+                _mm512_shuffle_i32x4(p, r, 0x88), _mm512_shuffle_i32x4(p, r, 0xdd),
+                _mm512_shuffle_i32x4(q, s, 0x88), _mm512_shuffle_i32x4(q, s, 0xdd)};
+            for (int k = 0; k < 4; ++k) {
+                _mm512_storeu_si512(static_cast<char*>(out) + (4 * k + j) * out_bytes, column[k]);
+            }
+        }
+    }
+};
+
+struct Avx512 : Avx512Floats {
+    using Scalar = float;
+    using Pack = __m512;
+    static constexpr int depth = 1;
+    static constexpr int winograd = 4;  // side of a convolution's output tile
+
+    static IMAGEN_INLINE Pack load_pack(const Scalar* p) { return _mm512_loadu_ps(p); }
+    static IMAGEN_INLINE Pack broadcast(const Scalar* p) { return _mm512_set1_ps(*p); }
+    static IMAGEN_INLINE Vec dot(Vec sum, Pack a, Pack b) { return _mm512_fmadd_ps(a, b, sum); }
+    static IMAGEN_INLINE void transpose(const Scalar* in, std::ptrdiff_t in_row, Scalar* out,
+                                        std::ptrdiff_t out_row) {
+        transpose_words(in, in_row * 4, out, out_row * 4);
+    }
+    static Scalar scalar(float a) { return a; }
+};
+
+}  // namespace imagen_fast::cpu

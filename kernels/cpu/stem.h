@@ -1,0 +1,83 @@
+// 3×3 convolution of the picture itself: samples in, features out.
+#pragma once
+
+#include "gemm.h"
+#include "op.h"
+#include "picture.h"
+
+namespace imagen_fast::cpu {
+
+template <class S>
+class Stem final : public Op {
+    using Scalar = typename S::Scalar;
+    static constexpr int kPixel = 4;    // samples of a pixel, padded to a whole number of pairs
+    static constexpr int kPixels = 48;  // at a time
+
+public:
+    explicit Stem(const Convolution& conv)
+        : image_channels_(conv.in),
+          channels_(round_up(conv.out, kChannelMultiple)),
+          weights_(9 * kPixel, channels_,
+                   [&](int i, int j) {  // i = (ky, kx, c)
+                       const int c = i % kPixel, tap = i / kPixel;
+                       return c < conv.in && j < conv.out
+                                  ? conv.weight[(j * conv.in + c) * 9 + tap]
+                                  : 0.0f;
+                   }),
+          bias_(weights_.panels.width() * sizeof(float)) {
+        for (int j = 0; j < conv.out; ++j) {
+            static_cast<float*>(bias_.data())[j] = conv.bias[j];
+        }
+    }
+
+    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
+    std::size_t scratch(const Args&) const override {
+        return kPixels * weights_.panels.width() * sizeof(float) + 3 * kRow * sizeof(Scalar);
+    }
+
+    // Block: one row of one image.
+    void run(int block, const Args& args, std::byte* scratch) const override {
+        const int n = block / args.out.height, y = block % args.out.height;
+        const int width = weights_.panels.width();
+        float* values = reinterpret_cast<float*>(scratch);
+        auto* pixels = reinterpret_cast<Scalar*>(values + kPixels * width);
+        for (int first = 0; first < args.out.width; first += kPixels) {
+            const int left = args.out.width - first, count = left < kPixels ? left : kPixels;
+            for (int i = 0; i < 3; ++i) {
+                read(args, n, y + i - 1, first - 1, count + 2, pixels + i * kRow);
+            }
+            const Rows<S> rows{
+                {pixels, pixels + kRow, pixels + 2 * kRow}, 3, 3 * kPixel, kPixel, count};
+            gemm(rows, weights_.panels, static_cast<const float*>(bias_.data()), values, width);
+            Scalar* out = args.out.at<Scalar>(n, y, first);
+            for (int i = 0; i < count; ++i) {
+                for (int c = 0; c < channels_; c += S::lanes) {
+                    S::store(out + i * channels_ + c, S::load(values + i * width + c));
+                }
+            }
+        }
+    }
+
+private:
+    static constexpr int kRow = (kPixels + 2) * kPixel;
+
+    // Pixels x to x + count - 1 of row y; zeros outside the picture.
+    void read(const Args& args, int n, int y, int x, int count, Scalar* out) const {
+        const int h = args.out.height, w = args.out.width;
+        for (int i = 0; i < count; ++i) {
+            const bool inside = 0 <= y && y < h && 0 <= x + i && x + i < w;
+            const std::ptrdiff_t at =
+                ((static_cast<std::ptrdiff_t>(n) * h + y) * w + x + i) * image_channels_;
+            for (int c = 0; c < kPixel; ++c) {
+                out[i * kPixel + c] =
+                    S::scalar(inside && c < image_channels_ ? sample(args, at + c) : 0.0f);
+            }
+        }
+    }
+
+    int image_channels_, channels_;
+    Matrix<S> weights_;
+    Buffer bias_;
+};
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,175 @@
+"""The native engine's manners: threads, forks, refusals, and its place among the backends."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagen_fast import backends
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.errors import BackendError, WeightsError
+
+_native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (1, 33, 41, 3), np.uint8)
+
+
+def engine_of(bundle: Bundle, **options: object) -> "_native.Engine":
+    return _native.Engine(bundle.spec.to_json(), bundle.tensors, **options)
+
+
+def result(engine: "_native.Engine", image: np.ndarray = IMAGE) -> np.ndarray:
+    n, h, w, c = image.shape
+    out = np.empty((n, 2 * h, 2 * w, c), image.dtype)
+    assert engine.run(image, out)
+    return out
+
+
+def test_threads_change_nothing(tiny_bundle: Bundle) -> None:
+    expected = result(engine_of(tiny_bundle))
+    for threads in (2, 3, 5):
+        engine = engine_of(tiny_bundle, threads=threads)
+        assert engine.threads == threads
+        for _ in range(3):
+            np.testing.assert_array_equal(result(engine), expected)
+
+
+def test_shapes_in_turn_and_pictures_in_a_batch(tiny_bundle: Bundle) -> None:
+    """What an earlier, larger picture left behind must not show."""
+    engine = engine_of(tiny_bundle)
+    alone = [result(engine, IMAGE[:, :h, :w].copy()) for h, w in ((33, 41), (5, 7), (33, 41))]
+    np.testing.assert_array_equal(alone[0], alone[2])
+    batch = np.concatenate([IMAGE, IMAGE[:, ::-1], IMAGE])
+    out = result(engine, batch)
+    np.testing.assert_array_equal(out[0], alone[0][0])
+    np.testing.assert_array_equal(out[2], alone[0][0])
+    assert (out[1] != out[0]).any()
+
+
+def test_engines_and_threads_at_once(tiny_bundle: Bundle, small_bundle: Bundle) -> None:
+    engines = [engine_of(tiny_bundle, threads=2), engine_of(small_bundle, threads=2)]
+    expected = [result(engine) for engine in engines]
+    wrong: list[int] = []
+
+    def work(which: int) -> None:
+        for _ in range(5):
+            if (result(engines[which]) != expected[which]).any():
+                wrong.append(which)
+
+    threads = [threading.Thread(target=work, args=(i % 2,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_after_fork(small_bundle: Bundle, tmp_path: Path) -> None:
+    """In a process of its own, because this one has other libraries' threads."""
+    code = """
+import os, sys, numpy as np
+from imagen_fast import _native
+engine = _native.Engine.load(sys.argv[1], threads=2)
+image = np.arange(40 * 40 * 3, dtype=np.uint8).reshape(1, 40, 40, 3)
+outs = [np.zeros((1, 80, 80, 3), np.uint8) for _ in range(2)]
+engine.run(image, outs[0])
+child = os.fork()
+engine.run(image, outs[1])
+same = bool((outs[0] == outs[1]).all())
+if not child:
+    del engine
+    os._exit(0 if same else 1)
+assert same
+assert os.waitpid(child, 0)[1] == 0
+"""
+    save_bundle(small_bundle, tmp_path / "m.safetensors")
+    command = [sys.executable, "-c", code, str(tmp_path / "m.safetensors")]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_what_cannot_run_is_refused(small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BackendError, match=r"'sse9'.*available for fp32: .*generic"):
+        engine_of(small_bundle, isa="sse9")
+    with pytest.raises(BackendError, match="'generic' in bf16"):
+        engine_of(small_bundle, isa="generic", precision="bf16")
+    monkeypatch.setenv("IMAGEN_FAST_ISA", "generic")
+    assert engine_of(small_bundle).isa == "generic"
+    monkeypatch.setenv("IMAGEN_FAST_ISA", "nonsense")
+    assert engine_of(small_bundle, isa="generic").isa == "generic"
+    with pytest.raises(BackendError, match="from IMAGEN_FAST_ISA"):
+        engine_of(small_bundle)
+
+
+def test_tensors_that_do_not_fit(small_bundle: Bundle) -> None:
+    spec, tensors = small_bundle.spec.to_json(), small_bundle.tensors
+    name = "encoder.stem.weight"
+    for wrong, message in (
+        ({k: v for k, v in tensors.items() if k != name}, f"{name} is missing"),
+        ({**tensors, "other": np.zeros(1, np.float32)}, "there are"),
+        ({**tensors, name: np.zeros((32, 3, 3), np.float32)}, "expected \\(32, 3, 3, 3\\)"),
+        ({**tensors, name: np.full((32, 3, 3, 3), np.nan, np.float32)}, "not finite"),
+        ({**tensors, name: np.zeros((32, 3, 3, 3))}, "float32 or float16"),
+        ({**tensors, name: np.zeros((3, 3, 3, 32), np.float32).T}, "C-contiguous"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            _native.Engine(spec, wrong)
+
+
+def test_arrays_that_do_not_fit(small_bundle: Bundle) -> None:
+    engine, out = engine_of(small_bundle), np.empty((1, 66, 82, 3), np.uint8)
+    frozen = out.copy()
+    frozen.flags.writeable = False
+    for tiles, target in (
+        (IMAGE[0], out),
+        (IMAGE.astype(np.int16), out),
+        (IMAGE[..., :2].copy(), out),
+        (IMAGE[:, ::2], np.empty((1, 34, 82, 3), np.uint8)),
+        (IMAGE, out[:, 1:]),
+        (IMAGE, out.astype(np.float32)),
+        (IMAGE, frozen),
+        (IMAGE[:, :0], out[:, :0]),
+    ):
+        with pytest.raises(BackendError):
+            engine.run(tiles, target)
+
+
+def test_the_default_on_a_cpu(small_bundle: Bundle) -> None:
+    chosen, why = backends.choose("auto", "cpu")
+    assert chosen.name == "native"
+    assert "auto" in why
+    backend = chosen(small_bundle, device="cpu", threads=2)
+    assert (backend.device, backend.precision, backend.threads) == ("cpu", "fp32", 2)
+    np.testing.assert_array_equal(backend.run(IMAGE), result(engine_of(small_bundle)))
+    np.testing.assert_array_equal(  # strides are no obstacle
+        backend.run(IMAGE[:, ::-1]), result(engine_of(small_bundle), IMAGE[:, ::-1].copy())
+    )
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.run(IMAGE)
+    assert backends.choose("auto", "cuda:0")[0].name == "eager"
+
+
+def test_orders_it_refuses(small_bundle: Bundle) -> None:
+    native = backends.backend_class("native")
+    with pytest.raises(BackendError, match="cpu only"):
+        native(small_bundle, device="cuda")
+    with pytest.raises(BackendError, match="fp16"):
+        native(small_bundle, precision="fp16")
+
+
+def test_without_torch(small_bundle: Bundle, tmp_path: Path) -> None:
+    save_bundle(small_bundle, tmp_path / "m.safetensors")
+    code = (
+        "import sys, numpy as np, imagen_fast\n"
+        "engine = imagen_fast.load(sys.argv[1], device='cpu')\n"
+        "assert engine(np.zeros((20, 30, 3), np.uint8)).shape == (40, 60, 3)\n"
+        "assert engine.info()['backend'] == 'native'\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "m.safetensors")]
+    environment = {k: v for k, v in os.environ.items() if k != "IMAGEN_FAST_ISA"}
+    subprocess.run(command, check=True, timeout=60, env=environment)
