@@ -254,7 +254,8 @@ def main() -> None:
         record["rows"].append(row)
         print(
             f"{name:42} {row['parameters']:9,}  {row['gflop_256']:5.1f} GFLOP  "
-            f"{row['cpu_ms_per_step']:6.0f} ms  {row['psnr']['set5']:.2f}  {row['psnr']['bsd100']:.2f}",
+            f"{row['cpu_ms_per_step']:6.0f} ms  "
+            f"{row['psnr']['set5']:.2f}  {row['psnr']['bsd100']:.2f}",
             flush=True,
         )
         RESULT.write_text(json.dumps(record, indent=2) + "\n")

@@ -70,9 +70,3 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no pictures at {folder}: set IMAGEN_FAST_DATA")
     return folder
-
-
-@pytest.fixture(scope="session")
-def bundle_of() -> Callable[[ModelSpec], Bundle]:
-    """`random_bundle`, for tests that make many."""
-    return random_bundle

@@ -3,11 +3,13 @@
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
+EXTENSION = sysconfig.get_config_var("EXT_SUFFIX")
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
 # Folder of the repository → where its modules lie in the wheel.
@@ -16,6 +18,7 @@ PACKAGES = {
     "kernels": "imagen_fast/kernels",
     "export": "imagen_fast/export",
 }
+SUFFIXES = (".py", ".pyi", ".typed", ".safetensors", EXTENSION)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +49,17 @@ def test_weights_and_typing_marker_are_in_the_wheel(wheel):
     assert "imagen_fast/py.typed" in wheel
 
 
+def test_the_native_engine_and_its_types_are_in_the_wheel(wheel):
+    assert f"imagen_fast/_native{EXTENSION}" in wheel
+    assert "imagen_fast/_native.pyi" in wheel
+
+
 def test_nothing_else_is_in_the_wheel(wheel):
     strangers = [
         name
         for name in wheel
         if not name.startswith("imagen_fast")
-        or (".dist-info/" not in name and not name.endswith((".py", ".typed", ".safetensors")))
+        or (".dist-info/" not in name and not name.endswith(SUFFIXES))
     ]
     assert not strangers
 

@@ -70,7 +70,7 @@ class Native(Backend):
         if find_spec("imagen_fast._native") is None:
             return (
                 "the native engine was not built when imagen-fast was installed; install a C++17 "
-                "compiler (g++ or clang++), then pip install --force-reinstall imagen-fast"
+                "compiler (g++ or clang++), then: pip install --force-reinstall --no-deps ."
             )
         return None
 
