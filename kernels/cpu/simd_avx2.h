@@ -16,7 +16,6 @@ struct Avx2 {
     using Pack = __m256;
     static constexpr int lanes = 8;
     static constexpr int depth = 1;
-    static constexpr int winograd = 4;  // side of a convolution's output tile
     static constexpr int max_columns = 2;
     // Of sixteen registers twelve are accumulators.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 8 : 6; }

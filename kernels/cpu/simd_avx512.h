@@ -81,7 +81,6 @@ struct Avx512 : Avx512Floats {
     using Scalar = float;
     using Pack = __m512;
     static constexpr int depth = 1;
-    static constexpr int winograd = 4;  // side of a convolution's output tile
 
     static IMAGEN_INLINE Pack load_pack(const Scalar* p) { return _mm512_loadu_ps(p); }
     static IMAGEN_INLINE Pack broadcast(const Scalar* p) { return _mm512_set1_ps(*p); }

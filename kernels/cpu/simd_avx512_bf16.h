@@ -14,7 +14,6 @@ struct Avx512Bf16 : Avx512Floats {
     using Scalar = std::uint16_t;  // the upper half of a float
     using Pack = __m512bh;         // sixteen pairs along the sum
     static constexpr int depth = 2;
-    static constexpr int winograd = 2;  // side of a convolution's output tile
 
     using Avx512Floats::load;
     using Avx512Floats::store;

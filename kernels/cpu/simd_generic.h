@@ -17,7 +17,6 @@ struct Generic {
     using Pack = Vec;                       // a GEMM operand
     static constexpr int lanes = 4;         // floats in a Vec
     static constexpr int depth = 1;         // products that one `dot` sums per lane
-    static constexpr int winograd = 4;  // side of a convolution's output tile
     static constexpr int max_columns = 2;   // vectors of a GEMM register tile
     static constexpr int tile_rows(int columns) { return columns == 1 ? 6 : 4; }
 

@@ -1,10 +1,7 @@
-// 3×3 convolution by Winograd's F(m×m, 3×3) (Lavin and Gray 2015, arXiv:1509.09308).
+// 3×3 convolution by Winograd's F(4×4, 3×3) (Lavin and Gray 2015, arXiv:1509.09308).
 //
-// A tile of (m + 2)² inputs gives m² outputs with (m + 2)² products per pair of channels instead of
-// 9 m²: Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A. The products become (m + 2)² GEMMs over blocks of tiles.
-//
-// m = 4 saves three products of four; in float it errs about as much as the direct sum. In bfloat16
-// that holds for m = 2, which saves 2.25 times the products. Measured on random and on trained weights.
+// A tile of 6×6 inputs gives 4×4 outputs with 36 products per pair of channels instead of 144:
+// Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A. The products become 36 GEMMs over blocks of tiles.
 //
 // Results go in float to a sink: sink(n, y, x, count, values, stride) gets `count` pixels of row y
 // from column x on. So what follows a convolution is its operator's own.
@@ -16,13 +13,13 @@
 
 namespace imagen_fast::cpu {
 
-template <class S, int m = S::winograd>
+template <class S>
 class Winograd3x3 {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
-    using Transform = WinogradTransform<S, m>;
-    static constexpr int a = m + 2;       // side of the input tile
-    static constexpr int kTiles = 24;     // at a time; a multiple of every register tile's rows
+    using Transform = WinogradTransform<S>;
+    static constexpr int m = 4, a = m + 2;  // sides of the output and the input tile
+    static constexpr int kTiles = 24;       // at a time; a multiple of most register tiles' rows
 
 public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
@@ -31,7 +28,7 @@ public:
         : channels_(round_up(conv.in, kChannelMultiple)),
           weights_(a * a * channels_, out, [](int, int) { return 0.0f; }),
           bias_(weights_.panels.width() * sizeof(float)) {
-        // Each panel holds the (m + 2)² matrices (C, columns) one after the other.
+        // Each panel holds the 36 matrices (C, columns) one after the other.
         for (int j = 0; j < out; ++j) {
             if (order(j) < 0) {
                 continue;
@@ -58,8 +55,8 @@ public:
     void run(int block, const Plane& x, std::byte* scratch, Sink sink) const {
         const int first = block * kTiles, width = weights_.panels.width();
         const int count = tiles(x) - first < kTiles ? tiles(x) - first : kTiles;
-        float* products = reinterpret_cast<float*>(scratch);  // ((m + 2)², kTiles, out)
-        float* values = products + a * a * output_size();     // (m, m, out)
+        float* products = reinterpret_cast<float*>(scratch);  // (36, kTiles, out)
+        float* values = products + a * a * output_size();     // (4, 4, out)
         auto* inputs = reinterpret_cast<Scalar*>(values + m * m * width);
         for (int i = 0; i < count; ++i) {
             const Position at = position(x, first + i);
@@ -88,7 +85,7 @@ private:
         const int across = along(x.width), down = along(x.height);
         return {tile / across / down, tile / across % down * m, tile % across * m};
     }
-    // Elements of one of the (m + 2)² matrices; the odd cache line keeps them out of each other's
+    // Elements of one of the 36 matrices; the odd cache line keeps them out of each other's
     // cache sets.
     std::ptrdiff_t input_size() const {
         return kTiles * channels_ + 64 / static_cast<int>(sizeof(Scalar));
@@ -110,7 +107,7 @@ private:
         }
     }
 
-    // Bᵀ d B for the (m + 2)² pixels from `in` on; element t goes to matrix t.
+    // Bᵀ d B for the 6×6 pixels from `in` on; element t goes to matrix t.
     IMAGEN_INLINE void transform_input(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
                                        Scalar* IMAGEN_RESTRICT out) const {
         const std::ptrdiff_t next = input_size();
@@ -147,7 +144,7 @@ private:
         }
     }
 
-    // Aᵀ y A + bias → (m, m, out)
+    // Aᵀ y A + bias → (4, 4, out)
     IMAGEN_INLINE void transform_output(const float* IMAGEN_RESTRICT in,
                                         float* IMAGEN_RESTRICT out) const {
         const std::ptrdiff_t next = output_size();
