@@ -263,10 +263,12 @@ def test_a_closed_engine_says_so(tiny_path: Path) -> None:
 
 def test_info_says_what_runs_and_why(tiny_path: Path) -> None:
     with load(tiny_path, device="cpu", threads=1) as engine:
+        assert engine.info()["backend"] == "native"
+        assert str(engine.info()["why"]).startswith("auto: ")
+    with load(tiny_path, backend="eager", device="cpu", threads=1) as engine:
         info = engine.info()
     assert info["model"] == "sr-x2-test"
     assert (info["backend"], info["device"], info["precision"]) == ("eager", "cpu", "fp32")
-    assert str(info["why"]).startswith("auto: ")
     assert (info["scale"], info["tile"], info["overlap"], info["threads"]) == (2, "auto", 32, 1)
     versions = info["versions"]
     assert isinstance(versions, dict)

@@ -113,7 +113,7 @@ def test_what_cannot_work_leaves_no_file(photo: Path, tmp_path: Path) -> None:
         ((tmp_path / "missing.png",), {}, ImageError, "missing.png"),
         ((photo,), {"output": tmp_path / "x.docx"}, ImageError, "docx"),
         ((photo,), {"tile": -5}, TilingError, "tile is -5"),
-        ((photo, 7), {}, WeightsError, "no model enlarges 7 times.*: 2, 4"),
+        ((photo, 7), {}, WeightsError, "no model enlarges 7 times.*: 2, 3, 4"),
         ((photo,), {"model": "sr-x8"}, WeightsError, "no model 'sr-x8'"),
         ((np.zeros((2, 2), np.uint8),), {"output": "x.png"}, ImageError, "for paths only"),
     ]:

@@ -11,6 +11,7 @@ import pytest
 from imagen_fast.backends import BACKENDS, backend_class, choose
 from imagen_fast.backends.eager import Eager
 from imagen_fast.backends.fake import Fake
+from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 
@@ -22,12 +23,18 @@ def test_every_backend_is_called_as_it_is_registered(name: str) -> None:
 
 def test_auto_says_why() -> None:
     found, why = choose("auto", "cpu")
-    assert found is Eager
+    assert found is Native
     assert why.startswith("auto: the fastest that works here for device 'cpu'")
 
 
+def test_auto_takes_what_serves_the_device() -> None:
+    found, why = choose("auto", "cuda")
+    assert found is Eager
+    assert "native: runs on the cpu only" in why
+
+
 def test_an_unknown_backend_names_those_there_are() -> None:
-    with pytest.raises(BackendError, match="choose auto or one of eager, compiled, fake"):
+    with pytest.raises(BackendError, match="choose auto or one of native, eager, compiled, fake"):
         choose("tensor")
 
 
@@ -37,14 +44,15 @@ def test_compiled_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("compiled")
 
 
-def test_without_torch_the_fake_backend_works_and_the_rest_says_what_to_do() -> None:
+def test_without_torch_the_native_engine_works_and_torchs_backends_say_what_to_do() -> None:
     code = """
 import sys
 sys.modules["torch"] = None  # as if it were not installed
 from imagen_fast.backends import choose
 from imagen_fast.errors import BackendError
 choose("fake")
-for name in ("auto", "eager", "compiled"):
+assert choose("auto")[0].name == "native"
+for name in ("eager", "compiled"):
     try:
         choose(name)
     except BackendError as error:
@@ -52,7 +60,7 @@ for name in ("auto", "eager", "compiled"):
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all("pip install '.[torch]'" in line for line in lines)
 
 
