@@ -1,5 +1,5 @@
 #!/bin/sh
-# Train in pieces on a machine that is lent for minutes at a time, with no network:
+# Train in pieces on a machine that is at hand for minutes at a time, with no network:
 #
 #   IMAGEN_FAST_DATA=... benchmarks/train_gpu.sh CONFIG MINUTES OUT [option of imagen-fast train ...]
 #
