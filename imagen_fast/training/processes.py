@@ -71,6 +71,13 @@ class Processes:
         furthest, asked = self._reduce(both, "max").tolist()
         return furthest, bool(asked)
 
+    def close(self) -> None:
+        """Wait for every process, then part: one that leaves early aborts in gloo's threads."""
+        if self._fabric is None:
+            return
+        self._fabric.barrier()
+        torch.distributed.destroy_process_group()
+
     def _reduce(self, values: Tensor, operation: str) -> Tensor:
         assert self._fabric is not None
         result = self._fabric.all_reduce(values, reduce_op=operation)

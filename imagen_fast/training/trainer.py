@@ -74,7 +74,9 @@ def train(config: Config, *, resume: bool = False, pause_after: float = math.inf
     with choose_display(processes.rank) as display, Interrupt() as interrupt:
         state = load_checkpoint(config.run.output, display.say) if resume else None
         trainer = Trainer(config, processes, display, state)
-        return trainer.run(interrupt, pause_after * 60)
+        outcome = trainer.run(interrupt, pause_after * 60)
+    processes.close()
+    return outcome
 
 
 class Trainer:
