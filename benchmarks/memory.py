@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from machine import describe
 from PIL import Image
 
 RESULTS = Path(__file__).parent / "results"
@@ -97,6 +98,7 @@ def measure_picture(arguments: argparse.Namespace) -> None:
         "target_met": peak <= output + TARGET,
         "seconds": round(seconds, 1),
         "file_bytes": file_bytes,
+        "machine": describe(),
     }
     print(json.dumps(record, indent=1))
     RESULTS.mkdir(exist_ok=True)
