@@ -2,6 +2,12 @@
 
 #include <cstdlib>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "error.h"
 
 namespace imagen_fast {
@@ -33,6 +39,21 @@ bool has_avx512_bf16() {
 #endif
 }
 
+// The kernel must also let this process use the tiles (Documentation/arch/x86/xstate.rst).
+bool has_amx() {
+#if defined(IMAGEN_FAST_EMULATE_AMX)
+    return has_avx512_bf16();
+#elif defined(__x86_64__) && defined(__linux__)
+    constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22;
+    constexpr int kRequestPermission = 0x1023, kTileData = 18;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) &&
+           (d & kBf16) && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+    return false;
+#endif
+}
+
 struct Candidate {
     const char* isa;
     const char* precision;
@@ -42,6 +63,7 @@ struct Candidate {
 
 // Best first.
 constexpr Candidate kCandidates[] = {
+    {"amx", "bf16", has_amx, cpu::amx_bf16},
     {"avx512", "bf16", has_avx512_bf16, cpu::avx512_bf16},
     {"avx512", "fp32", has_avx512, cpu::avx512_fp32},
     {"avx2", "fp32", has_avx2, cpu::avx2_fp32},

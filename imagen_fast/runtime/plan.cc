@@ -13,7 +13,8 @@ struct Plan::Level {
 };
 
 Plan::Plan(const Spec& spec, const Network& network, const cpu::KernelSet& kernels,
-           const Shape& shape, int threads) {
+           const Shape& shape, int threads)
+    : kernels_(kernels) {
     std::vector<Level> levels;
     Shape size = shape;
     for (const auto& level : spec.levels) {
@@ -116,7 +117,8 @@ bool Plan::run(Pool& pool, const void* image, void* picture, bool bytes) {
         step.args.picture = picture;
         step.args.bytes = bytes;
         pool.run(step.op->blocks(step.args), [&](int block, int thread) {
-            step.op->run(block, step.args, static_cast<std::byte*>(scratch_[thread].data()));
+            kernels_.run(*step.op, block, step.args,
+                         static_cast<std::byte*>(scratch_[thread].data()));
         });
     }
     return !not_finite_.load(std::memory_order_relaxed);

@@ -41,6 +41,7 @@ private:
         const cpu::Op* op;
         cpu::Args args;
     };
+    const cpu::KernelSet& kernels_;
     std::vector<Step> steps_;
     std::vector<cpu::Buffer> buffers_, scratch_;
     std::size_t most_scratch_ = 0;

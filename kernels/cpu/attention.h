@@ -73,7 +73,11 @@ public:
 
     int channels() const { return channels_; }
 
-    static int padded(int tokens) { return Panels<S>::shaped(nullptr, 1, tokens).width(); }
+    static int padded(int tokens) {
+        return round_up(Panels<S>::shaped(nullptr, 1, tokens).width(), S::k_multiple);
+    }
+    // Rows to have memory for when there are `tokens`.
+    static constexpr int rows(int tokens) { return round_up(tokens, S::row_multiple); }
     std::ptrdiff_t keys_elements(int tokens) const {
         return heads_ * (k_panels(nullptr, tokens).elements() + v_panels(nullptr, tokens).elements());
     }
@@ -114,19 +118,20 @@ public:
         return pieces.used();
     }
 
-    // Rows (count, C) → attended and projected, float (count, result_width).
-    void attend(const Scalar* rows, int count, const Keys& keys, float* result,
+    // (count, C) → attended and projected, float (count, result_width); both with memory for
+    // rows(count) rows.
+    void attend(const Scalar* tokens, int count, const Keys& keys, float* result,
                 Pieces scratch) const {
         const int wide = q_.panels.width(), block = query_block(keys.tokens);
-        const int tokens = padded(keys.tokens), v_wide = v_panels(nullptr, keys.tokens).width();
-        float* projected = scratch.take<float>(count * wide);
-        Scalar* q = scratch.take<Scalar>(count * width());
-        Scalar* attended = scratch.take<Scalar>(count * width());
-        float* logits = scratch.take<float>(block * tokens);
+        const int columns = padded(keys.tokens), v_wide = v_panels(nullptr, keys.tokens).width();
+        float* projected = scratch.take<float>(rows(count) * wide);
+        Scalar* q = scratch.take<Scalar>(rows(count) * width());
+        Scalar* attended = scratch.take<Scalar>(rows(count) * width());
+        float* logits = scratch.take<float>(block * columns);
         float* sums = scratch.take<float>(block * v_wide);
         float* inverse = scratch.take<float>(block);
 
-        gemm({{rows}, 1, channels_, channels_, count}, q_.panels, nullptr, projected, wide);
+        gemm({{tokens}, 1, channels_, channels_, count}, q_.panels, nullptr, projected, wide);
         for (int t = 0; t < count; ++t) {
             for (int h = 0; h < heads_; ++h) {
                 normalise(projected + t * wide + h * padded_d_,
@@ -140,14 +145,14 @@ public:
             for (int first = 0; first < count; first += block) {
                 const int n = count - first < block ? count - first : block;
                 const std::ptrdiff_t start = first * width() + h * padded_d_;
-                gemm({{q + start}, 1, padded_d_, width(), n}, k, nullptr, logits, tokens);
+                gemm({{q + start}, 1, padded_d_, width(), n}, k, nullptr, logits, columns);
                 for (int i = 0; i < n; ++i) {
-                    inverse[i] = bounded_ ? softmax<false>(logits + i * tokens, keys.tokens)
-                                          : softmax<true>(logits + i * tokens, keys.tokens);
+                    inverse[i] = bounded_ ? softmax<false>(logits + i * columns, keys.tokens)
+                                          : softmax<true>(logits + i * columns, keys.tokens);
                 }
                 // A row of probabilities lies where its logits were.
-                const int stride = tokens * static_cast<int>(sizeof(float) / sizeof(Scalar));
-                gemm({{reinterpret_cast<Scalar*>(logits)}, 1, tokens, stride, n}, v, nullptr, sums,
+                const int stride = columns * static_cast<int>(sizeof(float) / sizeof(Scalar));
+                gemm({{reinterpret_cast<Scalar*>(logits)}, 1, columns, stride, n}, v, nullptr, sums,
                      v_wide);
                 for (int i = 0; i < n; ++i) {
                     for (int j = 0; j < padded_d_; j += S::lanes) {
@@ -164,9 +169,9 @@ public:
     std::size_t attend_scratch(int count, int tokens) const {
         const int block = query_block(tokens);
         Pieces pieces(nullptr);
-        pieces.take<float>(count * q_.panels.width());
-        pieces.take<Scalar>(count * width());
-        pieces.take<Scalar>(count * width());
+        pieces.take<float>(rows(count) * q_.panels.width());
+        pieces.take<Scalar>(rows(count) * width());
+        pieces.take<Scalar>(rows(count) * width());
         pieces.take<float>(block * static_cast<std::ptrdiff_t>(padded(tokens)));
         pieces.take<float>(block * v_panels(nullptr, tokens).width());
         pieces.take<float>(block);
@@ -184,7 +189,7 @@ private:
     }
 
     Panels<S> k_panels(const Scalar* k, int tokens, int head = 0) const {
-        Panels<S> panels = Panels<S>::shaped(k, padded_d_, tokens);
+        Panels<S> panels = Panels<S>::shaped(k, padded_d_, padded(tokens));
         panels.data += head * panels.elements();
         return panels;
     }
@@ -194,7 +199,9 @@ private:
         return panels;
     }
     // Rows of logits at a time: a few register tiles, as long as they stay in the first cache.
-    static int query_block(int tokens) { return (tokens <= 256 ? 4 : 1) * 6; }
+    static int query_block(int tokens) {
+        return (tokens <= 256 ? 4 : 1) * (S::row_multiple > 1 ? S::row_multiple : 6);
+    }
 
     // out = scale · in / rms(in)
     IMAGEN_INLINE void normalise(const float* in, float scale, Scalar* out) const {

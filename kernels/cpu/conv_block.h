@@ -2,8 +2,8 @@
 #pragma once
 
 #include "activation.h"
+#include "conv3x3.h"
 #include "op.h"
-#include "winograd.h"
 
 namespace imagen_fast::cpu {
 
@@ -36,7 +36,7 @@ public:
 
 private:
     int channels_;
-    Winograd3x3<S> conv_;
+    Conv3x3<S> conv_;
 };
 
 }  // namespace imagen_fast::cpu

@@ -3,9 +3,9 @@
 
 #include <cstring>
 
+#include "conv3x3.h"
 #include "op.h"
 #include "picture.h"
-#include "winograd.h"
 
 namespace imagen_fast::cpu {
 
@@ -82,7 +82,7 @@ private:
     }
 
     int scale_, image_channels_;
-    Winograd3x3<S> conv_;
+    Conv3x3<S> conv_;
 };
 
 }  // namespace imagen_fast::cpu

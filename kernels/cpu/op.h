@@ -3,8 +3,8 @@
 // A kernel is written once, as a template over a micro-kernel set (simd_*.h: vector arithmetic,
 // the storage type, one multiply-accumulate of the GEMM, its register tile). set_*.cc instantiates
 // all of them for one instruction set, in a file compiled with that set's flags. A new
-// instruction set is one simd_ file and one set_ file; one whose matrix unit wants another inner
-// loop (AMX) overloads `gemm` of gemm.h for its type.
+// instruction set is one simd_ file and one set_ file; one with a matrix unit overloads `gemm` of
+// gemm.h for its type (simd_amx.h).
 #pragma once
 
 #include <atomic>
@@ -60,6 +60,8 @@ class KernelSet {
 public:
     virtual ~KernelSet();
     virtual std::size_t element() const = 0;  // bytes of a plane's element
+    // Runs a block of an operator of this set, in the state that its instructions need.
+    virtual void run(const Op&, int block, const Args&, std::byte* scratch) const = 0;
 
     virtual Op* stem(const Convolution&) const = 0;        // image → out
     virtual Op* conv_block(const Convolution&) const = 0;  // out = x + SiLU(conv(x) + b)
@@ -81,5 +83,6 @@ const KernelSet* generic_fp32();
 const KernelSet* avx2_fp32();
 const KernelSet* avx512_fp32();
 const KernelSet* avx512_bf16();
+const KernelSet* amx_bf16();
 
 }  // namespace imagen_fast::cpu

@@ -8,9 +8,9 @@
 
 namespace imagen_fast::cpu {
 
-// Channels are padded with zeros to a multiple of this, so that vectors never end in the middle
-// of a pixel and no kernel has a tail.
-constexpr int kChannelMultiple = 16;
+// Channels are padded with zeros to a multiple of this, so that neither vectors nor a tile
+// product's sum end in the middle of a pixel, and no kernel has a tail.
+constexpr int kChannelMultiple = 32;
 
 constexpr int round_up(int value, int multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -20,7 +20,7 @@ constexpr int round_up(int value, int multiple) {
 // more because the last Winograd tile of a side may reach beyond it). Kernels write the inside only, so
 // the border is cleared once. Elements are the kernel set's: float, or bfloat16 as uint16.
 struct Plane {
-    static constexpr int kBefore = 1, kAfter = 4;
+    static constexpr int kBefore = 1, kAfter = 4, kAfterLast = 32;
 
     void* data = nullptr;
     int images = 0, height = 0, width = 0, channels = 0;  // channels: padded
@@ -29,7 +29,8 @@ struct Plane {
         return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * channels;
     }
     constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
-    constexpr std::ptrdiff_t elements() const { return image() * images; }
+    // A tile product may read some rows of a matrix beyond the last, for nothing.
+    constexpr std::ptrdiff_t elements() const { return image() * images + kAfterLast * channels; }
 
     // Pixel (y, x) of image n; -1 and up to four beyond the last are the border.
     template <class Scalar>

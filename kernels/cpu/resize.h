@@ -6,7 +6,7 @@
 
 namespace imagen_fast::cpu {
 
-constexpr int kResizePixels = 24;  // at a time
+constexpr int kResizePixels = 48;  // at a time; a multiple of every set's row_multiple
 
 // An odd side is completed by the border's zeros.
 template <class S>

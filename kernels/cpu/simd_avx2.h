@@ -16,6 +16,9 @@ struct Avx2 {
     using Pack = __m256;
     static constexpr int lanes = 8;
     static constexpr int depth = 1;
+    static constexpr int k_multiple = depth, row_multiple = 1;
+    static constexpr bool direct = false;
+    struct Session {};
     static constexpr int max_columns = 2;
     // Of sixteen registers twelve are accumulators.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 8 : 6; }

@@ -15,6 +15,9 @@ struct Avx512Floats {
     using Vec = __m512;
     static constexpr int lanes = 16;
     static constexpr int max_columns = 4;
+    static constexpr int row_multiple = 1;
+    static constexpr bool direct = false;
+    struct Session {};
     // 24 accumulators, enough to hide the latency of FMA and to leave room for the operands.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 12 : 24 / columns; }
 
@@ -81,6 +84,7 @@ struct Avx512 : Avx512Floats {
     using Scalar = float;
     using Pack = __m512;
     static constexpr int depth = 1;
+    static constexpr int k_multiple = depth;
 
     static IMAGEN_INLINE Pack load_pack(const Scalar* p) { return _mm512_loadu_ps(p); }
     static IMAGEN_INLINE Pack broadcast(const Scalar* p) { return _mm512_set1_ps(*p); }

@@ -14,6 +14,7 @@ struct Avx512Bf16 : Avx512Floats {
     using Scalar = std::uint16_t;  // the upper half of a float
     using Pack = __m512bh;         // sixteen pairs along the sum
     static constexpr int depth = 2;
+    static constexpr int k_multiple = depth;
 
     using Avx512Floats::load;
     using Avx512Floats::store;

@@ -17,6 +17,10 @@ struct Generic {
     using Pack = Vec;                       // a GEMM operand
     static constexpr int lanes = 4;         // floats in a Vec
     static constexpr int depth = 1;         // products that one `dot` sums per lane
+    static constexpr int k_multiple = 1;    // of a GEMM's sum, its operands padded with zeros
+    static constexpr int row_multiple = 1;  // of a GEMM's rows that there must be memory for
+    static constexpr bool direct = false;   // 3×3 convolutions by direct.h, else by winograd.h
+    struct Session {};                      // lives while a thread computes
     static constexpr int max_columns = 2;   // vectors of a GEMM register tile
     static constexpr int tile_rows(int columns) { return columns == 1 ? 6 : 4; }
 

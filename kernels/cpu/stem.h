@@ -11,17 +11,19 @@ template <class S>
 class Stem final : public Op {
     using Scalar = typename S::Scalar;
     static constexpr int kPixel = 4;    // samples of a pixel, padded to a whole number of pairs
-    static constexpr int kPixels = 48;  // at a time
+    static constexpr int kPixels = 48;  // at a time; a multiple of every set's row_multiple
+    // A row of the picture enters as runs of 3 pixels, or more with weights of zero.
+    static constexpr int kRun = round_up(3 * kPixel, S::k_multiple), kReach = kRun / kPixel;
 
 public:
     explicit Stem(const Convolution& conv)
         : image_channels_(conv.in),
           channels_(round_up(conv.out, kChannelMultiple)),
-          weights_(9 * kPixel, channels_,
+          weights_(3 * kRun, channels_,
                    [&](int i, int j) {  // i = (ky, kx, c)
-                       const int c = i % kPixel, tap = i / kPixel;
-                       return c < conv.in && j < conv.out
-                                  ? conv.weight[(j * conv.in + c) * 9 + tap]
+                       const int c = i % kPixel, kx = i % kRun / kPixel, ky = i / kRun;
+                       return c < conv.in && kx < 3 && j < conv.out
+                                  ? conv.weight[((j * conv.in + c) * 3 + ky) * 3 + kx]
                                   : 0.0f;
                    }),
           bias_(weights_.panels.width() * sizeof(float)) {
@@ -44,10 +46,10 @@ public:
         for (int first = 0; first < args.out.width; first += kPixels) {
             const int left = args.out.width - first, count = left < kPixels ? left : kPixels;
             for (int i = 0; i < 3; ++i) {
-                read(args, n, y + i - 1, first - 1, count + 2, pixels + i * kRow);
+                read(args, n, y + i - 1, first - 1, count + kReach - 1, pixels + i * kRow);
             }
             const Rows<S> rows{
-                {pixels, pixels + kRow, pixels + 2 * kRow}, 3, 3 * kPixel, kPixel, count};
+                {pixels, pixels + kRow, pixels + 2 * kRow}, 3, kRun, kPixel, count};
             gemm(rows, weights_.panels, static_cast<const float*>(bias_.data()), values, width);
             Scalar* out = args.out.at<Scalar>(n, y, first);
             for (int i = 0; i < count; ++i) {
@@ -59,7 +61,7 @@ public:
     }
 
 private:
-    static constexpr int kRow = (kPixels + 2) * kPixel;
+    static constexpr int kRow = (kPixels + kReach - 1) * kPixel;
 
     // Pixels x to x + count - 1 of row y; zeros outside the picture.
     void read(const Args& args, int n, int y, int x, int count, Scalar* out) const {

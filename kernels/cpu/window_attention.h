@@ -78,10 +78,11 @@ private:
         return {start, start < 0 ? 0 : start, end < size ? end : size};
     }
     Layout layout(int tokens, Pieces pieces) const {
-        Layout r{pieces.take<Scalar>(tokens * core_.channels()),
-                 pieces.take<Scalar>(tokens * core_.channels()),
+        const int rows = AttentionCore<S>::rows(tokens);
+        Layout r{pieces.take<Scalar>(rows * core_.channels()),
+                 pieces.take<Scalar>(rows * core_.channels()),
                  pieces.take<Scalar>(core_.keys_elements(tokens)),
-                 pieces.take<float>(tokens * core_.result_width()), pieces};
+                 pieces.take<float>(rows * core_.result_width()), pieces};
         r.rest = pieces;
         return r;
     }

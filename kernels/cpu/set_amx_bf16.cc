@@ -1,0 +1,27 @@
+#include "op.h"
+
+#if defined(__AVX512BF16__) && defined(IMAGEN_FAST_EMULATE_AMX)
+#include "amx_emulated.h"
+#define IMAGEN_FAST_TILES AmxEmulated
+#elif defined(__AVX512BF16__) && defined(__AMX_BF16__)
+#include "amx_tiles.h"
+#define IMAGEN_FAST_TILES AmxTiles
+#endif
+
+#ifdef IMAGEN_FAST_TILES
+#include "kernel_set.h"
+#include "simd_amx.h"
+#endif
+
+namespace imagen_fast::cpu {
+
+const KernelSet* amx_bf16() {
+#ifdef IMAGEN_FAST_TILES
+    static const Kernels<Amx<IMAGEN_FAST_TILES>> set;
+    return &set;
+#else
+    return nullptr;
+#endif
+}
+
+}  // namespace imagen_fast::cpu
