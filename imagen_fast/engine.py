@@ -64,7 +64,11 @@ def load(
     path = catalogue.resolve(name_or_path)
     kind, why = backends.choose(backend, device)
     bundle = load_bundle(path)
-    if bundle.spec.architecture != "listing" and bundle.spec.image_channels != 3:
+    if bundle.spec.architecture == "listing":
+        raise WeightsError(
+            f"{path}: a listing reads rows of numbers, not pictures; run it with `Backend.rows`"
+        )
+    if bundle.spec.image_channels != 3:
         raise WeightsError(
             f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
             "pictures are enlarged as RGB"

@@ -313,5 +313,5 @@ def test_models_of_other_channels(channels: int, tmp_path: Path) -> None:
 
 def test_a_listing_is_no_picture_model(tmp_path: Path) -> None:
     save_bundle(Bundle(preset("listing", 1), {}), tmp_path / "listing.safetensors")
-    with pytest.raises(BackendError, match="rows of numbers, not pictures"):
+    with pytest.raises(WeightsError, match="rows of numbers, not pictures"):
         load(tmp_path / "listing.safetensors", backend="fake")

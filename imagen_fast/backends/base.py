@@ -62,11 +62,6 @@ class Backend(ABC):
             raise BackendError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
         if threads is not None and (type(threads) is not int or threads < 1):
             raise BackendError(f"threads is {threads!r}; expected a positive integer")
-        if bundle.spec.architecture == "listing":
-            raise BackendError(
-                "a listing model reads rows of numbers, not pictures; build it with "
-                "imagen_fast.models.build.build"
-            )
         self.bundle = bundle
 
     @classmethod
@@ -99,6 +94,8 @@ class Backend(ABC):
             BackendError: the array is of another kind, or memory ran out.
             NonFiniteError: the output is not finite.
         """
+        if self.spec.architecture == "listing":
+            raise BackendError("a listing model reads rows of numbers, not pictures: call `rows`")
         if tiles.ndim != 4 or tiles.shape[3] != self.spec.image_channels or 0 in tiles.shape:
             raise BackendError(
                 f"tiles have shape {tiles.shape}; expected (N, H, W, {self.spec.image_channels}), "
@@ -108,9 +105,30 @@ class Backend(ABC):
             raise BackendError(f"tiles are {tiles.dtype}; expected uint8 or float32")
         return self.compute(tiles)
 
+    def rows(self, x: Tiles) -> Tiles:
+        """A listing's input (N, T, d_model) float32, any range → output of the same shape.
+
+        Raises:
+            BackendError: the model is no listing, the array is of another kind, or memory ran out.
+            NonFiniteError: the output is not finite.
+        """
+        if self.spec.architecture != "listing":
+            raise BackendError("this model reads pictures, not rows of numbers: call `run`")
+        d_model = self.spec.levels[0].channels
+        if x.ndim != 3 or x.shape[2] != d_model or 0 in x.shape or x.dtype != np.float32:
+            raise BackendError(
+                f"rows are {x.dtype} of shape {x.shape}; expected float32 (N, T, {d_model}), "
+                "none of them 0"
+            )
+        return self.compute_rows(x)
+
     @abstractmethod
     def compute(self, tiles: Tiles) -> Tiles:
         """`run` on checked tiles."""
+
+    @abstractmethod
+    def compute_rows(self, x: Tiles) -> Tiles:
+        """`rows` on a checked array."""
 
     def close(self) -> None:  # noqa: B027 (nothing to give back)
         """Give back what the backend holds. It cannot run afterwards."""

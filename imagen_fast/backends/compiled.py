@@ -37,13 +37,13 @@ class Compiled(Eager):
 
         return torch.compile(network, dynamic=False)
 
-    def _forward(self, image: Tensor) -> Tensor:
+    def _forward(self, x: Tensor) -> Tensor:
         import torch._dynamo
         from torch._dynamo.exc import FailOnRecompileLimitHit
 
         with torch._dynamo.config.patch(recompile_limit=SHAPES, fail_on_recompile_limit_hit=True):
             try:
-                return super()._forward(image)
+                return super()._forward(x)
             except FailOnRecompileLimitHit:
                 torch._dynamo.reset()
-                return super()._forward(image)
+                return super()._forward(x)

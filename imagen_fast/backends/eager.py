@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,50 +105,53 @@ class Eager(Backend):
 
     def compute(self, tiles: Tiles) -> Tiles:
         """See `Backend.run`."""
+        return self._run(tiles, self._enlarge)
+
+    def compute_rows(self, x: Tiles) -> Tiles:
+        """See `Backend.rows`."""
+        return self._run(x, self._forward)
+
+    def _run(self, array: Tiles, forward: Callable[[Tensor], Tensor]) -> Tiles:
+        """The array through `forward` on the device, and back."""
         import torch
 
         with torch.inference_mode():
             try:
                 # PyTorch takes an array over only if it may write to it.
-                image = torch.from_numpy(np.require(tiles, requirements=["C", "W"])).to(self.device)
-                output = self._forward(image)
-                if not torch.isfinite(output).all():
-                    raise NonFiniteError(f"the output is not finite in {self.precision}")
-                return _like(output.clamp_(0, 1), tiles)
+                x = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
+                output: Tiles = forward(x).cpu().contiguous().numpy()
             except RuntimeError as error:
                 if "out of memory" not in str(error) and "allocate memory" not in str(error):
                     raise
                 raise BackendError(
-                    f"out of memory on {self.device} for tiles of shape {tiles.shape[:3]}; "
+                    f"out of memory on {self.device} for an input of shape {array.shape[:-1]}; "
                     "choose a smaller tile"
                 ) from error
+        return output
 
-    def _forward(self, image: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 or float32 → (N, 3, s·H, s·W) float32."""
+    def _enlarge(self, image: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 or float32 → (N, s·H, s·W, 3) of the same dtype, clamped."""
         import torch
 
         x = image.permute(0, 3, 1, 2).float()  # NCHW view of NHWC memory: channels_last
-        if image.dtype == torch.uint8:
-            x = x / 255
+        bytes_ = image.dtype == torch.uint8
+        output = self._forward(x / 255 if bytes_ else x).clamp_(0, 1).permute(0, 2, 3, 1)
+        return (output * 255).round_().to(torch.uint8) if bytes_ else output
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """The network on float32, to float32, finite."""
+        import torch
+
         kind = self.device.partition(":")[0]
         with torch.autocast(kind, self._dtype, enabled=self._dtype != torch.float32):
             output: Tensor = self._network(x)
+        if not torch.isfinite(output).all():
+            raise NonFiniteError(f"the output is not finite in {self.precision}")
         return output.float()
 
     def close(self) -> None:
         """Drop the network."""
         self._network = None
-
-
-def _like(output: Tensor, tiles: Tiles) -> Tiles:
-    """(N, 3, H, W) float32 in [0, 1] → (N, H, W, 3) of the tiles' dtype."""
-    import torch
-
-    nhwc = output.permute(0, 2, 3, 1)
-    if tiles.dtype == np.uint8:
-        nhwc = (nhwc * 255).round_().to(torch.uint8)
-    array: Tiles = nhwc.cpu().contiguous().numpy()
-    return array
 
 
 def _resolve_device(device: str) -> str:

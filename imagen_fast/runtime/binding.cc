@@ -67,7 +67,7 @@ bool run(Engine& engine, const py::array& tiles, const py::array& out) {
     if (!bytes && !py::isinstance<py::array_t<float>>(tiles)) {
         throw BackendError("tiles must be uint8 or float32");
     }
-    const int scale = engine.spec.scale, channels = engine.spec.image_channels;
+    const int scale = engine.spec.scale, channels = engine.spec.values();
     if (out.ndim() != 4 || !out.dtype().is(tiles.dtype()) || tiles.shape(3) != channels ||
         out.shape(0) != tiles.shape(0) || out.shape(1) != scale * tiles.shape(1) ||
         out.shape(2) != scale * tiles.shape(2) || out.shape(3) != channels) {

@@ -12,10 +12,6 @@ namespace {
 constexpr std::int64_t kMostPixels = 1 << 28;  // far beyond memory, and safe in an int
 
 const Spec& checked(const Spec& spec, const Options& options) {
-    if (spec.architecture != "hierarchical") {
-        throw BackendError("the native engine runs 'hierarchical' models, not '" +
-                           spec.architecture + "'; use backend eager");
-    }
     if (options.precision != "fp32" && options.precision != "bf16") {
         throw BackendError("precision '" + options.precision + "'; expected fp32 or bf16");
     }
@@ -61,6 +57,9 @@ void Engine::plan(const Shape& shape) {
 }
 
 bool Engine::run(const Shape& shape, const void* image, void* picture, bool bytes) {
+    if (bytes && spec.architecture == "listing") {
+        throw BackendError("a listing takes rows of floats, not bytes");
+    }
     const std::lock_guard<std::mutex> lock(turn_);
     plan(shape);
     return plan_->run(pool_, image, picture, bytes);

@@ -22,8 +22,7 @@ struct Options {
 class Engine {
 public:
     // Packs the weights; the tensors are not needed afterwards. Throws WeightsError: they do not
-    // fit the spec. BackendError: precision or instruction set cannot run here, or the spec is not
-    // of the architecture 'hierarchical'.
+    // fit the spec. BackendError: precision or instruction set cannot run here.
     Engine(const Spec&, const Tensors&, const Options&);
 
     // Takes all the memory that runs on this shape need. Throws BackendError: impossible shape, or
@@ -31,7 +30,8 @@ public:
     void prepare(const Shape&);
 
     // image (N, H, W, C) → picture (N, s·H, s·W, C), C-contiguous; both uint8 if `bytes`, else
-    // float, in [0, 1], clamped. False if the network's output is not finite. Prepares a new shape.
+    // float, in [0, 1], clamped. A listing takes floats of any range, each image H·W rows of its
+    // C = d_model numbers. False if the network's output is not finite. Prepares a new shape.
     bool run(const Shape&, const void* image, void* picture, bool bytes);
 
     const Spec spec;

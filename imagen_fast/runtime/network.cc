@@ -12,6 +12,16 @@ public:
         : spec_(spec), weights_(tensors), kernels_(kernels) {}
 
     void build(Network& network) {
+        if (spec_.architecture == "listing") {
+            listing(network);
+        } else {
+            hierarchical(network);
+        }
+        weights_.done();
+    }
+
+private:
+    void hierarchical(Network& network) {
         const int levels = static_cast<int>(spec_.levels.size()), image = spec_.image_channels;
         const int finest = spec_.levels[0].channels, picture = image * spec_.scale * spec_.scale;
         network.stem = convolution("encoder.stem", image, finest, {finest, image, 3, 3},
@@ -43,10 +53,46 @@ public:
             weights_.skip("latent.weight", {coarsest, spec_.latent_channels, 1, 1});
             weights_.skip("latent.bias", {coarsest});
         }
-        weights_.done();
     }
 
-private:
+    void listing(Network& network) {
+        const int c = spec_.levels[0].channels, depth = spec_.levels[0].depth;
+        network.stem.reset(kernels_.rows_in(c));
+        network.head.reset(kernels_.rows_out(c));
+        for (const char* part : {"encoder.", "decoder."}) {
+            for (int i = 0; i < depth; ++i) {
+                network.listing.push_back(self_attention(part + std::to_string(i) + ".", c));
+            }
+        }
+    }
+
+    AttentionOps self_attention(const std::string& name, int c) {
+        const auto take = [&](const std::string& what, const std::vector<std::int64_t>& shape) {
+            return weights_.take(name + what, shape);
+        };
+        const auto q = take("q.weight", {c, c}), q_bias = take("q.bias", {c});
+        auto kv = take("k.weight", {c, c}), kv_bias = take("k.bias", {c});
+        const auto v = take("v.weight", {c, c}), v_bias = take("v.bias", {c});
+        kv.insert(kv.end(), v.begin(), v.end());
+        kv_bias.insert(kv_bias.end(), v_bias.begin(), v_bias.end());
+        const auto out = take("out.weight", {c, c}), out_bias = take("out.bias", {c});
+        cpu::Attention attention{q.data(), kv.data(), out.data(), nullptr, nullptr, c, c, 0, 0};
+        attention.q_bias = q_bias.data();
+        attention.kv_bias = kv_bias.data();
+        attention.proj_bias = out_bias.data();
+        attention.relu = true;
+        attention.residual = false;
+        return whole(attention);
+    }
+
+    // Over the whole level.
+    AttentionOps whole(const cpu::Attention& attention) {
+        AttentionOps ops;
+        ops.keys.reset(kernels_.global_keys(attention));
+        ops.queries.reset(kernels_.global_queries(attention));
+        return ops;
+    }
+
     template <class Make>
     std::unique_ptr<cpu::Op> convolution(const std::string& name, int in, int out,
                                          const std::vector<std::int64_t>& shape, Make make) {
@@ -88,13 +134,11 @@ private:
         const cpu::Attention attention{q.data(),           kv.data(),       proj.data(),
                                        temperature.data(), position.data(), c,
                                        spec_.head_dim,     window,          shifted ? window / 2 : 0};
-        AttentionOps ops;
-        if (window) {
-            ops.window.reset(kernels_.window_attention(attention));
-        } else {
-            ops.keys.reset(kernels_.global_keys(attention));
-            ops.queries.reset(kernels_.global_queries(attention));
+        if (!window) {
+            return whole(attention);
         }
+        AttentionOps ops;
+        ops.window.reset(kernels_.window_attention(attention));
         return ops;
     }
 

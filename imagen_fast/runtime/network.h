@@ -20,14 +20,15 @@ struct Stage {
     AttentionOps attention;
 };
 
-// Mirrors imagen_fast/models/generator.py.
+// Mirrors imagen_fast/models/generator.py and listing.py.
 struct Network {
     // Throws WeightsError: a tensor is missing, unknown, of another shape or not finite.
     Network(const Spec&, const Tensors&, const cpu::KernelSet&);
 
-    std::unique_ptr<cpu::Op> stem, head;
+    std::unique_ptr<cpu::Op> stem, head;  // of a listing: its rows in and out
     std::vector<std::vector<Stage>> encoder, decoder;    // per level, finest first
     std::vector<std::unique_ptr<cpu::Op>> downs, ups;  // between level i and i + 1
+    std::vector<AttentionOps> listing;                 // from first to last, nothing else
 };
 
 }  // namespace imagen_fast

@@ -1,5 +1,7 @@
 #include "plan.h"
 
+#include <utility>
+
 namespace imagen_fast {
 
 // The planes of one level. Blocks read one of the two working planes and write the other; features
@@ -15,6 +17,37 @@ struct Plan::Level {
 Plan::Plan(const Spec& spec, const Network& network, const cpu::KernelSet& kernels,
            const Shape& shape, int threads)
     : kernels_(kernels) {
+    if (spec.architecture == "listing") {
+        listing(spec, network, kernels, shape);
+    } else {
+        hierarchical(spec, network, kernels, shape);
+    }
+    for (int i = 0; i < threads; ++i) {
+        scratch_.emplace_back(most_scratch_);
+    }
+}
+
+void Plan::listing(const Spec& spec, const Network& network, const cpu::KernelSet& kernels,
+                   const Shape& shape) {
+    const int channels = spec.levels[0].channels;
+    cpu::Plane x = plane(kernels, shape, channels), next = plane(kernels, shape, channels);
+    cpu::Args args;
+    args.out = x;
+    add(network.stem.get(), args);
+    for (const AttentionOps& attention : network.listing) {
+        args = {};
+        args.x = args.other = x;
+        args.out = next;
+        attend(attention, kernels, args);
+        std::swap(x, next);
+    }
+    args = {};
+    args.x = x;
+    add(network.head.get(), args);
+}
+
+void Plan::hierarchical(const Spec& spec, const Network& network, const cpu::KernelSet& kernels,
+                        const Shape& shape) {
     std::vector<Level> levels;
     Shape size = shape;
     for (const auto& level : spec.levels) {
@@ -55,10 +88,6 @@ Plan::Plan(const Spec& spec, const Network& network, const cpu::KernelSet& kerne
     args = {};
     args.x = x;
     add(network.head.get(), args);
-
-    for (int i = 0; i < threads; ++i) {
-        scratch_.emplace_back(most_scratch_);
-    }
 }
 
 // The last attention block writes to `result` if it is given, and adds `also`.

@@ -24,13 +24,15 @@ public:
     // All memory is taken here. Throws std::bad_alloc.
     Plan(const Spec&, const Network&, const cpu::KernelSet&, const Shape&, int threads);
 
-    // (N, H, W, 3) → (N, sH, sW, 3), both uint8 if `bytes`, else float. False if the output is not
+    // (N, H, W, C) → (N, sH, sW, C), both uint8 if `bytes`, else float. False if the output is not
     // finite somewhere; it is written all the same.
     bool run(Pool& pool, const void* image, void* picture, bool bytes);
 
 private:
     struct Level;
 
+    void hierarchical(const Spec&, const Network&, const cpu::KernelSet&, const Shape&);
+    void listing(const Spec&, const Network&, const cpu::KernelSet&, const Shape&);
     void add(const cpu::Op* op, const cpu::Args& args);
     void attend(const AttentionOps&, const cpu::KernelSet&, cpu::Args args);
     cpu::Plane stages(const std::vector<Stage>&, const cpu::KernelSet&, Level&, cpu::Plane x,

@@ -19,6 +19,9 @@ struct Spec {
 
     // Throws WeightsError: not JSON, a key is missing or unknown, or a value is out of range.
     static Spec parse(std::string_view json);
+
+    // Of what goes in and comes out, for one pixel or row.
+    int values() const { return architecture == "listing" ? levels[0].channels : image_channels; }
 };
 
 }  // namespace imagen_fast

@@ -3,6 +3,8 @@
 // out = proj(softmax(τ q̂ k̂ᵀ / √d) v), q̂ and k̂ being q / rms(q) and k / rms(k) per head, so that a
 // logit is at most |τ| √d. τ, √d and log₂e go into q̂. Where that bound allows it, exponentials are
 // summed without looking for the largest logit first.
+//
+// The article's listing has biases, no normalisation, and softmax(relu(q kᵀ / √d)).
 #pragma once
 
 #include <cmath>
@@ -61,14 +63,25 @@ public:
                 [&](int i, int j) {
                     return j < a.channels && row(i) >= 0 ? a.proj[j * a.channels + row(i)] : 0.0f;
                 }),
-          scale_(heads_ * sizeof(float)) {
+          scale_(heads_ * sizeof(float)),
+          normalised_(a.temperature),
+          relu_(a.relu) {
+        if (a.q_bias) {
+            q_bias_ = bias(width(), [&](int j) { return row(j) < 0 ? 0.0f : a.q_bias[row(j)]; });
+            kv_bias_ = bias(2 * width(), [&](int j) {
+                const int r = row(j % width());
+                return r < 0 ? 0.0f : a.kv_bias[j < width() ? r : r + a.channels];
+            });
+            proj_bias_ = bias(channels_, [&](int j) { return j < a.channels ? a.proj_bias[j] : 0.0f; });
+        }
         float most = 0;
         for (int h = 0; h < heads_; ++h) {
-            const float scale = a.temperature[h] * kLog2e / std::sqrt(static_cast<float>(d_));
+            const float temperature = normalised_ ? a.temperature[h] : 1.0f;
+            const float scale = temperature * kLog2e / std::sqrt(static_cast<float>(d_));
             static_cast<float*>(scale_.data())[h] = scale;
             most = std::fabs(scale) > most ? std::fabs(scale) : most;
         }
-        bounded_ = most * d_ < 60;  // 2^±60, summed and divided, stays far from float's limits
+        bounded_ = normalised_ && most * d_ < 60;  // 2^±60, summed and divided, stays far from float's limits
     }
 
     int channels() const { return channels_; }
@@ -92,7 +105,7 @@ public:
         const int wide = kv_.panels.width();
         float* kv = scratch.take<float>(room * wide);
         Scalar* k = scratch.take<Scalar>(room * width());
-        gemm({{rows}, 1, channels_, channels_, count}, kv_.panels, nullptr, kv, wide);
+        gemm({{rows}, 1, channels_, channels_, count}, kv_.panels, floats(kv_bias_), kv, wide);
         for (int t = 0; t < room; ++t) {
             for (int h = 0; h < heads_; ++h) {
                 const int at = h * padded_d_;
@@ -131,7 +144,7 @@ public:
         float* sums = scratch.take<float>(block * v_wide);
         float* inverse = scratch.take<float>(block);
 
-        gemm({{tokens}, 1, channels_, channels_, count}, q_.panels, nullptr, projected, wide);
+        gemm({{tokens}, 1, channels_, channels_, count}, q_.panels, floats(q_bias_), projected, wide);
         for (int t = 0; t < count; ++t) {
             for (int h = 0; h < heads_; ++h) {
                 normalise(projected + t * wide + h * padded_d_,
@@ -162,8 +175,8 @@ public:
                 }
             }
         }
-        gemm({{attended}, 1, width(), width(), count}, proj_.panels, nullptr, result,
-             result_width());
+        gemm({{attended}, 1, width(), width(), count}, proj_.panels, floats(proj_bias_),
+             result, result_width());
     }
     int result_width() const { return proj_.panels.width(); }
     std::size_t attend_scratch(int count, int tokens) const {
@@ -203,15 +216,31 @@ private:
         return (tokens <= 256 ? 4 : 1) * (S::row_multiple > 1 ? S::row_multiple : 6);
     }
 
-    // out = scale · in / rms(in)
-    IMAGEN_INLINE void normalise(const float* in, float scale, Scalar* out) const {
-        Vec squares = S::zero();
-        for (int j = 0; j < padded_d_; j += S::lanes) {
-            const Vec a = S::load(in + j);
-            squares = S::fma(a, a, squares);
+    static const float* floats(const Buffer& buffer) {
+        return static_cast<const float*>(buffer.data());
+    }
+    // value(j) for j < n, then zeros to the end of the panels.
+    template <class Value>
+    static Buffer bias(int n, Value value) {
+        Buffer buffer(Panels<S>::shaped(nullptr, 1, n).width() * sizeof(float));
+        for (int j = 0; j < n; ++j) {
+            static_cast<float*>(buffer.data())[j] = value(j);
         }
-        const float rms = std::sqrt(S::sum(squares) / static_cast<float>(d_) + 1e-6f);
-        const Vec factor = S::set(scale / rms);
+        return buffer;
+    }
+
+    // out = scale · in / rms(in), or scale · in
+    IMAGEN_INLINE void normalise(const float* in, float scale, Scalar* out) const {
+        Vec factor = S::set(scale);
+        if (normalised_) {
+            Vec squares = S::zero();
+            for (int j = 0; j < padded_d_; j += S::lanes) {
+                const Vec a = S::load(in + j);
+                squares = S::fma(a, a, squares);
+            }
+            const float rms = std::sqrt(S::sum(squares) / static_cast<float>(d_) + 1e-6f);
+            factor = S::set(scale / rms);
+        }
         for (int j = 0; j < padded_d_; j += S::lanes) {
             S::store(out + j, S::mul(S::load(in + j), factor));
         }
@@ -258,6 +287,11 @@ private:
     // behind the last token has v = 0, but must not count in the sum.
     template <bool find_maximum>
     IMAGEN_INLINE float softmax(float* logits, int tokens) const {
+        if (relu_) {
+            for (int j = 0; j < tokens; j += S::lanes) {
+                S::store(logits + j, S::max(S::zero(), S::load(logits + j)));
+            }
+        }
         alignas(64) float tail[S::lanes];  // added to the last vector's logits
         for (int j = 0; j < S::lanes; ++j) {
             tail[j] = j < tokens % S::lanes ? 0.0f : -INFINITY;
@@ -294,8 +328,8 @@ private:
 
     int d_, heads_, padded_d_, channels_;
     Matrix<S> q_, kv_, proj_;
-    Buffer scale_;
-    bool bounded_;
+    Buffer scale_, q_bias_, kv_bias_, proj_bias_;
+    bool normalised_, relu_, bounded_;
 };
 
 }  // namespace imagen_fast::cpu

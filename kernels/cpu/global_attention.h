@@ -1,4 +1,5 @@
-// x + attention(x, other) + also over a whole image: first all keys, then all queries.
+// x + attention(x, other) + also over a whole image, or without x: first all keys, then all
+// queries.
 #pragma once
 
 #include "attention.h"
@@ -64,7 +65,7 @@ class GlobalQueries final : public Op {
     using Scalar = typename S::Scalar;
 
 public:
-    explicit GlobalQueries(const Attention& a) : core_(a) {}
+    explicit GlobalQueries(const Attention& a) : core_(a), residual_(a.residual) {}
 
     int blocks(const Args& args) const override { return args.x.images * per_image(args); }
     std::size_t scratch(const Args& args) const override {
@@ -92,8 +93,10 @@ public:
             const Scalar* also = args.also.data ? args.also.at<Scalar>(n, y, x) : nullptr;
             Scalar* out = args.out.at<Scalar>(n, y, x);
             for (int c = 0; c < channels; c += S::lanes) {
-                typename S::Vec sum =
-                    S::add(S::load(in + c), S::load(result + i * core_.result_width() + c));
+                typename S::Vec sum = S::load(result + i * core_.result_width() + c);
+                if (residual_) {
+                    sum = S::add(S::load(in + c), sum);
+                }
                 if (also) {
                     sum = S::add(sum, S::load(also + c));
                 }
@@ -108,6 +111,7 @@ private:
     }
 
     AttentionCore<S> core_;
+    bool residual_;
 };
 
 }  // namespace imagen_fast::cpu

@@ -6,6 +6,7 @@
 #include "global_attention.h"
 #include "head.h"
 #include "resize.h"
+#include "rows.h"
 #include "stem.h"
 #include "window_attention.h"
 
@@ -31,6 +32,8 @@ public:
     Op* window_attention(const Attention& a) const override { return new WindowAttention<S>(a); }
     Op* global_keys(const Attention& a) const override { return new GlobalKeys<S>(a); }
     Op* global_queries(const Attention& a) const override { return new GlobalQueries<S>(a); }
+    Op* rows_in(int channels) const override { return new RowsIn<S>(channels); }
+    Op* rows_out(int channels) const override { return new RowsOut<S>(channels); }
     std::size_t shared(const Op& keys, const Plane& other) const override {
         return static_cast<const GlobalKeys<S>&>(keys).shared(other);
     }

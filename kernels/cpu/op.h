@@ -22,8 +22,8 @@ struct Args {
     Plane also;     // added to the output as well, if it has data
     Plane out;      // output
     void* shared = nullptr;         // memory that the steps of one global attention share
-    const void* image = nullptr;    // picture in: (N, H, W, 3) without border
-    void* picture = nullptr;        // picture out: (N, sH, sW, 3) without border
+    const void* image = nullptr;    // picture in: (N, H, W, C) without border
+    void* picture = nullptr;        // picture out: (N, sH, sW, C) without border
     bool bytes = false;             // pictures are uint8, else float in [0, 1]
     std::atomic<bool>* not_finite = nullptr;  // set if the picture out is not
 };
@@ -49,9 +49,12 @@ struct Attention {
     const float* q;            // (C, C)
     const float* kv;           // (2C, C)
     const float* proj;         // (C, C)
-    const float* temperature;  // (C / head_dim)
+    const float* temperature;  // (C / head_dim); null: queries and keys are not normalised
     const float* position;     // (window², C); null without windows
     int channels, head_dim, window, shift;
+    const float *q_bias = nullptr, *kv_bias = nullptr, *proj_bias = nullptr;  // (C), (2C), (C)
+    bool relu = false;      // softmax(relu(logits))
+    bool residual = true;   // x + attention(...)
 };
 
 // The kernels of one instruction set in one precision. Makers return owning pointers: the files
@@ -73,6 +76,9 @@ public:
     // The same over whole images in two steps: keys(other → shared), queries(x, shared → out).
     virtual Op* global_keys(const Attention&) const = 0;
     virtual Op* global_queries(const Attention&) const = 0;
+    // Rows of any numbers: image (N, H, W, C) float → out, and x → picture.
+    virtual Op* rows_in(int channels) const = 0;
+    virtual Op* rows_out(int channels) const = 0;
     // Bytes of `shared` that a keys step of this set needs for a context.
     virtual std::size_t shared(const Op& keys, const Plane& other) const = 0;
 };
