@@ -41,6 +41,7 @@ def load(
     threads: int | None = None,
     tile: int = 0,
     overlap: int | None = None,
+    isa: str = "",
 ) -> Engine:
     """A model, ready to run.
 
@@ -53,6 +54,8 @@ def load(
         tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
         overlap: input pixels that a tile reads beyond what it answers for, on each side; None
             for the default. With `Engine.exact_overlap` tiles change nothing.
+        isa: CPU instruction set of the native engine: "amx", "avx512", "avx2" or "generic"; ""
+            for the variable IMAGEN_FAST_ISA or else the best.
 
     Raises:
         WeightsError: no such model, its file is damaged, or it is not for pictures of three
@@ -73,7 +76,10 @@ def load(
             f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
             "pictures are enlarged as RGB"
         )
-    made = kind(bundle, device=device, precision=precision, threads=threads)
+    if isa and not kind.takes_isa:
+        raise BackendError(f"backend {kind.name!r} has no isa to choose; expected backend native")
+    chosen = {"isa": isa} if isa else {}
+    made = kind(bundle, device=device, precision=precision, threads=threads, **chosen)
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
     except BaseException:
@@ -209,6 +215,7 @@ class Engine:
             "why": self._why,
             "device": backend.device,
             "precision": backend.precision,
+            "isa": backend.isa,
             "threads": backend.threads,
             "tile": self._tile or "auto",
             "overlap": self._overlap,

@@ -38,6 +38,8 @@ class Backend(ABC):
         kinds: of devices that it serves.
         device, precision: what was resolved from the arguments, never "auto".
         threads: how many are used, None if the backend does not say.
+        takes_isa, isa: whether its CPU instruction set can be chosen (a keyword `isa`), and which
+            one runs; None if the backend does not say.
 
     Raises:
         BackendError: the device or the precision is unknown or not to be had here.
@@ -46,6 +48,8 @@ class Backend(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    takes_isa: ClassVar[bool] = False
+    isa: str | None = None
     device: str
     precision: str
     threads: int | None = None

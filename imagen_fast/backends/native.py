@@ -25,13 +25,15 @@ PLANES = 3
 class Native(Backend):
     """The kernels of the best instruction set that the processor has.
 
-    `precision` "auto" is fp32; bf16 needs AVX512-BF16. `isa` orders an instruction set by its
-    name; "" leaves it to the variable IMAGEN_FAST_ISA or, without that, to the processor. `threads`
-    None takes as many as there are cores for this process.
+    `precision` "auto" is bf16 where the processor multiplies that at a multiple of fp32's rate
+    (AMX; AVX512-BF16 on AMD), else fp32. `isa` orders an instruction set by its name; "" leaves it
+    to the variable IMAGEN_FAST_ISA or, without that, to the processor. `threads` None takes as
+    many as there are cores for this process.
     """
 
     name: ClassVar[str] = "native"
     kinds: ClassVar[tuple[str, ...]] = ("cpu",)
+    takes_isa: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -49,10 +51,10 @@ class Native(Backend):
             )
         if precision == "fp16":
             raise BackendError("backend 'native' has no fp16; choose fp32 or bf16")
-        from imagen_fast._native import Engine
+        from imagen_fast._native import Engine, preferred_precision
 
         self.device = "cpu"
-        self.precision = "fp32" if precision == "auto" else precision
+        self.precision = preferred_precision(isa) if precision == "auto" else precision
         self.threads = threads or _cores()
         tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
         self._engine: Engine | None = Engine(

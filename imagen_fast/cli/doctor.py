@@ -103,8 +103,20 @@ def _training() -> str:
 
 def _backend(name: str) -> str:
     """What is missing for it, or what it is good for."""
-    works = "for tests: repeats pixels" if name == "fake" else "works"
-    return backend_class(name).missing() or works
+    if missing := backend_class(name).missing():
+        return missing
+    if name == "native":
+        return f"works: {_instruction_sets()}"
+    return "for tests: repeats pixels" if name == "fake" else "works"
+
+
+def _instruction_sets() -> str:
+    """The native engine's, best first, for each precision, the one that `auto` takes first."""
+    from imagen_fast import _native
+
+    first = _native.preferred_precision()
+    order = [first, *({"fp32", "bf16"} - {first})]
+    return "; ".join(f"{p} on {', '.join(_native.available(p)) or '-'}" for p in order)
 
 
 def _pillow() -> dict[str, Any]:

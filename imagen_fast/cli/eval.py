@@ -41,6 +41,7 @@ def command(
     device: str,
     precision: str,
     threads: int | None,
+    isa: str,
     as_json: bool,
 ) -> None:
     """Measure PSNR and SSIM on the pictures in FOLDER, beside bicubic.
@@ -62,7 +63,7 @@ def command(
     else:
         name, factor = model_and_scale(model, scale)
         opened = engine.load(
-            name, backend=backend, device=device, precision=precision, threads=threads
+            name, backend=backend, device=device, precision=precision, threads=threads, isa=isa
         )
     with opened as loaded:
         scores = evaluate(paths, factor, loaded)

@@ -23,8 +23,14 @@ scale_option = click.option(
 
 
 def engine_options(function: F) -> F:
-    """`--backend`, `--device`, `--precision` and `--threads`, as `imagen_fast.load` takes them."""
+    """`--backend`, `--device`, `--precision`, `--threads`, `--isa`, as `imagen_fast.load` has them."""
     for option in (
+        click.option(
+            "--isa",
+            default="",
+            metavar="NAME",
+            help="Instruction set of the native engine: amx, avx512, avx2 or generic. [the best]",
+        ),
         click.option(
             "--threads", type=click.IntRange(min=1), help="CPU threads of the engine. [all cores]"
         ),
@@ -33,7 +39,7 @@ def engine_options(function: F) -> F:
             type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             default="auto",
             show_default=True,
-            help="auto is fp32 on the CPU and bf16 on CUDA.",
+            help="auto: bf16 where that is much faster (AMX, AVX-512 of AMD, CUDA), else fp32.",
         ),
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -121,8 +121,8 @@ class Bar(Report):
         """Say what runs, where and why."""
         facts = engine.info()
         self._progress.console.print(
-            f"{facts['model']}: {facts['backend']} on {facts['device']}, {facts['precision']} "
-            f"({facts['why']})",
+            f"{facts['model']}: {facts['backend']} on {facts['isa'] or facts['device']}, "
+            f"{facts['precision']} ({facts['why']})",
             style="dim",
             markup=False,
             highlight=False,

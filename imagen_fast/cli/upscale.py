@@ -106,6 +106,7 @@ def command(
     device: str,
     precision: str,
     threads: int | None,
+    isa: str,
     recursive: bool,
     overwrite: bool,
     resume: bool,
@@ -170,6 +171,7 @@ def command(
                     threads=threads,
                     tile=tile,
                     overlap=tile_overlap,
+                    isa=isa,
                 ) as loaded:
                     progress.loaded(loaded)
                     batch.run(

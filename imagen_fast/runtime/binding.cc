@@ -135,5 +135,6 @@ PYBIND11_MODULE(_native, m) {
         .def_property_readonly("threads", &Engine::threads);
 
     m.def("available", &available, py::arg("precision"));
+    m.def("preferred_precision", &preferred_precision, py::arg("isa") = "");
     m.def("read_bundle", &read_bundle, py::arg("path"));
 }

@@ -28,6 +28,7 @@ class EngineOptions(TypedDict, total=False):
     threads: int | None
     tile: int
     overlap: int | None
+    isa: str
 
 
 PathLike = str | os.PathLike[str]
@@ -84,7 +85,7 @@ def upscale(
         overwrite: for a path, replace the output if it exists.
         quality: for a path, 1 to 100 of JPEG and WebP; 95 if None.
         max_pixels: for a path, the largest picture that is decoded.
-        options: backend, device, precision, threads, tile, overlap: see `load`.
+        options: backend, device, precision, threads, tile, overlap, isa: see `load`.
 
     Returns:
         A Pillow image, an array or the path of the written file, as `image` was.
