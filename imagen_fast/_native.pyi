@@ -1,5 +1,6 @@
 """The native engine: C++ kernels for CPUs. See imagen_fast/runtime/engine.h."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,17 +20,30 @@ class Engine:
         precision: str = "fp32",
         isa: str = "",
         threads: int = 1,
+        spin_us: int = 30,
+        cores: Sequence[int] = (),
     ) -> None:
         """`spec` as `ModelSpec.to_json`; tensors C-contiguous float32 or float16.
 
         Raises:
             WeightsError: the tensors do not fit the spec.
             BackendError: precision ("fp32", "bf16") or instruction set (a name of `available`; ""
-                for IMAGEN_FAST_ISA or the best) cannot run here.
+                for IMAGEN_FAST_ISA or the best) cannot run here; the threads cannot be had.
+
+        `spin_us`: microseconds that a thread waits awake for its next step before it sleeps.
+        `cores`: to which threads other than the caller's are bound in turn; none if empty.
         """
 
     @staticmethod
-    def load(path: str, *, precision: str = "fp32", isa: str = "", threads: int = 1) -> Engine:
+    def load(
+        path: str,
+        *,
+        precision: str = "fp32",
+        isa: str = "",
+        threads: int = 1,
+        spin_us: int = 30,
+        cores: Sequence[int] = (),
+    ) -> Engine:
         """The same from a bundle's file, mapped into memory. Raises WeightsError as well."""
 
     def prepare(self, n: int, h: int, w: int, /) -> None:
@@ -38,14 +52,18 @@ class Engine:
     def run(self, tiles: NDArray[Any], out: NDArray[Any]) -> bool:
         """tiles (N, H, W, C) → out (N, s·H, s·W, C), both uint8 or float32 in [0, 1], C-contiguous.
 
-        False if the network's output is not finite. Raises BackendError.
+        False if the network's output is not finite. Signals are handled while it runs. Raises
+        BackendError.
         """
+
+    def cancel(self) -> None:
+        """End the run that is going on in another thread, if any; it raises BackendError."""
 
 def available(precision: str) -> list[str]:
     """The instruction sets that can run here in a precision, best first."""
 
 def preferred_precision(isa: str = "") -> str:
-    """ "bf16" where it is much faster than fp32 on the instruction set that `Engine` takes, else "fp32"."""
+    """What to take where nobody asks: "bf16" where `Engine` is much faster in it, else "fp32"."""
 
 def read_bundle(path: str) -> tuple[dict[str, str], dict[str, list[int]]]:
     """A bundle's metadata and its tensors' shapes, strictly checked. Raises WeightsError."""

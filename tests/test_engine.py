@@ -44,7 +44,7 @@ def fake(tiny_bundle: Bundle) -> Engine:
 
 def test_an_engine_computes_what_the_network_does(tiny_path: Path, tiny_bundle: Bundle) -> None:
     image = noise(20, 31, 3)
-    with load(tiny_path, device="cpu") as engine:
+    with load(tiny_path, device="cpu", precision="fp32") as engine:
         output = engine(image)
     x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
     expected = build(tiny_bundle)(x)[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class Native(Backend):
     `precision` "auto" is bf16 where the processor multiplies that at a multiple of fp32's rate
     (AMX; AVX512-BF16 on AMD), else fp32. `isa` orders an instruction set by its name; "" leaves it
     to the variable IMAGEN_FAST_ISA or, without that, to the processor. `threads` None takes as
-    many as there are cores for this process.
+    many as there are cores for this process; the variable IMAGEN_FAST_CORES ("2,3") binds them,
+    and IMAGEN_FAST_SPIN_US sets how many microseconds they wait awake before they sleep.
     """
 
     name: ClassVar[str] = "native"
@@ -63,6 +64,7 @@ class Native(Backend):
             precision=self.precision,
             isa=isa,
             threads=self.threads,
+            **_pool(),
         )
         self.isa: str = self._engine.isa
 
@@ -114,6 +116,21 @@ class Native(Backend):
         if self._engine is None:
             raise BackendError("this backend is closed")
         return self._engine
+
+
+def _pool() -> dict[str, Any]:
+    """What the environment says of the threads."""
+    options: dict[str, Any] = {}
+    try:
+        if spin := os.environ.get("IMAGEN_FAST_SPIN_US"):
+            options["spin_us"] = int(spin)
+        if cores := os.environ.get("IMAGEN_FAST_CORES"):
+            options["cores"] = [int(core) for core in cores.split(",")]
+    except ValueError as error:
+        raise BackendError(
+            f"IMAGEN_FAST_SPIN_US and IMAGEN_FAST_CORES hold integers, such as 30 and 0,1: {error}"
+        ) from None
+    return options
 
 
 def _cores() -> int:

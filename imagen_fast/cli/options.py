@@ -23,7 +23,7 @@ scale_option = click.option(
 
 
 def engine_options(function: F) -> F:
-    """`--backend`, `--device`, `--precision`, `--threads`, `--isa`, as `imagen_fast.load` has them."""
+    """`--backend`, `--device`, `--precision`, `--threads` and `--isa`, as `load` takes them."""
     for option in (
         click.option(
             "--isa",

@@ -79,8 +79,21 @@ bool run(Engine& engine, const py::array& tiles, const py::array& out) {
     }
     const void* image = tiles.data();
     void* picture = const_cast<void*>(out.data());
-    const py::gil_scoped_release release;
-    return engine.run(shape, image, picture, bytes);
+    Outcome outcome;
+    {
+        const py::gil_scoped_release release;
+        outcome = engine.run(shape, image, picture, bytes, [] {
+            const py::gil_scoped_acquire acquire;
+            return PyErr_CheckSignals() != 0;
+        });
+    }
+    if (PyErr_Occurred()) {  // what a signal's handler raised
+        throw py::error_already_set();
+    }
+    if (outcome == Outcome::cancelled) {
+        throw BackendError("the run was cancelled");
+    }
+    return outcome == Outcome::done;
 }
 
 // Everything that a bundle's reader checks and finds: spec's scale, metadata, names and shapes.
@@ -113,17 +126,23 @@ PYBIND11_MODULE(_native, m) {
 
     py::class_<Engine>(m, "Engine")
         .def(py::init([](const std::string& spec, const py::dict& tensors,
-                         const std::string& precision, const std::string& isa, int threads) {
-                 return from_arrays(spec, tensors, {precision, isa, threads});
+                         const std::string& precision, const std::string& isa, int threads,
+                         int spin_us, const std::vector<int>& cores) {
+                 return from_arrays(spec, tensors, {precision, isa, {threads, spin_us, cores}});
              }),
              py::arg("spec"), py::arg("tensors"), py::kw_only(), py::arg("precision") = "fp32",
-             py::arg("isa") = "", py::arg("threads") = 1)
+             py::arg("isa") = "", py::arg("threads") = 1, py::arg("spin_us") = PoolOptions{}.spin_us,
+             py::arg("cores") = std::vector<int>{})
         .def_static(
             "load",
             [](const std::string& path, const std::string& precision, const std::string& isa,
-               int threads) { return from_file(path, {precision, isa, threads}); },
+               int threads, int spin_us, const std::vector<int>& cores) {
+                return from_file(path, {precision, isa, {threads, spin_us, cores}});
+            },
             py::arg("path"), py::kw_only(), py::arg("precision") = "fp32", py::arg("isa") = "",
-            py::arg("threads") = 1)
+            py::arg("threads") = 1, py::arg("spin_us") = PoolOptions{}.spin_us,
+            py::arg("cores") = std::vector<int>{})
+        .def("cancel", &Engine::cancel)
         .def("prepare",
              [](Engine& engine, int n, int h, int w) {
                  const py::gil_scoped_release release;

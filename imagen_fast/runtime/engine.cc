@@ -15,9 +15,6 @@ const Spec& checked(const Spec& spec, const Options& options) {
     if (options.precision != "fp32" && options.precision != "bf16") {
         throw BackendError("precision '" + options.precision + "'; expected fp32 or bf16");
     }
-    if (options.threads < 1) {
-        throw BackendError("threads must be positive");
-    }
     return spec;
 }
 
@@ -29,7 +26,7 @@ Engine::Engine(const Spec& wanted, const Tensors& tensors, const Options& option
       isa(choose(options.isa, precision).first),
       kernels_(*choose(options.isa, precision).second),
       network_(spec, tensors, kernels_),
-      pool_(options.threads) {}
+      pool_(options.pool) {}
 
 void Engine::prepare(const Shape& shape) {
     const std::lock_guard<std::mutex> lock(turn_);
@@ -56,13 +53,15 @@ void Engine::plan(const Shape& shape) {
     shape_ = shape;
 }
 
-bool Engine::run(const Shape& shape, const void* image, void* picture, bool bytes) {
+Outcome Engine::run(const Shape& shape, const void* image, void* picture, bool bytes,
+                    const std::function<bool()>& stop) {
     if (bytes && spec.architecture == "listing") {
         throw BackendError("a listing takes rows of floats, not bytes");
     }
     const std::lock_guard<std::mutex> lock(turn_);
+    cancelled_.store(false, std::memory_order_relaxed);
     plan(shape);
-    return plan_->run(pool_, image, picture, bytes);
+    return plan_->run(pool_, image, picture, bytes, stop, cancelled_);
 }
 
 }  // namespace imagen_fast

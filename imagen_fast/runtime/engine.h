@@ -1,6 +1,8 @@
 // A model made ready to run on this processor: what a program that embeds the runtime uses.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,7 +17,7 @@ namespace imagen_fast {
 struct Options {
     std::string precision = "fp32";  // or "bf16"
     std::string isa;                 // see isa.h
-    int threads = 1;
+    PoolOptions pool;
 };
 
 // Engines share nothing. One engine may be called from several threads; they take turns.
@@ -31,8 +33,13 @@ public:
 
     // image (N, H, W, C) → picture (N, s·H, s·W, C), C-contiguous; both uint8 if `bytes`, else
     // float, in [0, 1], clamped. A listing takes floats of any range, each image H·W rows of its
-    // C = d_model numbers. False if the network's output is not finite. Prepares a new shape.
-    bool run(const Shape&, const void* image, void* picture, bool bytes);
+    // C = d_model numbers. Prepares a new shape. `stop`, if given, is asked several times a second
+    // on the calling thread; true cancels the run, which leaves the picture half written.
+    Outcome run(const Shape&, const void* image, void* picture, bool bytes,
+                const std::function<bool()>& stop = {});
+
+    // Ends the run that is going on in another thread, if any, within some microseconds.
+    void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
     const Spec spec;
     const std::string precision, isa;
@@ -48,6 +55,7 @@ private:
     std::mutex turn_;
     Shape shape_;
     std::unique_ptr<Plan> plan_;
+    std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace imagen_fast

@@ -1,8 +1,12 @@
 #include "plan.h"
 
+#include <chrono>
+#include <functional>
 #include <utility>
 
 namespace imagen_fast {
+
+constexpr std::chrono::milliseconds kAskEvery{50};
 
 // The planes of one level. Blocks read one of the two working planes and write the other; features
 // keep the encoder's output, which the decoder reads as skip and as context.
@@ -139,18 +143,33 @@ cpu::Plane Plan::plane(const cpu::KernelSet& kernels, const Shape& shape, int ch
     return plane;
 }
 
-bool Plan::run(Pool& pool, const void* image, void* picture, bool bytes) {
+Outcome Plan::run(Pool& pool, const void* image, void* picture, bool bytes,
+                  const std::function<bool()>& stop, std::atomic<bool>& cancelled) {
+    using Clock = std::chrono::steady_clock;
     not_finite_.store(false, std::memory_order_relaxed);
+    auto ask = Clock::now() + kAskEvery;
     for (Step& step : steps_) {
         step.args.image = image;
         step.args.picture = picture;
         step.args.bytes = bytes;
-        pool.run(step.op->blocks(step.args), [&](int block, int thread) {
-            kernels_.run(*step.op, block, step.args,
-                         static_cast<std::byte*>(scratch_[thread].data()));
-        });
+        const auto work = [&](int block, int thread) {
+            if (thread == 0 && stop && Clock::now() > ask) {
+                ask = Clock::now() + kAskEvery;
+                if (stop()) {
+                    cancelled.store(true, std::memory_order_relaxed);
+                }
+            }
+            if (!cancelled.load(std::memory_order_relaxed)) {
+                kernels_.run(*step.op, block, step.args,
+                             static_cast<std::byte*>(scratch_[thread].data()));
+            }
+        };
+        pool.run(step.op->blocks(step.args), std::cref(work));  // no copy, which might allocate
     }
-    return !not_finite_.load(std::memory_order_relaxed);
+    if (cancelled.load(std::memory_order_relaxed)) {
+        return Outcome::cancelled;
+    }
+    return not_finite_.load(std::memory_order_relaxed) ? Outcome::not_finite : Outcome::done;
 }
 
 }  // namespace imagen_fast

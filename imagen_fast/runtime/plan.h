@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <vector>
 
 #include "../../kernels/cpu/buffer.h"
@@ -18,15 +19,18 @@ struct Shape {
     }
 };
 
+enum class Outcome { done, not_finite, cancelled };  // not finite: somewhere in the output
+
 // Holds pointers into the network and the kernel set, which must outlive it.
 class Plan {
 public:
     // All memory is taken here. Throws std::bad_alloc.
     Plan(const Spec&, const Network&, const cpu::KernelSet&, const Shape&, int threads);
 
-    // (N, H, W, C) → (N, sH, sW, C), both uint8 if `bytes`, else float. False if the output is not
-    // finite somewhere; it is written all the same.
-    bool run(Pool& pool, const void* image, void* picture, bool bytes);
+    // (N, H, W, C) → (N, sH, sW, C), both uint8 if `bytes`, else float. Allocates nothing. Ends
+    // between two blocks once `cancelled` is set; sets it when `stop`, if there is one, says so.
+    Outcome run(Pool& pool, const void* image, void* picture, bool bytes,
+                const std::function<bool()>& stop, std::atomic<bool>& cancelled);
 
 private:
     struct Level;

@@ -2,19 +2,27 @@
 
 #include <unistd.h>
 
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "error.h"
 
 namespace imagen_fast {
 
 namespace {
 
-constexpr std::chrono::microseconds kSpin{30};
+constexpr int kMostThreads = 1024, kMostSpin = 1'000'000;
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -24,8 +32,9 @@ void relax() {
 
 // Waits until done(): spinning first, then asleep on `bell`, which is rung under `mutex`.
 template <class Done>
-void wait(std::mutex& mutex, std::condition_variable& bell, const Done& done) {
-    const auto until = std::chrono::steady_clock::now() + kSpin;
+void wait(std::mutex& mutex, std::condition_variable& bell, std::chrono::microseconds spin,
+          const Done& done) {
+    const auto until = std::chrono::steady_clock::now() + spin;
     while (!done()) {
         if (std::chrono::steady_clock::now() > until) {
             std::unique_lock<std::mutex> lock(mutex);
@@ -36,12 +45,58 @@ void wait(std::mutex& mutex, std::condition_variable& bell, const Done& done) {
     }
 }
 
+// Binds a thread to a core. False if that is not to be had.
+bool bind(std::thread::native_handle_type thread, int core) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    return pthread_setaffinity_np(thread, sizeof set, &set) == 0;
+#else
+    (void)thread, (void)core;
+    return false;
+#endif
+}
+
+bool usable(int core) {
+#ifdef __linux__
+    cpu_set_t set;
+    return 0 <= core && core < CPU_SETSIZE && sched_getaffinity(0, sizeof set, &set) == 0 &&
+           CPU_ISSET(core, &set);
+#else
+    (void)core;
+    return false;
+#endif
+}
+
+const PoolOptions& checked(const PoolOptions& options) {
+    if (options.threads < 1 || options.threads > kMostThreads) {
+        throw BackendError("threads is " + std::to_string(options.threads) + "; expected 1 to " +
+                           std::to_string(kMostThreads));
+    }
+    if (options.spin_us < 0 || options.spin_us > kMostSpin) {
+        throw BackendError("spin is " + std::to_string(options.spin_us) +
+                           " microseconds; expected 0 to " + std::to_string(kMostSpin));
+    }
+    for (const int core : options.cores) {
+        if (!usable(core)) {
+            throw BackendError("threads cannot be bound to core " + std::to_string(core) +
+                               ": this process may not use it");
+        }
+    }
+    return options;
+}
+
 }  // namespace
 
 struct Pool::Crew {
-    explicit Crew(int helpers) {
-        for (int i = 1; i <= helpers; ++i) {
+    explicit Crew(const PoolOptions& options) : spin(options.spin_us) {
+        for (int i = 1; i < options.threads; ++i) {
             threads.emplace_back([this, i] { serve(i); });
+            if (!options.cores.empty()) {
+                (void)bind(threads.back().native_handle(),
+                           options.cores[i % options.cores.size()]);
+            }
         }
     }
     ~Crew() {
@@ -70,12 +125,12 @@ struct Pool::Crew {
     }
 
     void finish() {
-        wait(mutex, done, [this] { return busy.load(std::memory_order_acquire) == 0; });
+        wait(mutex, done, spin, [this] { return busy.load(std::memory_order_acquire) == 0; });
     }
 
     void serve(int thread) {
         for (std::uint64_t seen = 0;;) {
-            wait(mutex, wake, [&] { return step.load(std::memory_order_acquire) != seen; });
+            wait(mutex, wake, spin, [&] { return step.load(std::memory_order_acquire) != seen; });
             ++seen;
             if (!work) {
                 return;
@@ -89,6 +144,7 @@ struct Pool::Crew {
     }
 
     const pid_t process = getpid();
+    const std::chrono::microseconds spin;
     std::mutex mutex;
     std::condition_variable wake, done;
     std::atomic<std::uint64_t> step{0};
@@ -98,7 +154,7 @@ struct Pool::Crew {
     std::vector<std::thread> threads;
 };
 
-Pool::Pool(int threads) : threads_(threads) {}
+Pool::Pool(const PoolOptions& options) : options_(checked(options)) {}
 
 Pool::~Pool() {
     if (crew_ && crew_->process != getpid()) {
@@ -107,7 +163,7 @@ Pool::~Pool() {
 }
 
 void Pool::run(int blocks, const std::function<void(int, int)>& work) {
-    if (threads_ == 1 || blocks <= 1) {
+    if (options_.threads == 1 || blocks <= 1) {
         for (int i = 0; i < blocks; ++i) {
             work(i, 0);
         }
@@ -117,7 +173,7 @@ void Pool::run(int blocks, const std::function<void(int, int)>& work) {
         (void)crew_.release();  // as above; its locks may be held for ever
     }
     if (!crew_) {
-        crew_ = std::make_unique<Crew>(threads_ - 1);
+        crew_ = std::make_unique<Crew>(options_);
     }
     crew_->work = &work;
     crew_->start(blocks);

@@ -3,19 +3,28 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace imagen_fast {
 
+struct PoolOptions {
+    int threads = 1;         // the caller's included
+    int spin_us = 30;        // microseconds that a thread waits awake before it sleeps
+    std::vector<int> cores;  // to which the pool's own threads are bound in turn; empty: to none
+};
+
 // The calling thread works too, so a pool of one has no threads of its own. Threads start with the
-// first call that needs them; between calls they spin for some microseconds, because the next step
-// follows at once, and then sleep. In a child process made by fork the threads are started anew.
+// first call that needs them; between calls they spin for a moment, because the next step follows
+// at once, and then sleep. In a child process made by fork the threads are started anew.
 // One call at a time.
 class Pool {
 public:
-    explicit Pool(int threads);
+    // Throws BackendError: no threads, more than 1024, spinning beyond a second, or a core that
+    // this process may not use.
+    explicit Pool(const PoolOptions&);
     ~Pool();
 
-    int threads() const { return threads_; }
+    int threads() const { return options_.threads; }
 
     // work(block, thread) for every block below `blocks`, thread being below threads(); returns
     // when all are done. The work must not throw.
@@ -24,7 +33,7 @@ public:
 private:
     struct Crew;
 
-    int threads_;
+    PoolOptions options_;
     std::unique_ptr<Crew> crew_;
 };
 

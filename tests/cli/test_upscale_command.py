@@ -239,5 +239,5 @@ def test_folders_may_have_dots_in_their_names(upscale, picture, files, tmp_path)
 def test_help_names_the_scales_that_are_shipped(command, name):
     text = " ".join(command(name, "--help").stdout.split())
     assert f"shipped models: {', '.join(map(str, scales()))}." in text
-    assert "auto is fp32 on the CPU and bf16 on CUDA." in text
+    assert "auto: bf16 where that is much faster" in text
     assert "2, 3 or 4" not in command("--help").stdout

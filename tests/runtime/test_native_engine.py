@@ -142,10 +142,12 @@ def test_the_default_on_a_cpu(small_bundle: Bundle) -> None:
     assert chosen.name == "native"
     assert "auto" in why
     backend = chosen(small_bundle, device="cpu", threads=2)
-    assert (backend.device, backend.precision, backend.threads) == ("cpu", "fp32", 2)
-    np.testing.assert_array_equal(backend.run(IMAGE), result(engine_of(small_bundle)))
+    assert (backend.device, backend.threads) == ("cpu", 2)
+    assert backend.precision == _native.preferred_precision()
+    engine = engine_of(small_bundle, precision=backend.precision)
+    np.testing.assert_array_equal(backend.run(IMAGE), result(engine))
     np.testing.assert_array_equal(  # strides are no obstacle
-        backend.run(IMAGE[:, ::-1]), result(engine_of(small_bundle), IMAGE[:, ::-1].copy())
+        backend.run(IMAGE[:, ::-1]), result(engine, IMAGE[:, ::-1].copy())
     )
     backend.close()
     with pytest.raises(BackendError, match="closed"):

@@ -1,0 +1,30 @@
+"""The native engine against the reference on a photograph, with every shipped model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen_fast import catalogue
+from imagen_fast.backends.eager import Eager
+from imagen_fast.bundle import load_bundle
+
+native = pytest.importorskip("imagen_fast.backends.native")
+_native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+
+PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "photographs" / "osprey.png"
+BARS = {"fp32": 80.0, "bf16": 50.0}  # PSNR in dB
+ENGINES = [(p, isa) for p in BARS for isa in _native.available(p)]
+
+
+@pytest.mark.parametrize("path", catalogue.files(), ids=lambda path: path.stem)
+def test_psnr_to_the_reference(path: Path) -> None:
+    tile = np.asarray(Image.open(PHOTOGRAPH).convert("RGB"))[None, 40:141, 60:177]  # odd sides
+    tile = (tile / 255).astype(np.float32)
+    bundle = load_bundle(path)
+    expected = Eager(bundle, precision="fp32").run(tile)
+    for precision, isa in ENGINES:
+        output = native.Native(bundle, precision=precision, isa=isa).run(tile)
+        psnr = -10 * np.log10(np.mean((output.astype(np.float64) - expected) ** 2))
+        assert psnr >= BARS[precision], (precision, isa)
