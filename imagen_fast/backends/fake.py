@@ -45,4 +45,5 @@ class Fake(Backend):
 
     def compute_rows(self, x: Tiles) -> Tiles:
         """A copy."""
-        return x.copy()
+        copy: Tiles = x.copy()
+        return copy
