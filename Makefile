@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+CORE := .venv-core
 
-.PHONY: demo test check clean
+.PHONY: demo test test-core check sanitize fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -12,10 +13,33 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
+# What an install without PyTorch can do, in an environment of its own.
+test-core: $(CORE)/.ready
+	$(CORE)/bin/python -m pytest -p no:cacheprovider
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The C++ runtime and kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer,
+# then its file reader under libFuzzer, which comes with clang.
+NATIVE := build/native
+MINUTES ?= 0.25
+sanitize: $(STAMP)
+	$(MAKE) -s -C tests/native all
+	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
+	$(NATIVE)/address/runs $(NATIVE)/seeds/*.safetensors
+	$(NATIVE)/thread/runs $(NATIVE)/seeds/*.safetensors
+	$(MAKE) -s fuzz
+
+fuzz: $(STAMP)
+	$(MAKE) -s -C tests/native ../../$(NATIVE)/fuzzer/fuzz_bundle
+	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
+	mkdir -p $(NATIVE)/corpus
+	$(NATIVE)/fuzzer/fuzz_bundle -max_total_time=$$(awk 'BEGIN { print int(60 * $(MINUTES)) }') \
+		-max_len=120000 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+		$(NATIVE)/corpus $(NATIVE)/seeds
 
 # One set-up for demo, tests and checks: what passes the tests is what the demo shows.
 $(STAMP): pyproject.toml setup.py constraints.txt
@@ -24,5 +48,12 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
+$(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels/cpu/*)
+	$(PYTHON) -m venv --clear $(CORE)
+	$(CORE)/bin/python -m pip install --quiet --upgrade pip
+	$(CORE)/bin/python -m pip install --quiet -e '.[test]'
+	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
+	touch $(CORE)/.ready
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info
+	rm -rf $(VENV) $(CORE) build dist demo *.egg-info

@@ -3,35 +3,84 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from imagen_fast.bundle import Bundle, save_bundle
-from imagen_fast.models.generator import Generator
 from imagen_fast.spec import Level, ModelSpec, preset
 
-torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
+# What PyTorch computes, or what is compared with it: left out of an install without PyTorch.
+WITH_TORCH = [
+    *("models", "training", "parity", "test_reach.py"),
+    *("backends/test_compiled.py", "backends/test_eager.py"),
+]
+collect_ignore = []
+if find_spec("torch"):
+    import torch
+
+    torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
+else:
+    collect_ignore = WITH_TORCH
+
+
+def pytest_report_header() -> str:
+    """Say what is left out."""
+    return (
+        f"no PyTorch, left out: {', '.join(collect_ignore)}" if collect_ignore else "with PyTorch"
+    )
 
 
 def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
     """Random weights, strong enough that every block's reach shows in the output.
 
-    The blocks that a fresh network starts near the identity (projections, ups, heads) are
-    scaled up, so that a missing halo changes the picture visibly.
+    What a fresh network draws, written without PyTorch so that an install without it can be
+    tested; but what starts near the identity there (projections, ups, heads) is scaled up, so that
+    a missing halo changes the picture visibly.
     """
-    torch.manual_seed(seed)
-    network = Generator(spec)
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            if name.endswith("proj.weight"):
-                weight.mul_(40)
-            elif name.endswith("temperature"):
-                weight.mul_(6)
-            elif name.startswith(("decoder.ups", "heads.0")) and weight.ndim == 4:
-                weight.mul_(4)
-    tensors = {name: value.numpy() for name, value in network.state_dict().items()}
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, np.ndarray] = {}
+
+    def uniform(name: str, *shape: int, fan_in: int, gain: float = 1) -> None:
+        bound = gain * fan_in**-0.5
+        tensors[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+
+    def conv(name: str, inputs: int, outputs: int, side: int, gain: float = 1) -> None:
+        fan_in = inputs * side**2
+        uniform(f"{name}.weight", outputs, inputs, side, side, fan_in=fan_in, gain=gain)
+        uniform(f"{name}.bias", outputs, fan_in=fan_in)
+
+    def stage(name: str, level: Level) -> None:
+        c = level.channels
+        for index in range(level.convs):
+            conv(f"{name}.convs.{index}.conv", c, c, 3)
+        for linear, outputs, gain in (("q", c, 1), ("kv", 2 * c, 1), ("proj", c, 4)):
+            uniform(f"{name}.attention.{linear}.weight", outputs, c, fan_in=c, gain=gain)
+        heads = c // spec.head_dim
+        tensors[f"{name}.attention.temperature"] = np.full(heads, 6, np.float32)
+        if level.attention == "window":
+            position = 0.02 * rng.standard_normal((spec.window**2, c), np.float32)
+            tensors[f"{name}.attention.position"] = position.astype(np.float32)
+
+    image = spec.image_channels
+    conv("encoder.stem", image, spec.levels[0].channels, 3)
+    for index, level in enumerate(spec.levels):
+        for part in ("encoder", "decoder"):
+            for number in range(level.depth):
+                stage(f"{part}.stages.{index}.{number}", level)
+        conv(f"heads.{index}.conv", level.channels, image * spec.scale**2, 3, gain=0.4)
+        tensors[f"heads.{index}.conv.bias"][:] = 0
+    for index, (fine, coarse) in enumerate(pairwise(x.channels for x in spec.levels)):
+        conv(f"encoder.downs.{index}.conv", fine, coarse, 2)
+        name = f"decoder.ups.{index}.conv"  # transposed: (coarse, fine, 2, 2)
+        uniform(f"{name}.weight", coarse, fine, 2, 2, fan_in=4 * fine, gain=0.4)
+        uniform(f"{name}.bias", fine, fan_in=4 * fine)
+    if spec.latent_channels:
+        conv("latent", spec.latent_channels, spec.levels[-1].channels, 1)
     return Bundle(spec, tensors, {"name": f"sr-x{spec.scale}", "size": "test", "task": "sr"})
 
 
@@ -61,6 +110,15 @@ def tiny_path(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> 
 def small_bundle() -> Bundle:
     """One level, one block, scale 2: for tests that only need some network."""
     return random_bundle(ModelSpec(scale=2, levels=(Level(32, convs=1),)))
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[Bundle], Any]:
+    """`imagen_fast.models.build.build`; skips without PyTorch."""
+    pytest.importorskip("torch", reason="needs PyTorch")
+    from imagen_fast.models.build import build
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,18 @@
 import json
 import resource
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from imagen_fast.bundle import FORMAT, Bundle, load_bundle, read_header, save_bundle
 from imagen_fast.errors import WeightsError
-from imagen_fast.models.build import build
 from imagen_fast.spec import Level, ModelSpec, preset
 
 SPEC = ModelSpec(scale=2, levels=(Level(32, convs=1),))
@@ -65,6 +65,8 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.pt", "model.PTH", "model.ckpt", "disguised.safetensors"])
 def test_pickles_are_refused_unopened(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[Path]]:
             return Path.touch, (tmp_path / "sprung",)
@@ -114,9 +116,8 @@ def test_tensors_that_cannot_be_weights(tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match=message):
             load_bundle(target)
         read_header(target)  # looks at no tensor
-    data = torch.zeros(1, dtype=torch.bfloat16).view(torch.int16).numpy().tobytes()
     header = {"w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}
-    _write(target, {**header, "__metadata__": metadata}, data)
+    _write(target, {**header, "__metadata__": metadata}, bytes(2))
     with pytest.raises(WeightsError, match="'w' is BF16"):
         load_bundle(target)
 
@@ -133,7 +134,9 @@ fuzz = settings(
 
 @fuzz
 @given(st.data())
-def test_damaged_files_are_refused(path: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_damaged_files_are_refused(
+    path: Path, tmp_path: Path, build: Callable[[Bundle], Any], data: st.DataObject
+) -> None:
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(0, 4))):
         bit = data.draw(st.integers(0, 8 * len(content) - 1))
@@ -180,7 +183,7 @@ HUGE = ModelSpec(levels=(Level(4096, depth=64, convs=64),) * 8)
     ],
 )
 def test_a_spec_that_promises_too_much_allocates_nothing(
-    spec: ModelSpec, message: str, small_bundle: Bundle
+    spec: ModelSpec, message: str, small_bundle: Bundle, build: Callable[[Bundle], Any]
 ) -> None:
     # Allowed is half of what one of the second network's tensors takes.
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -193,7 +196,9 @@ def test_a_spec_that_promises_too_much_allocates_nothing(
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def test_build_names_the_first_tensors_that_do_not_fit(small_bundle: Bundle) -> None:
+def test_build_names_the_first_tensors_that_do_not_fit(
+    small_bundle: Bundle, build: Callable[[Bundle], Any]
+) -> None:
     tensors = dict(small_bundle.tensors)
     tensors["encoder.stem.bias"] = np.zeros(7, np.float32)
     tensors["another"] = np.zeros(7, np.float32)
@@ -206,11 +211,11 @@ def test_build_names_the_first_tensors_that_do_not_fit(small_bundle: Bundle) -> 
         build(Bundle(small_bundle.spec, tensors))
 
 
-def test_build_gives_the_weights_back(small_bundle: Bundle) -> None:
+def test_build_gives_the_weights_back(small_bundle: Bundle, build: Callable[[Bundle], Any]) -> None:
     half = {name: t.astype(np.float16) for name, t in small_bundle.tensors.items()}
     network = build(Bundle(small_bundle.spec, half))
     assert not network.training
     for name, value in network.state_dict().items():
-        assert value.dtype == torch.float32
+        assert str(value.dtype) == "torch.float32"
         assert not value.requires_grad
         np.testing.assert_array_equal(value.numpy(), half[name].astype(np.float32))

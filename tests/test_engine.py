@@ -1,26 +1,25 @@
 """The engine: pictures of every kind through tiles and a backend, and back."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from imagen_fast import load
 from imagen_fast.backends import NonFiniteError
-from imagen_fast.backends.eager import Eager
 from imagen_fast.backends.fake import Fake
+from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.models.build import build
 from imagen_fast.spec import preset
 
 Samples = NDArray[Any]
@@ -32,8 +31,9 @@ def noise(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> Samples:
 
 
 @pytest.fixture(scope="module")
-def eager(tiny_bundle: Bundle) -> Eager:
-    return Eager(tiny_bundle, device="cpu")
+def native(tiny_bundle: Bundle) -> Native:
+    pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+    return Native(tiny_bundle, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,11 @@ def fake(tiny_bundle: Bundle) -> Engine:
     return Engine(Fake(tiny_bundle), tile=32, overlap=8)
 
 
-def test_an_engine_computes_what_the_network_does(tiny_path: Path, tiny_bundle: Bundle) -> None:
+def test_an_engine_computes_what_the_network_does(
+    tiny_path: Path, tiny_bundle: Bundle, build: Callable[[Bundle], Any]
+) -> None:
+    import torch
+
     image = noise(20, 31, 3)
     with load(tiny_path, device="cpu", precision="fp32") as engine:
         output = engine(image)
@@ -64,8 +68,8 @@ def test_an_engine_computes_what_the_network_does(tiny_path: Path, tiny_bundle: 
         (1, 1),
     ],
 )
-def test_tiled_equals_whole(height: int, width: int, eager: Eager) -> None:
-    tiled, whole = Engine(eager, tile=112), Engine(eager, tile=1000)
+def test_tiled_equals_whole(height: int, width: int, native: Native) -> None:
+    tiled, whole = Engine(native, tile=112), Engine(native, tile=1000)
     assert tiled.info()["overlap"] == tiled.exact_overlap == 32
     smooth = resize(noise(height // 3 + 1, width // 3 + 1, 3), height, width).clip(0, 255)
     image = smooth.astype(np.uint8)
@@ -74,12 +78,12 @@ def test_tiled_equals_whole(height: int, width: int, eager: Eager) -> None:
     assert errors.mean() < 1e-3  # a rounding here and there
 
 
-def test_less_overlap_shows(eager: Eager) -> None:
+def test_less_overlap_shows(native: Native) -> None:
     """Or else the test above would prove nothing."""
     image = resize(noise(40, 40, 3), 120, 120).clip(0, 255).astype(np.uint8)
-    whole = Engine(eager, tile=1000)(image).astype(int)
-    assert np.abs(Engine(eager, tile=96, overlap=16)(image) - whole).max() > 2
-    assert np.abs(Engine(eager, tile=96, overlap=0)(image) - whole).max() > 50
+    whole = Engine(native, tile=1000)(image).astype(int)
+    assert np.abs(Engine(native, tile=96, overlap=16)(image) - whole).max() > 2
+    assert np.abs(Engine(native, tile=96, overlap=0)(image) - whole).max() > 50
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -157,18 +161,18 @@ def test_progress_is_told_tile_by_tile(fake: Engine) -> None:
     assert told[-1] == 1
 
 
-def test_grey_stays_grey(eager: Eager) -> None:
-    engine = Engine(eager)
+def test_grey_stays_grey(native: Native) -> None:
+    engine = Engine(native)
     grey = noise(16, 24)
     color = engine(np.dstack([grey] * 3)).astype(np.float32)
     assert np.ptp(color, axis=2).max() > 1  # the network does not keep grey by itself
     assert np.abs(engine(grey) - color.mean(axis=2)).max() <= 0.51
 
 
-def test_sixteen_bits_are_kept(eager: Eager) -> None:
+def test_sixteen_bits_are_kept(native: Native) -> None:
     image = noise(16, 16, 3, dtype=np.uint16)
-    output = Engine(eager)(image)
-    exact = Engine(eager)((image / 65535).astype(np.float32)) * 65535.0
+    output = Engine(native)(image)
+    exact = Engine(native)((image / 65535).astype(np.float32)) * 65535.0
     assert np.abs(output - exact).max() <= 0.51
     assert len(np.unique(output % 257)) > 200  # not 8 bits stretched
 
@@ -221,8 +225,8 @@ def test_weights_that_overflow_are_an_error(tiny_bundle: Bundle, tmp_path: Path)
             engine(noise(8, 8, 3))
 
 
-def test_threads_share_an_engine(eager: Eager) -> None:
-    engine = Engine(eager, tile=48, overlap=8)
+def test_threads_share_an_engine(native: Native) -> None:
+    engine = Engine(native, tile=48, overlap=8)
     images = [noise(20 + 9 * i, 70, 3, seed=i) for i in range(4)]
     expected = [engine(image) for image in images]
     outputs: dict[int, Samples] = {}
@@ -239,17 +243,17 @@ def test_threads_share_an_engine(eager: Eager) -> None:
         np.testing.assert_array_equal(outputs[index], output)
 
 
-def test_run_takes_batches(eager: Eager) -> None:
+def test_run_takes_batches(native: Native) -> None:
     batch = noise(2, 9, 11, 3)
-    output = Engine(eager).run(batch)
+    output = Engine(native).run(batch)
     assert output.shape == (2, 18, 22, 3)
     for one, both in zip(batch, output, strict=True):
-        assert np.abs(Engine(eager)(one).astype(int) - both).max() <= 1
+        assert np.abs(Engine(native)(one).astype(int) - both).max() <= 1
     with pytest.raises(BackendError, match="the input holds infinities or NaN"):
-        Engine(eager).run(np.full((1, 8, 8, 3), np.nan, np.float32))
+        Engine(native).run(np.full((1, 8, 8, 3), np.nan, np.float32))
     for wrong in (batch[0], batch[..., :1], batch.astype(np.uint16), batch[:, :0]):
         with pytest.raises(BackendError, match="expected"):
-            Engine(eager).run(wrong)
+            Engine(native).run(wrong)
 
 
 def test_a_closed_engine_says_so(tiny_path: Path) -> None:
@@ -265,17 +269,25 @@ def test_info_says_what_runs_and_why(tiny_path: Path) -> None:
     with load(tiny_path, device="cpu", threads=1) as engine:
         assert engine.info()["backend"] == "native"
         assert str(engine.info()["why"]).startswith("auto: ")
-    with load(tiny_path, backend="eager", device="cpu", threads=1) as engine:
+    with load(tiny_path, backend="native", precision="fp32", isa="generic", threads=1) as engine:
         info = engine.info()
-    assert info["model"] == "sr-x2-test"
-    assert (info["backend"], info["device"], info["precision"]) == ("eager", "cpu", "fp32")
-    assert (info["scale"], info["tile"], info["overlap"], info["threads"]) == (2, "auto", 32, 1)
-    versions = info["versions"]
-    assert isinstance(versions, dict)
-    assert versions["torch"] == torch.__version__
+    assert (info["model"], info["why"]) == ("sr-x2-test", "asked for")
+    assert (info["backend"], info["device"], info["isa"]) == ("native", "cpu", "generic")
+    assert (info["precision"], info["threads"], info["scale"]) == ("fp32", 1, 2)
+    assert (info["tile"], info["overlap"]) == ("auto", 32)
+    with pytest.raises(BackendError, match="no isa to choose"):
+        load(tiny_path, backend="fake", isa="avx2")
     with load(tiny_path, backend="fake", tile=64) as engine:
         assert engine.info()["why"] == "asked for"
         assert (engine.info()["backend"], engine.info()["overlap"]) == ("fake", 24)
+
+
+def test_info_names_the_libraries(tiny_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    with load(tiny_path, backend="eager", device="cpu", threads=1) as engine:
+        versions = engine.info()["versions"]
+    assert isinstance(versions, dict)
+    assert versions["torch"] == torch.__version__
 
 
 def test_sizes_of_tiles_are_checked_at_once(tiny_path: Path) -> None:

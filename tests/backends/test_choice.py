@@ -28,6 +28,7 @@ def test_auto_says_why() -> None:
 
 
 def test_auto_takes_what_serves_the_device() -> None:
+    pytest.importorskip("torch", reason="needs PyTorch")
     found, why = choose("auto", "cuda")
     assert found is Eager
     assert "native: runs on the cpu only" in why
@@ -39,6 +40,7 @@ def test_an_unknown_backend_names_those_there_are() -> None:
 
 
 def test_compiled_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(BackendError, match=r"'compiled' cannot run here: .*install g\+\+"):
         choose("compiled")

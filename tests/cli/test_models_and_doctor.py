@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -59,7 +60,9 @@ def test_doctor_says_what_works(command, shelf):
     facts = json.loads(result.stdout)
     assert facts["imagen-fast"] == __version__
     assert facts["backends"].keys() == BACKENDS.keys()
-    assert facts["backends"]["eager"] == "works"
+    native, torch = find_spec("imagen_fast._native"), find_spec("torch")
+    assert facts["backends"]["native"].startswith("works: " if native else "the native engine")
+    assert facts["backends"]["eager"] == "works" or not torch
     assert facts["backends"]["fake"] == "for tests: repeats pixels"
     assert facts["cpu"]["cores"] >= 1
     assert facts["models"] == {"sr-x2-tiny": "works", "sr-x2-small": "works"}
@@ -96,11 +99,13 @@ def test_doctor_without_torch_says_how_to_get_it(command, monkeypatch):
 
 
 def test_doctor_without_a_compiler(command, monkeypatch):
+    pytest.importorskip("torch", reason="needs PyTorch")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "C++ compiler" in command("doctor").stdout
 
 
 def test_doctor_says_what_training_lacks(command, monkeypatch):
+    pytest.importorskip("torch", reason="needs PyTorch")
     monkeypatch.setattr(
         "imagen_fast.cli.doctor.find_spec", lambda name: None if name == "lightning_fabric" else 1
     )

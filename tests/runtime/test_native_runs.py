@@ -19,8 +19,8 @@ native = pytest.importorskip("imagen_fast.backends.native")
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
 SMALL = np.random.default_rng(0).integers(0, 256, (1, 20, 24, 3), np.uint8)
-# On the generic kernels this takes half a minute, an end to which takes none.
-LARGE = np.zeros((1, 1500, 1500, 3), np.uint8)
+# On the generic kernels this takes many seconds, an end to which takes none.
+LARGE = np.zeros((1, 1000, 1000, 3), np.uint8)
 
 
 def engine_of(bundle: Bundle, **options: object) -> "_native.Engine":
@@ -43,10 +43,11 @@ def test_a_run_is_cancelled_and_the_engine_goes_on(threads: int, tiny_bundle: Bu
     engine = engine_of(tiny_bundle, isa="generic", threads=threads)
     expected = enlarged(engine)
     engine.cancel()  # nothing is running: nothing happens
+    engine.prepare(1, 1000, 1000)
     threading.Timer(0.5, engine.cancel).start()
     start = time.monotonic()
     with pytest.raises(BackendError, match="cancelled"):
-        engine.run(LARGE, np.empty((1, 3000, 3000, 3), np.uint8))
+        engine.run(LARGE, np.empty((1, 2000, 2000, 3), np.uint8))
     assert time.monotonic() - start < 5
     np.testing.assert_array_equal(enlarged(engine), expected)
 
@@ -56,9 +57,10 @@ def test_ctrl_c_ends_a_run(tiny_path: Path) -> None:
 import numpy as np
 from imagen_fast import _native
 engine = _native.Engine.load({str(tiny_path)!r}, isa="generic", threads=2)
+engine.prepare(1, 1000, 1000)
 print("ready", flush=True)
 try:
-    engine.run(np.zeros((1, 1500, 1500, 3), np.uint8), np.empty((1, 3000, 3000, 3), np.uint8))
+    engine.run(np.zeros((1, 1000, 1000, 3), np.uint8), np.empty((1, 2000, 2000, 3), np.uint8))
 except KeyboardInterrupt:
     print(engine.run(np.zeros((1, 9, 9, 3), np.uint8), np.empty((1, 18, 18, 3), np.uint8)))
 """
@@ -124,8 +126,7 @@ def test_the_environment_configures_the_pool(
 
 def test_beside_pytorchs_threads(tiny_bundle: Bundle) -> None:
     """Two pools that both spin would take each other's cores: neither may become much slower."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     engine = engine_of(tiny_bundle, threads=2)
     image, out = np.tile(SMALL, (1, 4, 4, 1)), np.empty((1, 160, 192, 3), np.uint8)
     matrix = torch.ones(256, 256)
