@@ -56,6 +56,22 @@ class Engine:
         BackendError.
         """
 
+    def run_levels(
+        self,
+        input: NDArray[Any],
+        out: Sequence[NDArray[Any]],
+        *,
+        context: Sequence[NDArray[Any]] = (),
+        latent: bool = False,
+        features: bool = False,
+    ) -> bool:
+        """A result for each level, finest first; all arrays float32, C-contiguous.
+
+        `input` is a picture (N, H, W, C), or a latent at the coarsest level. Results are the
+        decoder's pictures, or the encoder's features; `context` stands for the latter in the
+        decoder's cross-attention. False if a result is not finite. Raises BackendError.
+        """
+
     def cancel(self) -> None:
         """End the run that is going on in another thread, if any; it raises BackendError."""
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.spec import ModelSpec
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-
-# (N, H, W, 3), uint8 or float32 in [0, 1]
-Tiles = NDArray[Any]
 
 
 class NonFiniteError(BackendError):
@@ -126,6 +124,37 @@ class Backend(ABC):
             )
         return self.compute_rows(x)
 
+    def features(self, image: Tiles) -> list[Tiles]:
+        """The encoder's feature maps of (N, H, W, C) float32 in [0, 1], finest first.
+
+        Level i is (N, ⌈H/2^i⌉, ⌈W/2^i⌉, C_i) float32. Raises as `run`.
+        """
+        return self._levels(Levels(image, features=True))
+
+    def progressive(self, image: Tiles, context: Sequence[Tiles] | None = None) -> list[Tiles]:
+        """Every level's picture of (N, H, W, C) float32 in [0, 1], finest first, clamped.
+
+        Level i is (N, s·⌈H/2^i⌉, s·⌈W/2^i⌉, C). The decoder's cross-attention reads `context`,
+        another picture's `features` of the same sizes, in place of this one's. Raises as `run`.
+        """
+        return self._levels(Levels(image, context))
+
+    def generate(self, latent: Tiles, context: Sequence[Tiles] | None = None) -> list[Tiles]:
+        """Pictures from a latent (N, h, w, latent_channels) float32, finest first, clamped.
+
+        Level i of L is (N, s·h·2^(L-1-i), s·w·2^(L-1-i), C). Raises as `run`, and BackendError if
+        the model has no latent entry.
+        """
+        if not self.spec.latent_channels:
+            raise BackendError("this model has no latent entry: its spec has latent_channels 0")
+        return self._levels(Levels(latent, context, latent=True))
+
+    def _levels(self, wanted: Levels) -> list[Tiles]:
+        if self.spec.architecture == "listing":
+            raise BackendError("a listing model has no levels: call `rows`")
+        wanted.check(self.spec)
+        return self.compute_levels(wanted)
+
     @abstractmethod
     def compute(self, tiles: Tiles) -> Tiles:
         """`run` on checked tiles."""
@@ -133,6 +162,10 @@ class Backend(ABC):
     @abstractmethod
     def compute_rows(self, x: Tiles) -> Tiles:
         """`rows` on a checked array."""
+
+    @abstractmethod
+    def compute_levels(self, wanted: Levels) -> list[Tiles]:
+        """`features`, `progressive` and `generate` on checked arrays."""
 
     def close(self) -> None:  # noqa: B027 (nothing to give back)
         """Give back what the backend holds. It cannot run afterwards."""

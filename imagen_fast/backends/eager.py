@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
+from imagen_fast.backends.base import Backend, NonFiniteError
+from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
@@ -105,29 +106,43 @@ class Eager(Backend):
 
     def compute(self, tiles: Tiles) -> Tiles:
         """See `Backend.run`."""
-        return self._run(tiles, self._enlarge)
+        return self._run([tiles], lambda x: [self._enlarge(x)])[0]
 
     def compute_rows(self, x: Tiles) -> Tiles:
         """See `Backend.rows`."""
-        return self._run(x, self._forward)
+        return self._run([x], lambda x: self._call(self._forward, x))[0]
 
-    def _run(self, array: Tiles, forward: Callable[[Tensor], Tensor]) -> Tiles:
-        """The array through `forward` on the device, and back."""
+    def compute_levels(self, wanted: Levels) -> list[Tiles]:
+        """See `Backend.progressive`."""
+
+        def forward(given: Tensor, *context: Tensor) -> list[Tensor]:
+            x, *rest = (y.permute(0, 3, 1, 2) for y in (given, *context))
+            if wanted.features:
+                maps = self._call(self._network.features, x)
+                return [y.permute(0, 2, 3, 1) for y in maps]
+            method = self._network.generate if wanted.latent else self._network.progressive
+            pictures = self._call(method, x, rest or None)
+            return [y.clamp(0, 1).permute(0, 2, 3, 1) for y in pictures]
+
+        return self._run([wanted.given, *(wanted.context or ())], forward)
+
+    def _run(self, arrays: list[Tiles], forward: Callable[..., list[Tensor]]) -> list[Tiles]:
+        """The arrays through `forward` on the device, and back."""
         import torch
 
         with torch.inference_mode():
             try:
                 # PyTorch takes an array over only if it may write to it.
-                x = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
-                output: Tiles = forward(x).cpu().contiguous().numpy()
+                writable = (np.require(array, requirements=["C", "W"]) for array in arrays)
+                inputs = [torch.from_numpy(array).to(self.device) for array in writable]
+                return [x.cpu().contiguous().numpy() for x in forward(*inputs)]
             except RuntimeError as error:
                 if "out of memory" not in str(error) and "allocate memory" not in str(error):
                     raise
                 raise BackendError(
-                    f"out of memory on {self.device} for an input of shape {array.shape[:-1]}; "
+                    f"out of memory on {self.device} for an input of shape {arrays[0].shape[:-1]}; "
                     "choose a smaller tile"
                 ) from error
-        return output
 
     def _enlarge(self, image: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 or float32 → (N, s·H, s·W, 3) of the same dtype, clamped."""
@@ -135,19 +150,26 @@ class Eager(Backend):
 
         x = image.permute(0, 3, 1, 2).float()  # NCHW view of NHWC memory: channels_last
         bytes_ = image.dtype == torch.uint8
-        output = self._forward(x / 255 if bytes_ else x).clamp_(0, 1).permute(0, 2, 3, 1)
+        (output,) = self._call(self._forward, x / 255 if bytes_ else x)
+        output = output.clamp_(0, 1).permute(0, 2, 3, 1)
         return (output * 255).round_().to(torch.uint8) if bytes_ else output
 
     def _forward(self, x: Tensor) -> Tensor:
-        """The network on float32, to float32, finite."""
+        """The network's own forward."""
+        output: Tensor = self._network(x)
+        return output
+
+    def _call(self, method: Callable[..., Any], *inputs: Any) -> list[Tensor]:
+        """What the method gives in this precision, one tensor or several, as float32, finite."""
         import torch
 
         kind = self.device.partition(":")[0]
         with torch.autocast(kind, self._dtype, enabled=self._dtype != torch.float32):
-            output: Tensor = self._network(x)
-        if not torch.isfinite(output).all():
+            given = method(*inputs)
+        outputs: list[Tensor] = [given] if isinstance(given, torch.Tensor) else given
+        if not all(torch.isfinite(x).all() for x in outputs):
             raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return output.float()
+        return [x.float() for x in outputs]
 
     def close(self) -> None:
         """Drop the network."""

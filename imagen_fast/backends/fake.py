@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from imagen_fast.backends.base import Backend, Tiles
+import numpy as np
+
+from imagen_fast.backends.base import Backend
+from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 
@@ -47,3 +50,7 @@ class Fake(Backend):
         """A copy."""
         copy: Tiles = x.copy()
         return copy
+
+    def compute_levels(self, wanted: Levels) -> list[Tiles]:
+        """Zeros."""
+        return [np.zeros(shape, np.float32) for shape in wanted.shapes(self.spec)]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
+from imagen_fast.backends.base import Backend, NonFiniteError
+from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 
@@ -107,6 +108,20 @@ class Native(Backend):
         if not self._open().run(np.ascontiguousarray(x)[:, None], output[:, None]):
             raise NonFiniteError(f"the output is not finite in {self.precision}")
         return output
+
+    def compute_levels(self, wanted: Levels) -> list[Tiles]:
+        """See `Backend.progressive`."""
+        outputs: list[Tiles] = [np.empty(x, np.float32) for x in wanted.shapes(self.spec)]
+        finite = self._open().run_levels(
+            np.ascontiguousarray(wanted.given),
+            outputs,
+            context=[np.ascontiguousarray(x) for x in wanted.context or ()],
+            latent=wanted.latent,
+            features=wanted.features,
+        )
+        if not finite:
+            raise NonFiniteError(f"the output is not finite in {self.precision}")
+        return outputs
 
     def close(self) -> None:
         """Drop weights, buffers and threads."""

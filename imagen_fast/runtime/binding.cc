@@ -61,6 +61,25 @@ std::unique_ptr<Engine> from_file(const std::string& path, const Options& option
     return std::make_unique<Engine>(bundle.spec, bundle.tensors, options);
 }
 
+// Runs without the interpreter's lock; signals are handled meanwhile. False: not finite.
+bool finish(Engine& engine, const Shape& shape, const Arrays& arrays, const Task& task) {
+    Outcome outcome;
+    {
+        const py::gil_scoped_release release;
+        outcome = engine.run(shape, arrays, task, [] {
+            const py::gil_scoped_acquire acquire;
+            return PyErr_CheckSignals() != 0;
+        });
+    }
+    if (PyErr_Occurred()) {  // what a signal's handler raised
+        throw py::error_already_set();
+    }
+    if (outcome == Outcome::cancelled) {
+        throw BackendError("the run was cancelled");
+    }
+    return outcome == Outcome::done;
+}
+
 bool run(Engine& engine, const py::array& tiles, const py::array& out) {
     const Shape shape = shape_of(tiles);
     const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(tiles);
@@ -77,23 +96,47 @@ bool run(Engine& engine, const py::array& tiles, const py::array& out) {
         !out.writeable()) {
         throw BackendError("tiles and out must be C-contiguous, and out writable");
     }
-    const void* image = tiles.data();
-    void* picture = const_cast<void*>(out.data());
-    Outcome outcome;
-    {
-        const py::gil_scoped_release release;
-        outcome = engine.run(shape, image, picture, bytes, [] {
-            const py::gil_scoped_acquire acquire;
-            return PyErr_CheckSignals() != 0;
-        });
+    return finish(engine, shape, {{tiles.data()}, {const_cast<void*>(out.data())}, bytes}, {});
+}
+
+void expect(const py::array& array, const std::string& what, const Shape& shape, int channels) {
+    if (!py::isinstance<py::array_t<float>>(array) || array.ndim() != 4 ||
+        array.shape(0) != shape.images || array.shape(1) != shape.height ||
+        array.shape(2) != shape.width || array.shape(3) != channels ||
+        !(array.flags() & py::array::c_style)) {
+        throw BackendError(what + " must be a C-contiguous array of float32 of shape " +
+                           text({shape.images, shape.height, shape.width, channels}));
     }
-    if (PyErr_Occurred()) {  // what a signal's handler raised
-        throw py::error_already_set();
+}
+
+bool run_levels(Engine& engine, const py::array& in, const std::vector<py::array>& out,
+                const std::vector<py::array>& context, bool latent, bool features) {
+    const Spec& spec = engine.spec;
+    const Task task{latent, !context.empty(),
+                    features ? Task::Result::features : Task::Result::pictures};
+    const Shape shape = shape_of(in);
+    expect(in, "the input", shape, latent ? spec.latent_channels : spec.image_channels);
+    engine.prepare(shape, task);  // refuses impossible shapes before they are multiplied
+    const std::vector<Shape> levels = level_shapes(spec, task, shape);
+    if (out.size() != levels.size() || (task.context && context.size() != levels.size())) {
+        throw BackendError("context and results must have an array for each of the " +
+                           std::to_string(levels.size()) + " levels");
     }
-    if (outcome == Outcome::cancelled) {
-        throw BackendError("the run was cancelled");
+    Arrays arrays{{in.data()}, {}, false};
+    for (std::size_t l = 0; l < levels.size(); ++l) {
+        const int channels = spec.levels[l].channels, scale = features ? 1 : spec.scale;
+        const Shape large{shape.images, scale * levels[l].height, scale * levels[l].width};
+        expect(out[l], "a result", large, features ? channels : spec.image_channels);
+        if (!out[l].writeable()) {
+            throw BackendError("results must be writable");
+        }
+        arrays.out.push_back(const_cast<void*>(out[l].data()));
+        if (task.context) {
+            expect(context[l], "a context", levels[l], channels);
+            arrays.in.push_back(context[l].data());
+        }
     }
-    return outcome == Outcome::done;
+    return finish(engine, shape, arrays, task);
 }
 
 // Everything that a bundle's reader checks and finds: spec's scale, metadata, names and shapes.
@@ -149,6 +192,9 @@ PYBIND11_MODULE(_native, m) {
                  engine.prepare({n, h, w});
              })
         .def("run", &run, py::arg("tiles"), py::arg("out"))
+        .def("run_levels", &run_levels, py::arg("input"), py::arg("out"), py::kw_only(),
+             py::arg("context") = std::vector<py::array>{}, py::arg("latent") = false,
+             py::arg("features") = false)
         .def_readonly("precision", &Engine::precision)
         .def_readonly("isa", &Engine::isa)
         .def_property_readonly("threads", &Engine::threads);

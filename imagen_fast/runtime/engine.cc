@@ -28,40 +28,55 @@ Engine::Engine(const Spec& wanted, const Tensors& tensors, const Options& option
       network_(spec, tensors, kernels_),
       pool_(options.pool) {}
 
-void Engine::prepare(const Shape& shape) {
+void Engine::prepare(const Shape& shape, const Task& task) {
     const std::lock_guard<std::mutex> lock(turn_);
-    plan(shape);
+    plan(shape, task);
 }
 
-void Engine::plan(const Shape& shape) {
-    if (plan_ && shape == shape_) {
+void Engine::plan(const Shape& shape, const Task& task) {
+    if (plan_ && shape == shape_ && task == task_) {
         return;
     }
+    if (task.latent && (!spec.latent_channels || task.result == Task::Result::features)) {
+        throw BackendError("this model has no latent entry, or gives no features from one");
+    }
+    if (spec.architecture == "listing" && !(task == Task{})) {
+        throw BackendError("a listing has neither levels nor a latent");
+    }
+    // A latent's finest level has four times the pixels of the next, and so on.
+    const std::size_t enlarged = task.latent ? 2 * (spec.levels.size() - 1) : 0;
     if (shape.images < 1 || shape.height < 1 || shape.width < 1 ||
-        static_cast<std::int64_t>(shape.height) * shape.width > kMostPixels / shape.images) {
+        static_cast<std::int64_t>(shape.height) * shape.width >
+            (kMostPixels >> enlarged) / shape.images) {
         throw BackendError("cannot run tiles of shape " +
                            text({shape.images, shape.height, shape.width}));
     }
     plan_.reset();
     try {
-        plan_ = std::make_unique<Plan>(spec, network_, kernels_, shape, pool_.threads());
+        plan_ = std::make_unique<Plan>(spec, network_, kernels_, task, shape, pool_.threads());
     } catch (const std::bad_alloc&) {
         throw BackendError("out of memory for tiles of shape " +
                            text({shape.images, shape.height, shape.width}) +
                            "; choose a smaller tile");
     }
     shape_ = shape;
+    task_ = task;
 }
 
-Outcome Engine::run(const Shape& shape, const void* image, void* picture, bool bytes,
+Outcome Engine::run(const Shape& shape, const Arrays& arrays, const Task& task,
                     const std::function<bool()>& stop) {
-    if (bytes && spec.architecture == "listing") {
-        throw BackendError("a listing takes rows of floats, not bytes");
+    const std::size_t levels = spec.levels.size();
+    if (arrays.in.size() != 1 + (task.context ? levels : 0) ||
+        arrays.out.size() != (task.result == Task::Result::picture ? 1 : levels)) {
+        throw BackendError("another number of arrays than the task has");
+    }
+    if (arrays.bytes && (spec.architecture == "listing" || !(task == Task{}))) {
+        throw BackendError("bytes are for pictures alone; expected floats");
     }
     const std::lock_guard<std::mutex> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
-    plan(shape);
-    return plan_->run(pool_, image, picture, bytes, stop, cancelled_);
+    plan(shape, task);
+    return plan_->run(pool_, arrays, stop, cancelled_);
 }
 
 }  // namespace imagen_fast

@@ -27,15 +27,17 @@ public:
     // fit the spec. BackendError: precision or instruction set cannot run here.
     Engine(const Spec&, const Tensors&, const Options&);
 
-    // Takes all the memory that runs on this shape need. Throws BackendError: impossible shape, or
-    // memory ran out.
-    void prepare(const Shape&);
+    // Takes all the memory that runs of this task on this shape need. Throws BackendError: an
+    // impossible shape, a latent for a model without, memory ran out.
+    void prepare(const Shape&, const Task& = {});
 
-    // image (N, H, W, C) → picture (N, s·H, s·W, C), C-contiguous; both uint8 if `bytes`, else
-    // float, in [0, 1], clamped. A listing takes floats of any range, each image H·W rows of its
-    // C = d_model numbers. Prepares a new shape. `stop`, if given, is asked several times a second
-    // on the calling thread; true cancels the run, which leaves the picture half written.
-    Outcome run(const Shape&, const void* image, void* picture, bool bytes,
+    // Pictures (N, H, W, C) in, pictures (N, s·H, s·W, C) out, in [0, 1], clamped; feature maps of
+    // the levels (N, H_l, W_l, C_l); latents. A listing takes floats of any range and gives as
+    // many, each image H·W rows of its C = d_model numbers. Prepares what is not prepared. `stop`,
+    // if given, is asked several times a second on the calling thread; true cancels the run, which
+    // leaves the results half written. Throws as `prepare`, and BackendError: bytes for what is
+    // float, or another number of arrays than the task has.
+    Outcome run(const Shape&, const Arrays&, const Task& = {},
                 const std::function<bool()>& stop = {});
 
     // Ends the run that is going on in another thread, if any, within some microseconds.
@@ -47,13 +49,14 @@ public:
     int threads() const { return pool_.threads(); }
 
 private:
-    void plan(const Shape&);
+    void plan(const Shape&, const Task&);
 
     const cpu::KernelSet& kernels_;
     const Network network_;
     Pool pool_;
     std::mutex turn_;
     Shape shape_;
+    Task task_;
     std::unique_ptr<Plan> plan_;
     std::atomic<bool> cancelled_{false};
 };

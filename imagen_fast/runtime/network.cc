@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "../../kernels/cpu/halve.h"
+
 namespace imagen_fast {
 
 namespace {
@@ -39,26 +41,31 @@ private:
             network.ups.push_back(convolution("decoder.ups" + i + ".conv", coarse, fine,
                                               {coarse, fine, 2, 2}, [&](auto& c) { return kernels_.up(c); }));
         }
-        network.head =
-            convolution("heads.0.conv", finest, picture, {picture, finest, 3, 3},
-                        [&](auto& c) { return kernels_.head(c, spec_.scale, image); });
-        // Part of every model, used where all levels' pictures or a latent are asked for.
-        for (int l = 1; l < levels; ++l) {
-            const std::string name = "heads." + std::to_string(l) + ".conv";
-            weights_.skip(name + ".weight", {picture, spec_.levels[l].channels, 3, 3});
-            weights_.skip(name + ".bias", {picture});
+        for (int l = 0; l < levels; ++l) {
+            const int channels = spec_.levels[l].channels;
+            network.heads.push_back(
+                convolution("heads." + std::to_string(l) + ".conv", channels, picture,
+                            {picture, channels, 3, 3},
+                            [&](auto& c) { return kernels_.head(c, spec_.scale, image); }));
+            rows(network, channels);
         }
-        if (spec_.latent_channels) {
+        network.halve = std::make_unique<cpu::Halve>(image);
+        if (const int channels = spec_.latent_channels) {
             const int coarsest = spec_.levels.back().channels;
-            weights_.skip("latent.weight", {coarsest, spec_.latent_channels, 1, 1});
-            weights_.skip("latent.bias", {coarsest});
+            network.latent_in.reset(kernels_.rows_in(channels));
+            network.latent = convolution("latent", channels, coarsest, {coarsest, channels, 1, 1},
+                                         [&](auto& c) { return kernels_.pointwise(c); });
         }
+    }
+
+    void rows(Network& network, int channels) {
+        network.rows_in.emplace_back(kernels_.rows_in(channels));
+        network.rows_out.emplace_back(kernels_.rows_out(channels));
     }
 
     void listing(Network& network) {
         const int c = spec_.levels[0].channels, depth = spec_.levels[0].depth;
-        network.stem.reset(kernels_.rows_in(c));
-        network.head.reset(kernels_.rows_out(c));
+        rows(network, c);
         for (const char* part : {"encoder.", "decoder."}) {
             for (int i = 0; i < depth; ++i) {
                 network.listing.push_back(self_attention(part + std::to_string(i) + ".", c));

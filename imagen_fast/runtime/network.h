@@ -25,10 +25,14 @@ struct Network {
     // Throws WeightsError: a tensor is missing, unknown, of another shape or not finite.
     Network(const Spec&, const Tensors&, const cpu::KernelSet&);
 
-    std::unique_ptr<cpu::Op> stem, head;  // of a listing: its rows in and out
-    std::vector<std::vector<Stage>> encoder, decoder;    // per level, finest first
+    std::unique_ptr<cpu::Op> stem, latent;  // latent: only if the spec has channels for it
+    std::vector<std::vector<Stage>> encoder, decoder;  // per level, finest first
+    std::vector<std::unique_ptr<cpu::Op>> heads;       // per level
     std::vector<std::unique_ptr<cpu::Op>> downs, ups;  // between level i and i + 1
     std::vector<AttentionOps> listing;                 // from first to last, nothing else
+    // Feature maps or rows of numbers in and out: per level, of a latent, of a listing.
+    std::vector<std::unique_ptr<cpu::Op>> rows_in, rows_out;
+    std::unique_ptr<cpu::Op> latent_in, halve;
 };
 
 }  // namespace imagen_fast

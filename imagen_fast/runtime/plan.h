@@ -19,37 +19,76 @@ struct Shape {
     }
 };
 
+// What a run starts from and what it gives.
+struct Task {
+    enum class Result { picture, pictures, features };
+
+    // From a latent (N, h, w, latent_channels) float at the coarsest level instead of a picture.
+    bool latent = false;
+    // The decoder's cross-attention reads feature maps that are handed in, one for each level, in
+    // place of the encoder's (or, from a latent, of its own).
+    bool context = false;
+    // The finest level's picture, every level's, or the encoder's feature maps: finest first.
+    Result result = Result::picture;
+
+    bool operator==(const Task& other) const {
+        return latent == other.latent && context == other.context && result == other.result;
+    }
+};
+
+// Sizes of the levels, finest first, for what goes in: a picture, or a latent.
+std::vector<Shape> level_shapes(const Spec&, const Task&, const Shape& in);
+
+// The arrays of a run, C-contiguous and without border: the picture or the latent, then contexts;
+// what results. Pictures are uint8 if `bytes`, else float; everything else is float.
+struct Arrays {
+    std::vector<const void*> in;
+    std::vector<void*> out;
+    bool bytes = false;
+};
+
 enum class Outcome { done, not_finite, cancelled };  // not finite: somewhere in the output
 
 // Holds pointers into the network and the kernel set, which must outlive it.
 class Plan {
 public:
     // All memory is taken here. Throws std::bad_alloc.
-    Plan(const Spec&, const Network&, const cpu::KernelSet&, const Shape&, int threads);
+    Plan(const Spec&, const Network&, const cpu::KernelSet&, const Task&, const Shape&,
+         int threads);
 
-    // (N, H, W, C) → (N, sH, sW, C), both uint8 if `bytes`, else float. Allocates nothing. Ends
-    // between two blocks once `cancelled` is set; sets it when `stop`, if there is one, says so.
-    Outcome run(Pool& pool, const void* image, void* picture, bool bytes,
-                const std::function<bool()>& stop, std::atomic<bool>& cancelled);
+    // Allocates nothing. Ends between two blocks once `cancelled` is set; sets it when `stop`, if
+    // there is one, says so.
+    Outcome run(Pool& pool, const Arrays& arrays, const std::function<bool()>& stop,
+                std::atomic<bool>& cancelled);
 
 private:
     struct Level;
 
-    void hierarchical(const Spec&, const Network&, const cpu::KernelSet&, const Shape&);
-    void listing(const Spec&, const Network&, const cpu::KernelSet&, const Shape&);
-    void add(const cpu::Op* op, const cpu::Args& args);
-    void attend(const AttentionOps&, const cpu::KernelSet&, cpu::Args args);
-    cpu::Plane stages(const std::vector<Stage>&, const cpu::KernelSet&, Level&, cpu::Plane x,
-                      const cpu::Plane* context, const cpu::Plane* result, const cpu::Plane* also);
-    cpu::Plane plane(const cpu::KernelSet&, const Shape&, int channels);
+    static constexpr int kNone = -1;
+
+    void listing(const Spec&, const Network&, const Shape&);
+    void hierarchical(const Spec&, const Network&, const Task&, const Shape&);
+    cpu::Plane encode(const Network&, std::vector<Level>&);
+    void decode(const Network&, const Task&, std::vector<Level>&, const cpu::Plane* stem);
+    void picture(const Network&, const Task&, const std::vector<Level>&, std::size_t level,
+                 const cpu::Plane& x);
+    cpu::Plane stages(const std::vector<Stage>&, Level&, cpu::Plane x, const cpu::Plane* context,
+                      const cpu::Plane* result, const cpu::Plane* also);
+    void attend(const AttentionOps&, const cpu::Args&);
+    // `in` and `out` are places in Arrays whose pointers become the step's image and picture.
+    void add(const cpu::Op* op, const cpu::Args& args, int in = kNone, int out = kNone);
+    cpu::Plane plane(const Shape&, int channels);
 
     struct Step {
         const cpu::Op* op;
         cpu::Args args;
+        int in, out;
     };
     const cpu::KernelSet& kernels_;
+    const int image_channels_;
     std::vector<Step> steps_;
     std::vector<cpu::Buffer> buffers_, scratch_;
+    std::vector<float*> bases_;  // the picture at every coarse level, once it is asked for
     std::size_t most_scratch_ = 0;
     std::atomic<bool> not_finite_{false};
 };

@@ -67,10 +67,6 @@ std::vector<float> Weights::take(const std::string& name, const std::vector<std:
     return values;
 }
 
-void Weights::skip(const std::string& name, const std::vector<std::int64_t>& shape) {
-    find(name, shape);
-}
-
 void Weights::done() const {
     if (taken_ != tensors_.size()) {
         throw WeightsError("the model's tensors do not fit its spec: there are " +

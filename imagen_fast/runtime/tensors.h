@@ -28,9 +28,6 @@ public:
 
     // Throws WeightsError: missing, of another shape, or holds values that are not finite.
     std::vector<float> take(const std::string& name, const std::vector<std::int64_t>& shape);
-    // The same without keeping its values: a tensor that the network has and this engine does not
-    // use.
-    void skip(const std::string& name, const std::vector<std::int64_t>& shape);
     // Throws WeightsError: there are tensors that nobody asked for.
     void done() const;
 

@@ -1,4 +1,5 @@
-// Features to a picture: clamp(repeat(image) + pixel_shuffle(conv3x3(x) + b)), as bytes or floats.
+// Features to a picture: clamp(repeat(image) + pixel_shuffle(conv3x3(x) + b)), as bytes or floats;
+// without an image, from zero.
 #pragma once
 
 #include <cstring>
@@ -49,7 +50,7 @@ private:
         alignas(64) float picture[kMost];
         alignas(64) std::uint8_t bytes[kMost];
         for (int c = 0; c < image_channels_; ++c) {
-            const float value = sample(args, pixel * image_channels_ + c);
+            const float value = args.image ? sample(args, pixel * image_channels_ + c) : 0.0f;
             for (int j = c; j < total; j += image_channels_) {
                 base[j] = value;
             }

@@ -5,6 +5,7 @@
 #include "conv_block.h"
 #include "global_attention.h"
 #include "head.h"
+#include "pointwise.h"
 #include "resize.h"
 #include "rows.h"
 #include "stem.h"
@@ -26,6 +27,7 @@ public:
     Op* conv_block(const Convolution& c) const override { return new ConvBlock<S>(c); }
     Op* down(const Convolution& c) const override { return new Down<S>(c); }
     Op* up(const Convolution& c) const override { return new Up<S>(c); }
+    Op* pointwise(const Convolution& c) const override { return new Pointwise<S>(c); }
     Op* head(const Convolution& c, int scale, int image_channels) const override {
         return new Head<S>(c, scale, image_channels);
     }

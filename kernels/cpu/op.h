@@ -18,11 +18,11 @@ namespace imagen_fast::cpu {
 // What one step works on. Which members an operator reads is said where it is made (KernelSet).
 struct Args {
     Plane x;        // input
-    Plane other;    // skip or attention context
+    Plane other;    // skip, if it has data, or attention context
     Plane also;     // added to the output as well, if it has data
     Plane out;      // output
     void* shared = nullptr;         // memory that the steps of one global attention share
-    const void* image = nullptr;    // picture in: (N, H, W, C) without border
+    const void* image = nullptr;    // picture in, if any: (N, H, W, C) without border
     void* picture = nullptr;        // picture out: (N, sH, sW, C) without border
     bool bytes = false;             // pictures are uint8, else float in [0, 1]
     std::atomic<bool>* not_finite = nullptr;  // set if the picture out is not
@@ -70,6 +70,7 @@ public:
     virtual Op* conv_block(const Convolution&) const = 0;  // out = x + SiLU(conv(x) + b)
     virtual Op* down(const Convolution&) const = 0;        // x → out, half its size
     virtual Op* up(const Convolution&) const = 0;          // out = other + up(x), cropped to it
+    virtual Op* pointwise(const Convolution&) const = 0;   // x → out, 1×1
     virtual Op* head(const Convolution&, int scale, int image_channels) const = 0;  // x, image → picture
     // out = x + attention(x, other) + also, within windows; other = x for self-attention.
     virtual Op* window_attention(const Attention&) const = 0;

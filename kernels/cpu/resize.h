@@ -102,11 +102,13 @@ public:
                 for (int i = 0; i < count && oy < args.out.height; ++i) {
                     const int ox = 2 * (x + i) + place % 2;
                     if (ox < args.out.width) {
-                        const Scalar* skip = args.other.at<Scalar>(n, oy, ox);
+                        const Scalar* skip =
+                            args.other.data ? args.other.at<Scalar>(n, oy, ox) : nullptr;
                         Scalar* out = args.out.at<Scalar>(n, oy, ox);
                         const float* from = values + i * width + place * out_;
                         for (int c = 0; c < out_; c += S::lanes) {
-                            S::store(out + c, S::add(S::load(skip + c), S::load(from + c)));
+                            const typename S::Vec up = S::load(from + c);
+                            S::store(out + c, skip ? S::add(S::load(skip + c), up) : up);
                         }
                     }
                 }

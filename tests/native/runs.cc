@@ -70,7 +70,7 @@ struct Run {
     std::vector<float> on(Engine& engine) const {
         const auto in = image();
         std::vector<float> out(in.size() * bundle.spec.scale * bundle.spec.scale);
-        if (engine.run(shape, in.data(), out.data(), false) != Outcome::done) {
+        if (engine.run(shape, {{in.data()}, {out.data()}}) != Outcome::done) {
             fail("a run did not end well");
         }
         return out;
@@ -122,7 +122,7 @@ void bytes_and_refusals(const Bundle& bundle) {
     std::vector<unsigned char> out(in.size() * bundle.spec.scale * bundle.spec.scale);
     const bool listing = bundle.spec.architecture == "listing";
     try {
-        const auto outcome = engine->run({1, 12, 13}, in.data(), out.data(), true);
+        const auto outcome = engine->run({1, 12, 13}, {{in.data()}, {out.data()}, true});
         if (listing || outcome != Outcome::done) {
             fail("bytes were taken, or not");
         }
@@ -144,10 +144,11 @@ void no_allocations(const Bundle& bundle) {
     const auto in = run.image();
     std::vector<float> out(in.size() * bundle.spec.scale * bundle.spec.scale);
     engine->prepare(run.shape);
-    engine->run(run.shape, in.data(), out.data(), false);  // the threads start
+    const Arrays arrays{{in.data()}, {out.data()}};
+    engine->run(run.shape, arrays);  // the threads start
     const long before = allocations.load();
     for (int i = 0; i < 3; ++i) {
-        engine->run(run.shape, in.data(), out.data(), false);
+        engine->run(run.shape, arrays);
     }
     if (allocations.load() != before) {
         fail("a prepared run allocates");
@@ -177,6 +178,60 @@ void at_once(const Bundle& bundle) {
     }
 }
 
+// Every level's pictures with the picture's own features as context are what comes without.
+void levels(const Bundle& bundle) {
+    if (bundle.spec.architecture == "listing") {
+        return;
+    }
+    for (const std::string precision : {"fp32", "bf16"}) {
+        for (const auto& isa : available(precision)) {
+            const auto engine = engine_of(bundle, options(precision, isa, 2));
+            const Run run{bundle, {2, 11, 15}};
+            const auto in = run.image();
+            const auto shapes = level_shapes(bundle.spec, {}, run.shape);
+            std::vector<std::vector<float>> features, pictures, again;
+            for (std::size_t l = 0; l < shapes.size(); ++l) {
+                const std::size_t pixels = shapes[l].images * shapes[l].height * shapes[l].width;
+                const int scale = bundle.spec.scale;
+                features.emplace_back(pixels * bundle.spec.levels[l].channels);
+                pictures.emplace_back(pixels * scale * scale * bundle.spec.image_channels);
+                again.emplace_back(pictures.back().size());
+            }
+            Arrays one{{in.data()}, {}}, two{{in.data()}, {}}, three{{in.data()}, {}};
+            for (std::size_t l = 0; l < shapes.size(); ++l) {
+                one.out.push_back(features[l].data());
+                two.out.push_back(pictures[l].data());
+                three.in.push_back(features[l].data());
+                three.out.push_back(again[l].data());
+            }
+            engine->run(run.shape, one, {false, false, Task::Result::features});
+            engine->run(run.shape, two, {false, false, Task::Result::pictures});
+            engine->run(run.shape, three, {false, true, Task::Result::pictures});
+            if (distance(pictures[0], run.on(*engine)) != 0 ||
+                distance(pictures.back(), again.back()) != 0) {
+                fail("levels give another answer");
+            }
+        }
+    }
+    if (bundle.spec.latent_channels) {
+        const auto engine = engine_of(bundle, options("fp32", "", 2));
+        const Shape shape{1, 3, 4};
+        const std::vector<float> latent(12 * bundle.spec.latent_channels, 0.5f);
+        std::vector<std::vector<float>> pictures;
+        Arrays arrays{{latent.data()}, {}};
+        for (const Shape& level : level_shapes(bundle.spec, {true, false, {}}, shape)) {
+            pictures.emplace_back(level.height * level.width * bundle.spec.scale *
+                                  bundle.spec.scale * bundle.spec.image_channels);
+        }
+        for (auto& picture : pictures) {
+            arrays.out.push_back(picture.data());
+        }
+        if (engine->run(shape, arrays, {true, false, Task::Result::pictures}) != Outcome::done) {
+            fail("a latent gives no pictures");
+        }
+    }
+}
+
 void cancelled(const Bundle& bundle) {
     const auto engine = engine_of(bundle, options("fp32", "", 2));
     const Run run{bundle, {1, 60, 60}}, small{bundle, {1, 9, 9}};
@@ -192,7 +247,7 @@ void cancelled(const Bundle& bundle) {
     });
     bool seen = false;
     for (int i = 0; i < 50 && !seen; ++i) {
-        seen = engine->run(run.shape, in.data(), out.data(), false) == Outcome::cancelled;
+        seen = engine->run(run.shape, {{in.data()}, {out.data()}}) == Outcome::cancelled;
     }
     over = true;
     other.join();
@@ -227,6 +282,7 @@ int main(int count, char** paths) {
         every_set(bundle);
         bytes_and_refusals(bundle);
         no_allocations(bundle);
+        levels(bundle);
         at_once(bundle);
         cancelled(bundle);
         if (kMayFork) {

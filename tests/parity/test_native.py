@@ -117,21 +117,26 @@ def test_bytes_are_the_rounded_floats(isa: str, tiny_bundle: Bundle) -> None:
 def test_logits_beyond_any_float_exponential(
     precision: str, isa: str, bundle_of: Callable[..., Bundle]
 ) -> None:
-    """A temperature of 40 gives logits up to ±226: e^226 is no float, the softmax is one-hot."""
+    """A temperature of 40 gives logits up to ±226: e^226 is no float, the softmax is one-hot.
+
+    Two keys that come close make any rounding large, here or in PyTorch, so several networks count
+    together.
+    """
     spec = ModelSpec(scale=1, levels=(Level(32, convs=0),))
-    bundle = bundle_of(spec)
-    tensors = {
-        name: np.full_like(t, 40.0) if name.endswith("temperature") else t
-        for name, t in bundle.tensors.items()
-    }
-    sharp = Reference(
-        Bundle(spec, tensors), np.random.default_rng(3).random((1, 12, 12, 3), dtype=np.float32)
-    )
-    engine = _native.Engine(spec.to_json(), tensors, precision=precision, isa=isa)
-    out = np.empty(sharp.truth.shape, np.float32)
-    assert engine.run(sharp.image, out)
-    theirs = rms(sharp.run(TORCH_DTYPE[precision]) - sharp.truth)
-    assert rms(out - sharp.truth) <= 2 * theirs + TOLERANCE[precision][0]
+    image = np.random.default_rng(3).random((1, 12, 12, 3), dtype=np.float32)
+    ours, theirs = [], []
+    for seed in range(6):
+        tensors = {
+            name: np.full_like(t, 40.0) if name.endswith("temperature") else t
+            for name, t in bundle_of(spec, seed).tensors.items()
+        }
+        sharp = Reference(Bundle(spec, tensors), image)
+        engine = _native.Engine(spec.to_json(), tensors, precision=precision, isa=isa)
+        out = np.empty(sharp.truth.shape, np.float32)
+        assert engine.run(sharp.image, out)
+        ours.append(out - sharp.truth)
+        theirs.append(sharp.run(TORCH_DTYPE[precision]) - sharp.truth)
+    assert rms(np.stack(ours)) <= 2 * rms(np.stack(theirs)) + TOLERANCE[precision][0]
 
 
 @pytest.mark.parametrize(("precision", "isa"), ENGINES)
