@@ -1,7 +1,7 @@
 // 3×3 convolution of the picture itself: samples in, features out.
 #pragma once
 
-#include "gemm.h"
+#include "linear.h"
 #include "op.h"
 #include "picture.h"
 
@@ -10,8 +10,7 @@ namespace imagen_fast::cpu {
 template <class S>
 class Stem final : public Op {
     using Scalar = typename S::Scalar;
-    static constexpr int kPixel = 4;    // samples of a pixel, padded to a whole number of pairs
-    static constexpr int kPixels = 48;  // at a time; a multiple of every set's row_multiple
+    static constexpr int kPixel = 4;  // samples of a pixel, padded to a whole number of pairs
     // A row of the picture enters as runs of 3 pixels, or more with weights of zero.
     static constexpr int kRun = round_up(3 * kPixel, S::k_multiple), kReach = kRun / kPixel;
 
@@ -19,49 +18,41 @@ public:
     explicit Stem(const Convolution& conv)
         : image_channels_(conv.in),
           channels_(round_up(conv.out, kChannelMultiple)),
-          weights_(3 * kRun, channels_,
-                   [&](int i, int j) {  // i = (ky, kx, c)
-                       const int c = i % kPixel, kx = i % kRun / kPixel, ky = i / kRun;
-                       return c < conv.in && kx < 3 && j < conv.out
-                                  ? conv.weight[((j * conv.in + c) * 3 + ky) * 3 + kx]
-                                  : 0.0f;
-                   }),
-          bias_(weights_.panels.width() * sizeof(float)) {
-        for (int j = 0; j < conv.out; ++j) {
-            static_cast<float*>(bias_.data())[j] = conv.bias[j];
-        }
-    }
+          linear_(
+              3 * kRun, channels_,
+              [&](int i, int j) {  // i = (ky, kx, c)
+                  const int c = i % kPixel, kx = i % kRun / kPixel, ky = i / kRun;
+                  return c < conv.in && kx < 3 && j < conv.out
+                             ? conv.weight[((j * conv.in + c) * 3 + ky) * 3 + kx]
+                             : 0.0f;
+              },
+              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
-        return kPixels * weights_.panels.width() * sizeof(float) + 3 * kRow * sizeof(Scalar);
+        return linear_.scratch() + 3 * kRow * sizeof(Scalar);
     }
 
     // Block: one row of one image.
     void run(int block, const Args& args, std::byte* scratch) const override {
         const int n = block / args.out.height, y = block % args.out.height;
-        const int width = weights_.panels.width();
-        float* values = reinterpret_cast<float*>(scratch);
-        auto* pixels = reinterpret_cast<Scalar*>(values + kPixels * width);
-        for (int first = 0; first < args.out.width; first += kPixels) {
-            const int left = args.out.width - first, count = left < kPixels ? left : kPixels;
-            for (int i = 0; i < 3; ++i) {
-                read(args, n, y + i - 1, first - 1, count + kReach - 1, pixels + i * kRow);
-            }
-            const Rows<S> rows{
-                {pixels, pixels + kRow, pixels + 2 * kRow}, 3, kRun, kPixel, count};
-            gemm(rows, weights_.panels, static_cast<const float*>(bias_.data()), values, width);
-            Scalar* out = args.out.at<Scalar>(n, y, first);
-            for (int i = 0; i < count; ++i) {
-                for (int c = 0; c < channels_; c += S::lanes) {
-                    S::store(out + i * channels_ + c, S::load(values + i * width + c));
+        auto* pixels = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
+        linear_.run(
+            args.out.width, scratch,
+            [&](int x, int count) {
+                for (int i = 0; i < 3; ++i) {
+                    read(args, n, y + i - 1, x - 1, count + kReach - 1, pixels + i * kRow);
                 }
-            }
-        }
+                return Rows<S>{
+                    {pixels, pixels + kRow, pixels + 2 * kRow}, 3, kRun, kPixel, count};
+            },
+            [&](int x, int count, const float* values) {
+                linear_.store(values, count, channels_, args.out.at<Scalar>(n, y, x));
+            });
     }
 
 private:
-    static constexpr int kRow = (kPixels + kReach - 1) * kPixel;
+    static constexpr int kRow = (Linear<S>::kPixels + kReach - 1) * kPixel;
 
     // Pixels x to x + count - 1 of row y; zeros outside the picture.
     void read(const Args& args, int n, int y, int x, int count, Scalar* out) const {
@@ -78,8 +69,7 @@ private:
     }
 
     int image_channels_, channels_;
-    Matrix<S> weights_;
-    Buffer bias_;
+    Linear<S> linear_;
 };
 
 }  // namespace imagen_fast::cpu

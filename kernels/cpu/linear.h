@@ -1,0 +1,55 @@
+// A · x + b for the pixels of a row, a few at a time: what stem, down, up and 1×1 convolutions
+// have in common.
+#pragma once
+
+#include "gemm.h"
+
+namespace imagen_fast::cpu {
+
+template <class S>
+class Linear {
+    using Scalar = typename S::Scalar;
+
+public:
+    static constexpr int kPixels = 48;  // at a time; a multiple of every set's row_multiple
+
+    // weight(i, j) is the matrix at input i < in and output j < out, bias(j) what is added.
+    template <class Weight, class Bias>
+    Linear(int in, int out, Weight weight, Bias bias)
+        : weights_(in, out, weight), bias_(weights_.panels.width() * sizeof(float)) {
+        for (int j = 0; j < out; ++j) {
+            static_cast<float*>(bias_.data())[j] = bias(j);
+        }
+    }
+
+    std::size_t scratch() const { return kPixels * width() * sizeof(float); }
+    int width() const { return weights_.panels.width(); }  // outputs, padded
+
+    // For pixels first to first + count - 1 of a row of `length`: source(first, count) gives their
+    // inputs as Rows, sink(first, count, values) gets values (count, width()), which lie in scratch.
+    template <class Source, class Sink>
+    void run(int length, std::byte* scratch, Source source, Sink sink) const {
+        float* values = reinterpret_cast<float*>(scratch);
+        for (int first = 0; first < length; first += kPixels) {
+            const int left = length - first, count = left < kPixels ? left : kPixels;
+            const Rows<S> rows = source(first, count);
+            gemm(rows, weights_.panels, static_cast<const float*>(bias_.data()), values, width());
+            sink(first, count, values);
+        }
+    }
+
+    // The first `channels` of values (count, width()) → out (count, channels)
+    void store(const float* values, int count, int channels, Scalar* out) const {
+        for (int i = 0; i < count; ++i, values += width(), out += channels) {
+            for (int c = 0; c < channels; c += S::lanes) {
+                S::store(out + c, S::load(values + c));
+            }
+        }
+    }
+
+private:
+    Matrix<S> weights_;
+    Buffer bias_;
+};
+
+}  // namespace imagen_fast::cpu
