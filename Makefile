@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CORE := .venv-core
 
-.PHONY: demo test test-core check sanitize fuzz clean
+.PHONY: demo test test-core check sanitize fuzz portable clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -38,8 +38,14 @@ fuzz: $(STAMP)
 	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
 	mkdir -p $(NATIVE)/corpus
 	$(NATIVE)/fuzzer/fuzz_bundle -max_total_time=$$(awk 'BEGIN { print int(60 * $(MINUTES)) }') \
-		-max_len=120000 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+		-max_len=120000 -rss_limit_mb=2048 -print_final_stats=1 \
 		$(NATIVE)/corpus $(NATIVE)/seeds
+
+# The generic kernels on another processor, emulated: needs g++-aarch64-linux-gnu and qemu-user.
+portable: $(STAMP)
+	$(MAKE) -s -C tests/native ../../$(NATIVE)/aarch64/runs
+	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
+	qemu-aarch64-static $(NATIVE)/aarch64/runs $(NATIVE)/seeds/*.safetensors
 
 # One set-up for demo, tests and checks: what passes the tests is what the demo shows.
 $(STAMP): pyproject.toml setup.py constraints.txt
