@@ -1,5 +1,6 @@
 """What is installed: the wheel's contents, and the guard of the folders that install elsewhere."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 EXTENSION = sysconfig.get_config_var("EXT_SUFFIX")
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
+IGNORED = (".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
+LEFT_OUT = shutil.ignore_patterns(*IGNORED)
 # Folder of the repository → where its modules lie in the wheel.
 PACKAGES = {
     "imagen_fast": "imagen_fast",
@@ -31,6 +33,19 @@ def wheel(tmp_path_factory):
     (path,) = (tree / "dist").glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         return set(archive.namelist())
+
+
+def test_without_a_compiler_the_wheel_is_built_all_the_same(tmp_path):
+    tree = tmp_path / "project"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*IGNORED, "*.so"))
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
+    environment = {**os.environ, "CC": "/bin/false", "CXX": "/bin/false"}
+    subprocess.run(command, cwd=tree, check=True, capture_output=True, timeout=300, env=environment)
+    (path,) = (tree / "dist").glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert "imagen_fast/backends/native.py" in names
+    assert not [name for name in names if "_native." in name and name.endswith(EXTENSION)]
 
 
 @pytest.mark.parametrize("folder", PACKAGES)
