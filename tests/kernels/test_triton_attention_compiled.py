@@ -1,0 +1,45 @@
+"""The attention kernels compiled ahead of time: no spills, matrix units used, memory that fits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+# Shared memory of a block in bytes; sm_120 has as little as consumer cards of sm_86 and sm_89.
+SHARED = {80: 163, 90: 227, 100: 227, 120: 99}
+
+
+@pytest.mark.parametrize(
+    ("arch", "dtype", "bounded"),
+    # Each architecture once; the rest is the same code with other conversions.
+    [
+        (80, "fp32", "bounded"),
+        (90, "bf16", "bounded"),
+        (100, "bf16", "unbounded"),
+        (120, "fp16", "unbounded"),
+    ],
+)
+def test_resources(arch, dtype, bounded, tmp_path):
+    script = Path(__file__).with_name("compile_attention.py")
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, script, str(arch), dtype, bounded],
+        capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert not done.returncode, done.stderr
+    kernels = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(kernels) > 15
+    for kernel in kernels:
+        assert kernel["stack"] == kernel["spills"] == 0, kernel
+        assert kernel["shared"] <= SHARED[arch] * 1024, kernel
+        # None at all is what a kernel that traps has: on sm_100, too much tensor memory.
+        assert kernel["HGMMA"] + kernel["HMMA"] + kernel["UTCMMA"], kernel
+        if arch == 90 and kernel["wgmma"]:
+            assert kernel["HGMMA"], kernel
+            assert not kernel["HMMA"], kernel
+        assert arch != 100 or kernel["UTCMMA"], kernel
