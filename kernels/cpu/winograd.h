@@ -46,7 +46,7 @@ public:
 
     int blocks(const Plane& x) const { return (tiles(x) + kTiles - 1) / kTiles; }
     std::size_t scratch() const {
-        return a * a * (input_size() * sizeof(Scalar) + output_size() * sizeof(float)) +
+        return kTiles * (input_size() * sizeof(Scalar) + output_size() * sizeof(float)) +
                m * m * weights_.panels.width() * sizeof(float);
     }
 
@@ -55,18 +55,18 @@ public:
     void run(int block, const Plane& x, std::byte* scratch, Sink sink) const {
         const int first = block * kTiles, width = weights_.panels.width();
         const int count = tiles(x) - first < kTiles ? tiles(x) - first : kTiles;
-        float* products = reinterpret_cast<float*>(scratch);  // (36, kTiles, out)
-        float* values = products + a * a * output_size();     // (4, 4, out)
+        float* products = reinterpret_cast<float*>(scratch);  // (kTiles, 36, out)
+        float* values = products + kTiles * output_size();    // (4, 4, out)
         auto* inputs = reinterpret_cast<Scalar*>(values + m * m * width);
         for (int i = 0; i < count; ++i) {
             const Position at = position(x, first + i);
             transform_input(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(),
-                            inputs + i * channels_);
+                            inputs + i * input_size());
         }
         multiply(inputs, count, products);
         for (int i = 0; i < count; ++i) {
             const Position at = position(x, first + i);
-            transform_output(products + i * width, values);
+            transform_output(products + i * output_size(), values);
             const int columns = x.width - at.x < m ? x.width - at.x : m;
             for (int dy = 0; dy < m && at.y + dy < x.height; ++dy) {
                 sink(at.n, at.y + dy, at.x, columns, values + dy * m * width, width);
@@ -85,12 +85,12 @@ private:
         const int across = along(x.width), down = along(x.height);
         return {tile / across / down, tile / across % down * m, tile % across * m};
     }
-    // Elements of one of the 36 matrices; the odd cache line keeps them out of each other's
-    // cache sets.
+    // Elements of one tile, all 36 of its vectors: the transforms then work within a few pages. The
+    // odd cache line keeps the rows of a GEMM out of each other's cache sets.
     std::ptrdiff_t input_size() const {
-        return kTiles * channels_ + 64 / static_cast<int>(sizeof(Scalar));
+        return a * a * channels_ + 64 / static_cast<int>(sizeof(Scalar));
     }
-    std::ptrdiff_t output_size() const { return kTiles * weights_.panels.width() + 16; }
+    std::ptrdiff_t output_size() const { return a * a * weights_.panels.width() + 16; }
 
     // G g Gᵀ
     static void transform_filter(const float* g, double* out) {
@@ -107,10 +107,9 @@ private:
         }
     }
 
-    // Bᵀ d B for the 6×6 pixels from `in` on; element t goes to matrix t.
+    // Bᵀ d B for the 6×6 pixels from `in` on → (6, 6, C)
     IMAGEN_INLINE void transform_input(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
                                        Scalar* IMAGEN_RESTRICT out) const {
-        const std::ptrdiff_t next = input_size();
         for (int c = 0; c < channels_; c += S::lanes) {
             Vec columns[a][a];
             for (int j = 0; j < a; ++j) {
@@ -127,7 +126,7 @@ private:
                 Vec r[a];
                 Transform::input(columns[i], r);
                 for (int j = 0; j < a; ++j) {
-                    S::store(out + (i * a + j) * next + c, r[j]);
+                    S::store(out + (i * a + j) * channels_ + c, r[j]);
                 }
             }
         }
@@ -139,15 +138,14 @@ private:
             // The panels of matrix t lie all.size apart, but each is only a part of it long.
             const Panels<S> panels{all.data + t * (all.size / (a * a)), all.columns, all.count,
                                    all.size};
-            const Rows<S> rows{{inputs + t * input_size()}, 1, channels_, channels_, count};
-            gemm(rows, panels, nullptr, products + t * output_size(), all.width());
+            const Rows<S> rows{{inputs + t * channels_}, 1, channels_, input_size(), count};
+            gemm(rows, panels, nullptr, products + t * all.width(), output_size());
         }
     }
 
     // Aᵀ y A + bias → (4, 4, out)
     IMAGEN_INLINE void transform_output(const float* IMAGEN_RESTRICT in,
                                         float* IMAGEN_RESTRICT out) const {
-        const std::ptrdiff_t next = output_size();
         const int width = weights_.panels.width();
         const float* bias = static_cast<const float*>(bias_.data());
         for (int c = 0; c < width; c += S::lanes) {
@@ -155,7 +153,7 @@ private:
             for (int j = 0; j < a; ++j) {
                 Vec y[a], r[m];
                 for (int i = 0; i < a; ++i) {
-                    y[i] = S::load(in + (i * a + j) * next + c);
+                    y[i] = S::load(in + (i * a + j) * width + c);
                 }
                 Transform::output(y, r);
                 for (int i = 0; i < m; ++i) {
