@@ -50,6 +50,7 @@ public:
           heads_(a.channels / a.head_dim),
           padded_d_(round_up(a.head_dim, S::lanes * S::depth)),
           channels_(round_up(a.channels, kChannelMultiple)),
+          one_over_d_(1.0f / static_cast<float>(a.head_dim)),
           // Column j of q, k or v is channel j % padded_d of head j / padded_d.
           q_(channels_, width(),
              [&](int i, int j) { return i < a.channels ? at(a.q, a.channels, row(j), i) : 0.0f; }),
@@ -238,7 +239,7 @@ private:
                 const Vec a = S::load(in + j);
                 squares = S::fma(a, a, squares);
             }
-            const float rms = std::sqrt(S::sum(squares) / static_cast<float>(d_) + 1e-6f);
+            const float rms = std::sqrt(S::sum(squares) * one_over_d_ + 1e-6f);
             factor = S::set(scale / rms);
         }
         for (int j = 0; j < padded_d_; j += S::lanes) {
@@ -292,9 +293,11 @@ private:
                 S::store(logits + j, S::max(S::zero(), S::load(logits + j)));
             }
         }
+        // Bounded logits are at least -60, to which 2^-126 is nothing.
+        constexpr float kNothing = find_maximum ? -INFINITY : -126.0f;
         alignas(64) float tail[S::lanes];  // added to the last vector's logits
         for (int j = 0; j < S::lanes; ++j) {
-            tail[j] = j < tokens % S::lanes ? 0.0f : -INFINITY;
+            tail[j] = j < tokens % S::lanes ? 0.0f : kNothing;
         }
         const int whole = tokens / S::lanes * S::lanes, all = padded(tokens);
         if (whole < tokens) {
@@ -314,9 +317,9 @@ private:
         for (int j = 0; j < end; j += S::lanes) {
             Vec logit = S::load(logits + j);
             if constexpr (find_maximum) {
-                logit = S::sub(logit, offset);
+                logit = S::max(S::set(-126.0f), S::sub(logit, offset));
             }
-            const Vec p = exp2<S>(logit);
+            const Vec p = exp2_within<S>(logit);
             sum = S::add(sum, p);
             S::store(out + j, p);
         }
@@ -327,6 +330,7 @@ private:
     }
 
     int d_, heads_, padded_d_, channels_;
+    float one_over_d_;
     Matrix<S> q_, kv_, proj_;
     Buffer scale_, q_bias_, kv_bias_, proj_bias_;
     bool normalised_, relu_, bounded_;

@@ -34,9 +34,6 @@ struct Avx2 {
     static IMAGEN_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
     static IMAGEN_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
     static IMAGEN_INLINE Vec reciprocal(Vec a) { return _mm256_div_ps(set(1.0f), a); }
-    static IMAGEN_INLINE Vec rsqrt(Vec a) {
-        return _mm256_div_ps(set(1.0f), _mm256_sqrt_ps(a));
-    }
     static IMAGEN_INLINE Vec round(Vec a) {
         return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     }

@@ -36,9 +36,6 @@ struct Avx512Floats {
         const Vec r = _mm512_rcp14_ps(a);
         return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, set(1.0f)), r);
     }
-    static IMAGEN_INLINE Vec rsqrt(Vec a) {
-        return _mm512_div_ps(set(1.0f), _mm512_sqrt_ps(a));
-    }
     static IMAGEN_INLINE Vec round(Vec a) { return _mm512_roundscale_ps(a, 8); }
     static IMAGEN_INLINE Vec scale(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
     static IMAGEN_INLINE float sum(Vec a) { return _mm512_reduce_add_ps(a); }

@@ -49,7 +49,6 @@ struct Generic {
         IMAGEN_LANES(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
     }
     static IMAGEN_INLINE Vec reciprocal(Vec a) { IMAGEN_LANES(1.0f / a.lane[i]); }
-    static IMAGEN_INLINE Vec rsqrt(Vec a) { IMAGEN_LANES(1.0f / std::sqrt(a.lane[i])); }
     // To the nearest integer, for |a| < 2^22.
     static IMAGEN_INLINE Vec round(Vec a) {
         const float magic = 12582912.0f;  // 1.5 · 2^23
