@@ -39,6 +39,7 @@ HERE = Path(__file__).parent
 PHOTOGRAPH = HERE.parent / "examples" / "photographs" / "osprey.png"
 RESULT = HERE / "results" / "native.json"
 PRECISIONS = ("fp32", "bf16")
+PAUSE = 0.3  # seconds, after which the threads of the runtime before wait awake no longer
 WORST_PSNR = {"fp32": 80.0, "bf16": 40.0}  # below it, something else is being computed
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
@@ -106,6 +107,7 @@ def compare(entries: list[Entry], folder: Path, rounds: int) -> list[dict[str, A
     times: list[list[tuple[float, float]]] = [[] for _ in workers]
     for _ in range(rounds):
         for (worker, _), taken in zip(workers, times, strict=True):
+            time.sleep(PAUSE)
             taken.append(worker.run())
     for (worker, row), taken in zip(workers, times, strict=True):
         worker.close()

@@ -10,7 +10,8 @@ namespace imagen_fast {
 struct PoolOptions {
     int threads = 1;         // the caller's included
     int spin_us = 30;        // microseconds that a thread waits awake before it sleeps
-    std::vector<int> cores;  // to which the pool's own threads are bound in turn; empty: to none
+    std::vector<int> cores;  // to which the pool's own threads are bound in turn; empty: to all
+                             // that the caller may use, but for the one it runs on
 };
 
 // The calling thread works too, so a pool of one has no threads of its own. Threads start with the

@@ -85,6 +85,27 @@ def test_threads_are_bound_and_spin_as_asked(small_bundle: Bundle) -> None:
     assert os.sched_getaffinity(0) != {core} or len(os.sched_getaffinity(0)) == 1
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="needs two cores")
+def test_unbound_threads_keep_off_the_callers_core(small_bundle: Bundle) -> None:
+    """There they would wait for the caller, and the caller for them."""
+    allowed = os.sched_getaffinity(0)
+    core = max(allowed)
+    os.sched_setaffinity(0, {core})  # the calling thread alone
+    try:
+        before = own_threads()
+        engine = engine_of(small_bundle, threads=2)
+        enlarged(engine)
+        os.sched_setaffinity(0, allowed)
+        for _ in range(20):
+            enlarged(engine)
+        (own,) = own_threads() - before
+        kept = os.sched_getaffinity(own)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert kept < allowed
+    assert len(kept) == len(allowed) - 1
+
+
 def test_a_pool_at_rest_costs_nothing(tiny_bundle: Bundle) -> None:
     engine = engine_of(tiny_bundle, threads=4)
     enlarged(engine)
