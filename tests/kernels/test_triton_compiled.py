@@ -1,4 +1,4 @@
-"""The attention kernels compiled ahead of time: no spills, matrix units used, memory that fits."""
+"""The kernels compiled ahead of time: no spills, matrix units used, memory that fits."""
 
 import json
 import os
@@ -25,7 +25,7 @@ SHARED = {80: 163, 90: 227, 100: 227, 120: 99}
     ],
 )
 def test_resources(arch, dtype, bounded, tmp_path):
-    script = Path(__file__).with_name("compile_attention.py")
+    script = Path(__file__).with_name("compile_kernels.py")
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, script, str(arch), dtype, bounded],
@@ -38,7 +38,8 @@ def test_resources(arch, dtype, bounded, tmp_path):
         assert kernel["stack"] == kernel["spills"] == 0, kernel
         assert kernel["shared"] <= SHARED[arch] * 1024, kernel
         # None at all is what a kernel that traps has: on sm_100, too much tensor memory.
-        assert kernel["HGMMA"] + kernel["HMMA"] + kernel["UTCMMA"], kernel
+        matrix = kernel["HGMMA"] + kernel["HMMA"] + kernel["UTCMMA"]
+        assert matrix or (not kernel["wgmma"] and kernel["FFMA"] > 100), kernel
         if arch == 90 and kernel["wgmma"]:
             assert kernel["HGMMA"], kernel
             assert not kernel["HMMA"], kernel

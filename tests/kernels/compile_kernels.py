@@ -1,7 +1,7 @@
-"""Compiles the attention kernels for one architecture and prints what each takes, as JSON lines.
+"""Compiles the kernels for one architecture and prints what each takes, as JSON lines.
 
 A program of its own: Triton's interpreter, once chosen, is there for the whole process.
-`python compile_attention.py 90 bf16 unbounded`
+`python compile_kernels.py 90 bf16 unbounded`
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 import triton
-from imagen_fast.kernels.triton import global_attention, window_attention
+from imagen_fast.kernels.triton import conv_block, global_attention, window_attention
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -55,6 +55,7 @@ def resources(kernel):
         "shared": kernel.metadata.shared,
         "HGMMA": opcodes["HGMMA"],
         "HMMA": opcodes["HMMA"],
+        "FFMA": opcodes["FFMA"],
         "UTCMMA": sum(opcodes[o] for o in opcodes if re.match("UTC.*MMA", o)),
         "spills": opcodes["LDL"] + opcodes["STL"],
     }
@@ -67,6 +68,7 @@ def main(arch, dtype, bounded):
     for variant in [
         *window_attention.variants(DTYPES[dtype], arch, (64, 96, 128, 192), **options),
         *global_attention.variants(DTYPES[dtype], (96,), **options),
+        *conv_block.variants(DTYPES[dtype], arch),
     ]:
         if variant.name not in done:
             done.add(variant.name)
