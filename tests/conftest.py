@@ -24,6 +24,10 @@ if find_spec("torch"):
     import torch
 
     torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
+    if not torch.cuda.is_available():
+        # Triton's kernels run in its interpreter. Read where Triton is first imported, which
+        # torch.compile does in another test: so it is set before any of them.
+        os.environ["TRITON_INTERPRET"] = "1"
 else:
     collect_ignore = WITH_TORCH
 
