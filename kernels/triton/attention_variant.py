@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from .attention_weights import AttentionWeights, pack_attention
+from .device import DTYPES
 from .variant import Variant
 
-TYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32"}
 FP32 = ("scale", "bias")  # pointers that are fp32 whatever the activations are
 
 
@@ -20,11 +20,11 @@ def form(
     integers = kernel.do_not_specialize
     arguments = [a for a in kernel.arg_names if a not in constants]
     signature = {
-        a: "i32" if a in integers else "*fp32" if a in FP32 else f"*{TYPES[dtype]}"
+        a: "i32" if a in integers else "*fp32" if a in FP32 else f"*{DTYPES[dtype]}"
         for a in arguments
     }
     return Variant(
-        name=f"{name}_{TYPES[dtype]}",
+        name=f"{name}_{DTYPES[dtype]}",
         kernel=kernel,
         signature=signature,
         constants=constants,

@@ -25,14 +25,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from imagen_fast.kernels.triton.conv3x3 import load_tap, silu
-from imagen_fast.kernels.triton.device import (
-    DTYPES,
-    architecture,
-    largest_block,
-    multiprocessors,
-)
-from imagen_fast.kernels.triton.variant import Variant
+from .conv3x3 import load_tap, silu
+from .device import DTYPES, architecture, largest_block, multiprocessors
+from .variant import Variant
 
 SIZES = ["height", "width", "run"]  # one compiled form serves every picture
 
@@ -59,7 +54,7 @@ def conv_rows_kernel(
     taps = ()
     for tap in tl.static_range(9):
         at = tap * C * C + channel[:, None] * C + channel[None, :]
-        taps = taps + (tl.load(weight + at),)  # (C, C)
+        taps += (tl.load(weight + at),)  # (C, C)
     shift = tl.load(bias + channel)[None, :]
     col = tl.arange(0, BLOCK_W)
     rest = width - left
@@ -260,7 +255,7 @@ def _run(strips: int, height: int, processors: int) -> int:
 
     Each run costs two rows more than it gives, and long ones leave processors idle at the end.
     """
-    return min(max(triton.cdiv(strips * height, 2 * processors), 4), 64)
+    return int(min(max(triton.cdiv(strips * height, 2 * processors), 4), 64))
 
 
 def cost(n: int, h: int, w: int, c: int, itemsize: int) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from functools import cache
 import torch
 
 DTYPES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
-TRITON_NAMES = {**DTYPES, torch.uint8: "u8", torch.int32: "i32"}
 
 
 @cache

@@ -14,7 +14,6 @@ and where two warps hold the same element one may have stored it before the othe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 from . import linear, split_attention
 from .attention_variant import blank, form, label
 from .attention_weights import PRECISION, AttentionWeights, inverse_rms, pack_attention
+from .device import architecture, multiprocessors
 from .variant import Variant
 
 __all__ = [
@@ -244,7 +244,7 @@ def window_attention(
     """
     n, height, width, _ = x.shape
     out = torch.empty_like(x) if out is None else out
-    chosen = default_config(weights, x.dtype, capability(x.device)) | dict(config or {})
+    chosen = default_config(weights, x.dtype, architecture(x.device)) | dict(config or {})
     number = chosen["launches"]
     if number == 3:
         split_attention.split_attention(x, weights, context, also, out, scratch, shift)
@@ -256,7 +256,7 @@ def window_attention(
         target = (
             x.new_empty(n * height * width, weights.proj.shape[0]) if scratch is None else scratch
         )
-    programs = min(windows, chosen["programs"] * processors(x.device))
+    programs = min(windows, chosen["programs"] * multiprocessors(x.device))
     constants = kernel_constants(
         weights, x.dtype, chosen, cross=context is not None, also=also is not None
     )
@@ -379,20 +379,3 @@ def cost(
     parameters = weights.qkv.numel() + weights.proj.numel()
     products = 8 * c * c + 4 * weights.window**2 * c
     return (tensors * pixels * c + parameters) * item, pixels * products
-
-
-@cache
-def capability(device: torch.device) -> int:
-    """90 for sm_90; 0 where there is no CUDA device (Triton's interpreter)."""
-    if device.type != "cuda":
-        return 0
-    major, minor = torch.cuda.get_device_capability(device)
-    return major * 10 + minor
-
-
-@cache
-def processors(device: torch.device) -> int:
-    """Multiprocessors; 1 in Triton's interpreter."""
-    if device.type != "cuda":
-        return 1
-    return int(torch.cuda.get_device_properties(device).multi_processor_count)
