@@ -33,7 +33,7 @@ RAMP = 8
 # Overlap unless asked otherwise: `benchmarks/tiling.py` has the measurement.
 DEFAULT_OVERLAP = 32
 # Larger tiles save little of the halo's cost and delay the first finished row.
-LARGEST_AUTOMATIC = 512
+LARGEST_AUTOMATIC = 1024
 
 Samples = NDArray[Any]
 
@@ -64,8 +64,8 @@ class Grid:
 def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Grid:
     """Cut a picture into tiles of at most tile × tile input pixels, overlap included.
 
-    A picture that is no larger is one tile. Otherwise tiles shrink and overlaps grow to what
-    the alignment allows.
+    A picture that is no larger is one tile. Otherwise tiles shrink, all of a row alike, and
+    overlaps grow to what the alignment allows.
 
     Raises:
         TilingError: a size is negative, or the tile has no room for its overlaps.
@@ -91,6 +91,9 @@ def _spans(length: int, tile: int, shared: int, ramp: int, alignment: int) -> It
     start = low = fade = 0
     if length > tile:
         tile = tile // alignment * alignment
+        # As many as it takes, and all as long as the alignment allows.
+        count = -(-(length - shared) // (tile - shared))
+        tile = -(-(length + (count - 1) * shared) // (count * alignment)) * alignment
     while start + tile < length:
         high = start + tile - shared // 2 + ramp // 2
         yield Span(start, start + tile, low, high, fade)

@@ -116,6 +116,17 @@ def test_equal_tiles_are_batched() -> None:
     assert shapes == [(3, 16, 16), (1, 16, 16), (1, 16, 6)]
 
 
+@given(st.integers(1, 5000), st.integers(80, 600))
+def test_tiles_are_few_and_alike(length: int, tile: int) -> None:
+    spans = plan(1, length, tile, 32, 16).columns
+    lengths = [span.stop - span.start for span in spans]
+    assert max(lengths) <= tile
+    # One tile fewer, as long as the alignment allows, would not reach the end.
+    assert len(spans) == 1 or (len(spans) - 1) * (tile // 16 * 16 - 64) + 64 < length
+    assert len(set(lengths[:-1])) <= 1
+    assert max(lengths) - min(lengths) < 16 * len(spans)
+
+
 def test_an_exact_overlap_is_exact_and_the_smallest() -> None:
     spec = PRESETS["tiny"]
     overlap = exact_overlap(spec)
@@ -171,6 +182,6 @@ def test_automatic_tiles() -> None:
     side = automatic(3000, 2000, capacity=100_000, overlap=32, alignment=16)
     assert side % 16 == 0
     assert 300**2 < side**2 <= 100_000
-    assert automatic(30_000, 20_000, capacity=10**8, overlap=32, alignment=16) == 512
+    assert automatic(30_000, 20_000, capacity=10**8, overlap=32, alignment=16) == 1024
     # However little memory there is, a tile has room for its overlaps.
     plan(3000, 2000, automatic(3000, 2000, capacity=10, overlap=100, alignment=16), 100, 16)

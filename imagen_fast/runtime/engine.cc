@@ -52,8 +52,11 @@ void Engine::plan(const Shape& shape, const Task& task) {
                            text({shape.images, shape.height, shape.width}));
     }
     plan_.reset();
+    arena_.restart();
     try {
-        plan_ = std::make_unique<Plan>(spec, network_, kernels_, task, shape, pool_.threads());
+        plan_ = std::make_unique<Plan>(spec, network_, kernels_, task, shape, pool_.threads(),
+                                       arena_);
+        arena_.trim();
     } catch (const std::bad_alloc&) {
         throw BackendError("out of memory for tiles of shape " +
                            text({shape.images, shape.height, shape.width}) +

@@ -55,6 +55,7 @@ private:
     const Network network_;
     Pool pool_;
     std::mutex turn_;
+    Arena arena_;
     Shape shape_;
     Task task_;
     std::unique_ptr<Plan> plan_;

@@ -37,15 +37,15 @@ std::vector<Shape> level_shapes(const Spec& spec, const Task& task, const Shape&
 }
 
 Plan::Plan(const Spec& spec, const Network& network, const cpu::KernelSet& kernels,
-           const Task& task, const Shape& shape, int threads)
-    : kernels_(kernels), image_channels_(spec.image_channels) {
+           const Task& task, const Shape& shape, int threads, Arena& arena)
+    : kernels_(kernels), image_channels_(spec.image_channels), arena_(arena) {
     if (spec.architecture == "listing") {
         listing(spec, network, shape);
     } else {
         hierarchical(spec, network, task, shape);
     }
     for (int i = 0; i < threads; ++i) {
-        scratch_.emplace_back(most_scratch_);
+        scratch_.push_back(arena_.take(most_scratch_).data);
     }
 }
 
@@ -157,14 +157,15 @@ void Plan::picture(const Network& network, const Task& task, const std::vector<L
         const Shape& fine = levels[l - 1].shape;
         const Shape& half = levels[l].shape;
         const int channels = image_channels_;
-        buffers_.emplace_back(sizeof(float) * half.images * half.height * half.width * channels);
+        void* base =
+            arena_.take(sizeof(float) * half.images * half.height * half.width * channels).data;
         args = {};
         args.x = {nullptr, fine.images, fine.height, fine.width, channels};
         args.out = {nullptr, half.images, half.height, half.width, channels};
         args.image = bases_.empty() ? nullptr : bases_.back();
-        args.picture = buffers_.back().data();
+        args.picture = base;
         add(network.halve.get(), args, bases_.empty() ? 0 : kNone);
-        bases_.push_back(static_cast<float*>(buffers_.back().data()));
+        bases_.push_back(static_cast<float*>(base));
     }
     args = {};
     args.x = x;
@@ -202,8 +203,7 @@ void Plan::attend(const AttentionOps& ops, const cpu::Args& args) {
         return;
     }
     cpu::Args shared = args;
-    buffers_.emplace_back(kernels_.shared(*ops.keys, args.other));
-    shared.shared = buffers_.back().data();
+    shared.shared = arena_.take(kernels_.shared(*ops.keys, args.other)).data;
     add(ops.keys.get(), shared);
     add(ops.queries.get(), shared);
 }
@@ -218,8 +218,11 @@ void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out) {
 cpu::Plane Plan::plane(const Shape& shape, int channels) {
     cpu::Plane plane{nullptr, shape.images, shape.height, shape.width,
                      cpu::round_up(channels, cpu::kChannelMultiple)};
-    buffers_.emplace_back(plane.elements() * kernels_.element());
-    plane.data = buffers_.back().data();
+    const Arena::Piece piece = arena_.take(plane.elements() * kernels_.element());
+    plane.data = piece.data;
+    if (!piece.fresh) {
+        clear_border(plane, kernels_.element());
+    }
     return plane;
 }
 
@@ -245,7 +248,7 @@ Outcome Plan::run(Pool& pool, const Arrays& arrays, const std::function<bool()>&
             }
             if (!cancelled.load(std::memory_order_relaxed)) {
                 kernels_.run(*step.op, block, step.args,
-                             static_cast<std::byte*>(scratch_[thread].data()));
+                             static_cast<std::byte*>(scratch_[thread]));
             }
         };
         pool.run(step.op->blocks(step.args), std::cref(work));  // no copy, which might allocate

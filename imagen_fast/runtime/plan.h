@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../../kernels/cpu/buffer.h"
+#include "arena.h"
 #include "network.h"
 #include "pool.h"
 
@@ -49,12 +50,12 @@ struct Arrays {
 
 enum class Outcome { done, not_finite, cancelled };  // not finite: somewhere in the output
 
-// Holds pointers into the network and the kernel set, which must outlive it.
+// Holds pointers into the network, the kernel set and the arena, which must outlive it.
 class Plan {
 public:
-    // All memory is taken here. Throws std::bad_alloc.
+    // All memory is taken here, from the arena. Throws std::bad_alloc.
     Plan(const Spec&, const Network&, const cpu::KernelSet&, const Task&, const Shape&,
-         int threads);
+         int threads, Arena&);
 
     // Allocates nothing. Ends between two blocks once `cancelled` is set; sets it when `stop`, if
     // there is one, says so.
@@ -86,8 +87,9 @@ private:
     };
     const cpu::KernelSet& kernels_;
     const int image_channels_;
+    Arena& arena_;
     std::vector<Step> steps_;
-    std::vector<cpu::Buffer> buffers_, scratch_;
+    std::vector<void*> scratch_;  // for each thread
     std::vector<float*> bases_;  // the picture at every coarse level, once it is asked for
     std::size_t most_scratch_ = 0;
     std::atomic<bool> not_finite_{false};

@@ -16,11 +16,11 @@ public:
     Buffer& operator=(const Buffer&) = delete;
     ~Buffer();
 
-    void* data() const { return data_; }
+    void* data() const;
     std::size_t size() const { return size_; }
 
 private:
-    void* data_ = nullptr;
+    void* block_ = nullptr;  // begins somewhat before the data
     std::size_t size_ = 0;
 };
 

@@ -17,8 +17,8 @@ constexpr int round_up(int value, int multiple) {
 }
 
 // (N, H, W, C) with a border of zeros: one pixel before, four after (one for convolutions, three
-// more because the last Winograd tile of a side may reach beyond it). Kernels write the inside only, so
-// the border is cleared once. Elements are the kernel set's: float, or bfloat16 as uint16.
+// more because the last Winograd tile of a side may reach beyond it). Kernels write the inside only, all channels of it, so
+// the border is cleared once a plan. Elements are the kernel set's: float, or bfloat16 as uint16.
 struct Plane {
     static constexpr int kBefore = 1, kAfter = 4, kAfterLast = 32;
 
@@ -39,5 +39,8 @@ struct Plane {
                static_cast<std::ptrdiff_t>(x + kBefore) * channels;
     }
 };
+
+// Zeros around each image. `element`: bytes of an element.
+void clear_border(const Plane&, std::size_t element);
 
 }  // namespace imagen_fast::cpu

@@ -19,8 +19,8 @@ public:
         const float* in =
             static_cast<const float*>(args.image) + std::ptrdiff_t{block} * w * channels_;
         for (int x = 0; x < w; ++x, out += args.out.channels, in += channels_) {
-            for (int c = 0; c < channels_; ++c) {
-                out[c] = S::scalar(in[c]);
+            for (int c = 0; c < args.out.channels; ++c) {
+                out[c] = S::scalar(c < channels_ ? in[c] : 0.0f);
             }
         }
     }

@@ -20,6 +20,9 @@ class Winograd3x3 {
     using Transform = WinogradTransform<S>;
     static constexpr int m = 4, a = m + 2;  // sides of the output and the input tile
     static constexpr int kTiles = 24;       // at a time; a multiple of most register tiles' rows
+    // Tiles across a strip: the rows that two rows of tiles share are still in the second-level
+    // cache when the lower one reads them.
+    static constexpr int kStrip = 3 * kTiles;
 
 public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
@@ -50,7 +53,7 @@ public:
                m * m * weights_.panels.width() * sizeof(float);
     }
 
-    // Block: kTiles tiles, counted row by row through all images.
+    // Block: kTiles tiles, counted as `position` does.
     template <class Sink>
     void run(int block, const Plane& x, std::byte* scratch, Sink sink) const {
         const int first = block * kTiles, width = weights_.panels.width();
@@ -81,9 +84,14 @@ private:
 
     static int along(int size) { return (size + m - 1) / m; }
     static int tiles(const Plane& x) { return x.images * along(x.height) * along(x.width); }
+    // Tiles go row by row down a strip of the picture, and strip after strip.
     static Position position(const Plane& x, int tile) {
         const int across = along(x.width), down = along(x.height);
-        return {tile / across / down, tile / across % down * m, tile % across * m};
+        const int n = tile / across / down, within = tile - n * across * down;
+        const int strip = within / (kStrip * down), left = strip * kStrip;
+        const int wide = across - left < kStrip ? across - left : kStrip;
+        const int place = within - left * down;
+        return {n, place / wide * m, (left + place % wide) * m};
     }
     // Elements of one tile, all 36 of its vectors: the transforms then work within a few pages. The
     // odd cache line keeps the rows of a GEMM out of each other's cache sets.

@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imagen_fast import backends
+from imagen_fast.backends import NonFiniteError
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.errors import BackendError, WeightsError
+from imagen_fast.spec import Level, ModelSpec
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
@@ -48,6 +51,30 @@ def test_shapes_in_turn_and_pictures_in_a_batch(tiny_bundle: Bundle) -> None:
     np.testing.assert_array_equal(out[0], alone[0][0])
     np.testing.assert_array_equal(out[2], alone[0][0])
     assert (out[1] != out[0]).any()
+
+
+@pytest.mark.parametrize("channels", [32, 24])  # 24: pixels are padded to 32 channels
+def test_memory_of_the_shape_before(
+    channels: int, bundle_of: Callable[[ModelSpec], Bundle]
+) -> None:
+    """Buffers are used again: nothing of what they held may reach the next picture."""
+    levels = (Level(channels), Level(2 * channels))
+    bundle = bundle_of(ModelSpec(scale=2, levels=levels, head_dim=channels))
+    native = backends.backend_class("native")
+    backend = native(bundle, precision="fp32")
+    poison = np.full((1, 33, 41, 3), np.nan, np.float32)
+    for h, w in ((5, 7), (33, 40), (16, 41), (1, 1)):
+        image = IMAGE[:, :h, :w].astype(np.float32) / 255
+        fresh = native(bundle, precision="fp32")
+        context = fresh.features(image[:, ::-1])
+        for expected, run in (
+            ([fresh.run(image)], lambda image, _: [backend.run(image)]),
+            (fresh.progressive(image, context), backend.progressive),
+        ):
+            with pytest.raises(NonFiniteError):
+                backend.run(poison)
+            for ours, theirs in zip(run(image, context), expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
 
 
 def test_engines_and_threads_at_once(tiny_bundle: Bundle, small_bundle: Bundle) -> None:

@@ -1,0 +1,27 @@
+#include "plane.h"
+
+#include <cstring>
+
+namespace imagen_fast::cpu {
+
+void clear_border(const Plane& plane, std::size_t element) {
+    auto* memory = static_cast<std::byte*>(plane.data);
+    const auto zeros = [&](std::ptrdiff_t first, std::ptrdiff_t count) {
+        std::memset(memory + first * element, 0, count * element);
+    };
+    for (int n = 0; n < plane.images; ++n) {
+        // What lies between the inside of one row and that of the next is one run.
+        const std::ptrdiff_t inside = std::ptrdiff_t{plane.width} * plane.channels;
+        std::ptrdiff_t at = n * plane.image();
+        const std::ptrdiff_t end = at + plane.image();
+        const std::ptrdiff_t first = plane.row() + Plane::kBefore * plane.channels;
+        zeros(at, first);
+        at += first + inside;
+        for (int y = 1; y < plane.height; ++y, at += plane.row()) {
+            zeros(at, plane.row() - inside);
+        }
+        zeros(at, end - at);
+    }
+}
+
+}  // namespace imagen_fast::cpu
