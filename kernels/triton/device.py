@@ -43,3 +43,19 @@ def padded(channels: int, most: int = 16) -> int:
     while unit < most and unit < channels:
         unit *= 2
     return -(-channels // unit) * unit
+
+
+def product_blocks(inner: int, columns: int, dtype: torch.dtype) -> dict[str, int]:
+    """Block sizes of a matrix product over many pixels, which compile without spills everywhere.
+
+    Chosen on arithmetic, not measured. inner, columns: the matrix's sides, padded.
+    """
+    full = dtype == torch.float32
+    block_n = largest_block(columns, 64 if full else 128)
+    return {
+        "block_m": 64 if full else 128,
+        "block_n": block_n,
+        "block_k": largest_block(inner, 32 if full else 64),
+        "num_warps": 8 if block_n > 64 else 4,
+        "num_stages": 2 if full else 3,
+    }

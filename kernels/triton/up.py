@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .device import DTYPES, PRECISION, architecture, largest_block, padded
+from .device import DTYPES, PRECISION, architecture, padded, product_blocks
 from .down import PAIRS
 from .variant import Variant, variant_of
 
@@ -110,17 +110,8 @@ def pack_up(
 
 
 def default_config(weights: UpWeights, arch: int) -> dict[str, int]:
-    """Block sizes that compile without spills for sm_`arch`; chosen on arithmetic, not measured."""
-    full = weights.matrix.dtype == torch.float32
-    inner, columns = weights.matrix.shape
-    block_n = largest_block(columns, 64 if full else 128)
-    return {
-        "block_m": 64 if full else 128,
-        "block_n": block_n,
-        "block_k": largest_block(inner, 32 if full else 64),
-        "num_warps": 8 if block_n > 64 else 4,
-        "num_stages": 2 if full else 3,
-    }
+    """See `product_blocks`; the same for every sm_`arch`."""
+    return product_blocks(*weights.matrix.shape, weights.matrix.dtype)
 
 
 def up(
