@@ -106,7 +106,8 @@ def pack_down(
 
 def default_config(weights: DownWeights, arch: int) -> dict[str, int]:
     """See `product_blocks`; the same for every sm_`arch`."""
-    return product_blocks(weights.matrix.shape[0] // 4, weights.matrix.shape[1], weights.matrix.dtype)
+    inner, columns = weights.matrix.shape
+    return product_blocks(inner // 4, columns, weights.matrix.dtype)
 
 
 def down(
