@@ -111,7 +111,8 @@ def pack_up(
 
 def default_config(weights: UpWeights, arch: int) -> dict[str, int]:
     """See `product_blocks`; the same for every sm_`arch`."""
-    return product_blocks(*weights.matrix.shape, weights.matrix.dtype)
+    inner, columns = weights.matrix.shape
+    return product_blocks(inner, columns, weights.matrix.dtype)
 
 
 def up(
