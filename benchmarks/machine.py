@@ -9,7 +9,9 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
-LIBRARIES = ("imagen-fast", "torch", "openvino", "onnxruntime", "spandrel", "numpy", "pillow")
+LIBRARIES = (
+    *("imagen-fast", "torch", "triton", "openvino", "onnxruntime", "spandrel", "numpy", "pillow"),
+)
 ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 

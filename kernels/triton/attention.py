@@ -14,7 +14,8 @@ import triton.language as tl
 from torch import Tensor
 
 from .attention_variant import form, label
-from .attention_weights import PRECISION, AttentionWeights
+from .attention_weights import AttentionWeights
+from .device import PRECISION
 from .variant import Variant
 
 

@@ -20,9 +20,6 @@ MOST_EXPONENT = {torch.float16: 14.0, torch.bfloat16: 60.0, torch.float32: 60.0}
 
 MOST_HEAD_DIM = 128
 
-# Products of fp32 as three of tf32 each (hi·hi + hi·lo + lo·hi): fp32's accuracy on matrix units.
-PRECISION = {torch.float16: "ieee", torch.bfloat16: "ieee", torch.float32: "tf32x3"}
-
 
 class AttentionWeights(NamedTuple):
     """C' = channels rounded up to 32, D = head_dim rounded up to a power of two; padding is 0."""

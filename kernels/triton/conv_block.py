@@ -25,7 +25,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .conv3x3 import load_tap, silu
+from .conv3x3 import add_row, load_tap, load_taps, rows_of_run, silu
 from .device import DTYPES, architecture, largest_block, multiprocessors
 from .variant import Variant
 
@@ -51,10 +51,7 @@ def conv_rows_kernel(
     top = tl.program_id(0) // strips % runs * run
     image = tl.program_id(0) // strips // runs
     channel = tl.arange(0, C)
-    taps = ()
-    for tap in tl.static_range(9):
-        at = tap * C * C + channel[:, None] * C + channel[None, :]
-        taps += (tl.load(weight + at),)  # (C, C)
+    taps = load_taps(weight, C, C)
     shift = tl.load(bias + channel)[None, :]
     col = tl.arange(0, BLOCK_W)
     rest = width - left
@@ -64,15 +61,10 @@ def conv_rows_kernel(
     level = tl.zeros((BLOCK_W, C), tl.float32)
     last = tl.minimum(run, height - top)
     for row in range(-1, last + 1):
-        below = tl.zeros((BLOCK_W, C), tl.float32)
         inside = (top + row >= 0) & (top + row < height)
-        line = x + start + row * width * C
-        for dx in tl.static_range(3):
-            mask = inside & (left + col + dx >= 1) & (col + dx <= rest)
-            a = tl.load(line + (dx - 1) * C + place, mask=mask[:, None], other=0)
-            above = tl.dot(a, taps[6 + dx], above)
-            level = tl.dot(a, taps[3 + dx], level)
-            below = tl.dot(a, taps[dx], below)
+        above, level, below = add_row(
+            x + start + row * width * C, inside, col, left, rest, taps, above, level, C
+        )
         if row > 0:
             done = start + (row - 1) * width * C + place
             here = (col < rest)[:, None]
@@ -126,7 +118,7 @@ def conv_taps_kernel(
             a = a.reshape(BLOCK_H * BLOCK_W, BLOCK_K)
         else:
             a = load_tap(
-                x + start, dy, dx, row, col, top, left, height, width, channel + k, C
+                x + start, dy, dx, row, col, top, left, height, width, channel + k, C, BLOCK_K
             )  # (M, K)
         b = weight + (step * BLOCK_K + k)[:, None] * C
         sums = tl.dot(a, tl.load(b + n[None, :]), sums, input_precision="ieee")
@@ -230,7 +222,7 @@ def conv_block(
     }
     if config["form"] == "rows":
         strips = triton.cdiv(w, config["block_w"])
-        run = _run(n * strips, h, multiprocessors(x.device))
+        run = rows_of_run(n * strips, h, multiprocessors(x.device))
         conv_rows_kernel[(strips * triton.cdiv(h, run) * n,)](
             x, weights.taps, weights.bias, out, h, w, run, c, config["block_w"], **launch
         )
@@ -248,14 +240,6 @@ def conv_block(
         **launch,
     )
     return out
-
-
-def _run(strips: int, height: int, processors: int) -> int:
-    """Rows of a program: one wave of two programs a multiprocessor where that gives 4 to 64.
-
-    Each run costs two rows more than it gives, and long ones leave processors idle at the end.
-    """
-    return int(min(max(triton.cdiv(strips * height, 2 * processors), 4), 64))
 
 
 def cost(n: int, h: int, w: int, c: int, itemsize: int) -> tuple[int, int]:

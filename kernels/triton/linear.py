@@ -16,7 +16,8 @@ import triton.language as tl
 from torch import Tensor
 
 from .attention_variant import form, label
-from .attention_weights import PRECISION, AttentionWeights, inverse_rms
+from .attention_weights import AttentionWeights, inverse_rms
+from .device import PRECISION
 from .variant import Variant
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,3 +30,33 @@ class Variant:
     num_warps: int
     num_stages: int
     wgmma: bool
+
+
+def variant_of(
+    kernel: Any,
+    name: str,
+    pointers: Mapping[str, str],
+    constants: Mapping[str, object],
+    launch: Mapping[str, int],
+    *,
+    wgmma: bool,
+) -> Variant:
+    """A form from the types of its pointers, all of them multiples of 16 bytes.
+
+    The integers are those that the kernel does not specialise on; launch: num_warps, num_stages.
+    """
+    integers = kernel.do_not_specialize
+    return Variant(
+        name=name,
+        kernel=kernel,
+        signature={
+            argument: "i32" if argument in integers else pointers[argument]
+            for argument in kernel.arg_names
+            if argument not in constants
+        },
+        constants=dict(constants),
+        divisible=tuple(pointers),
+        num_warps=launch["num_warps"],
+        num_stages=launch["num_stages"],
+        wgmma=wgmma,
+    )

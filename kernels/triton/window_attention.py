@@ -23,8 +23,8 @@ from torch import Tensor
 
 from . import linear, split_attention
 from .attention_variant import blank, form, label
-from .attention_weights import PRECISION, AttentionWeights, inverse_rms, pack_attention
-from .device import architecture, multiprocessors
+from .attention_weights import AttentionWeights, inverse_rms, pack_attention
+from .device import PRECISION, architecture, multiprocessors
 from .variant import Variant
 
 __all__ = [

@@ -10,12 +10,13 @@ import pytest
 
 pytest.importorskip("triton")
 
-# Shared memory of a block in bytes; sm_120 has as little as consumer cards of sm_86 and sm_89.
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kernel_resources.py"
+# Shared memory of a block in KiB; sm_120 has as little as consumer cards of sm_86 and sm_89.
 SHARED = {80: 163, 90: 227, 100: 227, 120: 99}
 
 
 @pytest.mark.parametrize(
-    ("arch", "dtype", "bounded"),
+    ("arch", "dtype", "attention"),
     # Each architecture once; the rest is the same code with other conversions.
     [
         (80, "fp32", "bounded"),
@@ -24,16 +25,16 @@ SHARED = {80: 163, 90: 227, 100: 227, 120: 99}
         (120, "fp16", "unbounded"),
     ],
 )
-def test_resources(arch, dtype, bounded, tmp_path):
-    script = Path(__file__).with_name("compile_kernels.py")
+def test_resources(arch, dtype, attention, tmp_path):
+    # In a process of its own: Triton's interpreter, once chosen, is there for the whole process.
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, script, str(arch), dtype, bounded],
+        [sys.executable, PROGRAM, str(arch), dtype, "--brief", attention],
         capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert not done.returncode, done.stderr
     kernels = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(kernels) > 15
+    assert len(kernels) > 35
     for kernel in kernels:
         assert kernel["stack"] == kernel["spills"] == 0, kernel
         assert kernel["shared"] <= SHARED[arch] * 1024, kernel
@@ -44,3 +45,19 @@ def test_resources(arch, dtype, bounded, tmp_path):
             assert kernel["HGMMA"], kernel
             assert not kernel["HMMA"], kernel
         assert arch != 100 or kernel["UTCMMA"], kernel
+
+
+def test_the_interpreter_compiles_nothing():
+    from imagen_fast.kernels.triton import conv_block
+    from imagen_fast.kernels.triton.compile import compile_variant
+    from triton import knobs
+
+    from imagen_fast.errors import BackendError
+
+    if not knobs.runtime.interpret:
+        pytest.skip("Triton's interpreter is off: there is a GPU")
+    import torch
+
+    (variant, *_) = conv_block.variants(torch.float16)
+    with pytest.raises(BackendError, match="compile in a process that starts without it"):
+        compile_variant(variant, 90)

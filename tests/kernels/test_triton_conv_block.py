@@ -7,8 +7,8 @@ import torch
 
 pytest.importorskip("triton")
 
-from attention_block import DEVICE, DTYPES, FLOOR
 from imagen_fast.kernels.triton.conv_block import conv_block, default_config, pack_conv_block
+from tolerance import DEVICE, DTYPES, FLOOR
 
 from imagen_fast.models.blocks import ConvBlock
 

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import torch
-from attention_block import DEVICE, DTYPES, assert_parity, random_block, run_block
+from attention_block import random_block, run_block
+from tolerance import DEVICE, DTYPES, assert_parity
 
 from imagen_fast.models.listing import SelfAttention
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from attention_block import DEVICE, DTYPES, assert_parity, random_block, run_block
+from attention_block import random_block, run_block
+from tolerance import DEVICE, DTYPES, assert_parity
 
 triton_kernel = pytest.importorskip("imagen_fast.kernels.triton.window_attention")
 
