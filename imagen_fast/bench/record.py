@@ -1,0 +1,266 @@
+"""What a run of the bench leaves: rows of times with all that is needed to believe them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from imagen_fast.bench.roofline import WIDTHS, Roofline
+from imagen_fast.bench.runtimes import YARDSTICK
+from imagen_fast.bench.summary import Summary
+from imagen_fast.errors import BenchmarkError
+
+FORMAT = "imagen-fast-bench-1"
+LINES = ".jsonl"  # files that every run adds a line to
+T = TypeVar("T")
+Key = tuple[str | int, ...]
+Place = tuple[int, int]
+
+
+@dataclass
+class Row:
+    """One contestant at one size and batch.
+
+    Attributes:
+        isa, asked_isa: instruction set that ran, and the one that was asked for ("" for none).
+        outcome: `wrong` has no times, because something else was computed.
+        why: it failed, or how wrong it is.
+        psnr: in dB to the answer of `reference`; None if they are equal or there was none.
+        samples_ms: every run that counted.
+        cpu_ms: median of the processor's time in all threads.
+        cold_s: from the start of the process to the first picture; only in a process's first row.
+        joules: for one picture, with what the machine takes when idle.
+        gflop, megabytes: what one picture costs by arithmetic; see `work`.
+    """
+
+    network: str
+    runtime: str
+    precision: str
+    size: int
+    batch: int
+    threads: int
+    device: str = "cpu"
+    asked_isa: str = ""
+    isa: str = ""
+    scale: int = 1
+    outcome: Literal["timed", "wrong", "failed"] = "failed"
+    why: str = ""
+    psnr: float | None = None
+    reference: str = ""
+    samples_ms: list[float] = field(default_factory=list)
+    cpu_ms: float | None = None
+    import_s: float | None = None
+    build_s: float | None = None
+    first_s: float | None = None
+    cold_s: float | None = None
+    peak_bytes: int | None = None
+    device_bytes: int | None = None
+    joules: float | None = None
+    gflop: float | None = None
+    megabytes: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """What it shares with the row of another run that it may be compared with."""
+        return (
+            *(self.network, self.runtime, self.precision, self.size, self.batch),
+            *(self.threads, self.device, self.asked_isa),
+        )
+
+    @property
+    def place(self) -> Place:
+        """Size and batch."""
+        return self.size, self.batch
+
+    @property
+    def summary(self) -> Summary:
+        """Of a timed row."""
+        return Summary.of(self.samples_ms)
+
+    @property
+    def pictures_per_s(self) -> float:
+        """Throughput of a timed row, over all its runs."""
+        return self.batch * 1e3 / self.summary.mean
+
+    @property
+    def megapixels_per_s(self) -> float:
+        """The same in millions of pixels of the enlarged picture."""
+        return self.pictures_per_s * (self.size * self.scale) ** 2 / 1e6
+
+    @property
+    def gflops(self) -> float | None:
+        """GFLOP/s at the median, of a timed row."""
+        return self.gflop and self.gflop * self.batch * 1e3 / self.summary.p50
+
+
+@dataclass
+class LeftOut:
+    """Something that was not measured, and why."""
+
+    what: str
+    where: str
+    why: str
+
+
+@dataclass
+class Record:
+    """A whole run. `load` is the machine's before and after it, `rows` include the yardstick's."""
+
+    model: str
+    command: str
+    machine: dict[str, Any]
+    roofline: Roofline
+    settings: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    load: list[float | None] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def contestants(self) -> list[Row]:
+        """All rows but the yardstick's."""
+        return [row for row in self.rows if row.runtime != YARDSTICK.name]
+
+    @property
+    def places(self) -> list[Place]:
+        """Sizes and batches with a row, ordered."""
+        return sorted({row.place for row in self.contestants}, key=lambda p: (p[1] > 1, p))
+
+    def at(self, place: Place) -> list[Row]:
+        """The contestants of a size and batch: the fastest first, then those without a time."""
+        rows = [row for row in self.contestants if row.place == place]
+        slow = float("inf")
+        return sorted(rows, key=lambda r: r.summary.p50 if r.outcome == "timed" else slow)
+
+    def yardstick(self, place: Place) -> Row | None:
+        """The yardstick's row beside the contestants of a size and batch."""
+        found = (r for r in self.rows if r.runtime == YARDSTICK.name and r.place == place)
+        return next(found, None)
+
+    def baseline(self, row: Row) -> Row | None:
+        """The native row that a timed row is measured by: of its precision, else the fastest."""
+        ours = [r for r in self.at(row.place) if r.runtime == "native" and r.outcome == "timed"]
+        same = [r for r in ours if r.precision == row.precision]
+        return next(iter(same + ours), None)
+
+    def attainable(self, row: Row) -> float | None:
+        """GFLOP/s that the machine could reach on a row's picture; None if nobody knows."""
+        if not row.gflop:
+            return None
+        intensity = row.gflop * 1e3 / row.megabytes if row.megabytes else float("inf")
+        return self.roofline.attainable(row.precision, intensity)
+
+    def of_roofline(self, row: Row) -> float | None:
+        """Which part of it a timed row reaches."""
+        limit = self.attainable(row)
+        return row.gflops / limit if limit and row.gflops else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types, the derived figures beside the raw ones for other readers."""
+        data = {"format": FORMAT, **dataclasses.asdict(self)}
+        for row, plain in zip(self.rows, data["rows"], strict=True):
+            if row.outcome == "timed":
+                summary = row.summary
+                plain["derived"] = {
+                    **{f"{name}_ms": round(getattr(summary, name), 4) for name in PERCENTILES},
+                    "spread": round(summary.spread, 4),
+                    "pictures_per_s": round(row.pictures_per_s, 4),
+                    "megapixels_per_s": round(row.megapixels_per_s, 4),
+                    "of_roofline": _rounded(self.of_roofline(row)),
+                }
+        return data
+
+
+PERCENTILES = ("p25", "p50", "p90", "p99")
+
+
+def element_bytes(precision: str) -> int:
+    """Bytes of a number in a precision."""
+    return WIDTHS[precision]
+
+
+def write(record: Record, path: Path) -> None:
+    """As JSON: a new file, or one more line of one that ends in .jsonl.
+
+    The file appears, or changes, only when it is complete. Raises BenchmarkError.
+    """
+    if path.suffix == LINES:
+        before = path.read_text("utf-8") if path.exists() else ""
+        text = before + json.dumps(record.to_json(), allow_nan=False) + "\n"
+    else:
+        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+    write_text(text, path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """The file appears, or changes, only when it is complete. Raises BenchmarkError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BenchmarkError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a file that `write` made, the oldest first.
+
+    Raises:
+        BenchmarkError: the file cannot be read, is damaged, or no such file.
+    """
+    try:
+        text = path.read_text("utf-8")
+        lines: Iterable[str] = text.splitlines() if path.suffix == LINES else [text]
+        records = [_parsed(json.loads(line)) for line in lines if line.strip()]
+    except OSError as error:
+        raise BenchmarkError(f"{path}: cannot read: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BenchmarkError(
+            f"{path}: not what `imagen-fast bench --json` writes, or damaged ({error})"
+        ) from error
+    if not records:
+        raise BenchmarkError(f"{path}: holds no record of `imagen-fast bench --json`")
+    return records
+
+
+def _parsed(data: dict[str, Any]) -> Record:
+    if data["format"] != FORMAT:
+        raise ValueError(f"its format is {data['format']!r}; expected {FORMAT!r}")
+    record = Record(**_fields(Record, data))
+    record.roofline = Roofline(**_fields(Roofline, data["roofline"]))
+    record.rows = [Row(**_fields(Row, row)) for row in data["rows"]]
+    record.left_out = [LeftOut(**_fields(LeftOut, out)) for out in data["left_out"]]
+    for row in record.rows:
+        times = row.samples_ms
+        if not all(type(t) in (int, float) and 0 < t < 1e12 for t in times):
+            raise ValueError("a time is not a positive number")
+        if row.outcome not in ("timed", "wrong", "failed") or (row.outcome == "timed") != bool(times):
+            raise ValueError(f"a row is {row.outcome!r} with {len(times)} times")
+        if row.precision not in WIDTHS or not all(
+            type(n) is int and 0 < n < 1 << 20 for n in (row.size, row.batch, row.scale)
+        ):
+            raise ValueError("a row's precision or size is out of range")
+    return record
+
+
+def _fields(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    """What belongs to a dataclass: what it does not know, such as derived figures, is left."""
+    return {f.name: data[f.name] for f in dataclasses.fields(kind) if f.name in data}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
