@@ -32,7 +32,7 @@ class Options:
         scale: how many times it enlarges.
         backends, peers: names; None for all that work here. Peers are runtimes and networks.
         precisions: None for fp32 and what `auto` takes.
-        device: cpu or cuda.
+        device: cpu, cuda, or auto for a GPU if there is one.
     """
 
     model: str

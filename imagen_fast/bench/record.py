@@ -79,6 +79,12 @@ class Row:
         return self.size, self.batch
 
     @property
+    def name(self) -> str:
+        """`sr-x4-tiny, native fp32`."""
+        contestant = f"{self.runtime} {self.precision}"
+        return f"{self.network}, {contestant}" if self.network else self.runtime
+
+    @property
     def summary(self) -> Summary:
         """Of a timed row."""
         return Summary.of(self.samples_ms)
@@ -101,10 +107,13 @@ class Row:
 
 @dataclass
 class LeftOut:
-    """Something that was not measured, and why."""
+    """A contestant that was not measured at a size and batch, and why."""
 
-    what: str
-    where: str
+    network: str
+    runtime: str
+    precision: str
+    size: int
+    batch: int
     why: str
 
 
@@ -122,6 +131,23 @@ class Record:
     missing: dict[str, str] = field(default_factory=dict)
     load: list[float | None] = field(default_factory=list)
     seconds: float = 0.0
+
+    def left_out_at(self) -> dict[str, list[str]]:
+        """Size → who was left out there, precisions together; who was everywhere, said once."""
+        here = {(row.network, row.runtime, row.precision) for row in self.contestants}
+        found: dict[str, dict[str, list[str]]] = {}
+        for out in self.left_out:
+            took_part = (out.network, out.runtime, out.precision) in here
+            place = where((out.size, out.batch)) if took_part else "everywhere"
+            name = out.runtime if out.network == self.model else f"{out.network} on {out.runtime}"
+            precisions = found.setdefault(place, {}).setdefault(name, [])
+            if out.precision not in precisions:
+                precisions.append(out.precision)
+        order = sorted(found, key=lambda place: place != "everywhere")
+        return {
+            place: [f"{name} {'+'.join(found[place][name])}" for name in found[place]]
+            for place in order
+        }
 
     @property
     def contestants(self) -> list[Row]:
@@ -178,12 +204,13 @@ class Record:
         return data
 
 
+def where(place: Place) -> str:
+    """`256²`, or `256² × 8` for a batch."""
+    size, batch = place
+    return f"{size}² × {batch}" if batch > 1 else f"{size}²"
+
+
 PERCENTILES = ("p25", "p50", "p90", "p99")
-
-
-def element_bytes(precision: str) -> int:
-    """Bytes of a number in a precision."""
-    return WIDTHS[precision]
 
 
 def write(record: Record, path: Path) -> None:

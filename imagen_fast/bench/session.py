@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from imagen_fast.bench import machine, roofline
+from imagen_fast.bench import gpu, machine, roofline
 from imagen_fast.bench.contestant import Contestant
 from imagen_fast.bench.entrants import Options, entrants
 from imagen_fast.bench.inputs import Inputs
@@ -17,6 +19,7 @@ from imagen_fast.bench.record import Place, Record
 from imagen_fast.bench.reference import Reference
 from imagen_fast.bench.schedule import Clock, places
 from imagen_fast.bench.stage import Stage
+from imagen_fast.bundle import read_header
 
 # However short the box of time is, the first things that are asked of a machine may take this long.
 PATIENCE = 60.0
@@ -41,6 +44,8 @@ def run(
             compare with, or nothing could be measured at all.
     """
     observer, clock = observer or Observer(), Clock(seconds)
+    if options.device == "auto":
+        options = replace(options, device="cuda" if gpu.names() else "cpu")
     loads = [machine.load()]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-")))
@@ -55,7 +60,10 @@ def run(
             command=command,
             machine=machine.describe(),
             roofline=limits,
-            settings={"threads": options.threads, "device": options.device, "seconds": seconds},
+            settings={
+                **{"threads": options.threads, "device": options.device, "seconds": seconds},
+                **{"scale": options.scale, "set5": _set5(options.model)},
+            },
             missing=missing,
         )
         inputs = Inputs(folder, reference, options.threads)
@@ -75,3 +83,9 @@ def _all_places(
         until = clock.part(weights[place], math.fsum(weights.values()))
         del weights[place]
         stage.measure(contestants, place, until)
+
+
+def _set5(model: str) -> float | None:
+    """PSNR in dB that the bundle says it has on Set5, if it does."""
+    training = json.loads(read_header(model)[1].get("training", "{}"))
+    return round(training["psnr"], 2) if training.get("validation") == "set5" else None

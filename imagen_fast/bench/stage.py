@@ -16,10 +16,11 @@ from imagen_fast.backends import memory
 from imagen_fast.bench.contestant import Contestant, Worker
 from imagen_fast.bench.inputs import Answer, Inputs
 from imagen_fast.bench.observer import Observer
-from imagen_fast.bench.record import LeftOut, Place, Record, Row, element_bytes
+from imagen_fast.bench.record import LeftOut, Place, Record, Row, where
+from imagen_fast.bench.roofline import WIDTHS
 from imagen_fast.bench.runtimes import YARDSTICK, find
 from imagen_fast.bench.runtimes.yardstick import environment
-from imagen_fast.bench.schedule import LEAST_ROUNDS, Clock, Costs
+from imagen_fast.bench.schedule import BETWEEN, LEAST_ROUNDS, Clock, Costs
 from imagen_fast.bench.summary import psnr
 from imagen_fast.errors import BenchmarkError
 
@@ -27,10 +28,8 @@ from imagen_fast.errors import BenchmarkError
 WORST_PSNR = {"fp32": 80.0, "bf16": 40.0, "fp16": 50.0}
 ROUNDS = 8  # that are aimed at
 SHORTEST, LONGEST = 0.05, 0.5  # seconds of a turn
-BETWEEN = 0.12  # seconds that a worker lets pass before it counts
 PATIENCE = 5.0  # seconds that something may take when the time is over
 GRACE = 20.0  # seconds that a turn may take longer than the one before
-PREPARING = 0.6  # of a place's time may go into getting ready
 # Bytes that an input pixel takes, generously: natively, and where features are kept whole.
 NATIVE_PIXEL, PIXEL = 2_000, 8_000
 
@@ -66,17 +65,17 @@ class Stage(AbstractContextManager["Stage"]):
     def measure(self, contestants: list[Contestant], place: Place, until: float) -> None:
         """Add a row for everyone who has time at this size and batch, before about `until`."""
         size, batch = place
-        preparing = time.monotonic() + PREPARING * (until - time.monotonic())
         answers: dict[str, Answer] = {}
         turns: list[Turn] = []
         for c in [self._yardstick, *contestants]:
             if str(c) in self._failed or (batch == 1 and find(c.runtime).several):
                 continue
             row = Row(c.name, c.runtime, c.precision, size, batch, c.threads, c.device, c.isa)
-            if why := self._no_room(c, place, preparing):
+            promised = math.fsum(self._costs.of_rounds(turn.run_s) for turn in turns)
+            if why := self._no_room(c, place, until - promised, c.network in answers):
                 self._leave_out(row, why)
                 continue
-            self._observer.doing(f"{describe(row)}, {where(place)}: getting ready")
+            self._observer.doing(f"{row.name}, {where(place)}: getting ready")
             try:
                 turn = self._ready(c, row, answers)
             except BenchmarkError as error:
@@ -93,18 +92,23 @@ class Stage(AbstractContextManager["Stage"]):
         self._in_turns(turns, place, until)
         self._inputs.forget(size, batch)
 
-    def _no_room(self, c: Contestant, place: Place, until: float) -> str | None:
-        """Why there is no time or memory for a contestant; None if there is."""
+    def _no_room(self, c: Contestant, place: Place, until: float, known: bool) -> str | None:
+        """Why there is no time or memory for a contestant; None if there is.
+
+        `known` says whether its network's answer is there already.
+        """
         size, batch = place
         pixels = size**2 * batch
         if c is self._yardstick:
             return None
         left = until - time.monotonic()
-        cost = self._costs.total(c, pixels)
+        run_s = self._costs.run(c, pixels)
+        cost = self._costs.to_start(c, pixels) + self._costs.of_rounds(run_s)
+        cost += 0 if known else 2 * run_s
         if not self._inputs.has_file(c, size, batch):
             cost += self._costs.file(pixels)
         if cost > left:
-            return f"would take about {cost:.0f} s; {max(left, 0):.0f} s were left for this size"
+            return f"takes about {cost:.0f} s; {max(left, 0):.0f} s were left"
         need, free = pixels * (NATIVE_PIXEL if c.runtime == "native" else PIXEL), memory.available()
         if need > free:
             return f"may need {need / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free"
@@ -130,7 +134,7 @@ class Stage(AbstractContextManager["Stage"]):
         if c is not self._yardstick:
             truth, row.reference = answers[c.network]
             row.scale = truth.shape[1] // size
-            row.gflop, row.megabytes = self._inputs.work(c, size, element_bytes(c.precision))
+            row.gflop, row.megabytes = self._inputs.work(c, size, WIDTHS[c.precision])
             if not right(row, ready.output, truth):
                 return None
             self._inputs.trusted |= c.runtime == "native" and c.precision == "fp32"
@@ -179,7 +183,7 @@ class Stage(AbstractContextManager["Stage"]):
             self._observer.measured(row)
 
     def _leave_out(self, row: Row, why: str) -> None:
-        out = LeftOut(describe(row), where(row.place), why)
+        out = LeftOut(row.network, row.runtime, row.precision, row.size, row.batch, why)
         self._record.left_out.append(out)
         self._observer.left_out(out)
 
@@ -188,17 +192,6 @@ class Stage(AbstractContextManager["Stage"]):
         self._failed.add(str(c))
         if worker := self._workers.pop(str(c), None):
             worker.close()
-
-
-def describe(row: Row) -> str:
-    """`sr-x4-tiny, native fp32`."""
-    return f"{row.network}, {row.runtime} {row.precision}" if row.network else row.runtime
-
-
-def where(place: Place) -> str:
-    """`256²`, or `256² × 8` for a batch."""
-    size, batch = place
-    return f"{size}² × {batch}" if batch > 1 else f"{size}²"
 
 
 def right(row: Row, output: NDArray[np.float32], truth: NDArray[np.float32]) -> bool:
