@@ -12,7 +12,7 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 380
 TOP, BOTTOM, LEFT = 18, 46, 54
-LETTER, LINE = 6.6, 15  # of a label, in pixels
+LETTER, LINE = 7.4, 16  # of a label, in pixels
 Point = tuple[float, float]
 
 
@@ -44,7 +44,7 @@ class Axis:
             first = math.ceil(self.low / step)
             return [round(n * step, 6) for n in range(first, math.floor(self.high / step) + 1)]
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        for digits in ((1, 2, 5), (1, 3), (1,)):
+        for digits in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
             found = [d * 10.0**n for n in decades for d in digits]
             found = [value for value in found if self.low <= value <= self.high]
             if len(found) <= 7:
@@ -54,12 +54,14 @@ class Axis:
 
 @dataclass
 class Series:
-    """Points of one colour: `css` is its class; `line` joins them, `dashed` breaks the line."""
+    """Points of one colour, joined by a line: `css` is its class, `dashed` breaks the line.
+
+    Without `dots` it is a limit that others are seen against, and its label lies on its right end.
+    """
 
     label: str
     css: str
     points: list[Point]
-    line: bool = True
     dashed: bool = False
     dots: bool = True
     hollow: bool = False
@@ -73,6 +75,7 @@ class Chart:
     x: Axis
     y: Axis
     right: float
+    last: float
     parts: list[str] = field(default_factory=list)
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
@@ -86,17 +89,20 @@ class Chart:
         labels: float = 0,
         log_y: bool = True,
         log_x: bool = True,
+        from_zero: bool = False,
         x_ticks: Sequence[float] = (),
     ) -> Chart:
         """Axes with room for these values, and for labels so many pixels wide at the right."""
         right = WIDTH - 14 - labels
         x_low, x_high = _room(x[1], log_x, 0.06)
         y_low, y_high = _room(y[1], log_y, 0.08)
+        y_low = 0.0 if from_zero else y_low
         return cls(
             title,
             Axis(x[0], x_low, x_high, LEFT, right, log_x, x_ticks),
             Axis(y[0], y_low, y_high, HEIGHT - BOTTOM, TOP, log_y),
             right,
+            max(x[1]),
         )
 
     def draw(self, all_series: Sequence[Series], *, at_right: bool) -> str:
@@ -104,13 +110,14 @@ class Chart:
         self._axes()
         for series in all_series:
             self._marks(series)
-        labelled = [s for s in all_series if s.label and s.points]
-        if at_right:
-            self._labels_at_right(labelled)
-        else:
-            for series in labelled:
-                for point in series.points:
-                    self._label_beside(series, point)
+        for series in (s for s in all_series if not s.dots):
+            self._label_on(series)
+        named = [s for s in all_series if s.dots]
+        whole = [s for s in named if at_right and s.points[-1][0] == self.last]
+        self._labels_at_right(whole)
+        for series in named:
+            if series not in whole:
+                self._label_beside(series, series.points[-1])
         body = "\n".join(self.parts)
         return (
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -133,7 +140,7 @@ class Chart:
 
     def _marks(self, series: Series) -> None:
         places = [(self.x.at(x), self.y.at(y)) for x, y in series.points]
-        if series.line and len(places) > 1:
+        if len(places) > 1:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             dashed = " dashed" if series.dashed else ""
             self.parts.append(f'<polyline class="line {series.css}{dashed}" points="{path}"/>')
@@ -163,6 +170,12 @@ class Chart:
         for (y, x, series), height in zip(ends, heights, strict=True):
             self._line(x + 6, y, self.right + 10, height, f"leader {series.css}")
             self._text(self.right + 14, height + 4, series.label, f"label {series.css}", "start")
+
+    def _label_on(self, series: Series) -> None:
+        """Above the right end of a limit."""
+        x, y = (axis.at(v) for axis, v in zip((self.x, self.y), series.points[-1], strict=True))
+        self._text(x - 4, y - 6, series.label, "tick", "end")
+        self.taken.append((x - LETTER * len(series.label), y - 18, x, y))
 
     def _label_beside(self, series: Series, point: Point) -> None:
         """Where it covers nothing: right, left, above or below; the first if all are taken."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from imagen_fast.bench.chart import Axis, Chart, Point, Series
+from imagen_fast.bench.chart import Chart, Point, Series
 from imagen_fast.bench.peer_networks import PEER_NETWORKS, PUBLISHED
 from imagen_fast.bench.record import Record, Row
 from imagen_fast.bench.style import css_class
 
-LABELS = 118  # pixels for the names of lines
+LABELS = 126  # pixels for the names of lines
 
 
 def latency(record: Record) -> str | None:
@@ -42,6 +43,8 @@ def throughput(record: Record) -> str | None:
         (f"pictures of {size}² at once", sorted(by_size[size])),
         ("megapixels of the result a second", [row.megapixels_per_s for row in rows]),
         labels=LABELS,
+        log_y=False,
+        from_zero=True,
         x_ticks=sorted(by_size[size]),
     )
     return chart.draw(_lines(rows, lambda row: (row.batch, row.megapixels_per_s)), at_right=True)
@@ -62,7 +65,7 @@ def roofline(record: Record) -> str | None:
         ("FLOPs for a byte of memory", [lowest_x, *(x * 2.5 for _, x, _ in points)]),
         ("GFLOP/s", [roof.bandwidth * lowest_x, highest, *(y for _, _, y in points)]),
     )
-    lines = [_roof(chart.x, precision, record) for precision in roof.gflops]
+    lines = [_roof(chart, precision, record) for precision in roof.gflops]
     dots = [
         Series(f"{r.runtime} {r.precision}", css_class(r.runtime), [(x, y)], hollow=_hollow(r))
         for r, x, y in sorted(points, key=lambda point: point[0].runtime != "native")
@@ -73,48 +76,40 @@ def roofline(record: Record) -> str | None:
 def accuracy(record: Record) -> str | None:
     """PSNR on Set5 against latency: our model, and other networks with what they published."""
     scale, own = record.settings.get("scale"), record.settings.get("set5")
-    points: list[tuple[str, str, Point, bool]] = []
-    for row in _timed(record):
-        if row.place != headline(record):
-            continue
+    dots: list[Series] = []
+    for row in record.at(headline(record)):
         peer = PEER_NETWORKS.get(row.network)
-        psnr = own if row.network == record.model else peer and peer.set5.get(scale or 0)
-        if psnr:
-            name = peer.title.partition(",")[0] if peer else record.model
-            label = f"{name}, {row.runtime} {row.precision}"
-            points.append((label, css_class(row.runtime), (row.summary.p50, psnr), _hollow(row)))
-    if not own or not points:
+        psnr = peer.set5.get(scale or 0) if peer else own
+        if row.outcome != "timed" or not psnr or (not peer and row.runtime != "native"):
+            continue
+        name = peer.title.partition(",")[0] if peer else record.model
+        label = f"{name}, {row.runtime} {row.precision}"
+        point = (row.summary.p50, psnr)
+        dots.append(Series(label, css_class(row.runtime), [point], hollow=_hollow(row)))
+    if not own or not dots:
         return None
     others = PUBLISHED.get(scale or 0, {})
     chart = Chart.over(
         "Accuracy against latency",
-        ("ms for a picture", [x for _, _, (x, _), _ in points]),
-        ("dB on Set5", [y for _, _, (_, y), _ in points] + list(others.values())),
+        ("ms for a picture", [series.points[0][0] for series in dots]),
+        ("dB on Set5", [*(series.points[0][1] for series in dots), *others.values()]),
         log_y=False,
     )
-    dots = [
-        Series(label if index < 1 or "native" in label or "sr-" not in label else "", css, [point],
-               hollow=hollow)
-        for index, (label, css, point, hollow) in enumerate(points)
-    ]
-    rules = [
-        Series("", "c-other", [(chart.x.low, psnr), (chart.x.high, psnr)], dashed=True, dots=False)
-        for psnr in others.values()
-    ]
-    names = [
-        Series(name, "c-other", [(chart.x.low * 1.02, psnr)], dots=False, line=False)
+    limits = [
+        Series(name, "c-other", [(chart.x.low, psnr), (chart.x.high, psnr)], True, dots=False)
         for name, psnr in others.items()
     ]
-    return chart.draw([*rules, *dots, *names], at_right=False)
+    return chart.draw([*limits, *dots], at_right=False)
 
 
 def headline(record: Record) -> tuple[int, int]:
-    """The size, a picture at a time, at which most contestants have a time."""
-    timed = [row for row in _timed(record) if row.batch == 1] or _timed(record)
-    counts: dict[tuple[int, int], int] = {}
-    for row in timed:
-        counts[row.place] = counts.get(row.place, 0) + 1
-    return max(counts, key=lambda place: (counts[place], place == (256, 1)), default=(0, 0))
+    """256², or the size, a picture at a time if possible, at which most have a time."""
+    counts = Counter(row.place for row in _timed(record))
+    return max(
+        counts,
+        key=lambda place: (place == (256, 1), place[1] == 1, counts[place]),
+        default=(0, 0),
+    )
 
 
 def _timed(record: Record) -> list[Row]:
@@ -144,10 +139,11 @@ def _lines(rows: Sequence[Row], point: Callable[[Row], Point]) -> list[Series]:
     return list(found.values())
 
 
-def _roof(x: Axis, precision: str, record: Record) -> Series:
+def _roof(chart: Chart, precision: str, record: Record) -> Series:
     """Memory's slope, then the rate of products in a precision."""
     rate, bandwidth = record.roofline.gflops[precision], record.roofline.bandwidth
     knee = rate / bandwidth
-    points = [(x.low, bandwidth * x.low), (knee, rate), (x.high, rate)]
-    return Series("", "c-other", points, dashed=precision == "fp32", dots=False)
-
+    start = max(chart.x.low, chart.y.low / bandwidth)
+    points = [(start, bandwidth * start), (knee, rate), (chart.x.high, rate)]
+    label = f"{precision}: {rate:.0f} GFLOP/s"
+    return Series(label, "c-other", points, dashed=precision == "fp32", dots=False)

@@ -52,7 +52,11 @@ class Comparison:
             for r in self.ratios
             if r.row.runtime in BACKENDS and r.slower > per_cent
         ]
-        return found + [f"{r.name}, {where(r.place)}: {r.outcome}, {r.why}" for r in self.lost if r.runtime in BACKENDS]
+        return found + [
+            f"{r.name}, {where(r.place)}: {r.outcome}, {r.why}"
+            for r in self.lost
+            if r.runtime in BACKENDS
+        ]
 
 
 def compare(new: Record, old: Record) -> Comparison:

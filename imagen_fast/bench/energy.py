@@ -24,7 +24,9 @@ class Meter:
         zones = sorted(folder.glob("intel-rapl:[0-9]*"))
         packages = [zone for zone in zones if zone.name.count(":") == 1]
         self._counters = [(z / "energy_uj", z / "max_energy_range_uj") for z in packages]
-        self._on_cpu = bool(self._counters) and all(_number(c) is not None for c, _ in self._counters)
+        self._on_cpu = bool(self._counters) and all(
+            _number(c) is not None for c, _ in self._counters
+        )
         self._on_gpu = gpu.power() is not None
 
     def around(self, work: Callable[[], T]) -> tuple[T, float | None]:

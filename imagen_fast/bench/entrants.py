@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from imagen_fast.backends import backend_class
 from imagen_fast.bench import peer_networks
 from imagen_fast.bench.contestant import Contestant
 from imagen_fast.bench.peer_networks import PEER_NETWORKS
-from imagen_fast.bench.runtimes import PEERS, find
+from imagen_fast.bench.runtimes import CANNOT, PEERS, find
 from imagen_fast.errors import BenchmarkError
 
-# Half precision first where the native engine would choose it: see `entrants`.
 PRECISIONS = ("fp32", "bf16", "fp16")
 NOT_BY_DEFAULT = ("fake",)
 # What tells a user most comes first: time may not reach for the rest.
 ORDER = (
     *("native", "openvino", "onnxruntime", "tensorrt", "openvino-throughput"),
-    *("span", "compact", "torch", "eager", "ncnn", "torch-compile"),
+    *("span", "compact", "torch", "eager", "torch-compile"),
     *("safmn", "swinir-light", "compiled", "rrdb"),
 )
 
@@ -56,10 +56,8 @@ def entrants(
         BenchmarkError: something that was asked for by name is unknown or missing.
     """
     names = options.backends or tuple(n for n in works if n not in NOT_BY_DEFAULT)
-    if options.peers is None:
-        peers = (*PEERS, *PEER_NETWORKS)
-    else:
-        peers = options.peers
+    peers = (*PEERS, *PEER_NETWORKS) if options.peers is None else options.peers
+    _check_names(options, works)
     missing = {name: why for name in names if (why := works[name])}
     for peer in peers:
         why = PEERS[peer].missing() if peer in PEERS else peer_networks.missing()
@@ -68,6 +66,8 @@ def entrants(
     for name in (*(options.backends or ()), *(options.peers or ())):
         if name in missing:
             raise BenchmarkError(f"{name} cannot run here: {missing[name]}")
+    if options.peers is None:
+        missing |= CANNOT
     found: list[Contestant] = []
     for name in sorted(
         (n for n in (*names, *peers) if n not in missing),
@@ -80,6 +80,20 @@ def entrants(
         else:
             missing[name] = "no runtime for it is installed here: OpenVINO, ONNX Runtime or PyTorch"
     return found, missing
+
+
+def _check_names(options: Options, works: Mapping[str, str | None]) -> None:
+    """Raises BenchmarkError for a name that is nobody's."""
+    for kind, given, known in (
+        ("backend", options.backends, tuple(works)),
+        ("peer", options.peers, (*PEERS, *PEER_NETWORKS)),
+        ("precision", options.precisions, PRECISIONS),
+    ):
+        for name in given or ():
+            if name in CANNOT:
+                raise BenchmarkError(f"{name} {CANNOT[name]}")
+            if name not in known:
+                raise BenchmarkError(f"no {kind} {name!r}; choose from {', '.join(known)}")
 
 
 def _of(runtime: str, network: str, name: str, options: Options) -> list[Contestant]:
@@ -104,9 +118,9 @@ def _runner(options: Options, missing: Mapping[str, str]) -> str | None:
 
 def default_precisions(device: str) -> tuple[str, ...]:
     """bf16 and fp32; the first is the one that the engine would choose by itself."""
-    try:
-        from imagen_fast._native import preferred_precision
-    except ImportError:
+    if device != "cpu" or backend_class("native").missing():
         return ("bf16", "fp32") if device != "cpu" else ("fp32", "bf16")
-    first = preferred_precision() if device == "cpu" else "bf16"
+    from imagen_fast._native import preferred_precision
+
+    first: str = preferred_precision()
     return (first, *(p for p in ("bf16", "fp32") if p != first))

@@ -22,8 +22,8 @@ CAPTIONS = (
     (
         charts.accuracy,
         "Accuracy against latency",
-        "PSNR on Set5: ours as trained, others' as published, all timed here. Rings: fp32. "
-        "Up and to the left is better.",
+        "PSNR on Set5: ours as trained, others' as published; the times are from here. "
+        "Rings: fp32. Up and to the left is better.",
     ),
     (
         charts.throughput,
@@ -38,11 +38,21 @@ CAPTIONS = (
         "can stand above the line.",
     ),
 )
-HEADINGS = ("p50 ms", "p90", "p99", "± %", "runs", "pictures/s", "Mpixel/s", "× native", "% of roof")
+HEADINGS = (
+    "p50 ms",
+    "p90",
+    "p99",
+    "± %",
+    "runs",
+    "pictures/s",
+    "Mpixel/s",
+    "× native",
+    "% of roof",
+)
 METHOD = (
     "Every contestant is a process of its own and computes the same pictures. Its output is "
-    "compared with the network's answer in fp32, and who computes something else gets no time. They "
-    "run in turns, in another order every round, after runs that do not count; every run that "
+    "compared with the network's answer in fp32, and who computes something else gets no time. "
+    "They run in turns, in another order every round, after runs that do not count; every run that "
     "counts is kept, outliers too. Inputs lie ready in the layout that the runtime likes best; "
     "clamping is in the time. ± is the middle half of the runs in per cent of the median; p90 and "
     "p99 need 5 and 20 runs."
@@ -111,11 +121,15 @@ def _tiles(record: Record) -> str:
         tiles.append((f"{times:.1f} ×", f"{others[0].runtime} {others[0].precision} takes"))
     accuracy = "equal" if ours.psnr is None else f"{ours.psnr:.0f} dB"
     tiles.append((accuracy, f"to {ours.reference}"))
-    return '<div class="tiles">' + "".join(
-        f'<div class="tile{" first" if index == 0 else ""}"><b>{escape(value)}</b>'
-        f'<span class="muted">{escape(label)}</span></div>'
-        for index, (value, label) in enumerate(tiles)
-    ) + "</div>"
+    return (
+        '<div class="tiles">'
+        + "".join(
+            f'<div class="tile{" first" if index == 0 else ""}"><b>{escape(value)}</b>'
+            f'<span class="muted">{escape(label)}</span></div>'
+            for index, (value, label) in enumerate(tiles)
+        )
+        + "</div>"
+    )
 
 
 def _rows(record: Record) -> str:
@@ -125,7 +139,11 @@ def _rows(record: Record) -> str:
     for place in record.places:
         body.append(f'<tr class="group"><th colspan="{3 + len(headings)}">{where(place)}</th></tr>')
         for row in record.at(place):
-            cells = [_cell(row.network, "text who"), _cell(row.runtime, "text"), _cell(row.precision)]
+            cells = [
+                _cell(row.network, "text who"),
+                _cell(row.runtime, "text"),
+                _cell(row.precision),
+            ]
             if row.outcome == "timed":
                 cells += map(_cell, _figures(record, row, energy))
             else:
@@ -153,6 +171,7 @@ def _figures(record: Record, row: Row, energy: bool) -> Iterable[str]:
 
 def _start(record: Record) -> str:
     body = []
+    on_gpu = any(row.device_bytes for row in record.contestants)
     for row in sorted(record.contestants, key=lambda r: r.cold_s or 0):
         if row.cold_s is not None and row.outcome == "timed":
             spans = (row.import_s, row.build_s, row.first_s, row.cold_s)
@@ -160,12 +179,15 @@ def _start(record: Record) -> str:
                 *(_cell(row.network, "text who"), _cell(row.runtime, "text")),
                 *map(_cell, (row.precision, where(row.place))),
                 *(_cell("-" if s is None else f"{s:.2f}") for s in spans),
-                *map(_cell, (_megabytes(row.peak_bytes), _megabytes(row.device_bytes))),
+                _cell(_megabytes(row.peak_bytes)),
             ]
+            if on_gpu:
+                cells.append(_cell(_megabytes(row.device_bytes)))
             body.append(_tr(row, cells))
     headings = (
         *("network", "runtime", "", "size", "import s", "build s", "first call s"),
-        *("cold start s", "memory MB", "GPU memory MB"),
+        *("cold start s", "memory MB"),
+        *(("GPU memory MB",) if on_gpu else ()),
     )
     return _table(headings, body, texts=2)
 
@@ -280,7 +302,8 @@ def _table(headings: Sequence[str], body: Sequence[str], texts: int) -> str:
         for index, h in enumerate(headings)
     )
     rows = "\n".join(body)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    inside = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    return f'<div class="wide"><table>{inside}</table></div>'
 
 
 def _cell(text: str, css: str = "") -> str:

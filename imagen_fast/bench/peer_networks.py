@@ -35,7 +35,6 @@ class PeerNetwork:
         scale_argument: what the class calls how many times it enlarges.
         set5: PSNR in dB on Set5 as published, by scale; empty if none is.
         source: where.
-        plain: convolutions alone, which a converter without attention can take.
     """
 
     title: str
@@ -45,7 +44,6 @@ class PeerNetwork:
     set5: dict[int, float]
     source: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    plain: bool = False
 
 
 PEER_NETWORKS = {
@@ -57,7 +55,6 @@ PEER_NETWORKS = {
     "compact": PeerNetwork(
         *("Compact (SRVGG, 64 × 16)", "Compact.__arch.SRVGG", "SRVGGNetCompact", "upscale", {}),
         source="Real-ESRGAN's small network; no PSNR published",
-        plain=True,
     ),
     "safmn": PeerNetwork(
         *("SAFMN, 240K", "SAFMN.__arch.safmn", "SAFMN", "upscaling_factor"),

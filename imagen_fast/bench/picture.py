@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def pictures(count: int, side: int) -> NDArray[np.float32]:
-    """(count, side, side, 3) float32 in [0, 1]: shades, edges, fine waves and grain, all different."""
+    """(count, side, side, 3) float32 in [0, 1]: shades, edges, waves and grain, all different."""
     rng = np.random.default_rng(0)
     y, x = (np.arange(side, dtype=np.float32) / max(side, 64) for _ in range(2))
     made = np.empty((count, side, side, 3), np.float32)

@@ -10,15 +10,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 from imagen_fast.errors import BenchmarkError
 
 LAST_WORDS = 300  # characters of what a process wrote before it ended
 
 
-class Child(AbstractContextManager["Child"]):
+C = TypeVar("C", bound="Child")
+
+
+class Child:
     """`python COMMAND...`, which calls `serve`. A context manager; leaving it ends the process.
 
     What the process and its libraries print goes to a file, of which an error shows the end.
@@ -28,7 +31,9 @@ class Child(AbstractContextManager["Child"]):
         pid: the process's number.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         self._unread = b""
         self.started = time.monotonic()
@@ -71,12 +76,13 @@ class Child(AbstractContextManager["Child"]):
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            try:
+            with suppress(BrokenPipeError):  # what it was to read next
                 pipe.close()
-            except BrokenPipeError:  # what it was to read next
-                pass
         self._process.wait()
         self._log.close()
+
+    def __enter__(self: C) -> C:
+        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -43,9 +43,7 @@ class Reference(Child):
         finally:
             path.unlink(missing_ok=True)
 
-    def onnx(
-        self, network: str, shape: tuple[int, int, int], path: Path, seconds: float
-    ) -> Path:
+    def onnx(self, network: str, shape: tuple[int, int, int], path: Path, seconds: float) -> Path:
         """Write the network's ONNX file for inputs (N, H, W), unless it is there."""
         if not path.exists():
             made = path.with_suffix(".part")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import product
 from typing import Any
@@ -31,7 +32,6 @@ SIDES = (512, 1024)
 SIDES_ON_GPU = (4096, 8192)
 WIDTH, ROWS = 512, 256  # of the native engine's weights, and rows that they are applied to
 STREAM = 128 << 20  # bytes copied, far more than a cache holds
-SECONDS = 0.3  # for each
 WIDTHS = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of a number
 
 
@@ -50,23 +50,24 @@ class Roofline:
         return min(self.gflops[precision], self.bandwidth * intensity)
 
 
-def measure(threads: int, device: str, seconds: float) -> Roofline:
-    """Raises BenchmarkError if it takes longer than `seconds`."""
+def measure(threads: int, device: str, each: float, seconds: float) -> Roofline:
+    """Give each rate `each` seconds. Raises BenchmarkError if all take longer than `seconds`."""
+    request = {"threads": threads, "device": device, "each": each}
     with Child(["-m", "imagen_fast.bench.roofline"], environment(threads)) as child:
-        return Roofline(**child.ask({"threads": threads, "device": device}, seconds))
+        return Roofline(**child.ask(request, seconds))
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """All that can be measured here."""
-    threads, device = request["threads"], request["device"]
+    threads, device, each = request["threads"], request["device"], request["each"]
     found: list[tuple[str, str, float]] = []  # precision, by whom, GFLOP/s
     if device == "cpu":
-        found += [*_numpy(), *_native(threads)]
-        bandwidth = _copy(threads)
+        found += [*_numpy(each), *_native(threads, each)]
+        bandwidth = _copy(threads, each)
     if find_spec("torch"):
-        found += _torch(threads, device)
+        found += _torch(threads, device, each)
         if device != "cpu":
-            bandwidth = _copy_on_gpu(device)
+            bandwidth = _copy_on_gpu(device, each)
     best: dict[str, tuple[float, str]] = {}
     for precision, who, rate in found:
         best[precision] = max(best.get(precision, (0.0, "")), (rate, who))
@@ -77,7 +78,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shortest(run: Callable[[], object], seconds: float = SECONDS) -> float:
+def _shortest(run: Callable[[], object], seconds: float) -> float:
     """Seconds of the fastest run: the machine's limit, not its mood."""
     run()
     best, end = float("inf"), time.perf_counter() + seconds
@@ -88,16 +89,16 @@ def _shortest(run: Callable[[], object], seconds: float = SECONDS) -> float:
     return best
 
 
-def _numpy() -> list[tuple[str, str, float]]:
+def _numpy(each: float) -> list[tuple[str, str, float]]:
     found = []
     for side in SIDES:
         a = np.random.default_rng(0).standard_normal((side, side), np.float32)
-        seconds = _shortest(lambda a=a, out=np.empty_like(a): np.matmul(a, a, out=out))  # type: ignore[misc]
+        seconds = _shortest(partial(np.matmul, a, a, out=np.empty_like(a)), each)
         found.append(("fp32", "NumPy", 2 * side**3 / seconds / 1e9))
     return found
 
 
-def _native(threads: int) -> list[tuple[str, str, float]]:
+def _native(threads: int, each: float) -> list[tuple[str, str, float]]:
     """Linear layers of a listing, the widest network that the engine has."""
     from imagen_fast.backends import backend_class
 
@@ -120,17 +121,16 @@ def _native(threads: int) -> list[tuple[str, str, float]]:
     for precision in ("fp32", "bf16"):
         if _native.available(precision):
             backend = kind(Bundle(spec, tensors), precision=precision, threads=threads)
-            seconds = _shortest(lambda run=backend.rows: run(x))  # type: ignore[misc]
+            seconds = _shortest(partial(backend.rows, x), each)
             found.append((precision, "native", flops(spec, 1, ROWS) / seconds / 1e9))
             backend.close()
     return found
 
 
-def _torch(threads: int, device: str) -> list[tuple[str, str, float]]:
+def _torch(threads: int, device: str, each: float) -> list[tuple[str, str, float]]:
     import torch
 
     torch.set_num_threads(threads)
-    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if device != "cpu":
         types["fp16"] = torch.float16
@@ -141,23 +141,24 @@ def _torch(threads: int, device: str) -> list[tuple[str, str, float]]:
 
         def multiply(a: torch.Tensor = a) -> None:
             torch.mm(a, a)
-            wait()
+            if device != "cpu":
+                torch.cuda.synchronize()
 
-        found.append((precision, "PyTorch", 2 * side**3 / _shortest(multiply) / 1e9))
+        found.append((precision, "PyTorch", 2 * side**3 / _shortest(multiply, each) / 1e9))
     return found
 
 
-def _copy(threads: int) -> float:
+def _copy(threads: int, each: float) -> float:
     """GB/s, read and written, by as many threads."""
     source = np.ones(STREAM, np.uint8)
     target = np.empty_like(source)
     parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
     with ThreadPoolExecutor(threads) as pool:
-        seconds = _shortest(lambda: list(pool.map(lambda part: np.copyto(*part), parts)))
+        seconds = _shortest(lambda: list(pool.map(lambda part: np.copyto(*part), parts)), each)
     return 2 * STREAM / seconds / 1e9
 
 
-def _copy_on_gpu(device: str) -> float:
+def _copy_on_gpu(device: str, each: float) -> float:
     import torch
 
     source = torch.ones(1 << 30, dtype=torch.uint8, device=device)
@@ -167,7 +168,7 @@ def _copy_on_gpu(device: str) -> float:
         target.copy_(source)
         torch.cuda.synchronize()
 
-    return 2 * source.numel() / _shortest(copy) / 1e9
+    return 2 * source.numel() / _shortest(copy, each) / 1e9
 
 
 if __name__ == "__main__":

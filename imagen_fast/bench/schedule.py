@@ -57,17 +57,17 @@ class Costs:
 
     def learn(self, c: Contestant, pixels: int, ready: float, run: float) -> None:
         """A contestant was ready after `ready` seconds and ran for `run` seconds."""
-        self.ready[_key(c)] = ready
-        self.pixel[_key(c)] = run / pixels
+        self.ready[str(c)] = ready
+        self.pixel[str(c)] = run / pixels
 
     def run(self, c: Contestant, pixels: int) -> float:
         """Seconds of a run: as long a pixel as it took before, or as the slowest took."""
         slowest = max(self.pixel.values(), default=0.0)
-        return self.pixel.get(_key(c), slowest) * pixels
+        return self.pixel.get(str(c), slowest) * pixels
 
     def to_start(self, c: Contestant, pixels: int) -> float:
         """Seconds to get ready, to be checked and for a first run."""
-        ready = self.ready.get(_key(c), GUESS.get(c.runtime, OTHERS))
+        ready = self.ready.get(str(c), GUESS.get(c.runtime, OTHERS))
         return ready + 2 * self.run(c, pixels)
 
     @staticmethod
@@ -79,7 +79,3 @@ class Costs:
     def file(pixels: int) -> float:
         """Seconds to export a network for so many pixels, which runs it once in PyTorch."""
         return 1.5 + 2.0 * pixels / 256**2
-
-
-def _key(c: Contestant) -> str:
-    return f"{c.runtime} {c.name} {c.precision} {c.tree}"

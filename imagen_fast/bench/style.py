@@ -10,7 +10,6 @@ COLOURS = {
     "torch-compile": ("#c2255c", "#f783ac"),
     "eager": ("#6741d9", "#b197fc"),
     "compiled": ("#a61e4d", "#faa2c1"),
-    "ncnn": ("#0b7285", "#3bc9db"),
     "other": ("#495057", "#adb5bd"),
 }
 
@@ -20,8 +19,14 @@ def css_class(name: str) -> str:
     return f"c-{name}" if name in COLOURS else "c-other"
 
 
-_DAY = "--ink:#1f2328;--muted:#636c76;--grid:#e3e6ea;--paper:#ffffff;--back:#f6f7f9;--good:#2b8a3e;--bad:#c92a2a;"
-_NIGHT = "--ink:#e6e8eb;--muted:#9aa4af;--grid:#30363d;--paper:#161b22;--back:#0d1117;--good:#69db7c;--bad:#ff8787;"
+_DAY = (
+    "--ink:#1f2328;--muted:#636c76;--grid:#e3e6ea;--paper:#ffffff;--back:#f6f7f9;"
+    "--good:#2b8a3e;--bad:#c92a2a;"
+)
+_NIGHT = (
+    "--ink:#e6e8eb;--muted:#9aa4af;--grid:#30363d;--paper:#161b22;--back:#0d1117;"
+    "--good:#69db7c;--bad:#ff8787;"
+)
 
 
 def _palette(index: int) -> str:
@@ -38,7 +43,7 @@ _CLASSES = "\n".join(
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 CHART = f"""{_CLASSES}
 .chart{{display:block;width:100%;height:auto}}
-.chart text{{font:12px {FONT};fill:var(--ink)}}
+.chart text{{font:13px {FONT};fill:var(--ink)}}
 .chart .tick,.chart .name{{fill:var(--muted)}}
 .chart .grid{{stroke:var(--grid);stroke-width:1}}
 .chart .axis{{stroke:var(--muted);stroke-width:1}}
@@ -86,5 +91,5 @@ code{{font-size:.9em;overflow-wrap:anywhere}}
 @media (max-width:600px){{main{{padding:18px 12px 40px}}section,figure{{padding:14px}}
 .wide{{margin:0 -14px;padding:0 14px}}.facts{{grid-template-columns:1fr}}.facts dd{{margin:0 0 8px}}
 .tiles{{grid-template-columns:1fr 1fr}}.tile b{{font-size:1.4rem}}
-.chart text{{font-size:15px}}}}
+.chart text{{font-size:14px}}}}
 """

@@ -1,6 +1,6 @@
 """A worker that measures the package of another checkout, with the bench of this one.
 
-    python imagen_fast/bench/tree_worker.py TREE '{"runtime": "native", ...}'
+python imagen_fast/bench/tree_worker.py TREE '{"runtime": "native", ...}'
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ class Stand:
         times.append(time.monotonic())
         np.save(output, np.ascontiguousarray(result, np.float32))
         names = ("import_s", "build_s", "first_s")
-        spans = (later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        spans = (later - earlier for earlier, later in pairwise(times))
         return {**dict(zip(names, spans, strict=True)), "first_at": times[-1], "isa": isa}
 
     def _burst(self, seconds: float) -> dict[str, Any]:
@@ -93,10 +95,8 @@ class Stand:
 
 def _forget_peak() -> None:
     """Let the kernel count this process's most memory anew."""
-    try:
+    with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # no Linux, or not allowed: the peak is the whole process's
-        pass
 
 
 def _peak() -> int | None:

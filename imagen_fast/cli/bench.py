@@ -67,10 +67,18 @@ def _numbers(_: click.Context, option: click.Parameter, text: str | None) -> tup
     metavar="all|none|NAME,...",
     help="Other runtimes, and other networks. [all that are installed]",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Keep the raw figures "
-              "in this file; one that ends in .jsonl gets a line more.")
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page. With "
-              "--json FILE.jsonl it also shows the earlier runs of that file.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    help="Keep the raw figures in this file; one that ends in .jsonl gets a line more.",
+)
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(path_type=Path),
+    help="Write a page. With --json FILE.jsonl it also shows the earlier runs of that file.",
+)
 @click.option(
     "--compare",
     "old_path",
@@ -106,7 +114,7 @@ def command(
     in fp32: who computes something else gets no time. They run in turns, so that a busy machine
     slows all alike, and every run that counts is kept, outliers too.
     """
-    from imagen_fast.bench import comparison, page, record, session
+    from imagen_fast.bench import comparison, page, record_file, session
     from imagen_fast.bench.entrants import Options
     from imagen_fast.bench.machine import cores
     from imagen_fast.cli import bench_table
@@ -114,8 +122,9 @@ def command(
 
     if fail_above is not None and old_path is None:
         raise click.UsageError("--fail-above compares with an earlier run: name it by --compare")
-    old = record.read(old_path)[-1] if old_path else None
-    earlier = record.read(json_path) if json_path and _has_lines(json_path) else []
+    old = record_file.read(old_path)[-1] if old_path else None
+    keeps = json_path and json_path.suffix == record_file.LINES and json_path.exists()
+    earlier = record_file.read(json_path) if json_path and keeps else []
     name, scale = model_and_scale(model, None)
     path = catalogue.resolve(name)
     if read_header(path)[0].architecture == "listing":
@@ -140,11 +149,11 @@ def command(
             observer=stack.enter_context(watch(duration, quiet)),
         )
     if json_path:
-        record.write(made, json_path)
+        record_file.write(made, json_path)
     compared = comparison.compare(made, old) if old else None
     bench_table.show(made, compared)
     if html_path:
-        record.write_text(page.render([*earlier, made], compared), html_path)
+        record_file.write_text(page.render([*earlier, made], compared), html_path)
     for kept in filter(None, (json_path, html_path)):
         click.echo(f"written: {kept}")
     if compared and fail_above is not None:
@@ -154,10 +163,6 @@ def command(
         if failures:
             sys.exit(REGRESSED)
         click.echo(f"nothing of ours is slower by more than {fail_above:g} %")
-
-
-def _has_lines(path: Path) -> bool:
-    return path.suffix == ".jsonl" and path.exists()
 
 
 def _chosen(peers: tuple[str, ...] | None) -> tuple[str, ...] | None:

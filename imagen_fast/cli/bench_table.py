@@ -40,9 +40,7 @@ def show(record: Record, compared: Comparison | None) -> None:
         f"{rate:.0f} GFLOP/s in {precision} ({roof.reached_by[precision]})"
         for precision, rate in roof.gflops.items()
     )
-    console.print(
-        f"at most {rates}; memory {roof.bandwidth:.0f} GB/s", style="dim", markup=False
-    )
+    console.print(f"at most {rates}; memory {roof.bandwidth:.0f} GB/s", style="dim", markup=False)
     for place in record.places:
         console.print()
         console.print(_speed(record, place, console.width))
@@ -63,13 +61,13 @@ def _notes(record: Record, compared: Comparison | None, say: Callable[..., None]
         say(f"  {place}: {', '.join(names)}", style="dim", markup=False)
     if record.missing:
         say("\nMissing here:")
-    for name, why in record.missing.items():
-        say(f"  {name}: {why}", style="dim", markup=False)
+    for runtime, reason in record.missing.items():
+        say(f"  {runtime}: {reason}", style="dim", markup=False)
     if compared and compared.other_machine:
         say("\nThe earlier run is another processor's: only the calibrated ratios mean something.")
     if compared and compared.absent:
-        names = "; ".join(f"{row.name}, {where(row.place)}" for row in compared.absent)
-        say(f"\nIn the earlier run only: {names}", style="dim", markup=False)
+        absent = "; ".join(f"{row.name}, {where(row.place)}" for row in compared.absent)
+        say(f"\nIn the earlier run only: {absent}", style="dim", markup=False)
     loads = " and ".join("?" if load is None else f"{load:.1f}" for load in record.load)
     say()
     for note in NOTES:

@@ -104,12 +104,12 @@ PEERS = {
             settings="as torch, compiled; max-autotune with graphs on CUDA",
             extra="torch",
         ),
-        Runtime(
-            "ncnn",
-            *("ncnn", "ncnn", "network", {"cpu": FP32}),
-            settings="converted by pnnx; networks of convolutions alone",
-        ),
     )
+}
+# Why others are not among them.
+CANNOT = {
+    "ncnn": "cannot run this family: its converter pnnx (20261020) has no layer for the reshapes "
+    "of window attention",
 }
 # What takes a backend's time to import.
 LIBRARIES = {"native": "imagen_fast._native", "eager": "torch", "compiled": "torch"}

@@ -46,4 +46,5 @@ def ready(c: Contestant, images: Images, file: str) -> tuple[Run, str]:
 
 def _picture(y: Images) -> Images:
     """(N, 3, H, W) → (N, H, W, 3), clamped."""
-    return y.clip(0, 1).transpose(0, 2, 3, 1)
+    output: Images = y.clip(0, 1).transpose(0, 2, 3, 1)
+    return output
