@@ -32,7 +32,7 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
-ALLOWED["bench"] = {*ALLOWED["engine"], "models", "export", "extras"}
+ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["__main__"] = {"cli"}

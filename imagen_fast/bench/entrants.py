@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imagen_fast.backends import backend_class
+from imagen_fast.backends import BACKENDS, backend_class
 from imagen_fast.bench import peer_networks
 from imagen_fast.bench.contestant import Contestant
 from imagen_fast.bench.peer_networks import PEER_NETWORKS
@@ -53,11 +53,10 @@ def entrants(
     `works` says of each backend what is missing for it.
 
     Raises:
-        BenchmarkError: something that was asked for by name is unknown or missing.
+        BenchmarkError: something that was asked for by name is missing.
     """
     names = options.backends or tuple(n for n in works if n not in NOT_BY_DEFAULT)
     peers = (*PEERS, *PEER_NETWORKS) if options.peers is None else options.peers
-    _check_names(options, works)
     missing = {name: why for name in names if (why := works[name])}
     for peer in peers:
         why = PEERS[peer].missing() if peer in PEERS else peer_networks.missing()
@@ -82,10 +81,10 @@ def entrants(
     return found, missing
 
 
-def _check_names(options: Options, works: Mapping[str, str | None]) -> None:
+def check_names(options: Options) -> None:
     """Raises BenchmarkError for a name that is nobody's."""
     for kind, given, known in (
-        ("backend", options.backends, tuple(works)),
+        ("backend", options.backends, tuple(BACKENDS)),
         ("peer", options.peers, (*PEERS, *PEER_NETWORKS)),
         ("precision", options.precisions, PRECISIONS),
     ):
@@ -109,8 +108,8 @@ def _of(runtime: str, network: str, name: str, options: Options) -> list[Contest
 
 def _runner(options: Options, missing: Mapping[str, str]) -> str | None:
     """What runs other people's networks: what is fastest for a user of them."""
-    candidates = ("openvino", "onnxruntime") if options.device == "cpu" else ("tensorrt",)
-    for name in (*candidates, "torch"):
+    on_cpu = ("openvino", "onnxruntime", "torch")
+    for name in on_cpu if options.device == "cpu" else ("tensorrt", "torch"):
         if name not in missing and PEERS[name].missing() is None:
             return name
     return None

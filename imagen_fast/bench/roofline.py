@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from imagen_fast.backends.native import Native
 from imagen_fast.bench.process import Child, serve
 from imagen_fast.bench.runtimes.yardstick import environment
 from imagen_fast.bench.work import flops
@@ -100,10 +101,7 @@ def _numpy(each: float) -> list[tuple[str, str, float]]:
 
 def _native(threads: int, each: float) -> list[tuple[str, str, float]]:
     """Linear layers of a listing, the widest network that the engine has."""
-    from imagen_fast.backends import backend_class
-
-    kind = backend_class("native")
-    if kind.missing():
+    if Native.missing():
         return []
     from imagen_fast import _native
 
@@ -119,8 +117,8 @@ def _native(threads: int, each: float) -> list[tuple[str, str, float]]:
     x = rng.standard_normal((1, ROWS, level.channels), np.float32)
     found = []
     for precision in ("fp32", "bf16"):
-        if _native.available(precision):
-            backend = kind(Bundle(spec, tensors), precision=precision, threads=threads)
+        for isa in _native.available(precision)[:1]:  # the best, whatever the environment says
+            backend = Native(Bundle(spec, tensors), precision=precision, threads=threads, isa=isa)
             seconds = _shortest(partial(backend.rows, x), each)
             found.append((precision, "native", flops(spec, 1, ROWS) / seconds / 1e9))
             backend.close()

@@ -20,7 +20,7 @@ DEFAULT_PLACES = {
     (1024, 1): 2.0,
 }
 # Seconds to get ready, before anyone has seen it.
-GUESS = {"native": 0.5, "torch-compile": 45.0, "compiled": 45.0, "tensorrt": 60.0}
+GUESS = {"native": 0.5, "fake": 0.5, "torch-compile": 45.0, "compiled": 45.0, "tensorrt": 60.0}
 OTHERS = 4.0
 
 

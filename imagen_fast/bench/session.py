@@ -12,7 +12,7 @@ from pathlib import Path
 
 from imagen_fast.bench import gpu, machine, roofline
 from imagen_fast.bench.contestant import Contestant
-from imagen_fast.bench.entrants import Options, entrants
+from imagen_fast.bench.entrants import Options, check_names, entrants
 from imagen_fast.bench.inputs import Inputs
 from imagen_fast.bench.observer import Observer
 from imagen_fast.bench.record import Place, Record
@@ -41,9 +41,10 @@ def run(
     `contestants` are taken in place of those that `options` ask for.
 
     Raises:
-        BenchmarkError: something that was asked for by name is missing, there is nothing to
-            compare with, or nothing could be measured at all.
+        BenchmarkError: something that was asked for by name is unknown or missing, or the machine's
+            limits cannot be measured.
     """
+    check_names(options)
     observer, clock = observer or Observer(), Clock(seconds)
     if options.device == "auto":
         options = replace(options, device="cuda" if gpu.names() else "cpu")

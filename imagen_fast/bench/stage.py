@@ -26,7 +26,7 @@ from imagen_fast.errors import BenchmarkError
 
 # Below it, in dB to the answer in fp32, something else is being computed.
 WORST_PSNR = {"fp32": 80.0, "bf16": 40.0, "fp16": 50.0}
-ROUNDS = 8  # that are aimed at
+ROUNDS, MOST_ROUNDS = 8, 12  # that are aimed at, and after which time goes to other sizes
 SHORTEST, LONGEST = 0.05, 0.5  # seconds of a turn
 PATIENCE = 5.0  # seconds that something may take when the time is over
 GRACE = 20.0  # seconds that a turn may take longer than the one before
@@ -150,7 +150,9 @@ class Stage(AbstractContextManager["Stage"]):
         seconds = min(max(pace, SHORTEST), LONGEST)
         round_s = math.fsum(max(seconds, turn.run_s) + BETWEEN for turn in turns)
         done = 0
-        while len(turns) > 1 and (done < LEAST_ROUNDS or time.monotonic() + round_s < until):
+        while len(turns) > 1 and done < MOST_ROUNDS:
+            if done >= LEAST_ROUNDS and time.monotonic() + round_s > until:
+                break
             done += 1
             self._observer.doing(f"{where(place)}: {len(turns) - 1} in turns, round {done}")
             generator.shuffle(shuffled)
