@@ -21,7 +21,6 @@ NOTES = (
     "roof: GFLOP/s in per cent of what the machine's own matrix product and memory allow, counted "
     "as the definition has it (2 a multiplication with its sum, 9 taps a convolution): Winograd "
     "needs fewer, so more than 100 is possible.",
-    "dB: PSNR to the network's answer in fp32, of the same run.",
 )
 
 
@@ -70,7 +69,8 @@ def _notes(record: Record, compared: Comparison | None, say: Callable[..., None]
         say(f"\nIn the earlier run only: {absent}", style="dim", markup=False)
     loads = " and ".join("?" if load is None else f"{load:.1f}" for load in record.load)
     say()
-    for note in NOTES:
+    references = " or ".join(sorted({r.reference for r in record.contestants if r.reference}))
+    for note in (*NOTES, f"dB: PSNR to the network's answer by {references}, of the same run."):
         say(note, style="dim", markup=False)
     busy = f"load of the machine before and after: {loads}"
     say(f"{duration(record.seconds)}; {busy}", style="dim", markup=False)
