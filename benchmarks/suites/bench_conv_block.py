@@ -1,4 +1,4 @@
-"""kernels/cpu/conv_block.h: 24 blocks in a row, beside which stem, attention and head are little."""
+"""kernels/cpu/conv_block.h: 24 blocks in a row; stem, attention and head are little beside them."""
 
 import pytest
 
