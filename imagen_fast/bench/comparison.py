@@ -2,35 +2,53 @@
 
 Rows are compared if they agree in network, runtime, precision, size, batch, threads, device and
 in the instruction set that was asked for. Each gets two ratios, new / old: `raw`, of its medians;
-and `calibrated`, in which both medians are first divided by the yardstick's beside them, so that a
-machine that is slower today, or another one, does not look like a slower engine. A row is slower
-only if its calibrated ratio says so for the median and for the fastest quarter as well: what
-someone else's load does to a run shows in one of them alone.
+and `calibrated`, which is divided by what became of those beside it that have not changed: the
+yardstick, and other runtimes in the same version. The median of their ratios says how much slower
+the machine is this time, be it another one or busy; the same processor is never taken for faster
+than it was, since that would accuse who ran while others rested. A row counts as slower only if its median says
+so, its fastest quarter says so too, and three quarters of its runs are slower than half of the old
+ones: what someone else's load does to a run shows in one of these alone.
 """
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
 
 from imagen_fast.backends import BACKENDS
-from imagen_fast.bench.record import Record, Row, where
+from imagen_fast.bench.record import Place, Record, Row, where
+from imagen_fast.bench.runtimes import find
 from imagen_fast.errors import BenchmarkError
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A row of both runs: times new / old. Above 1 it is slower now."""
+    """A row of both runs: times new / old. Above 1 it is slower now.
+
+    Attributes:
+        raw: of the medians.
+        machine: how many times slower the machine is now at this size, for medians and for
+            fastest quarters.
+    """
 
     row: Row
     before: Row
     raw: float
-    calibrated: float
-    calibrated_p25: float
+    machine: tuple[float, float]
+
+    @property
+    def calibrated(self) -> float:
+        """Of the medians, on a machine that is as fast as it was."""
+        return self.raw / self.machine[0]
 
     @property
     def slower(self) -> float:
-        """What counts: per cent by which the row is slower now, negative if it is faster."""
-        return 100 * (min(self.calibrated, self.calibrated_p25) - 1)
+        """What counts: per cent by which the row is slower now; 0 if that is not sure."""
+        now, then = self.row.summary, self.before.summary
+        fastest = now.p25 / then.p25 / self.machine[1]
+        if now.p25 / self.machine[0] <= then.p50:
+            return 0.0
+        return max(0.0, 100 * (min(self.calibrated, fastest) - 1))
 
 
 @dataclass
@@ -72,7 +90,8 @@ def compare(new: Record, old: Record) -> Comparison:
         elif row.outcome != "timed":
             result.lost.append(row)
         else:
-            result.ratios.append(_ratio(new, row, old, before))
+            raw = row.summary.p50 / before.summary.p50
+            result.ratios.append(Ratio(row, before, raw, _machine(new, old, row.place)))
     if not result.ratios and not result.lost:
         raise BenchmarkError(
             "the two runs have no row in common; measure the same model, sizes, batches, "
@@ -81,17 +100,28 @@ def compare(new: Record, old: Record) -> Comparison:
     return result
 
 
-def _ratio(new: Record, row: Row, old: Record, before: Row) -> Ratio:
-    raw = row.summary.p50 / before.summary.p50
-    fast = row.summary.p25 / before.summary.p25
-    here, there = new.yardstick(row.place), old.yardstick(before.place)
-    if here is None or there is None or not (here.samples_ms and there.samples_ms):
-        return Ratio(row, before, raw, raw, fast)
-    return Ratio(
-        *(row, before, raw),
-        calibrated=raw * there.summary.p50 / here.summary.p50,
-        calibrated_p25=fast * there.summary.p25 / here.summary.p25,
-    )
+def _machine(new: Record, old: Record, place: Place) -> tuple[float, float]:
+    """How many times slower what has not changed is now, at a size; 1 if nothing was measured."""
+    then = {row.key: row for row in old.rows if row.place == place and row.samples_ms}
+    medians, fastest = [1.0], [1.0]
+    for row in new.rows:
+        before = then.get(row.key)
+        if row.samples_ms and before and _unchanged(row.runtime, new, old):
+            medians.append(row.summary.p50 / before.summary.p50)
+            fastest.append(row.summary.p25 / before.summary.p25)
+    found = [statistics.median(ratios[1:] or ratios) for ratios in (medians, fastest)]
+    if new.machine["cpu"] == old.machine["cpu"]:  # a busy machine excuses, an idle one accuses not
+        found = [max(1.0, ratio) for ratio in found]
+    return found[0], found[1]
+
+
+def _unchanged(runtime: str, new: Record, old: Record) -> bool:
+    """Whether a runtime is none of ours, and of the same version in both runs."""
+    if runtime in BACKENDS:
+        return False
+    library = find(runtime).library
+    known: list[str | None] = [record.machine["versions"].get(library) for record in (new, old)]
+    return known[0] == known[1]
 
 
 def _changed(ratio: Ratio) -> str:

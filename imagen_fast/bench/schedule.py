@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from imagen_fast.bench.contestant import Contestant
 
 # Rounds that there must be time for, and with which a place ends if time flies.
-WANTED_ROUNDS, LEAST_ROUNDS = 6, 3
+WANTED_ROUNDS, LEAST_ROUNDS = 5, 3
 BETWEEN = 0.12  # seconds that a worker lets pass before it counts
 # (size, batch) → its part of the time. The first takes also what getting ready takes at first.
 DEFAULT_PLACES = {

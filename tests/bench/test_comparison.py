@@ -30,8 +30,36 @@ def test_a_slower_machine_does_not(record_of, row):
 
 
 def test_a_faster_machine_hides_nothing(record_of, row):
+    now = record_of(row(*FAST), yardstick=5, cpu="another")
+    found = compare(now, record_of(row(*FAST)))
+    assert found.other_machine
+    assert found.failures(50)
+
+
+def test_an_idle_machine_accuses_nobody(record_of, row):
     now = record_of(row(*FAST), yardstick=5)
-    assert compare(now, record_of(row(*FAST))).failures(50)
+    assert compare(now, record_of(row(*FAST))).failures(1) == []
+
+
+def test_what_has_not_changed_says_how_slow_the_machine_is(record_of, row):
+    """The yardstick was lucky; two runtimes of the same version say that the machine is slower."""
+
+    def run(native, others):
+        rows = [row(*times(others), runtime=name) for name in ("openvino", "onnxruntime")]
+        return record_of(row(*times(native)), *rows)
+
+    found = compare(run(1.3, 1.25), run(1, 1))
+    assert found.ratios[0].calibrated == pytest.approx(1.3 / 1.25)
+    assert found.failures(10) == []
+    newer = run(1.3, 1.25)
+    newer.machine["versions"] = {"openvino": "2", "onnxruntime": "2", "numpy": "2"}
+    assert compare(newer, run(1, 1)).failures(10) != []  # other versions say nothing
+
+
+def test_noise_is_no_regression(record_of, row):
+    noisy = (8.0, 8.5, 12.0, 12.5, 20.0)
+    now = record_of(row(*(1.15 * t for t in noisy)))
+    assert compare(now, record_of(row(*noisy))).failures(10) == []
 
 
 def test_load_on_half_of_the_runs_is_no_regression(record_of, row):
