@@ -5,9 +5,9 @@ in the instruction set that was asked for. Each gets two ratios, new / old: `raw
 and `calibrated`, which is divided by what became of those beside it that have not changed: the
 yardstick, and other runtimes in the same version. The median of their ratios says how much slower
 the machine is this time, be it another one or busy; the same processor is never taken for faster
-than it was, since that would accuse who ran while others rested. A row counts as slower only if its median says
-so, its fastest quarter says so too, and three quarters of its runs are slower than half of the old
-ones: what someone else's load does to a run shows in one of these alone.
+than it was, since that would accuse who ran while others rested. A row counts as slower only if
+its median says so, its fastest quarter says so too, and three quarters of its runs are slower than
+half of the old ones: what someone else's load does to a run shows in one of these alone.
 """
 
 from __future__ import annotations

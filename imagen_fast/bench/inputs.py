@@ -48,12 +48,12 @@ class Inputs:
         """What the contestant's runtime reads. Raises BenchmarkError."""
         if find(c.runtime).reads != "onnx":
             return c.weights or c.network
-        path = self._onnx_path(c, size, batch)
-        return str(self._reference.onnx(c.network, (batch, size, size), path, seconds))
+        path, n = self._onnx(c, size, batch)
+        return str(self._reference.onnx(c.network, (n, size, size), path, seconds))
 
     def has_file(self, c: Contestant, size: int, batch: int) -> bool:
         """Whether `file` takes no time."""
-        return find(c.runtime).reads != "onnx" or self._onnx_path(c, size, batch).exists()
+        return find(c.runtime).reads != "onnx" or self._onnx(c, size, batch)[0].exists()
 
     def answer(self, c: Contestant, size: int, batch: int, seconds: float) -> Answer:
         """What the contestant's network gives in fp32, and who says so. Raises BenchmarkError."""
@@ -89,5 +89,7 @@ class Inputs:
             path.unlink()
         self._images.pop((size, batch), None)
 
-    def _onnx_path(self, c: Contestant, size: int, batch: int) -> Path:
-        return self._folder / f"{c.name}-{size}-{batch}.onnx"
+    def _onnx(self, c: Contestant, size: int, batch: int) -> tuple[Path, int]:
+        """The file, and how many pictures it takes: who runs several at once takes them singly."""
+        n = 1 if find(c.runtime).several else batch
+        return self._folder / f"{c.name}-of-{n}-{size}-{batch}.onnx", n

@@ -111,6 +111,7 @@ def _spandrel(module: str) -> ModuleType:
         spec = find_spec("spandrel")
         assert spec is not None
         package = ModuleType("spandrel")
+        package.__spec__ = spec
         package.__path__ = list(spec.submodule_search_locations or ())
         sys.modules["spandrel"] = package
     return import_module(f"spandrel.architectures.{module}")

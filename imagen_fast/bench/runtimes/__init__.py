@@ -44,7 +44,7 @@ class Runtime:
         precisions: that it computes in, by the kind of device; a kind that is missing it
             does not serve.
         settings: how it is set to be at its best.
-        several: for batches of more than one picture only.
+        several: for batches of more than one picture only, which it runs singly, all at once.
         extra: of pyproject.toml, that brings the library.
     """
 

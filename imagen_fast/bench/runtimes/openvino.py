@@ -19,10 +19,7 @@ def ready(c: Contestant, images: Images, file: str) -> tuple[Run, str]:
         "PERFORMANCE_HINT": "THROUGHPUT" if at_once else "LATENCY",
     }
     core = ov.Core()
-    model = core.read_model(file)
-    if at_once:
-        model.reshape([1, *x.shape[1:]])
-    compiled = core.compile_model(model, "CPU", settings)
+    compiled = core.compile_model(core.read_model(file), "CPU", settings)
     if not at_once:
         request = compiled.create_infer_request()
         return lambda: _picture(request.infer({0: x})[0]), ""
