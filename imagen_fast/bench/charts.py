@@ -68,7 +68,7 @@ def roofline(record: Record) -> str | None:
     lines = [_roof(chart, precision, record) for precision in roof.gflops]
     dots = [
         Series(f"{r.runtime} {r.precision}", css_class(r.runtime), [(x, y)], hollow=_hollow(r))
-        for r, x, y in sorted(points, key=lambda point: point[0].runtime != "native")
+        for r, x, y in sorted(points, key=lambda point: point[0].runtime != record.ours)
     ]
     return chart.draw([*lines, *dots], at_right=False)
 
@@ -80,7 +80,7 @@ def accuracy(record: Record) -> str | None:
     for row in record.at(headline(record)):
         peer = PEER_NETWORKS.get(row.network)
         psnr = peer.set5.get(scale or 0) if peer else own
-        if row.outcome != "timed" or not psnr or (not peer and row.runtime != "native"):
+        if row.outcome != "timed" or not psnr or (not peer and row.runtime != record.ours):
             continue
         name = peer.title.partition(",")[0] if peer else record.model
         label = f"{name}, {row.runtime} {row.precision}"

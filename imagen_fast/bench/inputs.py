@@ -55,16 +55,16 @@ class Inputs:
         """Whether `file` takes no time."""
         return find(c.runtime).reads != "onnx" or self._onnx(c, size, batch)[0].exists()
 
+    def unknowable(self, c: Contestant, size: int, batch: int) -> str | None:
+        """Why nobody will say what the contestant ought to answer; None if someone will."""
+        if "@" in c.network and not _small(size, batch):
+            return "its answer is known to PyTorch alone, which takes too long at this size"
+        return None
+
     def answer(self, c: Contestant, size: int, batch: int, seconds: float) -> Answer:
         """What the contestant's network gives in fp32, and who says so. Raises BenchmarkError."""
-        own = "@" not in c.network
-        small = size**2 * batch <= REFERENCE_PIXELS
         images = self.images(size, batch)
-        if self._reference.has_torch and (small or not (own and self.trusted)):
-            if not small and not own:
-                raise BenchmarkError(
-                    "its answer is known to PyTorch alone, which takes too long at this size"
-                )
+        if self._reference.has_torch and (_small(size, batch) or not self.trusted):
             return self._reference.output(c.network, images, seconds), BY_TORCH
         if missing := backend_class("native").missing():
             raise BenchmarkError(f"neither PyTorch nor the native engine is here: {missing}")
@@ -93,3 +93,7 @@ class Inputs:
         """The file, and how many pictures it takes: who runs several at once takes them singly."""
         n = 1 if find(c.runtime).several else batch
         return self._folder / f"{c.name}-of-{n}-{size}-{batch}.onnx", n
+
+
+def _small(size: int, batch: int) -> bool:
+    return size**2 * batch <= REFERENCE_PIXELS

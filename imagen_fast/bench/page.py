@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from imagen_fast.backends import BACKENDS
 from imagen_fast.bench import charts
 from imagen_fast.bench.chart import number
 from imagen_fast.bench.comparison import Comparison, compare
@@ -46,7 +47,7 @@ HEADINGS = (
     "runs",
     "pictures/s",
     "Mpixel/s",
-    "× native",
+    "× ours",
     "% of roof",
 )
 METHOD = (
@@ -69,7 +70,9 @@ def render(records: Sequence[Record], compared: Comparison | None = None) -> str
     )
     same = [r for r in records if r.machine["cpu"] == record.machine["cpu"]]
     sections = [
-        _section("Comparison with the earlier run", _compared(compared)) if compared else "",
+        _section("Comparison with the earlier run", _compared(compared, record.ours))
+        if compared
+        else "",
         _section("All figures", _rows(record)),
         _section("To get going", _start(record)),
         _section("Other networks", _networks(record)) if _peers(record) else "",
@@ -108,14 +111,14 @@ def _tiles(record: Record) -> str:
     """The figures that people look for first."""
     place = charts.headline(record)
     timed = [r for r in record.at(place) if r.outcome == "timed" and r.network == record.model]
-    ours = next((row for row in timed if row.runtime == "native"), None)
+    ours = next((row for row in timed if row.runtime == record.ours), None)
     if ours is None:
         return ""
     tiles = [
-        (f"{number(ours.summary.p50)} ms", f"native {ours.precision}, {where(place)}"),
+        (f"{number(ours.summary.p50)} ms", f"{ours.runtime} {ours.precision}, {where(place)}"),
         (f"{number(ours.megapixels_per_s)} Mpx/s", "of the enlarged picture"),
     ]
-    others = [row for row in timed if row.runtime not in ("native", "eager", "compiled")]
+    others = [row for row in timed if row.runtime not in BACKENDS]
     if others:
         times = others[0].summary.p50 / ours.summary.p50
         tiles.append((f"{times:.1f} ×", f"{others[0].runtime} {others[0].precision} takes"))
@@ -149,7 +152,7 @@ def _rows(record: Record) -> str:
             else:
                 why = escape(f"{row.outcome}: {row.why}")
                 cells.append(f'<td class="text" colspan="{len(headings)}">{why}</td>')
-            body.append(_tr(row, cells))
+            body.append(_tr(row, cells, record.ours))
     return _table(("network", "runtime", "", *headings), body, texts=2)
 
 
@@ -183,7 +186,7 @@ def _start(record: Record) -> str:
             ]
             if on_gpu:
                 cells.append(_cell(_megabytes(row.device_bytes)))
-            body.append(_tr(row, cells))
+            body.append(_tr(row, cells, record.ours))
     headings = (
         *("network", "runtime", "", "size", "import s", "build s", "first call s"),
         *("cold start s", "memory MB"),
@@ -192,7 +195,7 @@ def _start(record: Record) -> str:
     return _table(headings, body, texts=2)
 
 
-def _compared(compared: Comparison) -> str:
+def _compared(compared: Comparison, ours: str) -> str:
     body = []
     for r in compared.ratios:
         css = "bad" if r.slower > 5 else "good" if r.calibrated < 0.95 else ""
@@ -202,7 +205,7 @@ def _compared(compared: Comparison) -> str:
             *map(_cell, (number(r.before.summary.p50), number(r.row.summary.p50))),
             *(_cell(f"{r.raw:.2f}"), _cell(f"{r.calibrated:.2f}", css)),
         ]
-        body.append(_tr(r.row, cells))
+        body.append(_tr(r.row, cells, ours))
     for row in compared.lost:
         why = escape(f"{row.outcome}: {row.why}")
         body.append(
@@ -236,10 +239,10 @@ def _networks(record: Record) -> str:
 
 
 def _history(records: Sequence[Record]) -> str:
-    """Every run on this processor: the native medians, and beside the last run's."""
+    """Every run on this processor: our medians, and beside the last run's."""
     last = records[-1]
     place = charts.headline(last)
-    shown = [r for r in last.at(place) if r.runtime == "native" and r.network == last.model]
+    shown = [r for r in last.at(place) if r.runtime == last.ours and r.network == last.model]
     headings = ["date", "commit"]
     for row in shown:
         headings += [f"{row.precision} ms", "now / then"]
@@ -258,7 +261,7 @@ def _history(records: Sequence[Record]) -> str:
             median = "-" if ratio is None else number(ratio.before.summary.p50)
             cells += [_cell(median), _cell("-" if ratio is None else f"{ratio.calibrated:.2f}")]
         body.append(f"<tr>{''.join(cells)}</tr>")
-    note = f'<p class="muted">The native engine at {where(place)}; ratios are calibrated.</p>'
+    note = f'<p class="muted">{last.ours} at {where(place)}; ratios are calibrated.</p>'
     return note + _table(headings, body, texts=2)
 
 
@@ -310,8 +313,8 @@ def _cell(text: str, css: str = "") -> str:
     return f'<td class="{css}">{escape(text)}</td>' if css else f"<td>{escape(text)}</td>"
 
 
-def _tr(row: Row, cells: Sequence[str]) -> str:
-    css = "lost" if row.outcome != "timed" else "native" if row.runtime == "native" else ""
+def _tr(row: Row, cells: Sequence[str], ours: str) -> str:
+    css = "lost" if row.outcome != "timed" else "native" if row.runtime == ours else ""
     return f'<tr class="{css}">{"".join(cells)}</tr>' if css else f"<tr>{''.join(cells)}</tr>"
 
 

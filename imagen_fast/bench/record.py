@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from imagen_fast.backends import BACKENDS
 from imagen_fast.bench.roofline import Roofline
 from imagen_fast.bench.runtimes import YARDSTICK
 from imagen_fast.bench.summary import Summary
@@ -162,9 +163,17 @@ class Record:
         found = (r for r in self.rows if r.runtime == YARDSTICK.name and r.place == place)
         return next(found, None)
 
+    @property
+    def ours(self) -> str:
+        """The backend of this project that others are measured by: native, else the fastest."""
+        timed = [row for row in self.contestants if row.runtime in BACKENDS and row.samples_ms]
+        if not timed or any(row.runtime == "native" for row in timed):
+            return "native"
+        return min(timed, key=lambda row: row.summary.p50 / row.size**2).runtime
+
     def baseline(self, row: Row) -> Row | None:
-        """The native row that a timed row is measured by: of its precision, else the fastest."""
-        ours = [r for r in self.at(row.place) if r.runtime == "native" and r.outcome == "timed"]
+        """The row of `ours` that a timed row is measured by: of its precision, else the fastest."""
+        ours = [r for r in self.at(row.place) if r.runtime == self.ours and r.outcome == "timed"]
         same = [r for r in ours if r.precision == row.precision]
         return next(iter(same + ours), None)
 

@@ -93,7 +93,7 @@ class Stage(AbstractContextManager["Stage"]):
         self._inputs.forget(size, batch)
 
     def _no_room(self, c: Contestant, place: Place, until: float, known: bool) -> str | None:
-        """Why there is no time or memory for a contestant; None if there is.
+        """Why a contestant cannot take part here; None if it can.
 
         `known` says whether its network's answer is there already.
         """
@@ -101,6 +101,8 @@ class Stage(AbstractContextManager["Stage"]):
         pixels = size**2 * batch
         if c is self._yardstick:
             return None
+        if why := self._inputs.unknowable(c, size, batch):
+            return why
         left = until - time.monotonic()
         run_s = self._costs.run(c, pixels)
         cost = self._costs.to_start(c, pixels) + self._costs.of_rounds(run_s)
@@ -137,7 +139,7 @@ class Stage(AbstractContextManager["Stage"]):
             row.gflop, row.megabytes = self._inputs.work(c, size, WIDTHS[c.precision])
             if not right(row, ready.output, truth):
                 return None
-            self._inputs.trusted |= c.runtime == "native" and c.precision == "fp32"
+            self._inputs.trusted |= (c.runtime, c.precision, c.tree) == ("native", "fp32", "")
         run_s = worker.burst(0.0, limit)["wall"][0]
         setup = (ready.cold_s if first else ready.build_s + ready.first_s) - run_s
         self._costs.learn(c, size**2 * batch, max(0.0, setup), run_s)

@@ -100,7 +100,7 @@ def _speed(record: Record, place: Place, width: int) -> Table:
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in record.at(place):
-        style = "bold green" if row.runtime == "native" else ""
+        style = "bold green" if row.runtime == record.ours else ""
         names = (row.network, row.runtime, row.precision)
         if row.outcome == "timed":
             cells = [cell(record, row) for cell in columns.values()]
@@ -129,7 +129,7 @@ def _start(record: Record) -> Table:
         cells = [*(f"{span:.2f} s" for span in spans), _megabytes(row.peak_bytes)]
         if any(r.device_bytes for r in record.contestants):
             cells.append(_megabytes(row.device_bytes))
-        style = "bold green" if row.runtime == "native" else ""
+        style = "bold green" if row.runtime == record.ours else ""
         table.add_row(
             *(row.network, row.runtime, row.precision, where(row.place)), *cells, style=style
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast.backends import BACKENDS
+from imagen_fast.backends import BACKENDS, backend_class
 from imagen_fast.extras import install
 
 if TYPE_CHECKING:
@@ -123,4 +123,5 @@ def find(name: str) -> Runtime:
     if name == YARDSTICK.name:
         return YARDSTICK
     library = LIBRARIES.get(name, BACKENDS[name][0])
-    return Runtime(name, "own", library, "bundle", {"cpu": BOTH, "cuda": HALF})
+    precisions = {kind: BOTH if kind == "cpu" else HALF for kind in backend_class(name).kinds}
+    return Runtime(name, "own", library, "bundle", precisions)
