@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CORE := .venv-core
 
-.PHONY: demo test test-core check sanitize fuzz portable clean
+.PHONY: demo test test-core check bench sanitize fuzz portable clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -21,6 +21,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every kernel and engine by itself; a line of results in benchmarks/results/DEVICE/suites.jsonl.
+bench: $(STAMP)
+	$(BIN)/python -m pytest benchmarks/suites
 
 # The C++ runtime and kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer,
 # then its file reader under libFuzzer, which comes with clang.

@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from machine import describe
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from imagen_fast.bench.machine import describe
 from imagen_fast.models import blocks
 from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Head
 from imagen_fast.models.generator import Generator

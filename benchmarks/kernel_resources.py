@@ -27,7 +27,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-import machine
+from imagen_fast.bench import machine
 
 RESULT = Path(__file__).parent / "results" / "kernels-aot.json"
 ARCHITECTURES = (80, 90, 100, 120)

@@ -24,8 +24,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import describe
 from PIL import Image
+
+from imagen_fast.bench.machine import describe
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("IMAGEN_FAST_DATA", Path(__file__).parents[2] / "shared/data"))

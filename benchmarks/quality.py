@@ -12,9 +12,8 @@ import json
 import os
 from pathlib import Path
 
-from machine import describe
-
 import imagen_fast
+from imagen_fast.bench.machine import describe
 from imagen_fast.catalogue import shipped
 from imagen_fast.tasks.evaluate import Quality, evaluate, mean
 from imagen_fast.tasks.files import pictures_in

@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe
 from PIL import Image
+
+from imagen_fast.bench.machine import describe
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
 BASELINE = "import torch"

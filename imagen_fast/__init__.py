@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imagen_fast.engine import Engine, load
     from imagen_fast.errors import (
         BackendError,
+        BenchmarkError,
         ImageError,
         ImagenError,
         SpecError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError",
+    "BenchmarkError",
     "Engine",
     "ImageError",
     "ImagenError",

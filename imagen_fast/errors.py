@@ -6,7 +6,8 @@ ImagenError
 ├── ImageError     a picture cannot be read, is of a kind not handled, or cannot be written
 ├── BackendError   a backend, device or precision is unknown or not available here
 ├── TilingError    a tile or overlap size cannot work
-└── TrainingError  a training configuration or checkpoint cannot be used
+├── TrainingError  a training configuration or checkpoint cannot be used
+└── BenchmarkError a measurement, or an earlier one's record, cannot be used
 
 Every message says what was wrong, what was expected and, where it helps, what to do.
 """
@@ -38,3 +39,7 @@ class TilingError(ImagenError, ValueError):
 
 class TrainingError(ImagenError):
     """A training configuration or checkpoint cannot be used."""
+
+
+class BenchmarkError(ImagenError):
+    """A measurement, or an earlier one's record, cannot be used."""

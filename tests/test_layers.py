@@ -32,8 +32,9 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
+ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "metrics"}
-ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training"}
+ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["weights"] = set()
 # The root only forwards names, when they are asked for.

@@ -23,6 +23,7 @@ COMMANDS = {
     "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
+    "bench": "Measure speed and accuracy here, beside other runtimes and networks.",
     "doctor": "Show what is installed, which backends work and what is missing.",
     "train": "Train a model from a TOML configuration.",
 }

@@ -1,0 +1,11 @@
+"""The backend `native` on the presets."""
+
+import pytest
+
+from imagen_fast.spec import preset
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["tiny", "small", "base"])
+def bench_engine_native(time_backend, name, precision):
+    time_backend(preset(name), 128, precision, "native")

@@ -1,0 +1,38 @@
+"""What NVIDIA's driver says of the GPUs, through its command `nvidia-smi`. Not yet run on one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+
+def names() -> list[str]:
+    """The GPUs' names; none where there is no driver."""
+    return _ask("--query-gpu=name")
+
+
+def memory(pid: int) -> int | None:
+    """Bytes that a process holds on the GPUs; None if it holds none, or nobody says."""
+    lines = [line.split(",") for line in _ask("--query-compute-apps=pid,used_memory")]
+    held = [int(size) << 20 for who, size in lines if int(who) == pid and size.strip().isdecimal()]
+    return sum(held) or None
+
+
+def power() -> float | None:
+    """Watts that all GPUs together draw now."""
+    draws = _ask("--query-gpu=power.draw")
+    try:
+        return sum(map(float, draws)) if draws else None
+    except ValueError:  # "[N/A]"
+        return None
+
+
+def _ask(query: str) -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return []
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
