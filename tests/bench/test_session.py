@@ -43,8 +43,8 @@ def test_right_ones_are_timed_and_wrong_ones_are_not(short, native, perturbed):
 
 def test_slow_kernels_are_caught(short, native):
     """The generic kernels are a real engine that is slower, asked for by the same name."""
-    fast = short(native, seconds=7)
-    slow = short(replace(native, environment={"IMAGEN_FAST_ISA": "generic"}), seconds=7)
+    fast = short(native)
+    slow = short(replace(native, environment={"IMAGEN_FAST_ISA": "generic"}))
     if fast.contestants[0].isa == "generic":
         pytest.skip("this processor has the generic kernels alone")
     (failure,) = compare(slow, fast).failures(10)
@@ -53,13 +53,13 @@ def test_slow_kernels_are_caught(short, native):
     assert compare(fast, slow).failures(10) == []
 
 
-def test_what_does_not_fit_into_the_time_is_left_out(options, native):
+def test_what_does_not_fit_into_the_time_is_left_out(options, native, brisk):
     start = time.monotonic()
-    record = session.run(options, sizes=(16, 2048), batches=(1,), seconds=7, contestants=[native])
-    assert time.monotonic() - start < 15
+    record = session.run(options, sizes=(16, 4096), batches=(1,), seconds=25, contestants=[native])
+    assert time.monotonic() - start < 50
     assert [row.place for row in record.contestants] == [(16, 1)]
     (out,) = record.left_out
-    assert (out.size, out.runtime) == (2048, "native")
+    assert (out.size, out.runtime) == (4096, "native")
     assert "were left" in out.why
 
 

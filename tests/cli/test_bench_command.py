@@ -14,7 +14,7 @@ ONE = ("--size", "16", "--batch", "1", "--threads", "1", "--precision", "fp32", 
 def bench(tiny_path):
     """Run the command in a process of its own on a tiny model."""
 
-    def run(*arguments, duration=7, **environment):
+    def run(*arguments, duration=15, **environment):
         line = [sys.executable, "-X", "importtime", "-m", "imagen_fast", "bench", "-n", tiny_path]
         line += [*ONE, "--duration", duration, *arguments]
         return subprocess.run(
