@@ -45,6 +45,9 @@ public:
         int tokens;
     };
 
+    // Logits below it need no maximum: 2^±60, summed and divided, stays far from float's limits.
+    static constexpr float kBound = 60;
+
     explicit AttentionCore(const Attention& a)
         : d_(a.head_dim),
           heads_(a.channels / a.head_dim),
@@ -82,7 +85,7 @@ public:
             static_cast<float*>(scale_.data())[h] = scale;
             most = std::fabs(scale) > most ? std::fabs(scale) : most;
         }
-        bounded_ = normalised_ && most * d_ < 60;  // 2^±60, summed and divided, stays far from float's limits
+        bounded_ = normalised_ && most * d_ < kBound;
     }
 
     int channels() const { return channels_; }

@@ -21,11 +21,12 @@ public:
 
     void run(int block, const Args& args, std::byte* scratch) const override {
         conv_.run(block, args.x, scratch,
-                  [&](int n, int y, int x, int count, const float* values, int stride) {
-                      const Scalar* in = args.x.at<Scalar>(n, y, x);
-                      Scalar* out = args.out.at<Scalar>(n, y, x);
+                  [&](int n, int y, int x, int count, int channel, int channels,
+                      const float* values, int stride) {
+                      const Scalar* in = args.x.at<Scalar>(n, y, x) + channel;
+                      Scalar* out = args.out.at<Scalar>(n, y, x) + channel;
                       for (int i = 0; i < count; ++i) {
-                          for (int c = 0; c < channels_; c += S::lanes) {
+                          for (int c = 0; c < channels; c += S::lanes) {
                               const int at = i * channels_ + c;
                               S::store(out + at, S::add(S::load(in + at),
                                                         silu<S>(S::load(values + i * stride + c))));

@@ -1,9 +1,11 @@
 // 3×3 convolution as one GEMM whose rows overlap: a pixel's row of A is its neighbourhood, which
-// in (N, H, W, C) is three runs of 3·C elements. For sets whose products cost less than Winograd's
-// transforms.
+// in (N, H, W, C) is three runs of 3·C elements. For a matrix unit, whose products cost less than
+// Winograd's transforms.
 //
-// Results go to a sink as in winograd.h. They are handed over while the next chunk's products run,
-// because a matrix unit leaves the vector unit idle.
+// A chunk is four tiles of 16 pixels, one below the other: neighbours share most of their rows, so
+// that pixels and weights stay in the first cache together. Results go to a sink as in winograd.h,
+// one panel of channels at a time and a few pixels in each step of the next panel's products,
+// because the matrix unit leaves the vector unit idle.
 #pragma once
 
 #include "gemm.h"
@@ -14,8 +16,10 @@ namespace imagen_fast::cpu {
 template <class S>
 class Direct3x3 {
     using Scalar = typename S::Scalar;
-    static constexpr int kPixels = 64;  // in a chunk; a multiple of every set's row_multiple
-    static constexpr int kChunks = 8;   // in a block
+    static constexpr int kRows = 4, kColumns = S::row_multiple;  // of a chunk
+    static constexpr int kPixels = kRows * kColumns;
+    static constexpr int kTogether = 4;  // pixels that are handed over at once
+    static constexpr int kChunks = 8;    // in a block
 
 public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
@@ -36,72 +40,97 @@ public:
     }
 
     int blocks(const Plane& x) const { return (chunks(x) + kChunks - 1) / kChunks; }
-    std::size_t scratch() const { return 2 * chunk_size() * sizeof(float); }
+    std::size_t scratch() const { return 2 * kPixels * S::lanes * sizeof(float); }
 
-    // Block: kChunks chunks, counted row by row through all images.
+    // Block: kChunks chunks, counted along a band of kRows rows, and band after band.
     template <class Sink>
     void run(int block, const Plane& x, std::byte* scratch, Sink sink) const {
         const int first = block * kChunks;
         const int end = chunks(x) - first < kChunks ? chunks(x) : first + kChunks;
-        const int width = weights_.panels.width();
-        Finish<Sink> finish{sink, {}, nullptr, width, 0, 0};
+        float* values = reinterpret_cast<float*>(scratch);
+        float* other = values + kPixels * S::lanes;
+        Finish<Sink> finish{sink, at_once(), {}, 0, 0, nullptr};
         for (int i = first; i < end; ++i) {
             const Chunk at = chunk(x, i);
-            float* values = reinterpret_cast<float*>(scratch) + i % 2 * chunk_size();
             const Scalar* in = x.at<Scalar>(at.n, at.y - 1, at.x - 1);
             const Rows<S> rows{{in, in + x.row(), in + 2 * x.row()}, 3, 3 * channels_, channels_,
-                               at.count};
-            gemm_beside(rows, weights_.panels, static_cast<const float*>(bias_.data()), values,
-                        width, finish);
-            finish.rest();
-            finish = {sink, at, values, width, 0, (at.count + steps() - 1) / steps()};
+                               at.rows * kColumns};
+            for (int panel = 0; panel < weights_.panels.count; ++panel) {
+                gemm_panel(rows, x.row(), weights_.panels, panel,
+                           static_cast<const float*>(bias_.data()), values, S::lanes, finish);
+                finish.rest();
+                finish.start(at, panel * S::lanes, values);
+                float* const used = values;
+                values = other;
+                other = used;
+            }
         }
         finish.rest();
     }
 
 private:
     struct Chunk {
-        int n, y, x, count;
+        int n, y, x, rows, columns;
     };
 
-    // What is left to do of a chunk whose products are there: called once a step of the GEMM, it
-    // hands over a few pixels.
+    // What is left to do of a chunk and panel whose products are there.
     template <class Sink>
     struct Finish {
         Sink& sink;
+        const int at_once;
         Chunk chunk;
-        const float* values;
-        int width, done, at_once;
+        int channel, done;    // done: pixels, kColumns a row
+        const float* values;  // (rows, kColumns, lanes)
 
-        IMAGEN_INLINE Finish& operator=(const Finish& other) {
-            chunk = other.chunk;
-            values = other.values;
-            done = other.done;
-            at_once = other.at_once;
-            return *this;
+        IMAGEN_INLINE void start(const Chunk& of, int from, const float* products) {
+            chunk = of;
+            channel = from;
+            values = products;
+            done = 0;
         }
         IMAGEN_INLINE void operator()() {
-            const int most = done + at_once, end = most < chunk.count ? most : chunk.count;
-            for (; done < end; ++done) {
-                sink(chunk.n, chunk.y, chunk.x + done, 1, values + done * width, width);
+            for (int i = 0; i < at_once; i += kTogether) {
+                some();
             }
         }
         IMAGEN_INLINE void rest() {
-            at_once = chunk.count;
-            (*this)();
+            while (done < chunk.rows * kColumns) {
+                some();
+            }
+        }
+        IMAGEN_INLINE void some() {
+            const int row = done / kColumns, column = done % kColumns;
+            if (row >= chunk.rows) {
+                return;
+            }
+            if (column + kTogether <= chunk.columns) {
+                hand_over(row, column, kTogether);
+            } else if (column < chunk.columns) {
+                hand_over(row, column, chunk.columns - column);
+            }
+            done += kTogether;
+        }
+        IMAGEN_INLINE void hand_over(int row, int column, int count) {
+            sink(chunk.n, chunk.y + row, chunk.x + column, count, channel, S::lanes,
+                 values + done * S::lanes, S::lanes);
         }
     };
 
-    static int along(const Plane& x) { return (x.width + kPixels - 1) / kPixels; }
-    static int chunks(const Plane& x) { return x.images * x.height * along(x); }
+    static int along(const Plane& x) { return (x.width + kColumns - 1) / kColumns; }
+    static int bands(const Plane& x) { return (x.height + kRows - 1) / kRows; }
+    static int chunks(const Plane& x) { return x.images * bands(x) * along(x); }
     static Chunk chunk(const Plane& x, int i) {
-        const int column = i % along(x) * kPixels, row = i / along(x);
-        const int left = x.width - column;
-        return {row / x.height, row % x.height, column, left < kPixels ? left : kPixels};
+        const int column = i % along(x) * kColumns, band = i / along(x);
+        const int row = band % bands(x) * kRows;
+        const int right = x.width - column, below = x.height - row;
+        return {band / bands(x), row, column, below < kRows ? below : kRows,
+                right < kColumns ? right : kColumns};
     }
-    int steps() const { return weights_.panels.count * (9 * channels_ / S::k_multiple); }
-    // The odd cache line keeps the two chunks out of each other's cache sets.
-    std::ptrdiff_t chunk_size() const { return kPixels * weights_.panels.width() + 16; }
+    // Pixels to hand over in a step, so that a panel is through before the next one's sum is.
+    int at_once() const {
+        const int steps = 9 * channels_ / S::k_multiple;
+        return round_up((kPixels + steps - 1) / steps, kTogether);
+    }
 
     int channels_;
     Matrix<S> weights_;

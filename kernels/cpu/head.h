@@ -2,8 +2,6 @@
 // without an image, from zero.
 #pragma once
 
-#include <cstring>
-
 #include "conv3x3.h"
 #include "op.h"
 #include "picture.h"
@@ -12,26 +10,35 @@ namespace imagen_fast::cpu {
 
 template <class S>
 class Head final : public Op {
+    using Vec = typename S::Vec;
+
 public:
-    // Output channels are reordered from (c, dy, dx) to (dy, dx, c): the order in the picture.
+    // Output channels are reordered from (c, dy, dx) to (dy, dx, c), the order in the picture, and
+    // every row dy is padded to whole vectors.
     Head(const Convolution& conv, int scale, int image_channels)
         : scale_(scale),
           image_channels_(image_channels),
-          conv_(conv, conv.out, [=](int j) {
-              const int c = j % image_channels, place = j / image_channels;
-              return c * scale * scale + place;
-          }) {}
+          across_(scale * image_channels),
+          padded_(round_up(across_, S::lanes)),
+          channel_(padded_ * sizeof(std::int32_t)),
+          conv_(conv, scale * padded_, [&](int j) {
+              const int dy = j / padded_, dx = j % padded_ / image_channels;
+              return dx < scale ? (j % padded_ % image_channels * scale + dy) * scale + dx : -1;
+          }) {
+        for (int j = 0; j < padded_; ++j) {
+            static_cast<std::int32_t*>(channel_.data())[j] = j % image_channels;
+        }
+    }
 
     int blocks(const Args& args) const override { return conv_.blocks(args.x); }
     std::size_t scratch(const Args&) const override { return conv_.scratch(); }
 
     void run(int block, const Args& args, std::byte* scratch) const override {
-        typename S::Vec bad = S::zero();  // 0 · v is 0 unless v is infinite or NaN
+        Vec bad = S::zero();  // 0 · v is 0 unless v is infinite or NaN
         conv_.run(block, args.x, scratch,
-                  [&](int n, int y, int x, int count, const float* values, int stride) {
-                      for (int i = 0; i < count; ++i) {
-                          put(args, n, y, x + i, values + i * stride, bad);
-                      }
+                  [&](int n, int y, int x, int count, int channel, int channels,
+                      const float* values, int stride) {
+                      put(args, n, y, x, count, channel, channels, values, stride, bad);
                   });
         if (S::sum(bad) != 0.0f) {  // true for NaN
             args.not_finite->store(true, std::memory_order_relaxed);
@@ -39,50 +46,33 @@ public:
     }
 
 private:
-    static constexpr int kMost = 64;  // 4 channels at scale 4, a whole number of vectors
-
-    IMAGEN_INLINE void put(const Args& args, int n, int y, int x, const float* values,
-                           typename S::Vec& bad) const {
-        const int h = args.x.height, w = args.x.width;
-        const int across = scale_ * image_channels_, total = scale_ * across;
-        const std::ptrdiff_t pixel = (static_cast<std::ptrdiff_t>(n) * h + y) * w + x;
-        alignas(64) float base[kMost];
-        alignas(64) float picture[kMost];
-        alignas(64) std::uint8_t bytes[kMost];
-        for (int c = 0; c < image_channels_; ++c) {
-            const float value = args.image ? sample(args, pixel * image_channels_ + c) : 0.0f;
-            for (int j = c; j < total; j += image_channels_) {
-                base[j] = value;
-            }
-        }
-        for (int j = total; j % S::lanes; ++j) {
-            base[j] = 0.0f;
-        }
-        for (int j = 0; j < total; j += S::lanes) {
-            typename S::Vec v = S::add(S::load(values + j), S::load(base + j));
-            bad = S::fma(v, S::zero(), bad);
-            v = S::min(S::set(1.0f), S::max(S::zero(), v));
-            if (args.bytes) {
-                S::store_bytes(bytes + j, S::mul(v, S::set(255.0f)));
-            } else {
-                S::store(picture + j, v);
-            }
-        }
-        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(w) * across;
-        const std::ptrdiff_t first =
-            (static_cast<std::ptrdiff_t>(n) * h + y) * scale_ * row + x * across;
-        for (int dy = 0; dy < scale_; ++dy) {
-            if (args.bytes) {
-                std::memcpy(static_cast<std::uint8_t*>(args.picture) + first + dy * row,
-                            bytes + dy * across, across);
-            } else {
-                std::memcpy(static_cast<float*>(args.picture) + first + dy * row,
-                            picture + dy * across, across * sizeof(float));
+    IMAGEN_INLINE void put(const Args& args, int n, int y, int x, int count, int channel,
+                           int channels, const float* values, int stride, Vec& bad) const {
+        const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(n) * args.x.height + y;
+        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(args.x.width) * across_;
+        const std::ptrdiff_t pixel = (line * args.x.width + x) * image_channels_;
+        const int all = scale_ * padded_, end = channel + channels < all ? channel + channels : all;
+        for (int j = channel; j < end; j += S::lanes, values += S::lanes) {
+            const int dy = j / padded_, from = j % padded_, left = across_ - from;
+            const int samples = left < S::lanes ? left : S::lanes;
+            const std::ptrdiff_t to = (line * scale_ + dy) * row + x * across_ + from;
+            const auto* channel_of = static_cast<const std::int32_t*>(channel_.data()) + from;
+            for (int i = 0; i < count; ++i) {
+                Vec v = S::load(values + i * stride);
+                if (args.image) {
+                    const Vec few =
+                        load_samples<S>(args, pixel + i * image_channels_, image_channels_);
+                    v = S::add(v, S::pick(few, channel_of));
+                }
+                bad = S::fma(v, S::zero(), bad);
+                v = S::min(S::set(1.0f), S::max(S::zero(), v));
+                store_samples<S>(args, to + i * across_, v, samples);
             }
         }
     }
 
-    int scale_, image_channels_;
+    int scale_, image_channels_, across_, padded_;  // across: samples of a pixel's row of outputs
+    Buffer channel_;  // of the picture, for each sample across
     Conv3x3<S> conv_;
 };
 

@@ -31,7 +31,7 @@ public:
     Op* head(const Convolution& c, int scale, int image_channels) const override {
         return new Head<S>(c, scale, image_channels);
     }
-    Op* window_attention(const Attention& a) const override { return new WindowAttention<S>(a); }
+    Op* window_attention(const Attention& a) const override { return new_window_attention(a, S()); }
     Op* global_keys(const Attention& a) const override { return new GlobalKeys<S>(a); }
     Op* global_queries(const Attention& a) const override { return new GlobalQueries<S>(a); }
     Op* rows_in(int channels) const override { return new RowsIn<S>(channels); }

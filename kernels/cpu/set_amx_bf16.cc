@@ -10,7 +10,7 @@
 
 #ifdef IMAGEN_FAST_TILES
 #include "kernel_set.h"
-#include "simd_amx.h"
+#include "amx_window_attention.h"
 #endif
 
 namespace imagen_fast::cpu {

@@ -23,13 +23,13 @@ struct Amx : Avx512Bf16 {
     static constexpr bool direct = true;
 };
 
-// `tiles` tiles of 16 rows by one panel. A tile of B serves them all: B streams from the second
-// cache, where 64 bytes in 16 cycles are to be had.
+// `tiles` tiles of 16 rows, `next` elements from one to the next, by one panel. A tile of B serves
+// them all: B streams from the second cache, where 64 bytes in 16 cycles are to be had.
 template <int tiles, class Unit, class Beside>
-IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first,
+IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first, std::ptrdiff_t next,
                              const std::uint16_t* b, const float* bias, float* c,
                              std::ptrdiff_t c_row, Beside& beside) {
-    const std::ptrdiff_t stride = a.stride * 2, next = 16 * a.stride;
+    const std::ptrdiff_t stride = a.stride * 2;
     if (bias) {
         Unit::template load<0>(bias, 0);
         if constexpr (tiles > 1) Unit::template load<1>(bias, 0);
@@ -69,26 +69,23 @@ IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first,
     if constexpr (tiles > 3) Unit::template store<3>(c + 48 * c_row, c_bytes);
 }
 
-// As gemm.h's gemm; `beside` is called once for each panel, each 32 of the sum and each 64 rows.
+// The first rows of A, up to four tiles of them, by one panel. Tiles lie `next` elements apart;
+// `beside` is called once for each 32 of the sum.
 template <class Unit, class Beside>
-void gemm_beside(const Rows<Amx<Unit>>& a, const Panels<Amx<Unit>>& b, const float* bias,
-                 float* c, std::ptrdiff_t c_row, Beside& beside) {
-    for (int i = 0; i < a.count; i += 64) {
-        const int left = a.count - i;
-        for (int panel = 0; panel < b.count; ++panel) {
-            const std::uint16_t* data = b.data + panel * b.size;
-            const float* start = bias ? bias + panel * 16 : nullptr;
-            float* to = c + i * c_row + panel * 16;
-            if (left > 48) {
-                amx_tiles<4>(a, i, data, start, to, c_row, beside);
-            } else if (left > 32) {
-                amx_tiles<3>(a, i, data, start, to, c_row, beside);
-            } else if (left > 16) {
-                amx_tiles<2>(a, i, data, start, to, c_row, beside);
-            } else {
-                amx_tiles<1>(a, i, data, start, to, c_row, beside);
-            }
-        }
+IMAGEN_INLINE void gemm_panel(const Rows<Amx<Unit>>& a, std::ptrdiff_t next,
+                              const Panels<Amx<Unit>>& b, int panel, const float* bias, float* c,
+                              std::ptrdiff_t c_row, Beside& beside, std::ptrdiff_t first = 0) {
+    const std::uint16_t* data = b.data + panel * b.size;
+    const float* start = bias ? bias + panel * 16 : nullptr;
+    const std::ptrdiff_t rows = a.count - first;
+    if (rows > 48) {
+        amx_tiles<4>(a, first, next, data, start, c, c_row, beside);
+    } else if (rows > 32) {
+        amx_tiles<3>(a, first, next, data, start, c, c_row, beside);
+    } else if (rows > 16) {
+        amx_tiles<2>(a, first, next, data, start, c, c_row, beside);
+    } else {
+        amx_tiles<1>(a, first, next, data, start, c, c_row, beside);
     }
 }
 
@@ -96,7 +93,12 @@ template <class Unit>
 void gemm(const Rows<Amx<Unit>>& a, const Panels<Amx<Unit>>& b, const float* bias, float* c,
           std::ptrdiff_t c_row) {
     auto nothing = [] {};
-    gemm_beside(a, b, bias, c, c_row, nothing);
+    for (int i = 0; i < a.count; i += 64) {
+        for (int panel = 0; panel < b.count; ++panel) {
+            gemm_panel(a, 16 * a.stride, b, panel, bias, c + i * c_row + panel * 16, c_row,
+                       nothing, i);
+        }
+    }
 }
 
 }  // namespace imagen_fast::cpu

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "force_inline.h"
 
@@ -18,6 +19,7 @@ struct Avx2 {
     static constexpr int depth = 1;
     static constexpr int k_multiple = depth, row_multiple = 1;
     static constexpr bool direct = false;
+    static constexpr bool saturates = false;
     struct Session {};
     static constexpr int max_columns = 2;
     // Of sixteen registers twelve are accumulators.
@@ -34,11 +36,10 @@ struct Avx2 {
     static IMAGEN_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
     static IMAGEN_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
     static IMAGEN_INLINE Vec reciprocal(Vec a) { return _mm256_div_ps(set(1.0f), a); }
-    static IMAGEN_INLINE Vec round(Vec a) {
-        return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    }
-    static IMAGEN_INLINE Vec scale(Vec a, Vec n) {
-        const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    static IMAGEN_INLINE Vec fraction(Vec x) { return _mm256_sub_ps(x, _mm256_floor_ps(x)); }
+    static IMAGEN_INLINE Vec scale(Vec a, Vec x) {
+        const __m256i power = _mm256_cvtps_epi32(_mm256_floor_ps(x));
+        const __m256i exponent = _mm256_add_epi32(power, _mm256_set1_epi32(127));
         return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
     }
     static IMAGEN_INLINE float sum(Vec a) {
@@ -51,11 +52,37 @@ struct Avx2 {
         r = _mm_max_ps(r, _mm_movehl_ps(r, r));
         return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
     }
-    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a) {
+    static IMAGEN_INLINE Vec pick(Vec a, const std::int32_t* which) {
+        return _mm256_permutevar8x32_ps(
+            a, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(which)));
+    }
+    static IMAGEN_INLINE Vec load_some(const float* p, int count) {
+        return _mm256_maskload_ps(p, first(count));
+    }
+    static IMAGEN_INLINE void store_some(float* p, Vec a, int count) {
+        _mm256_maskstore_ps(p, first(count), a);
+    }
+    static IMAGEN_INLINE Vec load_bytes(const std::uint8_t* p, int count) {
+        std::uint64_t bytes = 0;
+        for (int i = 0; i < count; ++i) {
+            bytes |= std::uint64_t{p[i]} << 8 * i;
+        }
+        return _mm256_cvtepi32_ps(
+            _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes))));
+    }
+    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a, int count) {
         const __m256i words = _mm256_cvtps_epi32(a);
         const __m128i halves =
             _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
+        auto bytes =
+            static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_packus_epi16(halves, halves)));
+        if (count == lanes) {
+            std::memcpy(p, &bytes, lanes);
+        } else {
+            for (int i = 0; i < count; ++i, bytes >>= 8) {
+                p[i] = static_cast<std::uint8_t>(bytes);
+            }
+        }
     }
 
     static IMAGEN_INLINE Pack load_pack(const Scalar* p) { return _mm256_loadu_ps(p); }
@@ -83,6 +110,12 @@ struct Avx2 {
         }
     }
     static Scalar scalar(float a) { return a; }
+
+private:
+    static IMAGEN_INLINE __m256i first(int count) {
+        return _mm256_cmpgt_epi32(_mm256_set1_epi32(count),
+                                  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    }
 };
 
 }  // namespace imagen_fast::cpu

@@ -17,6 +17,7 @@ struct Avx512Floats {
     static constexpr int max_columns = 4;
     static constexpr int row_multiple = 1;
     static constexpr bool direct = false;
+    static constexpr bool saturates = false;
     struct Session {};
     // 24 accumulators, enough to hide the latency of FMA and to leave room for the operands.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 12 : 24 / columns; }
@@ -36,16 +37,48 @@ struct Avx512Floats {
         const Vec r = _mm512_rcp14_ps(a);
         return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, set(1.0f)), r);
     }
-    static IMAGEN_INLINE Vec round(Vec a) { return _mm512_roundscale_ps(a, 8); }
-    static IMAGEN_INLINE Vec scale(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
+    static IMAGEN_INLINE Vec fraction(Vec x) { return _mm512_reduce_ps(x, 9); }
+    static IMAGEN_INLINE Vec scale(Vec a, Vec x) { return _mm512_scalef_ps(a, x); }
     static IMAGEN_INLINE float sum(Vec a) { return _mm512_reduce_add_ps(a); }
+    // Element i is the sum of a[i].
+    static IMAGEN_INLINE Vec sums(const Vec (&a)[16]) {
+        Vec b[8], c[4];
+        for (int i = 0; i < 8; ++i) {  // of two rows, four sums of 4 elements each
+            b[i] = add(_mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]),
+                       _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]));
+        }
+        for (int i = 0; i < 4; ++i) {
+            const __m512d p = _mm512_castps_pd(b[2 * i]), q = _mm512_castps_pd(b[2 * i + 1]);
+            c[i] = add(_mm512_castpd_ps(_mm512_unpacklo_pd(p, q)),
+                       _mm512_castpd_ps(_mm512_unpackhi_pd(p, q)));
+        }
+        const Vec low = add(_mm512_shuffle_f32x4(c[0], c[1], 0x88),
+                            _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
+        const Vec high = add(_mm512_shuffle_f32x4(c[2], c[3], 0x88),
+                             _mm512_shuffle_f32x4(c[2], c[3], 0xdd));
+        return add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+    }
     static IMAGEN_INLINE float maximum(Vec a) { return _mm512_reduce_max_ps(a); }
-    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
-                         _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a)));
+    static IMAGEN_INLINE Vec pick(Vec a, const std::int32_t* which) {
+        return _mm512_permutexvar_ps(_mm512_loadu_si512(which), a);
+    }
+    static IMAGEN_INLINE Vec load_some(const float* p, int count) {
+        return _mm512_maskz_loadu_ps(first(count), p);
+    }
+    static IMAGEN_INLINE void store_some(float* p, Vec a, int count) {
+        _mm512_mask_storeu_ps(p, first(count), a);
+    }
+    static IMAGEN_INLINE Vec load_bytes(const std::uint8_t* p, int count) {
+        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(count), p)));
+    }
+    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a, int count) {
+        _mm_mask_storeu_epi8(p, first(count), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a)));
     }
 
 protected:
+    static IMAGEN_INLINE __mmask16 first(int count) {
+        return static_cast<__mmask16>((1u << count) - 1);
+    }
     static IMAGEN_INLINE void transpose_words(const void* in, std::ptrdiff_t in_bytes, void* out,
                                               std::ptrdiff_t out_bytes) {
         __m512i a[16], b[16];

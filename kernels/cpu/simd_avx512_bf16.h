@@ -15,6 +15,7 @@ struct Avx512Bf16 : Avx512Floats {
     using Pack = __m512bh;         // sixteen pairs along the sum
     static constexpr int depth = 2;
     static constexpr int k_multiple = depth;
+    static constexpr bool saturates = true;  // no Newton step that makes NaN of infinity
 
     using Avx512Floats::load;
     using Avx512Floats::store;
@@ -27,12 +28,22 @@ struct Avx512Bf16 : Avx512Floats {
     }
     // The estimate's 14 bits are more than are stored.
     static IMAGEN_INLINE Vec reciprocal(Vec a) { return _mm512_rcp14_ps(a); }
+    // First a, then b.
+    static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
+        _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    }
     // out[2i] = a[i], out[2i + 1] = b[i]
     static IMAGEN_INLINE void store_pairs(Scalar* p, Vec a, Vec b) {
-        const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a));
-        const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(b));
-        _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+        const __m512i from = _mm512_add_epi32(
+            _mm512_set1_epi32(0x00100000),
+            _mm512_mullo_epi32(_mm512_set1_epi32(0x00010001),
+                               _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                                 15)));
+        _mm512_storeu_si512(p,
+                            _mm512_permutexvar_epi16(from, (__m512i)_mm512_cvtne2ps_pbh(b, a)));
     }
+    // The estimate's 14 bits are enough here too.
+    static IMAGEN_INLINE Vec reciprocal_root(Vec a) { return _mm512_rsqrt14_ps(a); }
 
     static IMAGEN_INLINE Pack load_pack(const Scalar* p) {
         return (__m512bh)_mm512_loadu_si512(p);

@@ -20,6 +20,7 @@ struct Generic {
     static constexpr int k_multiple = 1;    // of a GEMM's sum, its operands padded with zeros
     static constexpr int row_multiple = 1;  // of a GEMM's rows that there must be memory for
     static constexpr bool direct = false;   // 3×3 convolutions by direct.h, else by winograd.h
+    static constexpr bool saturates = false;  // `scale` and `reciprocal` bear any exponent
     struct Session {};                      // lives while a thread computes
     static constexpr int max_columns = 2;   // vectors of a GEMM register tile
     static constexpr int tile_rows(int columns) { return columns == 1 ? 6 : 4; }
@@ -49,13 +50,11 @@ struct Generic {
         IMAGEN_LANES(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
     }
     static IMAGEN_INLINE Vec reciprocal(Vec a) { IMAGEN_LANES(1.0f / a.lane[i]); }
-    // To the nearest integer, for |a| < 2^22.
-    static IMAGEN_INLINE Vec round(Vec a) {
-        const float magic = 12582912.0f;  // 1.5 · 2^23
-        IMAGEN_LANES((a.lane[i] + magic) - magic);
-    }
-    // a · 2^n for integral n in [-126, 127].
-    static IMAGEN_INLINE Vec scale(Vec a, Vec n) {
+    // x - ⌊x⌋, for |x| < 2^22
+    static IMAGEN_INLINE Vec fraction(Vec x) { return sub(x, floor(x)); }
+    // a · 2^⌊x⌋ for x in [-126, 128).
+    static IMAGEN_INLINE Vec scale(Vec a, Vec x) {
+        const Vec n = floor(x);
         Vec r;
         for (int i = 0; i < lanes; ++i) {
             // NaN has no integer; it is carried by `a`.
@@ -77,10 +76,24 @@ struct Generic {
         }
         return r;
     }
+    // Element i is a[which[i]].
+    static IMAGEN_INLINE Vec pick(Vec a, const std::int32_t* which) {
+        IMAGEN_LANES(a.lane[which[i]]);
+    }
+    // `count` elements in memory, at most as many as there are lanes; the others are zero.
+    static IMAGEN_INLINE Vec load_some(const float* p, int count) {
+        IMAGEN_LANES(i < count ? p[i] : 0.0f);
+    }
+    static IMAGEN_INLINE void store_some(float* p, Vec a, int count) {
+        std::memcpy(p, a.lane, count * sizeof *p);
+    }
+    static IMAGEN_INLINE Vec load_bytes(const std::uint8_t* p, int count) {
+        IMAGEN_LANES(i < count ? static_cast<float>(p[i]) : 0.0f);
+    }
     // Rounded to the nearest, ties to even; a in [0, 255].
-    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a) {
+    static IMAGEN_INLINE void store_bytes(std::uint8_t* p, Vec a, int count) {
         const Vec rounded = round(a);
-        for (int i = 0; i < lanes; ++i) {
+        for (int i = 0; i < count; ++i) {
             p[i] = rounded.lane[i] >= 0 ? static_cast<std::uint8_t>(rounded.lane[i]) : 0;
         }
     }
@@ -98,6 +111,17 @@ struct Generic {
         }
     }
     static Scalar scalar(float a) { return a; }
+
+private:
+    // To the nearest integer, for |a| < 2^22.
+    static IMAGEN_INLINE Vec round(Vec a) {
+        const float magic = 12582912.0f;  // 1.5 · 2^23
+        IMAGEN_LANES((a.lane[i] + magic) - magic);
+    }
+    static IMAGEN_INLINE Vec floor(Vec a) {
+        const Vec near = round(a);
+        IMAGEN_LANES(near.lane[i] > a.lane[i] ? near.lane[i] - 1.0f : near.lane[i]);
+    }
 
 #undef IMAGEN_LANES
 };

@@ -1,6 +1,8 @@
 // 3×3 convolution of the picture itself: samples in, features out.
 #pragma once
 
+#include <cstring>
+
 #include "linear.h"
 #include "op.h"
 #include "picture.h"
@@ -10,41 +12,38 @@ namespace imagen_fast::cpu {
 template <class S>
 class Stem final : public Op {
     using Scalar = typename S::Scalar;
-    static constexpr int kPixel = 4;  // samples of a pixel, padded to a whole number of pairs
-    // A row of the picture enters as runs of 3 pixels, or more with weights of zero.
-    static constexpr int kRun = round_up(3 * kPixel, S::k_multiple), kReach = kRun / kPixel;
 
 public:
     explicit Stem(const Convolution& conv)
         : image_channels_(conv.in),
           channels_(round_up(conv.out, kChannelMultiple)),
+          depth_(round_up(9 * conv.in, S::k_multiple)),
           linear_(
-              3 * kRun, channels_,
+              depth_, channels_,
               [&](int i, int j) {  // i = (ky, kx, c)
-                  const int c = i % kPixel, kx = i % kRun / kPixel, ky = i / kRun;
-                  return c < conv.in && kx < 3 && j < conv.out
-                             ? conv.weight[((j * conv.in + c) * 3 + ky) * 3 + kx]
-                             : 0.0f;
+                  const int c = i % conv.in, tap = i / conv.in;
+                  return tap < 9 && j < conv.out ? conv.weight[(j * conv.in + c) * 9 + tap] : 0.0f;
               },
               [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
-        return linear_.scratch() + 3 * kRow * sizeof(Scalar);
+        return linear_.scratch() + (3 * row() + kPixels * depth_ + kSpare) * sizeof(Scalar);
     }
 
     // Block: one row of one image.
     void run(int block, const Args& args, std::byte* scratch) const override {
         const int n = block / args.out.height, y = block % args.out.height;
-        auto* pixels = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
+        auto* rows = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
+        Scalar* pixels = rows + 3 * row();
         linear_.run(
             args.out.width, scratch,
             [&](int x, int count) {
                 for (int i = 0; i < 3; ++i) {
-                    read(args, n, y + i - 1, x - 1, count + kReach - 1, pixels + i * kRow);
+                    read(args, n, y + i - 1, x - 1, count + 2, rows + i * row());
                 }
-                return Rows<S>{
-                    {pixels, pixels + kRow, pixels + 2 * kRow}, 3, kRun, kPixel, count};
+                spread(rows, count, pixels);
+                return Rows<S>{{pixels}, 1, depth_, depth_, count};
             },
             [&](int x, int count, const float* values) {
                 linear_.store(values, count, channels_, args.out.at<Scalar>(n, y, x));
@@ -52,23 +51,50 @@ public:
     }
 
 private:
-    static constexpr int kRow = (Linear<S>::kPixels + kReach - 1) * kPixel;
+    static constexpr int kPixels = Linear<S>::kPixels;
+    static constexpr int kMostChannels = 4;
+    static constexpr int kSpare = 16;  // samples beyond their last use that whole vectors reach
 
-    // Pixels x to x + count - 1 of row y; zeros outside the picture.
+    int row() const { return round_up((kPixels + 2) * image_channels_, kSpare) + 2 * kSpare; }
+
+    // Samples of pixels x to x + count - 1 of row y; zeros outside the picture.
     void read(const Args& args, int n, int y, int x, int count, Scalar* out) const {
         const int h = args.out.height, w = args.out.width;
-        for (int i = 0; i < count; ++i) {
-            const bool inside = 0 <= y && y < h && 0 <= x + i && x + i < w;
-            const std::ptrdiff_t at =
-                ((static_cast<std::ptrdiff_t>(n) * h + y) * w + x + i) * image_channels_;
-            for (int c = 0; c < kPixel; ++c) {
-                out[i * kPixel + c] =
-                    S::scalar(inside && c < image_channels_ ? sample(args, at + c) : 0.0f);
+        const int from = x < 0 ? 0 : x, to = x + count < w ? x + count : w;
+        const int end = count * image_channels_;
+        for (int i = 0; i < end + kSpare; i += S::lanes) {
+            S::store(out + i, S::zero());
+        }
+        if (y < 0 || y >= h) {
+            return;
+        }
+        const std::ptrdiff_t first =
+            ((static_cast<std::ptrdiff_t>(n) * h + y) * w + from) * image_channels_;
+        out += (from - x) * image_channels_;
+        const int samples = (to - from) * image_channels_;
+        for (int i = 0; i < samples; i += S::lanes) {
+            const int left = samples - i;
+            S::store(out + i, load_samples<S>(args, first + i, left < S::lanes ? left : S::lanes));
+        }
+    }
+
+    // Three rows of samples → (count, ky, kx, c): each pixel's neighbourhood. More than its 3 · C
+    // samples are copied of a row, as many as a copy of fixed length takes; the next row and pixel
+    // are written over them, and the last row's are multiplied by zeros.
+    void spread(const Scalar* rows, int count, Scalar* out) const {
+        static_assert(3 * kMostChannels <= kSpare, "a copy holds three pixels");
+        const int three = 3 * image_channels_;
+        for (int i = 0; i < count; ++i, out += depth_, rows += image_channels_) {
+            for (int ky = 0; ky < 3; ++ky) {
+                std::memcpy(out + ky * three, rows + ky * row(), kSpare * sizeof(Scalar));
+            }
+            for (int j = 2 * three + kSpare; j < depth_; ++j) {
+                out[j] = Scalar{};
             }
         }
     }
 
-    int image_channels_, channels_;
+    int image_channels_, channels_, depth_;
     Linear<S> linear_;
 };
 
