@@ -174,23 +174,25 @@ void Plan::picture(const Network& network, const Task& task, const std::vector<L
     add(network.heads[level].get(), args, level == 0 && !task.latent ? 0 : kNone, out);
 }
 
-// The last attention block writes to `result` if it is given, and adds `also`.
+// The last block writes to `result` if it is given, and its attention adds `also`. Attention within
+// windows works in place, where its input is not needed any more: less memory passes by.
 cpu::Plane Plan::stages(const std::vector<Stage>& stages, Level& level, cpu::Plane x,
                         const cpu::Plane* context, const cpu::Plane* result,
                         const cpu::Plane* also) {
     for (const Stage& stage : stages) {
+        const bool last = &stage == &stages.back();
         cpu::Args args;
         for (const auto& conv : stage.convs) {
             args.x = x;
-            args.out = level.next(x);
+            args.out = last && result && &conv == &stage.convs.back() ? *result : level.next(x);
             add(conv.get(), args);
             x = args.out;
         }
-        const bool last = &stage == &stages.back();
         args.x = x;
         args.other = context ? *context : x;
         args.also = last && also ? *also : cpu::Plane{};
-        args.out = last && result ? *result : level.next(x);
+        const bool in_place = stage.attention.window && !stage.convs.empty();
+        args.out = in_place ? x : last && result ? *result : level.next(x);
         attend(stage.attention, args);
         x = args.out;
     }

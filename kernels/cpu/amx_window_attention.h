@@ -161,40 +161,34 @@ private:
         }
     }
 
-    // Two by two tiles of A (rows of C) · B (panels of C by 16), summed over the channels → (32, 32)
-    struct Product {
-        const Scalar *a, *b;
-        float* c;
-    };
-
-    // One product; stores its left half and `before`'s right half. A tile's store that waits for its
-    // sum would keep the next products from starting, so it comes when they have.
-    IMAGEN_INLINE void multiply(const Product& now, float* before) const {
-        sum<0>(now.a, now.b);
-        store<1>(before + 16);
-        sum<1>(now.a, now.b + channels_ / 32 * kTile);
-        store<0>(now.c);
-    }
-    static IMAGEN_INLINE void finish_multiply(float* before) { store<1>(before + 16); }
-    template <int half>
-    IMAGEN_INLINE void sum(const Scalar* a, const Scalar* b) const {
-        Unit::template zero<2 * half>();
-        Unit::template zero<2 * half + 1>();
+    // Two by two tiles of A (rows of C) · B (panels of (C, 16)), summed over the channels, are
+    // started, and later stored to c (32, 32). In between belongs vector code: products run by
+    // themselves, but a tile's store holds up everything behind it until its sum is there.
+    IMAGEN_INLINE void multiply(const Scalar* a, const Scalar* b) const {
+        const std::ptrdiff_t row = 2 * channels_, panel = channels_ / 32 * kTile;
+        Unit::template zero<0>();
+        Unit::template zero<1>();
+        Unit::template zero<2>();
+        Unit::template zero<3>();
         for (int k = 0; k < channels_; k += 32, a += 32, b += kTile) {
             Unit::template load<6>(b, 64);
-            Unit::template load<4>(a, 2 * channels_);
-            Unit::template dot<2 * half, 4, 6>();
-            Unit::template load<5>(a + 16 * channels_, 2 * channels_);
-            Unit::template dot<2 * half + 1, 5, 6>();
+            Unit::template load<4>(a, row);
+            Unit::template dot<0, 4, 6>();
+            Unit::template load<5>(a + 16 * channels_, row);
+            Unit::template dot<1, 5, 6>();
+            Unit::template load<7>(b + panel, 64);
+            Unit::template dot<2, 4, 7>();
+            Unit::template dot<3, 5, 7>();
         }
     }
-    template <int half>
     static IMAGEN_INLINE void store(float* c) {
-        Unit::template store<2 * half>(c, 128);
-        Unit::template store<2 * half + 1>(c + 16 * 32, 128);
+        Unit::template store<0>(c, 128);
+        Unit::template store<1>(c + 16 * 32, 128);
+        Unit::template store<2>(c + 16, 128);
+        Unit::template store<3>(c + 16 * 32 + 16, 128);
     }
 
-    // Queries, keys and values of all heads. Products are finished one multiplication later.
+    // Queries, keys and values of all heads.
     template <int steps>
     void inputs(const Scalar* context, const Memory& m) const {
         const int head = d * channels_;  // of a matrix
@@ -202,19 +196,20 @@ private:
               *const values = m.products[2];
         for (int i = 0; i < heads_ * steps; ++i) {
             const int h = i / steps, s = i % steps;
-            multiply({static_cast<const Scalar*>(k_.data()) + h * head,
-                      m.transposed + 32 * s * channels_, keys},
-                     values);
+            multiply(static_cast<const Scalar*>(k_.data()) + h * head,
+                     m.transposed + 32 * s * channels_);
             if (i > 0) {
                 finish_values((i - 1) % steps, values, m.v + (i - 1) / steps * kTokens * d);
             }
-            multiply({m.x + 32 * s * channels_, q_.panels.data + h * head, queries}, keys);
+            store(keys);
+            multiply(m.x + 32 * s * channels_, q_.panels.data + h * head);
             finish_keys(s, keys, m.k + h * kTokens * d);
-            multiply({context + 32 * s * channels_, v_.panels.data + h * head, values}, queries);
+            store(queries);
+            multiply(context + 32 * s * channels_, v_.panels.data + h * head);
             finish_queries(queries, static_cast<const float*>(scale_.data())[h],
                            m.q + h * kTokens * d + 32 * s * d);
+            store(values);
         }
-        finish_multiply(values);
         finish_values(steps - 1, values, m.v + (heads_ - 1) * kTokens * d);
     }
 
@@ -389,18 +384,19 @@ private:
     template <int steps>
     void project(const Args& args, const Window& window, const Memory& m) const {
         const int jobs = channels_ / 32 * steps;
-        for (int i = 0; i < jobs; ++i) {
-            float* const before = m.products[(i + 1) % 2];
-            multiply({m.attended + i % steps * 32 * channels_,
-                      proj_.panels.data + i / steps * 32 * channels_, m.products[i % 2]},
-                     before);
+        for (int i = 0; i <= jobs; ++i) {
+            if (i < jobs) {
+                multiply(m.attended + i % steps * 32 * channels_,
+                         proj_.panels.data + i / steps * 32 * channels_);
+            }
             if (i > 0) {
-                scatter(args, window, (i - 1) % steps * 32, (i - 1) / steps * 32, before);
+                scatter(args, window, (i - 1) % steps * 32, (i - 1) / steps * 32,
+                        m.products[(i - 1) % 2]);
+            }
+            if (i < jobs) {
+                store(m.products[i % 2]);
             }
         }
-        float* const last = m.products[(jobs - 1) % 2];
-        finish_multiply(last);
-        scatter(args, window, (steps - 1) * 32, channels_ - 32, last);
     }
 
     // Tokens first to first + 31, channels c to c + 31.

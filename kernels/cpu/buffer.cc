@@ -5,22 +5,39 @@
 #include <new>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace imagen_fast::cpu {
 
-constexpr std::uintptr_t kAlignment = 64;
+namespace {
+
+constexpr std::size_t kLine = 64, kPage = 2 << 20;  // a cache line, a large page
+
+std::size_t alignment(std::size_t bytes) { return bytes < 2 * kPage ? kLine : kPage; }
+
+}  // namespace
 
 // calloc, because pages fresh from the system are zero already: nothing is touched before it is
-// used, and then by the thread that uses it.
+// used, and then by the thread that uses it. Large buffers ask for large pages: a window's or a
+// convolution's rows lie in as many pages.
 Buffer::Buffer(std::size_t bytes)
-    : block_(bytes ? std::calloc(bytes + kAlignment, 1) : nullptr), size_(bytes) {
+    : block_(bytes ? std::calloc(bytes + alignment(bytes), 1) : nullptr), size_(bytes) {
     if (bytes && !block_) {
         throw std::bad_alloc();
     }
+#ifdef MADV_HUGEPAGE
+    if (alignment(bytes) == kPage) {
+        madvise(data(), bytes / kPage * kPage, MADV_HUGEPAGE);  // a hint: it may fail
+    }
+#endif
 }
 
 void* Buffer::data() const {
     const auto address = reinterpret_cast<std::uintptr_t>(block_);
-    return reinterpret_cast<void*>((address + kAlignment - 1) / kAlignment * kAlignment);
+    const std::uintptr_t multiple = alignment(size_);
+    return reinterpret_cast<void*>((address + multiple - 1) / multiple * multiple);
 }
 
 Buffer::Buffer(Buffer&& other) noexcept

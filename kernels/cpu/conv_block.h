@@ -20,19 +20,14 @@ public:
     std::size_t scratch(const Args&) const override { return conv_.scratch(); }
 
     void run(int block, const Args& args, std::byte* scratch) const override {
-        conv_.run(block, args.x, scratch,
-                  [&](int n, int y, int x, int count, int channel, int channels,
-                      const float* values, int stride) {
-                      const Scalar* in = args.x.at<Scalar>(n, y, x) + channel;
-                      Scalar* out = args.out.at<Scalar>(n, y, x) + channel;
-                      for (int i = 0; i < count; ++i) {
-                          for (int c = 0; c < channels; c += S::lanes) {
-                              const int at = i * channels_ + c;
-                              S::store(out + at, S::add(S::load(in + at),
-                                                        silu<S>(S::load(values + i * stride + c))));
-                          }
-                      }
-                  });
+        conv_.run(block, args.x, scratch, [&](int n, int y, int x, int channel) {
+            const Scalar* in = args.x.at<Scalar>(n, y, x) + channel;
+            Scalar* out = args.out.at<Scalar>(n, y, x) + channel;
+            return [in, out, channels = channels_](int i, const float* values) {
+                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * channels;
+                S::store(out + at, S::add(S::load(in + at), silu<S>(S::load(values))));
+            };
+        });
     }
 
 private:

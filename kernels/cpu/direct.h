@@ -4,9 +4,12 @@
 //
 // A chunk is four tiles of 16 pixels, one below the other: neighbours share most of their rows, so
 // that pixels and weights stay in the first cache together. Results go to a sink as in winograd.h,
-// one panel of channels at a time and a few pixels in each step of the next panel's products,
-// because the matrix unit leaves the vector unit idle.
+// a panel of channels at a time and a pixel beside each of the next panel's products, because the
+// matrix unit leaves the vector unit idle.
 #pragma once
+
+#include <new>
+#include <utility>
 
 #include "gemm.h"
 #include "op.h"
@@ -18,7 +21,6 @@ class Direct3x3 {
     using Scalar = typename S::Scalar;
     static constexpr int kRows = 4, kColumns = S::row_multiple;  // of a chunk
     static constexpr int kPixels = kRows * kColumns;
-    static constexpr int kTogether = 4;  // pixels that are handed over at once
     static constexpr int kChunks = 8;    // in a block
 
 public:
@@ -49,7 +51,7 @@ public:
         const int end = chunks(x) - first < kChunks ? chunks(x) : first + kChunks;
         float* values = reinterpret_cast<float*>(scratch);
         float* other = values + kPixels * S::lanes;
-        Finish<Sink> finish{sink, at_once(), {}, 0, 0, nullptr};
+        Finish<Sink> finish(sink);
         for (int i = first; i < end; ++i) {
             const Chunk at = chunk(x, i);
             const Scalar* in = x.at<Scalar>(at.n, at.y - 1, at.x - 1);
@@ -73,47 +75,67 @@ private:
         int n, y, x, rows, columns;
     };
 
-    // What is left to do of a chunk and panel whose products are there.
+    // What is left to do of a chunk and panel whose products are there: pixel by pixel while the
+    // next products run, which are at least as many (and where a chunk is cut, all in `rest`).
     template <class Sink>
-    struct Finish {
-        Sink& sink;
-        const int at_once;
-        Chunk chunk;
-        int channel, done;    // done: pixels, kColumns a row
-        const float* values;  // (rows, kColumns, lanes)
+    class Finish {
+        using Put = decltype(std::declval<const Sink&>()(0, 0, 0, 0));
 
-        IMAGEN_INLINE void start(const Chunk& of, int from, const float* products) {
-            chunk = of;
-            channel = from;
-            values = products;
-            done = 0;
-        }
-        IMAGEN_INLINE void operator()() {
-            for (int i = 0; i < at_once; i += kTogether) {
-                some();
+    public:
+        IMAGEN_INLINE explicit Finish(const Sink& sink) : sink_(sink) {}
+        IMAGEN_INLINE void start(const Chunk& chunk, int channel, const float* products) {
+            for (int row = 0; row < chunk.rows; ++row) {
+                new (put_ + row) Put(sink_(chunk.n, chunk.y + row, chunk.x, channel));
             }
+            chunk_ = chunk;
+            values_ = products;
+            row_ = column_ = 0;
+        }
+        // Up to four pixels of a row, one for each call with 0 to 3.
+        struct Some {
+            const Put* put;
+            int column;
+            const float* values;
+
+            IMAGEN_INLINE void operator()(int i) const {
+                if (put) {
+                    (*put)(column + i, values + i * S::lanes);
+                }
+            }
+        };
+        IMAGEN_INLINE Some some() {
+            if (row_ == chunk_.rows || column_ + 4 > chunk_.columns) {
+                return {nullptr, 0, nullptr};
+            }
+            const Some next{&put(row_), column_, values_ + (row_ * kColumns + column_) * S::lanes};
+            column_ += 4;
+            if (column_ == chunk_.columns) {
+                column_ = 0;
+                ++row_;
+            }
+            return next;
         }
         IMAGEN_INLINE void rest() {
-            while (done < chunk.rows * kColumns) {
-                some();
+            for (; row_ < chunk_.rows; ++row_, column_ = 0) {
+                for (; column_ < chunk_.columns; ++column_) {
+                    put(row_)(column_, values_ + (row_ * kColumns + column_) * S::lanes);
+                }
             }
         }
-        IMAGEN_INLINE void some() {
-            const int row = done / kColumns, column = done % kColumns;
-            if (row >= chunk.rows) {
-                return;
-            }
-            if (column + kTogether <= chunk.columns) {
-                hand_over(row, column, kTogether);
-            } else if (column < chunk.columns) {
-                hand_over(row, column, chunk.columns - column);
-            }
-            done += kTogether;
+
+    private:
+        IMAGEN_INLINE const Put& put(int row) const {
+            return *reinterpret_cast<const Put*>(put_ + row);
         }
-        IMAGEN_INLINE void hand_over(int row, int column, int count) {
-            sink(chunk.n, chunk.y + row, chunk.x + column, count, channel, S::lanes,
-                 values + done * S::lanes, S::lanes);
-        }
+
+        const Sink& sink_;
+        Chunk chunk_{};
+        int row_ = 0, column_ = 0;
+        const float* values_ = nullptr;  // (rows, kColumns, lanes)
+        struct alignas(Put) Place {
+            std::byte bytes[sizeof(Put)];
+        };
+        Place put_[kRows];
     };
 
     static int along(const Plane& x) { return (x.width + kColumns - 1) / kColumns; }
@@ -126,12 +148,6 @@ private:
         return {band / bands(x), row, column, below < kRows ? below : kRows,
                 right < kColumns ? right : kColumns};
     }
-    // Pixels to hand over in a step, so that a panel is through before the next one's sum is.
-    int at_once() const {
-        const int steps = 9 * channels_ / S::k_multiple;
-        return round_up((kPixels + steps - 1) / steps, kTogether);
-    }
-
     int channels_;
     Matrix<S> weights_;
     Buffer bias_;

@@ -35,41 +35,61 @@ public:
 
     void run(int block, const Args& args, std::byte* scratch) const override {
         Vec bad = S::zero();  // 0 · v is 0 unless v is infinite or NaN
-        conv_.run(block, args.x, scratch,
-                  [&](int n, int y, int x, int count, int channel, int channels,
-                      const float* values, int stride) {
-                      put(args, n, y, x, count, channel, channels, values, stride, bad);
-                  });
+        if (args.bytes) {
+            conv_.run(block, args.x, scratch, Sink<std::uint8_t>{*this, args, bad});
+        } else {
+            conv_.run(block, args.x, scratch, Sink<float>{*this, args, bad});
+        }
         if (S::sum(bad) != 0.0f) {  // true for NaN
             args.not_finite->store(true, std::memory_order_relaxed);
         }
     }
 
 private:
-    IMAGEN_INLINE void put(const Args& args, int n, int y, int x, int count, int channel,
-                           int channels, const float* values, int stride, Vec& bad) const {
-        const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(n) * args.x.height + y;
-        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(args.x.width) * across_;
-        const std::ptrdiff_t pixel = (line * args.x.width + x) * image_channels_;
-        const int all = scale_ * padded_, end = channel + channels < all ? channel + channels : all;
-        for (int j = channel; j < end; j += S::lanes, values += S::lanes) {
-            const int dy = j / padded_, from = j % padded_, left = across_ - from;
-            const int samples = left < S::lanes ? left : S::lanes;
-            const std::ptrdiff_t to = (line * scale_ + dy) * row + x * across_ + from;
-            const auto* channel_of = static_cast<const std::int32_t*>(channel_.data()) + from;
-            for (int i = 0; i < count; ++i) {
-                Vec v = S::load(values + i * stride);
-                if (args.image) {
-                    const Vec few =
-                        load_samples<S>(args, pixel + i * image_channels_, image_channels_);
-                    v = S::add(v, S::pick(few, channel_of));
-                }
-                bad = S::fma(v, S::zero(), bad);
-                v = S::min(S::set(1.0f), S::max(S::zero(), v));
-                store_samples<S>(args, to + i * across_, v, samples);
+    template <class Sample>
+    struct Put {
+        const Sample* image;  // of the first pixel, or null
+        Sample* picture;
+        const std::int32_t* channel_of;
+        int image_channels, across, samples;  // samples: of this vector, others are padding
+        Vec& bad;
+
+        IMAGEN_INLINE void operator()(int i, const float* values) const {
+            Vec v = S::load(values);
+            if (image) {
+                const Vec pixel = load_samples<S>(image + i * image_channels, image_channels);
+                v = S::add(v, S::pick(pixel, channel_of));
             }
+            bad = S::fma(v, S::zero(), bad);
+            v = S::min(S::set(1.0f), S::max(S::zero(), v));
+            store_samples<S>(picture + i * across, v, samples);
         }
-    }
+    };
+
+    template <class Sample>
+    struct Sink {
+        const Head& head;
+        const Args& args;
+        Vec& bad;
+
+        IMAGEN_INLINE Put<Sample> operator()(int n, int y, int x, int channel) const {
+            const int dy = channel / head.padded_, from = channel % head.padded_;
+            const int left = dy < head.scale_ ? head.across_ - from : 0;
+            const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(n) * args.x.height + y;
+            const std::ptrdiff_t pixel = line * args.x.width + x;
+            const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(args.x.width) * head.across_;
+            return {args.image ? static_cast<const Sample*>(args.image) +
+                                     pixel * head.image_channels_
+                               : nullptr,
+                    static_cast<Sample*>(args.picture) + (line * head.scale_ + dy) * row +
+                        x * head.across_ + from,
+                    static_cast<const std::int32_t*>(head.channel_.data()) + from,
+                    head.image_channels_,
+                    head.across_,
+                    left < S::lanes ? left : S::lanes,
+                    bad};
+        }
+    };
 
     int scale_, image_channels_, across_, padded_;  // across: samples of a pixel's row of outputs
     Buffer channel_;  // of the picture, for each sample across

@@ -72,7 +72,8 @@ public:
     virtual Op* up(const Convolution&) const = 0;          // out = other + up(x), cropped to it
     virtual Op* pointwise(const Convolution&) const = 0;   // x → out, 1×1
     virtual Op* head(const Convolution&, int scale, int image_channels) const = 0;  // x, image → picture
-    // out = x + attention(x, other) + also, within windows; other = x for self-attention.
+    // out = x + attention(x, other) + also, within windows; other = x for self-attention. out may
+    // be x.
     virtual Op* window_attention(const Attention&) const = 0;
     // The same over whole images in two steps: keys(other → shared), queries(x, shared → out).
     virtual Op* global_keys(const Attention&) const = 0;

@@ -44,22 +44,26 @@ IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first, std
     for (int segment = 0; segment < a.segments; ++segment) {
         const std::uint16_t* p = a.segment[segment] + first * a.stride;
         for (int k = 0; k < a.k; k += 32, p += 32, b += 512) {
+            const auto some = beside.some();
             Unit::template load<6>(b, 64);
             Unit::template load<4>(p, stride);
             Unit::template dot<0, 4, 6>();
+            some(0);
             if constexpr (tiles > 1) {
                 Unit::template load<5>(p + next, stride);
                 Unit::template dot<1, 5, 6>();
+                some(1);
             }
             if constexpr (tiles > 2) {
                 Unit::template load<4>(p + 2 * next, stride);
                 Unit::template dot<2, 4, 6>();
+                some(2);
             }
             if constexpr (tiles > 3) {
                 Unit::template load<5>(p + 3 * next, stride);
                 Unit::template dot<3, 5, 6>();
+                some(3);
             }
-            beside();
         }
     }
     const std::ptrdiff_t c_bytes = c_row * 4;
@@ -68,6 +72,12 @@ IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first, std
     if constexpr (tiles > 2) Unit::template store<2>(c + 32 * c_row, c_bytes);
     if constexpr (tiles > 3) Unit::template store<3>(c + 48 * c_row, c_bytes);
 }
+
+struct Nothing {
+    IMAGEN_INLINE auto some() const {
+        return [](int) {};
+    }
+};
 
 // The first rows of A, up to four tiles of them, by one panel. Tiles lie `next` elements apart;
 // `beside` is called once for each 32 of the sum.
@@ -92,7 +102,7 @@ IMAGEN_INLINE void gemm_panel(const Rows<Amx<Unit>>& a, std::ptrdiff_t next,
 template <class Unit>
 void gemm(const Rows<Amx<Unit>>& a, const Panels<Amx<Unit>>& b, const float* bias, float* c,
           std::ptrdiff_t c_row) {
-    auto nothing = [] {};
+    Nothing nothing;
     for (int i = 0; i < a.count; i += 64) {
         for (int panel = 0; panel < b.count; ++panel) {
             gemm_panel(a, 16 * a.stride, b, panel, bias, c + i * c_row + panel * 16, c_row,

@@ -74,7 +74,11 @@ private:
         const int samples = (to - from) * image_channels_;
         for (int i = 0; i < samples; i += S::lanes) {
             const int left = samples - i;
-            S::store(out + i, load_samples<S>(args, first + i, left < S::lanes ? left : S::lanes));
+            const int some = left < S::lanes ? left : S::lanes;
+            S::store(out + i, args.bytes ? load_samples<S>(
+                                               static_cast<const std::uint8_t*>(args.image) + first + i, some)
+                                         : load_samples<S>(
+                                               static_cast<const float*>(args.image) + first + i, some));
         }
     }
 

@@ -3,9 +3,9 @@
 // A tile of 6×6 inputs gives 4×4 outputs with 36 products per pair of channels instead of 144:
 // Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A. The products become 36 GEMMs over blocks of tiles.
 //
-// Results go in float to a sink: sink(n, y, x, count, channel, channels, values, stride) gets
-// `channels` channels from `channel` on of `count` pixels of row y from column x on. The last
-// channels of a pixel come last. So what follows a convolution is its operator's own.
+// Results go in float to a sink: sink(n, y, x, channel) gives a function put(i, values) for S::lanes
+// channels from `channel` on of pixel x + i in row y. So what follows a convolution is its
+// operator's own.
 #pragma once
 
 #include "gemm.h"
@@ -73,7 +73,12 @@ public:
             transform_output(products + i * output_size(), values);
             const int columns = x.width - at.x < m ? x.width - at.x : m;
             for (int dy = 0; dy < m && at.y + dy < x.height; ++dy) {
-                sink(at.n, at.y + dy, at.x, columns, 0, width, values + dy * m * width, width);
+                for (int c = 0; c < width; c += S::lanes) {
+                    const auto put = sink(at.n, at.y + dy, at.x, c);
+                    for (int i = 0; i < columns; ++i) {
+                        put(i, values + (dy * m + i) * width + c);
+                    }
+                }
             }
         }
     }
