@@ -21,16 +21,25 @@ public:
 
     void run(int block, const Args& args, std::byte* scratch) const override {
         conv_.run(block, args.x, scratch, [&](int n, int y, int x, int channel) {
-            const Scalar* in = args.x.at<Scalar>(n, y, x) + channel;
-            Scalar* out = args.out.at<Scalar>(n, y, x) + channel;
-            return [in, out, channels = channels_](int i, const float* values) {
-                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * channels;
-                S::store(out + at, S::add(S::load(in + at), silu<S>(S::load(values))));
-            };
+            return Put{args.x.at<Scalar>(n, y, x) + channel, args.out.at<Scalar>(n, y, x) + channel,
+                       channels_};
         });
     }
 
 private:
+    struct Put {
+        static constexpr int vectors = 2;
+        const Scalar* in;
+        Scalar* out;
+        int channels;
+
+        IMAGEN_INLINE void operator()(int i, const float* values) const {
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * channels;
+            S::store(out + at, S::add(S::load(in + at), silu<S>(S::load(values))),
+                     S::add(S::load(in + at + S::lanes), silu<S>(S::load(values + S::lanes))));
+        }
+    };
+
     int channels_;
     Conv3x3<S> conv_;
 };

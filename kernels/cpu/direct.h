@@ -20,7 +20,7 @@ template <class S>
 class Direct3x3 {
     using Scalar = typename S::Scalar;
     static constexpr int kRows = 4, kColumns = S::row_multiple;  // of a chunk
-    static constexpr int kPixels = kRows * kColumns;
+    static constexpr int kValues = kRows * kColumns * 2 * S::lanes;  // products: of two panels
     static constexpr int kChunks = 8;    // in a block
 
 public:
@@ -42,24 +42,28 @@ public:
     }
 
     int blocks(const Plane& x) const { return (chunks(x) + kChunks - 1) / kChunks; }
-    std::size_t scratch() const { return 2 * kPixels * S::lanes * sizeof(float); }
+    std::size_t scratch() const { return 2 * kValues * sizeof(float); }
 
     // Block: kChunks chunks, counted along a band of kRows rows, and band after band.
     template <class Sink>
     void run(int block, const Plane& x, std::byte* scratch, Sink sink) const {
+        constexpr int vectors = decltype(sink(0, 0, 0, 0))::vectors, wide = vectors * S::lanes;
         const int first = block * kChunks;
         const int end = chunks(x) - first < kChunks ? chunks(x) : first + kChunks;
         float* values = reinterpret_cast<float*>(scratch);
-        float* other = values + kPixels * S::lanes;
+        float* other = values + kValues;
         Finish<Sink> finish(sink);
         for (int i = first; i < end; ++i) {
             const Chunk at = chunk(x, i);
             const Scalar* in = x.at<Scalar>(at.n, at.y - 1, at.x - 1);
             const Rows<S> rows{{in, in + x.row(), in + 2 * x.row()}, 3, 3 * channels_, channels_,
                                at.rows * kColumns};
-            for (int panel = 0; panel < weights_.panels.count; ++panel) {
-                gemm_panel(rows, x.row(), weights_.panels, panel,
-                           static_cast<const float*>(bias_.data()), values, S::lanes, finish);
+            for (int panel = 0; panel < weights_.panels.count; panel += vectors) {
+                for (int j = 0; j < vectors; ++j) {
+                    gemm_panel(rows, x.row(), weights_.panels, panel + j,
+                               static_cast<const float*>(bias_.data()), values + j * S::lanes,
+                               wide, finish);
+                }
                 finish.rest();
                 finish.start(at, panel * S::lanes, values);
                 float* const used = values;
@@ -75,11 +79,13 @@ private:
         int n, y, x, rows, columns;
     };
 
-    // What is left to do of a chunk and panel whose products are there: pixel by pixel while the
-    // next products run, which are at least as many (and where a chunk is cut, all in `rest`).
+    // What is left to do of a chunk's channels whose products are there: a few pixels beside each of
+    // the next products.
     template <class Sink>
     class Finish {
         using Put = decltype(std::declval<const Sink&>()(0, 0, 0, 0));
+        static constexpr int kWide = Put::vectors * S::lanes;
+        static constexpr int kSome = kRows / Put::vectors;  // pixels a step of the sum
 
     public:
         IMAGEN_INLINE explicit Finish(const Sink& sink) : sink_(sink) {}
@@ -91,24 +97,24 @@ private:
             values_ = products;
             row_ = column_ = 0;
         }
-        // Up to four pixels of a row, one for each call with 0 to 3.
+        // What a step's products, numbered from 0, have beside them.
         struct Some {
             const Put* put;
             int column;
             const float* values;
 
-            IMAGEN_INLINE void operator()(int i) const {
-                if (put) {
-                    (*put)(column + i, values + i * S::lanes);
+            IMAGEN_INLINE void operator()(int product) const {
+                if (put && product < kSome) {
+                    (*put)(column + product, values + product * kWide);
                 }
             }
         };
         IMAGEN_INLINE Some some() {
-            if (row_ == chunk_.rows || column_ + 4 > chunk_.columns) {
+            if (row_ == chunk_.rows || column_ + kSome > chunk_.columns) {
                 return {nullptr, 0, nullptr};
             }
-            const Some next{&put(row_), column_, values_ + (row_ * kColumns + column_) * S::lanes};
-            column_ += 4;
+            const Some next{&put(row_), column_, values_ + (row_ * kColumns + column_) * kWide};
+            column_ += kSome;
             if (column_ == chunk_.columns) {
                 column_ = 0;
                 ++row_;
@@ -118,7 +124,7 @@ private:
         IMAGEN_INLINE void rest() {
             for (; row_ < chunk_.rows; ++row_, column_ = 0) {
                 for (; column_ < chunk_.columns; ++column_) {
-                    put(row_)(column_, values_ + (row_ * kColumns + column_) * S::lanes);
+                    put(row_)(column_, values_ + (row_ * kColumns + column_) * kWide);
                 }
             }
         }
@@ -131,7 +137,7 @@ private:
         const Sink& sink_;
         Chunk chunk_{};
         int row_ = 0, column_ = 0;
-        const float* values_ = nullptr;  // (rows, kColumns, lanes)
+        const float* values_ = nullptr;  // (rows, kColumns, kWide)
         struct alignas(Put) Place {
             std::byte bytes[sizeof(Put)];
         };

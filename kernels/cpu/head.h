@@ -48,6 +48,7 @@ public:
 private:
     template <class Sample>
     struct Put {
+        static constexpr int vectors = 1;
         const Sample* image;  // of the first pixel, or null
         Sample* picture;
         const std::int32_t* channel_of;

@@ -89,9 +89,13 @@ private:
                         args.other.data ? args.other.at<Scalar>(n, oy, ox) : nullptr;
                     Scalar* out = args.out.at<Scalar>(n, oy, ox);
                     const float* from = values + i * linear_.width() + place * out_;
-                    for (int c = 0; c < out_; c += S::lanes) {
-                        const typename S::Vec up = S::load(from + c);
-                        S::store(out + c, skip ? S::add(S::load(skip + c), up) : up);
+                    for (int c = 0; c < out_; c += 2 * S::lanes) {
+                        typename S::Vec a = S::load(from + c), b = S::load(from + c + S::lanes);
+                        if (skip) {
+                            a = S::add(S::load(skip + c), a);
+                            b = S::add(S::load(skip + c + S::lanes), b);
+                        }
+                        S::store(out + c, a, b);
                     }
                 }
             }

@@ -109,6 +109,11 @@ struct Avx2 {
             store(out + (j + 4) * out_row, _mm256_permute2f128_ps(a[j], a[j + 4], 0x31));
         }
     }
+    // First a, then b.
+    static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
+        store(p, a);
+        store(p + lanes, b);
+    }
     static Scalar scalar(float a) { return a; }
 
 private:

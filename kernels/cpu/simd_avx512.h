@@ -113,6 +113,7 @@ protected:
 struct Avx512 : Avx512Floats {
     using Scalar = float;
     using Pack = __m512;
+    using Avx512Floats::store;
     static constexpr int depth = 1;
     static constexpr int k_multiple = depth;
 
@@ -122,6 +123,11 @@ struct Avx512 : Avx512Floats {
     static IMAGEN_INLINE void transpose(const Scalar* in, std::ptrdiff_t in_row, Scalar* out,
                                         std::ptrdiff_t out_row) {
         transpose_words(in, in_row * 4, out, out_row * 4);
+    }
+    // First a, then b.
+    static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
+        store(p, a);
+        store(p + lanes, b);
     }
     static Scalar scalar(float a) { return a; }
 };

@@ -110,6 +110,11 @@ struct Generic {
             }
         }
     }
+    // First a, then b.
+    static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
+        store(p, a);
+        store(p + lanes, b);
+    }
     static Scalar scalar(float a) { return a; }
 
 private:

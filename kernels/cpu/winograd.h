@@ -3,9 +3,9 @@
 // A tile of 6×6 inputs gives 4×4 outputs with 36 products per pair of channels instead of 144:
 // Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A. The products become 36 GEMMs over blocks of tiles.
 //
-// Results go in float to a sink: sink(n, y, x, channel) gives a function put(i, values) for S::lanes
-// channels from `channel` on of pixel x + i in row y. So what follows a convolution is its
-// operator's own.
+// Results go in float to a sink: sink(n, y, x, channel) gives a Put, whose put(i, values) takes
+// Put::vectors vectors of channels from `channel` on of pixel x + i in row y. So what follows a
+// convolution is its operator's own.
 #pragma once
 
 #include "gemm.h"
@@ -73,8 +73,9 @@ public:
             transform_output(products + i * output_size(), values);
             const int columns = x.width - at.x < m ? x.width - at.x : m;
             for (int dy = 0; dy < m && at.y + dy < x.height; ++dy) {
-                for (int c = 0; c < width; c += S::lanes) {
-                    const auto put = sink(at.n, at.y + dy, at.x, c);
+                using Put = decltype(sink(0, 0, 0, 0));
+                for (int c = 0; c < width; c += Put::vectors * S::lanes) {
+                    const Put put = sink(at.n, at.y + dy, at.x, c);
                     for (int i = 0; i < columns; ++i) {
                         put(i, values + (dy * m + i) * width + c);
                     }
