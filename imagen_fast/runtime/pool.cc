@@ -7,6 +7,7 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -71,12 +72,12 @@ bool usable(int core) {
 
 const PoolOptions& checked(const PoolOptions& options) {
     if (options.threads < 1 || options.threads > kMostThreads) {
-        throw BackendError("threads is " + std::to_string(options.threads) + "; expected 1 to " +
-                           std::to_string(kMostThreads));
+        throw ArgumentError("threads is " + std::to_string(options.threads) + "; expected 1 to " +
+                            std::to_string(kMostThreads));
     }
     if (options.spin_us < 0 || options.spin_us > kMostSpin) {
-        throw BackendError("spin is " + std::to_string(options.spin_us) +
-                           " microseconds; expected 0 to " + std::to_string(kMostSpin));
+        throw ArgumentError("spin is " + std::to_string(options.spin_us) +
+                            " microseconds; expected 0 to " + std::to_string(kMostSpin));
     }
     for (const int core : options.cores) {
         if (!usable(core)) {
@@ -88,6 +89,16 @@ const PoolOptions& checked(const PoolOptions& options) {
 }
 
 }  // namespace
+
+int usable_cores() {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        return CPU_COUNT(&set);
+    }
+#endif
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 struct Pool::Crew {
     explicit Crew(const PoolOptions& options)
