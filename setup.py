@@ -50,9 +50,9 @@ class Build(build_ext):
     know stays empty."""
 
     def build_extension(self, extension):
-        self.give_files_their_flags()
         static = self.library_folder() / "libimagen_fast.a"
         if self.force or newer_group(extension.depends, str(static), "newer"):
+            self.give_files_their_flags()
             objects = self.compiler.compile(
                 [source for source in SOURCES if source != BINDING],
                 output_dir=self.build_temp,
