@@ -1,5 +1,6 @@
 // Whatever the bytes of a model, the C API reads them or refuses them with a message, and an engine
 // enlarges a picture or says why not.
+#include <cstdint>
 #include <cstdlib>
 #include <vector>
 
