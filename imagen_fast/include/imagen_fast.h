@@ -138,8 +138,9 @@ IMAGEN_FAST_API int32_t imagen_fast_version(void) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API int32_t imagen_fast_abi(void) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API const char* imagen_fast_version_text(void) IMAGEN_FAST_NOEXCEPT;
 
-/* What was wrong, what was expected and what to do, in UTF-8 as far as paths are: of the last call
- * in this thread that failed; "" if none has. Valid until the next one fails in this thread. */
+/* What was wrong, what was expected and what to do, in UTF-8 if the path was, in fewer than 1024
+ * bytes: of the last call in this thread that failed; "" if none has. It stays until the next one
+ * fails in this thread. */
 IMAGEN_FAST_API const char* imagen_fast_last_error(void) IMAGEN_FAST_NOEXCEPT;
 
 /* A status in a few words, for logs. Never NULL. */
@@ -171,8 +172,7 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_run(
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
 
 /* The same, all pictures at once and each as one tile: for small pictures of one size. Memory grows
- * with their number and size. On pictures without gaps, the second call for the same sizes and
- * later ones allocate nothing. */
+ * with their number and size. Pictures without gaps are read and written where they are. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run_untiled(
     imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;

@@ -2,6 +2,7 @@
 #include "../include/imagen_fast.h"
 
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
@@ -22,8 +23,17 @@ namespace {
 // threads that end.
 thread_local char last_error[1024] = "";
 
+// Of a message that is too long the end is kept: a path comes first.
 imagen_fast_status failed(imagen_fast_status status, const char* what) noexcept {
-    std::snprintf(last_error, sizeof last_error, "%s", what);
+    constexpr std::size_t room = sizeof last_error - sizeof "...";
+    const std::size_t length = std::strlen(what);
+    if (length > room) {
+        what += length - room;
+        while ((*what & 0xC0) == 0x80) {  // in the middle of a character
+            ++what;
+        }
+    }
+    std::snprintf(last_error, sizeof last_error, "%s%s", length > room ? "..." : "", what);
     return status;
 }
 
