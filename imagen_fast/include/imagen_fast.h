@@ -177,15 +177,17 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_run_untiled(
     imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
 
-/* Ends the runs that are going on in other threads, within milliseconds; they return CANCELLED.
+/* Ends the runs that are going on in other threads, within a tenth of a second; they return
+ * CANCELLED.
  * Later runs are as if nothing had been. NULL is allowed. Not to be called by signal handlers. */
 IMAGEN_FAST_API void imagen_fast_cancel(imagen_fast_engine* engine) IMAGEN_FAST_NOEXCEPT;
 
-/* *bytes: what imagen_fast_run will hold at most while it works on a picture of this size, beside
- * the caller's pictures and the model itself. Most of it stays with the engine until a run of
- * another size needs less, or imagen_fast_free. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
+/* *bytes: what imagen_fast_run will hold at most while it works on a picture of this size and type,
+ * beside the caller's pictures and the model itself. Most of it stays with the engine until a run
+ * of another size needs less, or imagen_fast_free. With `tile` 0 it depends on the memory that is
+ * free now. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_memory(
-    const imagen_fast_engine* engine, int64_t height, int64_t width,
+    const imagen_fast_engine* engine, int32_t type, int64_t height, int64_t width,
     uint64_t* bytes) IMAGEN_FAST_NOEXCEPT;
 
 /* What was loaded and how it runs. Strings live as long as the engine. For an engine that is NULL

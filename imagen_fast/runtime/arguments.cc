@@ -78,15 +78,11 @@ View checked(const Picture* given, const char* type, const std::string& name) {
     View view;
     view.data = static_cast<std::byte*>(const_cast<void*>(
         static_cast<const void*>(not_null(picture.data, (name + ".data").c_str()))));
-    if (picture.type != IMAGEN_FAST_UINT8 && picture.type != IMAGEN_FAST_FLOAT32) {
-        refuse(name + ".type is " + std::to_string(picture.type) +
-               "; expected IMAGEN_FAST_UINT8 or IMAGEN_FAST_FLOAT32");
-    }
+    view.bytes = is_bytes(picture.type, name + ".type");
     between(picture.channels, 1, 4, name + ".channels");
     between(picture.images, 1, kMostImages, name + ".images");
     between(picture.height, 1, kMostSide, name + ".height");
     between(picture.width, 1, kMostSide, name + ".width");
-    view.bytes = picture.type == IMAGEN_FAST_UINT8;
     view.channels = picture.channels;
     view.images = picture.images;
     view.height = picture.height;
@@ -129,6 +125,14 @@ std::string precision_of(std::int32_t precision) {
             refuse("precision is " + std::to_string(precision) +
                    "; expected IMAGEN_FAST_AUTO, IMAGEN_FAST_FP32 or IMAGEN_FAST_BF16");
     }
+}
+
+bool is_bytes(std::int32_t type, const std::string& name) {
+    if (type != IMAGEN_FAST_UINT8 && type != IMAGEN_FAST_FLOAT32) {
+        refuse(name + " is " + std::to_string(type) +
+               "; expected IMAGEN_FAST_UINT8 or IMAGEN_FAST_FLOAT32");
+    }
+    return type == IMAGEN_FAST_UINT8;
 }
 
 void side(std::int64_t pixels, const char* name) { between(pixels, 1, kMostSide, name); }

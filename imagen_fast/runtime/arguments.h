@@ -50,6 +50,9 @@ int chosen(const char* name, std::int32_t value, int usual, int none);
 // "fp32", "bf16" or "" for the one to prefer.
 std::string precision_of(std::int32_t precision);
 
+// Whether samples are uint8; else they are floats.
+bool is_bytes(std::int32_t type, const std::string& name);
+
 // A height or a width, in pixels.
 void side(std::int64_t pixels, const char* name);
 

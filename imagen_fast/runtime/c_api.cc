@@ -180,13 +180,14 @@ void imagen_fast_cancel(imagen_fast_engine* engine) noexcept {
     }
 }
 
-imagen_fast_status imagen_fast_memory(const imagen_fast_engine* engine, int64_t height,
-                                      int64_t width, uint64_t* bytes) noexcept {
+imagen_fast_status imagen_fast_memory(const imagen_fast_engine* engine, int32_t type,
+                                      int64_t height, int64_t width, uint64_t* bytes) noexcept {
     return guarded([&] {
         *not_null(bytes, "bytes") = 0;
+        const bool small = is_bytes(type, "type");
         side(height, "height");
         side(width, "width");
-        *bytes = not_null(engine, "engine")->memory(height, width);
+        *bytes = not_null(engine, "engine")->memory(height, width, small);
     });
 }
 

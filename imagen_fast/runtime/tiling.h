@@ -23,6 +23,8 @@ struct Span {
 // The tiles of a picture: every row span with every column span.
 struct Grid {
     std::vector<Span> rows, columns;
+
+    std::size_t tiles() const { return rows.size() * columns.size(); }
 };
 
 // Cuts a picture into tiles of at most tile × tile input pixels, overlap included. Throws

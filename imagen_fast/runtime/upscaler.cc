@@ -42,6 +42,12 @@ Shape shape_of(std::int64_t images, std::int64_t height, std::int64_t width) {
     return {static_cast<int>(images), static_cast<int>(height), static_cast<int>(width)};
 }
 
+void tell(const Watch& watch, double done) {
+    if (watch.progress) {
+        watch.progress(done);
+    }
+}
+
 }  // namespace
 
 // What a tile is cut into and computed into, where it cannot be done in place.
@@ -138,10 +144,17 @@ void Upscaler::run(const View& in, const View& out, const Watch& watch) {
     check(in, out);
     const Grid cut = grid(in.height, in.width);
     const int scale = spec().scale;
-    const double tiles = static_cast<double>(in.images) * cut.rows.size() * cut.columns.size();
+    const double tiles = static_cast<double>(in.images) * cut.tiles();
+    const bool in_place = cut.tiles() == 1 && in.packed() && out.packed();
     double done = 0;
     Tile tile;
     for (std::int64_t n = 0; n < in.images; ++n) {
+        if (in_place) {
+            compute(shape_of(1, in.height, in.width), in.at(n, 0, 0), out.at(n, 0, 0), in.bytes,
+                    stop);
+            tell(watch, ++done / tiles);
+            continue;
+        }
         Joiner joiner(cut, scale, out, n);
         for (std::size_t r = 0; r < cut.rows.size(); ++r) {
             for (std::size_t c = 0; c < cut.columns.size(); ++c) {
@@ -151,9 +164,7 @@ void Upscaler::run(const View& in, const View& out, const Watch& watch) {
                 cut_out(in, n, row.start, row.stop, column.start, column.stop, tile.in.data());
                 compute(shape, tile.in.data(), tile.out.data(), in.bytes, stop);
                 joiner.add(r, c, tile.out.data());
-                if (watch.progress) {
-                    watch.progress(++done / tiles);
-                }
+                tell(watch, ++done / tiles);
             }
         }
     }
@@ -179,9 +190,7 @@ void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) 
     if (target != out.data) {
         fill(out, target);
     }
-    if (watch.progress) {
-        watch.progress(1);
-    }
+    tell(watch, 1);
 }
 
 void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes,
@@ -224,12 +233,12 @@ void Upscaler::cancel() {
     }
 }
 
-std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width) const {
+std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width, bool bytes) const {
     const Grid cut = grid(height, width);
     // The first tile is as large as any.
     const Span &row = cut.rows[0], &column = cut.columns[0];
     const Shape shape = shape_of(1, row.stop - row.start, column.stop - column.start);
-    const auto pixel = sizeof(float) * static_cast<std::uint64_t>(spec().image_channels);
+    const std::uint64_t pixel = (bytes ? 1 : sizeof(float)) * spec().image_channels;
     return engine_.memory(shape) + Tile::bytes(shape, spec().scale, pixel) +
            Joiner::memory(cut, spec().scale, pixel);
 }

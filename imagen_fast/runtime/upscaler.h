@@ -50,8 +50,9 @@ public:
     // Ends the runs that go on in other threads.
     void cancel();
 
-    // Bytes that `run` holds at most for a picture of this size, beside pictures and weights.
-    std::uint64_t memory(std::int64_t height, std::int64_t width) const;
+    // Bytes that `run` holds at most for a picture of this size, of uint8 if `bytes`, beside
+    // pictures and weights.
+    std::uint64_t memory(std::int64_t height, std::int64_t width, bool bytes) const;
 
     const Spec& spec() const { return engine_.spec; }
     const Engine& engine() const { return engine_; }

@@ -195,11 +195,13 @@ void impossible_pictures(imagen_fast_engine* engine) {
     refused(imagen_fast_run_untiled(engine, &large.in, &large.out, nullptr), "too large", "a run");
 
     std::uint64_t bytes = 1;
-    refused(imagen_fast_memory(engine, 0, 5, &bytes), "height is 0", "memory");
-    refused(imagen_fast_memory(engine, 5, most, &bytes), "width is", "memory");
-    refused(imagen_fast_memory(nullptr, 5, 5, &bytes), "engine is NULL", "memory");
-    refused(imagen_fast_memory(engine, 5, 5, nullptr), "bytes is NULL", "memory");
-    imagen_fast::api::check(imagen_fast_memory(engine, 1 << 30, 1 << 30, &bytes));
+    refused(imagen_fast_memory(engine, IMAGEN_FAST_UINT8, 0, 5, &bytes), "height is 0", "memory");
+    refused(imagen_fast_memory(engine, IMAGEN_FAST_UINT8, 5, most, &bytes), "width is", "memory");
+    refused(imagen_fast_memory(engine, 0, 5, 5, &bytes), "type is 0", "memory");
+    const std::int32_t type = IMAGEN_FAST_FLOAT32;
+    refused(imagen_fast_memory(nullptr, type, 5, 5, &bytes), "engine is NULL", "memory");
+    refused(imagen_fast_memory(engine, type, 5, 5, nullptr), "bytes is NULL", "memory");
+    imagen_fast::api::check(imagen_fast_memory(engine, type, 1 << 30, 1 << 30, &bytes));
 }
 
 // Cut off, changed, garbage: an engine or a message, and a run at most.

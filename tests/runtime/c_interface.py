@@ -88,7 +88,7 @@ def library() -> ctypes.CDLL:
     lib.imagen_fast_reruns.restype = c_int64
     lib.imagen_fast_metadata.restype = c_char_p
     lib.imagen_fast_metadata.argtypes = [c_void_p, c_char_p]
-    lib.imagen_fast_memory.argtypes = [c_void_p, c_int64, c_int64, POINTER(c_uint64)]
+    lib.imagen_fast_memory.argtypes = [c_void_p, c_int32, c_int64, c_int64, POINTER(c_uint64)]
     lib.imagen_fast_load.argtypes = [c_char_p, c_void_p, c_void_p]
     lib.imagen_fast_load_memory.argtypes = [c_void_p, c_size_t, c_void_p, c_void_p]
     for name in ("run", "run_untiled"):
@@ -178,9 +178,10 @@ class Engine:
         return out if samples.ndim == 4 else out[0]
 
     def memory(self, height: int, width: int) -> int:
-        bytes_ = c_uint64()
-        self.check(self.lib.imagen_fast_memory(self.handle, height, width, byref(bytes_)))
-        return bytes_.value
+        """For pictures of bytes."""
+        found = c_uint64()
+        self.check(self.lib.imagen_fast_memory(self.handle, UINT8, height, width, byref(found)))
+        return found.value
 
     def close(self) -> None:
         self.lib.imagen_fast_free(self.handle)
