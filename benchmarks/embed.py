@@ -31,6 +31,7 @@ MODEL = "sr-x4-tiny"
 SIZES = (64, 256, 1024, 2048)
 THREADS = (1, 2)
 PROCESSES = 7
+KINDS = {"isa": str, "precision": str, "runs": int, "estimate": int, "grown": int}
 FIELDS = ("isa", "precision", "load_ms", "first_ms", "median_ms", "runs", "estimate", "grown")
 
 
@@ -77,7 +78,7 @@ def measure(program: Path, side: int, threads: int, seconds: str) -> dict[str, A
     return {
         "side": side,
         "threads": threads,
-        **{name: text if name in FIELDS[:2] else float(text) for name, text in values},
+        **{name: KINDS.get(name, float)(text) for name, text in values},
     }
 
 
