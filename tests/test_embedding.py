@@ -136,6 +136,24 @@ def test_the_example_in_cpp(static: str, place: Place, expected: np.ndarray) -> 
         assert message in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("language", "names", "arguments"),
+    [
+        ("c", ("cc", "gcc", "clang"), "unsigned char *pixels, unsigned char *large"),
+        ("cpp", ("c++", "g++", "clang++"), "std::vector<unsigned char> pixels"),
+    ],
+)
+def test_what_the_page_shows_compiles(
+    language: str, names: tuple[str, ...], arguments: str, place: Place
+) -> None:
+    page = (EXAMPLES.parent / "docs" / "embed.md").read_text()
+    include, body = page.split(f"```{language}\n")[1].split("```")[0].split("\n", 1)
+    function = f"int run({arguments}, int height, int width) {{\n{body}\nreturn 0;\n}}"
+    source = place.folder / f"page.{language}"
+    source.write_text(f"{include}\n#include <stdio.h>\n{function}\n")
+    place.run(compiler(*names), "-fsyntax-only", *shlex.split(place.config("--cflags")), source)
+
+
 def cmake_or_skip() -> tuple[str, str]:
     if not (cmake := shutil.which("cmake")):
         pytest.skip("needs cmake")

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -20,8 +21,22 @@ T* not_null(T* pointer, const char* name) {
     return pointer;
 }
 
-// A structure of the caller's, whose `size` may be that of another version's: what this version
-// does not know must be 0. NULL stands for one that is all 0.
+// Where the structures of the first version end: shorter ones there are none. Never to be changed.
+constexpr std::size_t first_size(const imagen_fast_options*) {
+    return offsetof(imagen_fast_options, memory) + sizeof(imagen_fast_options::memory);
+}
+constexpr std::size_t first_size(const imagen_fast_run_options*) {
+    return offsetof(imagen_fast_run_options, user) + sizeof(imagen_fast_run_options::user);
+}
+constexpr std::size_t first_size(const imagen_fast_input*) {
+    return offsetof(imagen_fast_input, image_stride) + sizeof(imagen_fast_input::image_stride);
+}
+constexpr std::size_t first_size(const imagen_fast_output*) {
+    return offsetof(imagen_fast_output, image_stride) + sizeof(imagen_fast_output::image_stride);
+}
+
+// A structure of the caller's, whose `size` may be that of another version's: what it does not have
+// is 0, and what this version does not know must be 0. NULL stands for one that is all 0.
 template <class T>
 T structure(const T* given, const char* name) {
     T known{};
@@ -31,16 +46,17 @@ T structure(const T* given, const char* name) {
     constexpr std::size_t most = 4096;  // a `size` beyond it was never set
     std::size_t size = 0;
     std::memcpy(&size, given, sizeof size);
-    if (size < sizeof(T) || size > most) {
+    if (size < first_size(given) || size > most) {
         throw ArgumentError(std::string(name) + ".size is " + std::to_string(size) +
                             "; expected sizeof(" + name + "), " + std::to_string(sizeof(T)));
     }
     const auto* bytes = reinterpret_cast<const unsigned char*>(given);
-    if (std::any_of(bytes + sizeof(T), bytes + size, [](unsigned char byte) { return byte; })) {
+    if (std::any_of(bytes + std::min(sizeof(T), size), bytes + size,
+                    [](unsigned char byte) { return byte; })) {
         throw ArgumentError(std::string(name) + " uses fields that this version of the library, " +
                             imagen_fast_version_text() + ", does not have: update it");
     }
-    std::memcpy(&known, given, sizeof known);
+    std::memcpy(&known, given, std::min(sizeof(T), size));
     return known;
 }
 

@@ -133,17 +133,17 @@ template <class Sample>
 void Joiner::place(const Span& row, const Span& column, const Sample* tile) {
     const std::int64_t channels = target_.channels, fade = scale_ * column.ramp,
                        line = scale_ * (column.stop - column.start) * channels,
-                       count = scale_ * (column.high - column.low);
+                       left = scale_ * column.low, right = scale_ * column.high;
     tile += scale_ * (row.low - row.start) * line + scale_ * (column.low - column.start) * channels;
     for (std::int64_t y = scale_ * row.low; y < scale_ * row.high; ++y, tile += line) {
-        for (std::int64_t x = 0; x < count; ++x) {
-            auto* pixel =
-                reinterpret_cast<Sample*>(target_.at(image_, y, scale_ * column.low + x));
-            const Sample* answer = tile + x * channels;
+        for (std::int64_t x = 0; x < fade; ++x) {
+            auto* pixel = reinterpret_cast<Sample*>(target_.at(image_, y, left + x));
             for (std::int64_t c = 0; c < channels; ++c) {
-                pixel[c] = x < fade ? mix(pixel[c], answer[c], x, fade) : answer[c];
+                pixel[c] = mix(pixel[c], tile[x * channels + c], x, fade);
             }
         }
+        put(target_, image_, y, left + fade,
+            reinterpret_cast<const std::byte*>(tile + fade * channels), right - left - fade);
     }
 }
 

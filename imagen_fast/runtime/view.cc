@@ -45,13 +45,23 @@ void cut_out(const View& view, std::int64_t image, std::int64_t top, std::int64_
     }
 }
 
-void fill(const View& view, const std::byte* pixels) {
+void put(const View& view, std::int64_t image, std::int64_t y, std::int64_t x,
+         const std::byte* pixels, std::int64_t count) {
     const auto pixel = static_cast<std::size_t>(view.pixel_bytes());
+    if (view.pixel_stride == view.pixel_bytes()) {
+        std::memcpy(view.at(image, y, x), pixels, count * pixel);
+        return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::memcpy(view.at(image, y, x + i), pixels + i * pixel, pixel);
+    }
+}
+
+void fill(const View& view, const std::byte* pixels) {
     for (std::int64_t n = 0; n < view.images; ++n) {
         for (std::int64_t y = 0; y < view.height; ++y) {
-            for (std::int64_t x = 0; x < view.width; ++x, pixels += pixel) {
-                std::memcpy(view.at(n, y, x), pixels, pixel);
-            }
+            put(view, n, y, 0, pixels, view.width);
+            pixels += view.width * view.pixel_bytes();
         }
     }
 }

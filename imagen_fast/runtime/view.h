@@ -29,6 +29,10 @@ bool within_unit(const View&);
 void cut_out(const View&, std::int64_t image, std::int64_t top, std::int64_t bottom,
              std::int64_t left, std::int64_t right, std::byte* out);
 
+// Copies `count` pixels without gaps to where pixel x of row y begins.
+void put(const View&, std::int64_t image, std::int64_t y, std::int64_t x, const std::byte* pixels,
+         std::int64_t count);
+
 // Copies pixels without gaps (N, H, W, C) into all pictures of a view.
 void fill(const View&, const std::byte* pixels);
 
