@@ -55,7 +55,8 @@ enum {
     IMAGEN_FAST_INVALID_ARGUMENT = 1,
     /* The model's file cannot be read, is damaged, of another kind or for a newer version. */
     IMAGEN_FAST_BAD_MODEL = 2,
-    /* This machine or this library cannot: precision, instruction set, core, kind of model. */
+    /* This machine or this library cannot: precision, instruction set, core, number of threads,
+       kind of model. */
     IMAGEN_FAST_UNSUPPORTED = 3,
     IMAGEN_FAST_OUT_OF_MEMORY = 4,
     /* The network gives infinities or NaN, in fp32 too: its weights are damaged. */
@@ -166,7 +167,8 @@ IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NO
  * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
  * (255). Working memory depends on the tile and the width: see imagen_fast_memory.
  * After an error the output holds anything. `options` may be NULL.
- * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, NOT_FINITE, CANCELLED. */
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (threads cannot be started), OUT_OF_MEMORY, NOT_FINITE,
+ * CANCELLED. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run(
     imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;

@@ -36,7 +36,7 @@ public:
     // many, each image H·W rows of its C = d_model numbers. Prepares what is not prepared. `stop`,
     // if given, is asked several times a second on the calling thread; true cancels the run, which
     // leaves the results half written. Throws as `prepare`, and BackendError: bytes for what is
-    // float, or another number of arrays than the task has.
+    // float, another number of arrays than the task has, or threads cannot be started.
     Outcome run(const Shape&, const Arrays&, const Task& = {},
                 const std::function<bool()>& stop = {});
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -103,15 +104,28 @@ int usable_cores() {
 struct Pool::Crew {
     explicit Crew(const PoolOptions& options)
         : spin(options.spin_us), bound(!options.cores.empty()) {
-        for (int i = 1; i < options.threads; ++i) {
-            threads.emplace_back([this, i] { serve(i); });
-            if (!options.cores.empty()) {
-                (void)bind(threads.back().native_handle(),
-                           options.cores[i % options.cores.size()]);
+        try {
+            for (int i = 1; i < options.threads; ++i) {
+                threads.emplace_back([this, i] { serve(i); });
+                if (!options.cores.empty()) {
+                    (void)bind(threads.back().native_handle(),
+                               options.cores[i % options.cores.size()]);
+                }
             }
+        } catch (const std::system_error& error) {
+            const std::size_t started = threads.size();
+            end();
+            throw BackendError("no more than " + std::to_string(started + 1) +
+                               " threads can be started (" + error.what() +
+                               "); choose fewer threads");
+        } catch (...) {
+            end();
+            throw;
         }
     }
-    ~Crew() {
+    ~Crew() { end(); }
+
+    void end() {
         work = nullptr;
         start(0);
         for (auto& thread : threads) {

@@ -31,7 +31,8 @@ public:
     int threads() const { return options_.threads; }
 
     // work(block, thread) for every block below `blocks`, thread being below threads(); returns
-    // when all are done. The work must not throw.
+    // when all are done. The work must not throw. Throws BackendError: the first call that needs
+    // threads cannot start them.
     void run(int blocks, const std::function<void(int, int)>& work);
 
 private:

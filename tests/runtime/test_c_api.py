@@ -333,3 +333,47 @@ print(resident() - before, engine.memory(700, 900), engine.memory(20, 20))
     measured, estimate, small = map(int, done.stdout.split())
     assert 0.8 * estimate < measured < 1.1 * estimate
     assert small < estimate / 50
+
+
+def test_when_memory_runs_out_the_engine_goes_on(tiny_path: Path) -> None:
+    """In a process of its own, whose memory is limited."""
+    code = f"""
+import resource, sys, numpy as np
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from c_interface import NO_MEMORY, Engine, Failed, library
+engine = Engine(library(), {str(tiny_path)!r}, precision="fp32", threads=2)
+image = np.random.default_rng(0).integers(0, 256, (1, 4000, 4000, 3), np.uint8)
+out = np.empty((1, 8000, 8000, 3), np.uint8)
+small = engine(image[:, :20, :20])
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+try:
+    engine.run_into(image, out, untiled=True)
+except Failed as error:
+    assert error.status == NO_MEMORY, error
+    assert "choose a smaller tile" in str(error), error
+    np.testing.assert_array_equal(engine(image[:, :20, :20]), small)
+    print("good")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "good\n", done.stderr
+
+
+def test_threads_that_cannot_be_started_are_an_error(tiny_path: Path) -> None:
+    """For whose stacks there is no memory."""
+    code = f"""
+import resource, sys, numpy as np
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from c_interface import UNSUPPORTED, Engine, Failed, library
+engine = Engine(library(), {str(tiny_path)!r}, precision="fp32", threads=1000)
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+for _ in range(2):
+    try:
+        engine(np.zeros((20, 20, 3), np.uint8))
+    except Failed as error:
+        assert error.status == UNSUPPORTED, error
+        assert "choose fewer threads" in str(error), error
+        print("good")
+engine.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "good\ngood\n", done.stderr
