@@ -35,6 +35,8 @@ sanitize: $(STAMP)
 	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
 	$(NATIVE)/address/runs $(NATIVE)/seeds/*.safetensors
 	$(NATIVE)/thread/runs $(NATIVE)/seeds/*.safetensors
+	$(NATIVE)/address/api_runs $(NATIVE)/seeds/*.safetensors
+	$(NATIVE)/thread/api_runs $(NATIVE)/seeds/*.safetensors
 	$(MAKE) -s fuzz
 
 fuzz: $(STAMP)
@@ -47,9 +49,10 @@ fuzz: $(STAMP)
 
 # The generic kernels on another processor, emulated: needs g++-aarch64-linux-gnu and qemu-user.
 portable: $(STAMP)
-	$(MAKE) -s -C tests/native ../../$(NATIVE)/aarch64/runs
+	$(MAKE) -s -C tests/native ../../$(NATIVE)/aarch64/runs ../../$(NATIVE)/aarch64/api_runs
 	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
 	qemu-aarch64-static $(NATIVE)/aarch64/runs $(NATIVE)/seeds/*.safetensors
+	qemu-aarch64-static $(NATIVE)/aarch64/api_runs $(NATIVE)/seeds/*.safetensors
 
 # One set-up for demo, tests and checks: what passes the tests is what the demo shows.
 $(STAMP): pyproject.toml setup.py constraints.txt

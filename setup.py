@@ -1,48 +1,116 @@
-"""Where the packages lie, and how the native engine is built.
+"""Where the packages lie, and how the native engine and the C library are built.
 
 `kernels/` and `export/` are installed inside `imagen_fast`. The list of packages is computed,
 because a list that forgets one works in editable mode and fails from the wheel. Everything else
 about the distribution is in pyproject.toml.
+
+Every C++ file is compiled once, into `imagen_fast/lib/libimagen_fast.a`; the shared library and
+Python's extension are linked from it.
 """
 
 import os
 import platform
+import re
+import shutil
 from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension, build_ext, has_flag
 from setuptools import find_packages, setup
+from setuptools.modified import newer_group
 
 PLACES = {"imagen_fast.kernels": "kernels", "imagen_fast.export": "export"}
+
+FOLDERS = ("imagen_fast/runtime", "kernels/cpu")
+BINDING = "imagen_fast/runtime/binding.cc"
+SOURCES = sorted(str(p) for where in FOLDERS for p in Path(where).glob("*.cc"))
+HEADERS = sorted(
+    str(p) for where in (*FOLDERS, "imagen_fast/include") for p in Path(where).glob("*.h*")
+)
+EXPORTS = "imagen_fast/runtime/exports.map"
 
 # The kernels of an instruction set are one file, compiled for it; which of them runs is decided
 # when the engine starts, so that one build serves every processor.
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
-FLAGS = {
+ISA_FLAGS = {
     "set_avx2": ["-mavx2", "-mfma"],
     "set_avx512": AVX512,
     "set_avx512_bf16": [*AVX512, "-mavx512bf16"],
     "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
+# Tiles blend as NumPy computes it, which rounds a product before it is added.
+OTHER_FLAGS = {"tiling": ["-ffp-contract=off"]}
 # For tests: the AMX kernels on an emulated tile unit (amx_emulated.h).
 EMULATED = [("IMAGEN_FAST_EMULATE_AMX", None)] if os.environ.get("IMAGEN_FAST_EMULATE_AMX") else []
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
+ON_LINUX = platform.system() == "Linux"
 
 
 class Build(build_ext):
-    """Adds each file's own flags. A set whose flags the compiler does not know stays empty."""
+    """Adds each file's own flags, and links the libraries. A set whose flags the compiler does not
+    know stays empty."""
 
     def build_extension(self, extension):
+        static = self.library_folder() / "libimagen_fast.a"
+        if self.force or newer_group(extension.depends, str(static), "newer"):
+            self.give_files_their_flags()
+            objects = self.compiler.compile(
+                [source for source in SOURCES if source != BINDING],
+                output_dir=self.build_temp,
+                macros=EMULATED,
+                extra_postargs=extension.extra_compile_args,
+            )
+            static.parent.mkdir(parents=True, exist_ok=True)
+            if ON_LINUX:
+                self.link_shared(objects, static.with_name(f"libimagen_fast.so.{abi()}"))
+            static.unlink(missing_ok=True)  # or else the archiver adds to it
+            self.compiler.create_static_lib(objects, "imagen_fast", str(static.parent))
+        extension.extra_objects = [str(static)]
+        super().build_extension(extension)
+
+    def copy_extensions_to_source(self):
+        """For an editable install."""
+        super().copy_extensions_to_source()
+        for built in self.library_folder().glob("libimagen_fast.*"):
+            shutil.copy(built, Path("imagen_fast/lib", built.name))
+
+    def give_files_their_flags(self):
         compile_one = self.compiler._compile
-        wanted = {flag for flags in FLAGS.values() for flag in flags} if ON_X86 else set()
+        wanted = {flag for flags in ISA_FLAGS.values() for flag in flags} if ON_X86 else set()
         known = {flag for flag in wanted if has_flag(self.compiler, flag)}
 
         def with_flags(target, source, suffix, arguments, extra, options):
-            own = FLAGS.get(Path(source).stem, [])
+            own = ISA_FLAGS.get(Path(source).stem, [])
             own = own if known.issuperset(own) else []
+            own = [*own, *OTHER_FLAGS.get(Path(source).stem, [])]
             compile_one(target, source, suffix, arguments, [*extra, *own], options)
 
         self.compiler._compile = with_flags
-        super().build_extension(extension)
+
+    def library_folder(self):
+        return Path(self.build_lib, "imagen_fast", "lib")
+
+    def link_shared(self, objects, path):
+        """Linkers look for libimagen_fast.so, programs for the name with the ABI's number. Wheels
+        hold no links, so the former is a line that names the latter."""
+        self.compiler.link_shared_object(
+            objects,
+            str(path),
+            extra_postargs=[
+                f"-Wl,-soname,{path.name}",
+                f"-Wl,--version-script={EXPORTS}",
+                "-Wl,--no-undefined",
+                "-Wl,--strip-all",
+                "-pthread",
+            ],
+            target_lang="c++",
+        )
+        path.with_suffix("").write_text(f"INPUT({path.name})\n")
+
+
+def abi():
+    """The number that changes when programs must be compiled anew."""
+    header = Path("imagen_fast/include/imagen_fast.h").read_text("utf-8")
+    return re.search(r"^#define IMAGEN_FAST_ABI (\d+)$", header, re.MULTILINE)[1]
 
 
 packages = find_packages(include=["imagen_fast", "imagen_fast.*"])
@@ -52,12 +120,8 @@ for package, folder in PLACES.items():
 
 native = Pybind11Extension(
     "imagen_fast._native",
-    sorted(
-        str(p) for where in ("imagen_fast/runtime", "kernels/cpu") for p in Path(where).glob("*.cc")
-    ),
-    depends=sorted(
-        str(p) for where in ("imagen_fast/runtime", "kernels/cpu") for p in Path(where).glob("*.h")
-    ),
+    [BINDING],
+    depends=[*SOURCES, *HEADERS, EXPORTS],
     define_macros=EMULATED,
     cxx_std=17,
     # gcc warns of its own intrinsics' undefined operands

@@ -23,7 +23,8 @@ from safetensors.numpy import save
 from imagen_fast.errors import SpecError, WeightsError
 from imagen_fast.spec import ModelSpec
 
-FORMAT = "imagen-fast-1"
+FAMILY = "imagen-fast-"
+FORMAT = f"{FAMILY}1"
 DTYPES = ("F32", "F16")
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -100,7 +101,13 @@ class _Reader:
         except (SafetensorError, OSError, ValueError) as error:
             raise self._error(f"not a safetensors file, or damaged ({error})") from error
         self.metadata = found or {}
-        if self.metadata.get("format") != FORMAT or "spec" not in self.metadata:
+        form = self.metadata.get("format", "")
+        if form != FORMAT and form.startswith(FAMILY):
+            raise self._error(
+                f"an imagen-fast model of format {form!r}, and this version reads {FORMAT!r}; "
+                "update imagen-fast"
+            )
+        if form != FORMAT or "spec" not in self.metadata:
             raise self._error(
                 f"a safetensors file, but not an imagen-fast model (its metadata has no format "
                 f"{FORMAT!r} with a spec)"

@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import pairwise
@@ -123,6 +126,36 @@ def build() -> Callable[[Bundle], Any]:
     from imagen_fast.models.build import build
 
     return build
+
+
+@pytest.fixture(scope="session")
+def build_wheel() -> Callable[..., Path]:
+    """Build a wheel from a copy of the tree in a folder, with variables of the environment."""
+
+    def build(tree: Path, **environment: str) -> Path:
+        ignored = (".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
+        built = ("*.so", "*.so.*", "*.a")
+        copied = shutil.ignore_patterns(*ignored, *built)
+        shutil.copytree(Path(__file__).parents[1], tree, ignore=copied)
+        command = ["-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
+        subprocess.run(
+            [sys.executable, *command],
+            cwd=tree,
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+        (path,) = (tree / "dist").glob("*.whl")
+        return path
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def wheel_path(build_wheel: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as it is built here, once for all tests."""
+    return build_wheel(tmp_path_factory.mktemp("tree") / "project")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ ALLOWED = {
     "errors": set(),
     "_version": set(),
     "extras": set(),
+    "c_library": {"extras"},
     "spec": {"errors"},
     "metrics": {"errors"},
     "bundle": {"spec", "errors"},
@@ -35,6 +36,7 @@ ALLOWED = {
 ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
+ALLOWED["cli"].add("c_library")
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["weights"] = set()
 # The root only forwards names, when they are asked for.

@@ -1,7 +1,6 @@
 """What is installed: the wheel's contents, and the guard of the folders that install elsewhere."""
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,10 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from imagen_fast import c_library
+
 EXTENSION = sysconfig.get_config_var("EXT_SUFFIX")
 ROOT = Path(__file__).parents[1]
-IGNORED = (".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
-LEFT_OUT = shutil.ignore_patterns(*IGNORED)
+# What C and C++ programs need, beside the headers.
+LIBRARY = {
+    f"imagen_fast/lib/{name}"
+    for name in (
+        *("libimagen_fast.a", "libimagen_fast.so", c_library.shared().name),
+        *("pkgconfig/imagen_fast.pc", "cmake/imagen_fast/imagen_fastConfig.cmake"),
+        "cmake/imagen_fast/imagen_fastConfigVersion.cmake",
+    )
+}
+HEADERS = {f"imagen_fast/include/imagen_fast.{suffix}" for suffix in ("h", "hpp")}
 # Folder of the repository → where its modules lie in the wheel.
 PACKAGES = {
     "imagen_fast": "imagen_fast",
@@ -24,28 +33,33 @@ SUFFIXES = (".py", ".pyi", ".typed", ".safetensors", EXTENSION)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The names of the files in a wheel built from a copy of the tree."""
-    tree = tmp_path_factory.mktemp("tree") / "project"
-    shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
-    subprocess.run(command, cwd=tree, check=True, capture_output=True, timeout=300)
-    (path,) = (tree / "dist").glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
+def wheel(wheel_path):
+    """The names of the files in the wheel."""
+    with zipfile.ZipFile(wheel_path) as archive:
         return set(archive.namelist())
 
 
-def test_without_a_compiler_the_wheel_is_built_all_the_same(tmp_path):
-    tree = tmp_path / "project"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*IGNORED, "*.so"))
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
-    environment = {**os.environ, "CC": "/bin/false", "CXX": "/bin/false"}
-    subprocess.run(command, cwd=tree, check=True, capture_output=True, timeout=300, env=environment)
-    (path,) = (tree / "dist").glob("*.whl")
+def test_without_a_compiler_the_wheel_is_built_all_the_same(build_wheel, tmp_path):
+    path = build_wheel(tmp_path / "project", CC="/bin/false", CXX="/bin/false")
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
     assert "imagen_fast/backends/native.py" in names
-    assert not [name for name in names if "_native." in name and name.endswith(EXTENSION)]
+    assert names >= HEADERS
+    built = [name for name in names if "_native." in name and name.endswith(EXTENSION)]
+    assert not built
+    assert not [name for name in names if "libimagen_fast" in name]
+
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    for arguments, code, output in ((("--libs",), 1, "stderr"), ((), 0, "stdout")):
+        done = subprocess.run(
+            [sys.executable, "-m", "imagen_fast", "config", *arguments],
+            **{"capture_output": True, "text": True, "cwd": tmp_path, "env": environment},
+        )
+        assert done.returncode == code
+        said = getattr(done, output)
+        assert f"{c_library.shared().name} and libimagen_fast.a: not built" in said
+        assert "install a C++17 compiler" in said
 
 
 @pytest.mark.parametrize("folder", PACKAGES)
@@ -69,10 +83,15 @@ def test_the_native_engine_and_its_types_are_in_the_wheel(wheel):
     assert "imagen_fast/_native.pyi" in wheel
 
 
+def test_the_c_library_is_in_the_wheel(wheel):
+    assert {name for name in wheel if "/lib/" in name} == LIBRARY
+    assert {name for name in wheel if "/include/" in name} == HEADERS
+
+
 def test_nothing_else_is_in_the_wheel(wheel):
     strangers = [
         name
-        for name in wheel
+        for name in wheel - LIBRARY - HEADERS
         if not name.startswith("imagen_fast")
         or (".dist-info/" not in name and not name.endswith(SUFFIXES))
     ]

@@ -13,6 +13,7 @@ from imagen_fast.backends.base import Backend, NonFiniteError
 from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
+from imagen_fast.extras import BUILD_AGAIN
 
 if TYPE_CHECKING:
     from imagen_fast._native import Engine
@@ -74,10 +75,7 @@ class Native(Backend):
     def missing(cls) -> str | None:
         """The compiled extension, which an install without a C++ compiler leaves out."""
         if find_spec("imagen_fast._native") is None:
-            return (
-                "the native engine was not built when imagen-fast was installed; install a C++17 "
-                "compiler (g++ or clang++), then: pip install --force-reinstall --no-deps ."
-            )
+            return f"the native engine was not built when imagen-fast was installed; {BUILD_AGAIN}"
         return None
 
     @property

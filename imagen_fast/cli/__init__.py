@@ -25,6 +25,7 @@ COMMANDS = {
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "bench": "Measure speed and accuracy here, beside other runtimes and networks.",
     "doctor": "Show what is installed, which backends work and what is missing.",
+    "config": "Show what C and C++ programs need: folders, compiler and linker flags.",
     "train": "Train a model from a TOML configuration.",
 }
 _SILENT = logging.NullHandler()  # what Pillow logs it also raises

@@ -15,6 +15,12 @@ public:
         void* data;
         bool fresh;  // zero; otherwise it holds what was left there
     };
+    enum class Kind {
+        memory,
+        count  // hands out distinct addresses that nobody may use, to find how much is needed
+    };
+
+    explicit Arena(Kind kind = Kind::memory) : kind_(kind) {}
 
     // Everything handed out before may be handed out again.
     void restart();
@@ -22,8 +28,12 @@ public:
     Piece take(std::size_t bytes);
     // Gives back what has not been handed out since `restart`.
     void trim() { free_.clear(); }
+    // Of all that has been taken from one that counts.
+    std::size_t counted() const { return counted_; }
 
 private:
+    const Kind kind_;
+    std::size_t counted_ = 0;
     std::vector<cpu::Buffer> taken_, free_;
 };
 

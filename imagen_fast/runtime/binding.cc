@@ -164,6 +164,8 @@ PYBIND11_MODULE(_native, m) {
             PyErr_SetString(weights_error.ptr(), error.what());
         } catch (const BackendError& error) {
             PyErr_SetString(backend_error.ptr(), error.what());
+        } catch (const ArgumentError& error) {
+            PyErr_SetString(backend_error.ptr(), error.what());
         }
     });
 

@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 16 << 20;
 constexpr std::size_t kMostDimensions = 8;
+constexpr char kFormat[] = "imagen-fast-1", kFamily[] = "imagen-fast-";
 
 using Range = std::pair<std::uint64_t, std::uint64_t>;
 
@@ -63,6 +64,20 @@ Range range_of(const std::string& name, const Json::Object& entry) {
     return {begin, end};
 }
 
+void check_format(const std::map<std::string, std::string>& metadata) {
+    const auto format = metadata.find("format");
+    if (format != metadata.end() && format->second == kFormat && metadata.count("spec")) {
+        return;
+    }
+    if (format != metadata.end() && format->second != kFormat &&
+        format->second.rfind(kFamily, 0) == 0) {
+        throw WeightsError("an imagen-fast model of format '" + format->second +
+                           "', and this version reads '" + kFormat + "'; update imagen-fast");
+    }
+    throw WeightsError("a safetensors file, but not an imagen-fast model (its metadata has no "
+                       "format '" + std::string(kFormat) + "' with a spec)");
+}
+
 }  // namespace
 
 Bundle::Bundle(const std::string& path) {
@@ -70,14 +85,33 @@ Bundle::Bundle(const std::string& path) {
         map(path);
         read();
     } catch (const WeightsError& error) {
-        if (data_) {
-            munmap(data_, size_);
-        }
+        unmap();
         throw WeightsError(path + ": " + error.what());
+    } catch (...) {
+        unmap();
+        throw;
     }
 }
 
-Bundle::~Bundle() { munmap(data_, size_); }
+Bundle::Bundle(const void* data, std::size_t size) : data_(data), size_(size) {
+    if (size_ < kLengthBytes) {
+        throw WeightsError("not a safetensors file (too short)");
+    }
+    read();
+}
+
+Bundle::~Bundle() { unmap(); }
+
+void Bundle::unmap() {
+    if (mapped_) {
+        munmap(mapped_, size_);
+    }
+}
+
+std::vector<char> Bundle::copy() const {
+    const auto* bytes = static_cast<const char*>(data_);
+    return {bytes, bytes + size_};
+}
 
 void Bundle::map(const std::string& path) {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -89,7 +123,8 @@ void Bundle::map(const std::string& path) {
     size_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
     if (size_ >= kLengthBytes) {
         void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
-        data_ = mapped == MAP_FAILED ? nullptr : mapped;
+        mapped_ = mapped == MAP_FAILED ? nullptr : mapped;
+        data_ = mapped_;
     }
     close(file);
     if (!data_) {
@@ -142,11 +177,7 @@ void Bundle::read() {
     if (end != rest) {
         throw WeightsError("damaged: the tensors do not end where the file ends");
     }
-    if (metadata["format"] != "imagen-fast-1" || metadata.count("spec") == 0) {
-        throw WeightsError(
-            "a safetensors file, but not an imagen-fast model (its metadata has no format "
-            "'imagen-fast-1' with a spec)");
-    }
+    check_format(metadata);
     spec = Spec::parse(metadata["spec"]);
 }
 

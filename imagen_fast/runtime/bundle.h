@@ -4,20 +4,23 @@
 #include <cstddef>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "spec.h"
 #include "tensors.h"
 
 namespace imagen_fast {
 
-// Keeps the file mapped; `tensors` points into it.
+// Keeps the file mapped, if it has mapped it; `tensors` points into it.
 class Bundle {
 public:
     // Throws WeightsError, its message beginning with the path: the file cannot be read; its
     // header is damaged, larger than 16 MiB or not JSON; a tensor's type is not F32 or F16; sizes,
     // offsets and shapes disagree; tensors overlap, leave gaps or end elsewhere than the file; it
-    // is not an imagen-fast model.
+    // is not an imagen-fast model, or one for a newer version.
     explicit Bundle(const std::string& path);
+    // A file's bytes, which must stay where they are. Throws WeightsError alike.
+    Bundle(const void* data, std::size_t size);
     Bundle(const Bundle&) = delete;
     Bundle& operator=(const Bundle&) = delete;
     ~Bundle();
@@ -26,12 +29,17 @@ public:
     std::map<std::string, std::string> metadata;
     Tensors tensors;
 
+    // The whole file.
+    std::vector<char> copy() const;
+
 private:
     void map(const std::string& path);
+    void unmap();
     void read();
 
-    void* data_ = nullptr;
+    const void* data_ = nullptr;
     std::size_t size_ = 0;
+    void* mapped_ = nullptr;
 };
 
 }  // namespace imagen_fast

@@ -33,10 +33,7 @@ void Engine::prepare(const Shape& shape, const Task& task) {
     plan(shape, task);
 }
 
-void Engine::plan(const Shape& shape, const Task& task) {
-    if (plan_ && shape == shape_ && task == task_) {
-        return;
-    }
+void Engine::check(const Shape& shape, const Task& task) const {
     if (task.latent && (!spec.latent_channels || task.result == Task::Result::features)) {
         throw BackendError("this model has no latent entry, or gives no features from one");
     }
@@ -51,6 +48,20 @@ void Engine::plan(const Shape& shape, const Task& task) {
         throw BackendError("cannot run tiles of shape " +
                            text({shape.images, shape.height, shape.width}));
     }
+}
+
+std::size_t Engine::memory(const Shape& shape, const Task& task) const {
+    check(shape, task);
+    Arena arena(Arena::Kind::count);
+    const Plan plan(spec, network_, kernels_, task, shape, pool_.threads(), arena);
+    return arena.counted();
+}
+
+void Engine::plan(const Shape& shape, const Task& task) {
+    if (plan_ && shape == shape_ && task == task_) {
+        return;
+    }
+    check(shape, task);
     plan_.reset();
     arena_.restart();
     try {
@@ -58,9 +69,9 @@ void Engine::plan(const Shape& shape, const Task& task) {
                                        arena_);
         arena_.trim();
     } catch (const std::bad_alloc&) {
-        throw BackendError("out of memory for tiles of shape " +
-                           text({shape.images, shape.height, shape.width}) +
-                           "; choose a smaller tile");
+        throw MemoryError("out of memory for tiles of shape " +
+                          text({shape.images, shape.height, shape.width}) +
+                          "; choose a smaller tile");
     }
     shape_ = shape;
     task_ = task;

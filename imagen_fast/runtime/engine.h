@@ -28,7 +28,7 @@ public:
     Engine(const Spec&, const Tensors&, const Options&);
 
     // Takes all the memory that runs of this task on this shape need. Throws BackendError: an
-    // impossible shape, a latent for a model without, memory ran out.
+    // impossible shape, a latent for a model without. MemoryError: memory ran out.
     void prepare(const Shape&, const Task& = {});
 
     // Pictures (N, H, W, C) in, pictures (N, s·H, s·W, C) out, in [0, 1], clamped; feature maps of
@@ -36,9 +36,12 @@ public:
     // many, each image H·W rows of its C = d_model numbers. Prepares what is not prepared. `stop`,
     // if given, is asked several times a second on the calling thread; true cancels the run, which
     // leaves the results half written. Throws as `prepare`, and BackendError: bytes for what is
-    // float, or another number of arrays than the task has.
+    // float, another number of arrays than the task has, or threads cannot be started.
     Outcome run(const Shape&, const Arrays&, const Task& = {},
                 const std::function<bool()>& stop = {});
+
+    // Bytes that `prepare` takes for that. Throws as `prepare`.
+    std::size_t memory(const Shape&, const Task& = {}) const;
 
     // Ends the run that is going on in another thread, if any, within some microseconds.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
@@ -49,6 +52,7 @@ public:
     int threads() const { return pool_.threads(); }
 
 private:
+    void check(const Shape&, const Task&) const;
     void plan(const Shape&, const Task&);
 
     const cpu::KernelSet& kernels_;

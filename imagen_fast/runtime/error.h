@@ -1,4 +1,5 @@
-// What the runtime throws; the binding turns each into the Python error of the same name.
+// What the runtime throws; the binding turns each into the Python error of the same name, and the
+// C API into a status.
 #pragma once
 
 #include <stdexcept>
@@ -12,6 +13,26 @@ struct WeightsError : std::runtime_error {
 
 // Something asked for is not to be had on this machine.
 struct BackendError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Memory ran out.
+struct MemoryError : BackendError {
+    using BackendError::BackendError;
+};
+
+// What a network gave holds infinities or NaN.
+struct NotFiniteError : BackendError {
+    using BackendError::BackendError;
+};
+
+// A run was ended before it was done.
+struct CancelledError : BackendError {
+    using BackendError::BackendError;
+};
+
+// A value that was handed in cannot be.
+struct ArgumentError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 

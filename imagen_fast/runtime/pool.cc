@@ -7,12 +7,14 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -71,12 +73,12 @@ bool usable(int core) {
 
 const PoolOptions& checked(const PoolOptions& options) {
     if (options.threads < 1 || options.threads > kMostThreads) {
-        throw BackendError("threads is " + std::to_string(options.threads) + "; expected 1 to " +
-                           std::to_string(kMostThreads));
+        throw ArgumentError("threads is " + std::to_string(options.threads) + "; expected 1 to " +
+                            std::to_string(kMostThreads));
     }
     if (options.spin_us < 0 || options.spin_us > kMostSpin) {
-        throw BackendError("spin is " + std::to_string(options.spin_us) +
-                           " microseconds; expected 0 to " + std::to_string(kMostSpin));
+        throw ArgumentError("spin is " + std::to_string(options.spin_us) +
+                            " microseconds; expected 0 to " + std::to_string(kMostSpin));
     }
     for (const int core : options.cores) {
         if (!usable(core)) {
@@ -89,18 +91,41 @@ const PoolOptions& checked(const PoolOptions& options) {
 
 }  // namespace
 
+int usable_cores() {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        return CPU_COUNT(&set);
+    }
+#endif
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 struct Pool::Crew {
     explicit Crew(const PoolOptions& options)
         : spin(options.spin_us), bound(!options.cores.empty()) {
-        for (int i = 1; i < options.threads; ++i) {
-            threads.emplace_back([this, i] { serve(i); });
-            if (!options.cores.empty()) {
-                (void)bind(threads.back().native_handle(),
-                           options.cores[i % options.cores.size()]);
+        try {
+            for (int i = 1; i < options.threads; ++i) {
+                threads.emplace_back([this, i] { serve(i); });
+                if (!options.cores.empty()) {
+                    (void)bind(threads.back().native_handle(),
+                               options.cores[i % options.cores.size()]);
+                }
             }
+        } catch (const std::system_error& error) {
+            const std::size_t started = threads.size();
+            end();
+            throw BackendError("no more than " + std::to_string(started + 1) +
+                               " threads can be started (" + error.what() +
+                               "); choose fewer threads");
+        } catch (...) {
+            end();
+            throw;
         }
     }
-    ~Crew() {
+    ~Crew() { end(); }
+
+    void end() {
         work = nullptr;
         start(0);
         for (auto& thread : threads) {

@@ -14,21 +14,25 @@ struct PoolOptions {
                              // that the caller may use, but for the one it runs on
 };
 
+// How many cores this process may use.
+int usable_cores();
+
 // The calling thread works too, so a pool of one has no threads of its own. Threads start with the
 // first call that needs them; between calls they spin for a moment, because the next step follows
 // at once, and then sleep. In a child process made by fork the threads are started anew.
 // One call at a time.
 class Pool {
 public:
-    // Throws BackendError: no threads, more than 1024, spinning beyond a second, or a core that
-    // this process may not use.
+    // Throws ArgumentError: no threads, more than 1024, or spinning beyond a second. BackendError: a
+    // core that this process may not use.
     explicit Pool(const PoolOptions&);
     ~Pool();
 
     int threads() const { return options_.threads; }
 
     // work(block, thread) for every block below `blocks`, thread being below threads(); returns
-    // when all are done. The work must not throw.
+    // when all are done. The work must not throw. Throws BackendError: the first call that needs
+    // threads cannot start them.
     void run(int blocks, const std::function<void(int, int)>& work);
 
 private:

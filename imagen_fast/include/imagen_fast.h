@@ -1,0 +1,218 @@
+/* imagen-fast: enlarge pictures from C, from C++ (imagen_fast.hpp) and from whatever calls C.
+ *
+ *     imagen_fast_engine* engine;
+ *     imagen_fast_load("sr-x4-tiny.safetensors", NULL, &engine);
+ *     imagen_fast_input in = {sizeof in, pixels, IMAGEN_FAST_UINT8, 3, 1, height, width};
+ *     imagen_fast_output out = {sizeof out, large, IMAGEN_FAST_UINT8, 3, 1, 4 * height, 4 * width};
+ *     if (imagen_fast_run(engine, &in, &out, NULL) != IMAGEN_FAST_OK)
+ *         fprintf(stderr, "%s\n", imagen_fast_last_error());
+ *     imagen_fast_free(engine);
+ *
+ * Conventions
+ * - Every function that can fail returns a status, and leaves a message for its thread.
+ * - In a structure, 0 or NULL means "choose for me", unless its comment says otherwise. `size` is
+ *   the structure's sizeof in the caller's program; that is how structures may grow: a program
+ *   built against an older header works with a newer library of the same IMAGEN_FAST_ABI, and one
+ *   built against a newer header works with an older library as long as what is new is left 0.
+ * - The library keeps none of the caller's pointers after a call returns, prints nothing, installs
+ *   no signal handlers and has no state of its own but each thread's message.
+ * - Callbacks run on the thread that called, and must neither throw nor call the same engine.
+ */
+#ifndef IMAGEN_FAST_H
+#define IMAGEN_FAST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of this header, and as one number to compare: 1.2.3 is 1002003. */
+#define IMAGEN_FAST_VERSION_MAJOR 0
+#define IMAGEN_FAST_VERSION_MINOR 1
+#define IMAGEN_FAST_VERSION_PATCH 0
+#define IMAGEN_FAST_VERSION                                               \
+    (IMAGEN_FAST_VERSION_MAJOR * 1000000 + IMAGEN_FAST_VERSION_MINOR * 1000 + \
+     IMAGEN_FAST_VERSION_PATCH)
+
+/* Changes only when programs must be compiled anew; the shared library's name ends with it. */
+#define IMAGEN_FAST_ABI 1
+
+#if defined(__GNUC__)
+#define IMAGEN_FAST_API __attribute__((visibility("default")))
+#else
+#define IMAGEN_FAST_API
+#endif
+#if defined(__cplusplus)
+#define IMAGEN_FAST_NOEXCEPT noexcept
+extern "C" {
+#else
+#define IMAGEN_FAST_NOEXCEPT
+#endif
+
+/* How a call ended. Codes may be added; treat those that you do not know as errors. */
+typedef int32_t imagen_fast_status;
+enum {
+    IMAGEN_FAST_OK = 0,
+    /* An argument cannot be: NULL, a size of 0, sizes that overflow, floats outside 0 to 1, ... */
+    IMAGEN_FAST_INVALID_ARGUMENT = 1,
+    /* The model's file cannot be read, is damaged, of another kind or for a newer version. */
+    IMAGEN_FAST_BAD_MODEL = 2,
+    /* This machine or this library cannot: precision, instruction set, core, number of threads,
+       kind of model. */
+    IMAGEN_FAST_UNSUPPORTED = 3,
+    IMAGEN_FAST_OUT_OF_MEMORY = 4,
+    /* The network gives infinities or NaN, in fp32 too: its weights are damaged. */
+    IMAGEN_FAST_NOT_FINITE = 5,
+    /* A callback or imagen_fast_cancel ended the run. */
+    IMAGEN_FAST_CANCELLED = 6,
+    /* A bug in the library; please report the message. */
+    IMAGEN_FAST_INTERNAL = 7
+};
+
+/* What weights and feature maps are computed in. */
+enum { IMAGEN_FAST_AUTO = 0, IMAGEN_FAST_FP32 = 1, IMAGEN_FAST_BF16 = 2 };
+
+/* What a sample of a picture is: a byte from 0 to 255, or a float from 0 to 1. */
+enum { IMAGEN_FAST_UINT8 = 1, IMAGEN_FAST_FLOAT32 = 2 };
+
+/* In place of a number that is 0 or more: none at all, where 0 means "choose for me". */
+#define IMAGEN_FAST_NONE (-1)
+
+/* A model made ready to run. Several threads may call the same engine at once; they take turns, a
+ * tile at a time. Engines share nothing. An engine made before fork() works in the child too. */
+typedef struct imagen_fast_engine imagen_fast_engine;
+
+/* How to run a model. */
+typedef struct imagen_fast_options {
+    size_t size;         /* sizeof(imagen_fast_options) */
+    int32_t precision;   /* IMAGEN_FAST_AUTO takes bf16 where it is much faster, else fp32 */
+    int32_t threads;     /* the calling one included; 0: as many as there are cores for the process */
+    const char* isa;     /* "amx", "avx512", "avx2" or "generic"; NULL: as the variable
+                            IMAGEN_FAST_ISA says, or else the best that the processor has */
+    const int32_t* cores; /* to which the engine's own threads are bound in turn; NULL: to none */
+    size_t core_count;   /* how many `cores` there are */
+    int32_t spin_us;     /* microseconds that a thread waits awake before it sleeps; 0: 30;
+                            IMAGEN_FAST_NONE: it sleeps at once */
+    int32_t tile;        /* side of a tile in input pixels, overlap included; 0: by the memory */
+    int32_t overlap;     /* input pixels that a tile reads beyond what it answers for, on each side;
+                            0: 32, or fewer where that changes nothing; IMAGEN_FAST_NONE: none */
+    int32_t reserved;    /* 0 */
+    uint64_t memory;     /* bytes that feature maps may take, by which `tile` 0 is chosen; 0: a
+                            quarter of the free memory (within the control group), up to 512 MiB */
+} imagen_fast_options;
+
+/* A picture, or several of one size, to read: (N, H, W, C), samples of a pixel side by side. */
+typedef struct imagen_fast_input {
+    size_t size;          /* sizeof(imagen_fast_input) */
+    const void* data;     /* the first sample; floats are aligned to 4 bytes, strides as well */
+    int32_t type;         /* IMAGEN_FAST_UINT8 or IMAGEN_FAST_FLOAT32 */
+    int32_t channels;     /* imagen_fast_channels(engine); for 3: red, green, blue, gamma-encoded */
+    int64_t images;       /* how many; 1 or more */
+    int64_t height, width; /* in pixels; 1 or more */
+    /* Bytes from one pixel, row and picture to the next; 0: nothing lies between them. Pixels may
+     * lie further apart than their samples take (RGBA, of which three are used); rows from bottom
+     * to top have a negative stride and `data` in the last row in memory. */
+    int64_t pixel_stride, row_stride, image_stride;
+} imagen_fast_input;
+
+/* The same, to write. Bytes between pixels and rows stay as they are. */
+typedef struct imagen_fast_output {
+    size_t size;           /* sizeof(imagen_fast_output) */
+    void* data;            /* must not overlap with the input */
+    int32_t type;          /* the input's */
+    int32_t channels;      /* the input's */
+    int64_t images;        /* the input's */
+    int64_t height, width; /* the input's, times imagen_fast_scale(engine) */
+    int64_t pixel_stride, row_stride, image_stride;
+} imagen_fast_output;
+
+/* How to watch a run. */
+typedef struct imagen_fast_run_options {
+    size_t size; /* sizeof(imagen_fast_run_options) */
+    /* Asked several times a second; anything but 0 ends the run. NULL: it runs to its end. */
+    int32_t (*cancelled)(void* user);
+    /* Told after every tile which part of them is done, above 0 and up to 1. */
+    void (*progress)(double done, void* user);
+    void* user; /* handed to both */
+} imagen_fast_run_options;
+
+/* The library's IMAGEN_FAST_VERSION and IMAGEN_FAST_ABI, and its version as text. */
+IMAGEN_FAST_API int32_t imagen_fast_version(void) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API int32_t imagen_fast_abi(void) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API const char* imagen_fast_version_text(void) IMAGEN_FAST_NOEXCEPT;
+
+/* What was wrong, what was expected and what to do, in UTF-8 if the path was, in fewer than 1024
+ * bytes: of the last call in this thread that failed; "" if none has. It stays until the next one
+ * fails in this thread. */
+IMAGEN_FAST_API const char* imagen_fast_last_error(void) IMAGEN_FAST_NOEXCEPT;
+
+/* A status in a few words, for logs. Never NULL. */
+IMAGEN_FAST_API const char* imagen_fast_status_text(imagen_fast_status) IMAGEN_FAST_NOEXCEPT;
+
+/* Reads a model (.safetensors, as this project's), checks all of it and makes it ready to run.
+ * Nothing in the file can run code. The file, or `data`, is not needed afterwards; `data` may have
+ * any alignment. `options` may be NULL.
+ * *engine is the caller's, to be given back with imagen_fast_free; NULL after an error.
+ * Errors: INVALID_ARGUMENT, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_load(
+    const char* path, const imagen_fast_options* options,
+    imagen_fast_engine** engine) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API imagen_fast_status imagen_fast_load_memory(
+    const void* data, size_t bytes, const imagen_fast_options* options,
+    imagen_fast_engine** engine) IMAGEN_FAST_NOEXCEPT;
+
+/* Gives everything back: memory and threads. No other call may use the engine then or later.
+ * NULL is allowed. */
+IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NOEXCEPT;
+
+/* Enlarges pictures of any size, one after the other, in tiles that overlap and blend. Result and
+ * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
+ * (255). Working memory depends on the tile and the width: see imagen_fast_memory.
+ * After an error the output holds anything. `options` may be NULL.
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (threads cannot be started), OUT_OF_MEMORY, NOT_FINITE,
+ * CANCELLED. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_run(
+    imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
+    const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
+
+/* The same, all pictures at once and each as one tile: for small pictures of one size. Memory grows
+ * with their number and size. Pictures without gaps are read and written where they are. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_run_untiled(
+    imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
+    const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
+
+/* Ends the runs that are going on in other threads, within a tenth of a second; they return
+ * CANCELLED.
+ * Later runs are as if nothing had been. NULL is allowed. Not to be called by signal handlers. */
+IMAGEN_FAST_API void imagen_fast_cancel(imagen_fast_engine* engine) IMAGEN_FAST_NOEXCEPT;
+
+/* *bytes: what imagen_fast_run will hold at most while it works on a picture of this size and type,
+ * beside the caller's pictures and the model itself. Most of it stays with the engine until a run
+ * of another size needs less, or imagen_fast_free. With `tile` 0 it depends on the memory that is
+ * free now. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_memory(
+    const imagen_fast_engine* engine, int32_t type, int64_t height, int64_t width,
+    uint64_t* bytes) IMAGEN_FAST_NOEXCEPT;
+
+/* What was loaded and how it runs. Strings live as long as the engine. For an engine that is NULL
+ * numbers are 0 and strings "". */
+IMAGEN_FAST_API int32_t imagen_fast_scale(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API int32_t imagen_fast_channels(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API int32_t imagen_fast_threads(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API const char* imagen_fast_precision(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API const char* imagen_fast_isa(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+/* The model's name as its file says it, "sr-x4"; "" if it says none. */
+IMAGEN_FAST_API const char* imagen_fast_name(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+/* What else the file says: "license", "size", "task", ...; NULL if it says nothing of that. */
+IMAGEN_FAST_API const char* imagen_fast_metadata(const imagen_fast_engine*,
+                                                 const char* key) IMAGEN_FAST_NOEXCEPT;
+/* The overlap that is used, in input pixels, and the one with which tiles change nothing: -1 if no
+ * overlap is enough for that. */
+IMAGEN_FAST_API int32_t imagen_fast_overlap(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API int32_t imagen_fast_exact_overlap(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+/* How many times so far something was not finite in bf16 and was computed again in fp32. */
+IMAGEN_FAST_API int64_t imagen_fast_reruns(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,88 @@
+// Pictures of any size through an engine, in tiles: what imagen_fast/engine.py does, for programs
+// without Python.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "bundle.h"
+#include "engine.h"
+#include "tiling.h"
+#include "view.h"
+
+namespace imagen_fast {
+
+struct UpscalerOptions {
+    std::string precision;           // "fp32", "bf16" or "" for the one to prefer
+    std::string isa;                 // see isa.h
+    PoolOptions pool;
+    std::int64_t tile = 0;           // 0: by the memory
+    std::int64_t overlap = -1;       // negative: default_overlap
+    std::uint64_t memory = 0;        // bytes that feature maps may take; 0: see capacity()
+};
+
+// Both may be empty; both are called on the thread that runs.
+struct Watch {
+    std::function<bool()> stop;            // true ends the run
+    std::function<void(double)> progress;  // the part of the tiles that is done
+};
+
+// May be called from several threads; they take turns, a tile at a time.
+class Upscaler {
+public:
+    // Throws WeightsError, BackendError as Engine does, BackendError: the model is no network for
+    // pictures; MemoryError: none for such a tile; ArgumentError: tile and overlap do not fit.
+    Upscaler(const Bundle&, const UpscalerOptions&);
+
+    // Enlarges pictures one after the other, in tiles. Throws ArgumentError: the views do not fit
+    // each other, floats lie outside 0 to 1; MemoryError; NotFiniteError; CancelledError.
+    void run(const View& in, const View& out, const Watch& = {});
+
+    // All at once and each as one tile. Throws as `run`, and ArgumentError: too many pixels.
+    void run_untiled(const View& in, const View& out, const Watch& = {});
+
+    // Ends the runs that go on in other threads.
+    void cancel();
+
+    // Bytes that `run` holds at most for a picture of this size, of uint8 if `bytes`, beside
+    // pictures and weights.
+    std::uint64_t memory(std::int64_t height, std::int64_t width, bool bytes) const;
+
+    const Spec& spec() const { return engine_.spec; }
+    const Engine& engine() const { return engine_; }
+    std::int64_t overlap() const { return overlap_; }
+    std::int64_t exact_overlap() const { return exact_overlap_; }  // -1: there is none
+    std::int64_t reruns() const { return reruns_.load(std::memory_order_relaxed); }
+
+    const std::map<std::string, std::string> metadata;
+
+private:
+    struct Tile;
+
+    void check(const View& in, const View& out) const;
+    std::int64_t capacity() const;
+    std::int64_t automatic(std::int64_t height, std::int64_t width) const;
+    Grid grid(std::int64_t height, std::int64_t width) const;
+    void compute(const Shape&, const void* in, void* out, bool bytes,
+                 const std::function<bool()>& stop);
+    Engine& careful();
+    std::function<bool()> stop_of(const Watch&) const;
+
+    Engine engine_;
+    const UpscalerOptions options_;
+    const std::int64_t alignment_;
+    const std::int64_t overlap_, exact_overlap_;
+    const std::vector<char> file_;  // the model's, for the engine in fp32; empty if this one is
+    std::mutex making_;
+    std::unique_ptr<Engine> careful_;  // the same in fp32, made when it is needed
+    std::atomic<std::int64_t> reruns_{0};
+    std::atomic<std::uint64_t> cancels_{0};
+};
+
+}  // namespace imagen_fast

@@ -1,0 +1,194 @@
+"""The C API from Python, by ctypes: what a program in C would do, on NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from ctypes import (
+    POINTER,
+    byref,
+    c_char_p,
+    c_double,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint64,
+    c_void_p,
+)
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast import c_library
+
+OK, INVALID, BAD_MODEL, UNSUPPORTED, NO_MEMORY, NOT_FINITE, CANCELLED, INTERNAL = range(8)
+PRECISIONS = {"auto": 0, "fp32": 1, "bf16": 2}
+UINT8, FLOAT32 = 1, 2
+NONE = -1
+
+Samples = NDArray[Any]
+
+
+class Options(ctypes.Structure):
+    _fields_ = (
+        ("size", c_size_t),
+        ("precision", c_int32),
+        ("threads", c_int32),
+        ("isa", c_char_p),
+        ("cores", POINTER(c_int32)),
+        ("core_count", c_size_t),
+        ("spin_us", c_int32),
+        ("tile", c_int32),
+        ("overlap", c_int32),
+        ("reserved", c_int32),
+        ("memory", c_uint64),
+    )
+
+
+class Picture(ctypes.Structure):
+    """imagen_fast_input and imagen_fast_output."""
+
+    _fields_ = (
+        ("size", c_size_t),
+        ("data", c_void_p),
+        ("type", c_int32),
+        ("channels", c_int32),
+        ("images", c_int64),
+        ("height", c_int64),
+        ("width", c_int64),
+        ("pixel_stride", c_int64),
+        ("row_stride", c_int64),
+        ("image_stride", c_int64),
+    )
+
+
+CANCELLED_CALLBACK = ctypes.CFUNCTYPE(c_int32, c_void_p)
+PROGRESS_CALLBACK = ctypes.CFUNCTYPE(None, c_double, c_void_p)
+
+
+class RunOptions(ctypes.Structure):
+    _fields_ = (
+        ("size", c_size_t),
+        ("cancelled", CANCELLED_CALLBACK),
+        ("progress", PROGRESS_CALLBACK),
+        ("user", c_void_p),
+    )
+
+
+def library() -> ctypes.CDLL:
+    lib = ctypes.CDLL(str(c_library.shared()))
+    for name in ("last_error", "status_text", "version_text", "name", "isa", "precision"):
+        getattr(lib, f"imagen_fast_{name}").restype = c_char_p
+    for name in ("name", "isa", "precision", "scale", "channels", "threads", "overlap", "free"):
+        getattr(lib, f"imagen_fast_{name}").argtypes = [c_void_p]
+    for name in ("exact_overlap", "reruns", "cancel"):
+        getattr(lib, f"imagen_fast_{name}").argtypes = [c_void_p]
+    lib.imagen_fast_reruns.restype = c_int64
+    lib.imagen_fast_metadata.restype = c_char_p
+    lib.imagen_fast_metadata.argtypes = [c_void_p, c_char_p]
+    lib.imagen_fast_memory.argtypes = [c_void_p, c_int32, c_int64, c_int64, POINTER(c_uint64)]
+    lib.imagen_fast_load.argtypes = [c_char_p, c_void_p, c_void_p]
+    lib.imagen_fast_load_memory.argtypes = [c_void_p, c_size_t, c_void_p, c_void_p]
+    for name in ("run", "run_untiled"):
+        getattr(lib, f"imagen_fast_{name}").argtypes = [c_void_p] * 4
+    return lib
+
+
+class Failed(Exception):  # noqa: N818
+    """A call's status and message."""
+
+    def __init__(self, lib: ctypes.CDLL, status: int) -> None:
+        self.status = status
+        super().__init__(lib.imagen_fast_last_error().decode())
+
+
+def options(
+    precision: str = "auto", isa: str = "", cores: list[int] | None = None, **others: int
+) -> Options:
+    return Options(
+        ctypes.sizeof(Options),
+        precision=PRECISIONS[precision],
+        isa=isa.encode() or None,
+        cores=(c_int32 * len(cores))(*cores) if cores else None,
+        core_count=len(cores or []),
+        **others,
+    )
+
+
+def picture(samples: Samples) -> Picture:
+    """(N, H, W, C), a view of any strides but of the samples of a pixel, as it is."""
+    assert samples.strides[3] == samples.itemsize
+    n, h, w, c = samples.shape
+    kind = UINT8 if samples.dtype == np.uint8 else FLOAT32
+    data = samples.__array_interface__["data"][0]
+    image_stride, row_stride, pixel_stride, _ = samples.strides
+    return Picture(
+        ctypes.sizeof(Picture), data, kind, c, n, h, w, pixel_stride, row_stride, image_stride
+    )
+
+
+class Engine:
+    """Raises Failed where the library fails."""
+
+    def __init__(self, lib: ctypes.CDLL, model: str | os.PathLike[str] | bytes, **how: Any) -> None:
+        self.lib, self.handle = lib, c_void_p()
+        wanted = options(**how)
+        if isinstance(model, bytes):
+            self.check(
+                lib.imagen_fast_load_memory(model, len(model), byref(wanted), byref(self.handle))
+            )
+        else:
+            path = os.fsencode(model)
+            self.check(lib.imagen_fast_load(path, byref(wanted), byref(self.handle)))
+
+    def check(self, status: int) -> None:
+        if status != OK:
+            raise Failed(self.lib, status)
+
+    def __getattr__(self, name: str) -> Any:
+        """`scale`, `precision` and so on."""
+        value = getattr(self.lib, f"imagen_fast_{name}")(self.handle)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def run_into(
+        self,
+        samples: Samples,
+        out: Samples,
+        untiled: bool = False,
+        cancelled: Callable[[], int] | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        watch = RunOptions(ctypes.sizeof(RunOptions))
+        if cancelled:
+            watch.cancelled = CANCELLED_CALLBACK(lambda user: cancelled())
+        if progress:
+            watch.progress = PROGRESS_CALLBACK(lambda done, user: progress(done))
+        run = self.lib.imagen_fast_run_untiled if untiled else self.lib.imagen_fast_run
+        given, taken = picture(samples), picture(out)
+        self.check(run(self.handle, byref(given), byref(taken), byref(watch)))
+
+    def __call__(self, samples: Samples, **how: Any) -> Samples:
+        """(N, H, W, C) or (H, W, C) → the same, enlarged."""
+        batch = samples if samples.ndim == 4 else samples[None]
+        n, h, w, c = batch.shape
+        out = np.full((n, self.scale * h, self.scale * w, c), 77, batch.dtype)
+        self.run_into(batch, out, **how)
+        return out if samples.ndim == 4 else out[0]
+
+    def memory(self, height: int, width: int) -> int:
+        """For pictures of bytes."""
+        found = c_uint64()
+        self.check(self.lib.imagen_fast_memory(self.handle, UINT8, height, width, byref(found)))
+        return found.value
+
+    def close(self) -> None:
+        self.lib.imagen_fast_free(self.handle)
+        self.handle = c_void_p()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,160 @@
+"""Models that are damaged, of another kind or newer: the C API refuses them with a clear message.
+
+How it takes arguments that cannot be is in tests/native/api_runs.cc, which runs under sanitizers.
+"""
+
+import ctypes
+import json
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from c_interface import BAD_MODEL, UNSUPPORTED, Engine, Failed, library
+from safetensors.numpy import save_file
+
+from imagen_fast import c_library
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle
+from imagen_fast.errors import WeightsError
+from imagen_fast.spec import ModelSpec, preset
+
+if missing := c_library.missing():
+    pytest.skip(missing, allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def lib() -> ctypes.CDLL:
+    return library()
+
+
+def refusal(lib: ctypes.CDLL, model: Path | bytes) -> Failed:
+    with pytest.raises(Failed) as caught, Engine(lib, model):
+        pass
+    return caught.value
+
+
+def with_metadata(bundle: Bundle, path: Path, **changed: str) -> Path:
+    metadata = {"format": "imagen-fast-1", "spec": bundle.spec.to_json(), **changed}
+    save_file(bundle.tensors, path, metadata)
+    return path
+
+
+def cut_off(bundle: Bundle, path: Path) -> None:
+    save_bundle(bundle, path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def longer(bundle: Bundle, path: Path) -> None:
+    save_bundle(bundle, path)
+    path.write_bytes(path.read_bytes() + b"\0" * 100)
+
+
+def not_a_number(bundle: Bundle, path: Path) -> None:
+    tensors = {name: tensor.copy() for name, tensor in bundle.tensors.items()}
+    tensors["encoder.stem.bias"][3] = np.nan
+    save_bundle(Bundle(bundle.spec, tensors), path)
+
+
+def of_another_spec(bundle: Bundle, path: Path) -> None:
+    save_bundle(Bundle(preset("tiny", scale=2), bundle.tensors), path)
+
+
+def with_more(bundle: Bundle, path: Path) -> None:
+    more = {"more": np.ones(3, np.float32)}
+    save_bundle(Bundle(bundle.spec, {**bundle.tensors, **more}), path)
+
+
+def huge_spec(bundle: Bundle, path: Path) -> None:
+    spec = json.loads(bundle.spec.to_json())
+    spec["levels"] *= 1000
+    with_metadata(bundle, path, spec=json.dumps(spec))
+
+
+def long_header(bundle: Bundle, path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 1 << 62) + b"{}")
+
+
+def nested_header(bundle: Bundle, path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 200_000) + b"[" * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda bundle, path: None, "cannot read the model: No such file"),
+        (lambda bundle, path: path.mkdir(), "no regular file"),
+        (lambda bundle, path: path.touch(), "not a safetensors file"),
+        (lambda bundle, path: path.write_bytes(pickle.dumps([1] * 99)), "not a safetensors file"),
+        (lambda bundle, path: path.write_bytes(b"PK\3\4" + bytes(99)), "not a safetensors file"),
+        (lambda bundle, path: save_file(bundle.tensors, path), "not an imagen-fast model"),
+        (
+            lambda bundle, path: with_metadata(bundle, path, format="imagen-fast-2"),
+            "format 'imagen-fast-2', and this version reads 'imagen-fast-1'; update imagen-fast",
+        ),
+        (lambda bundle, path: with_metadata(bundle, path, spec="[]"), "spec is not an object"),
+        (cut_off, "ends beyond the file"),
+        (longer, "do not end where the file ends"),
+        (not_a_number, "'encoder.stem.bias' holds values that are not finite"),
+        (of_another_spec, "do not fit its spec"),
+        (with_more, "do not fit its spec"),
+        (huge_spec, "spec.levels has 1000 levels; expected 1 to 8"),
+        (long_header, "its header says 4611686018427387904 bytes"),
+        (nested_header, "JSON"),
+    ],
+)
+def test_models_that_are_refused(
+    write: Callable[[Bundle, Path], Any], message: str, lib: ctypes.CDLL, small_bundle: Bundle,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    path = tmp_path / "modèle.safetensors"
+    write(small_bundle, path)
+    error = refusal(lib, path)
+    assert error.status == BAD_MODEL
+    assert message in str(error)
+    if path.is_file() and path.stat().st_size:
+        assert message in str(refusal(lib, path.read_bytes()))
+
+
+def test_the_message_names_the_file(lib: ctypes.CDLL, tmp_path: Path) -> None:
+    assert str(tmp_path / "absent") in str(refusal(lib, tmp_path / "absent"))
+
+    # The end of what is too long, in whole characters.
+    message = str(refusal(lib, tmp_path / ("ü" * 5000)))
+    assert message.startswith("...ü")
+    assert message.endswith("ü: cannot read the model: File name too long")
+    assert len(message.encode()) < 1024
+
+
+def test_a_newer_model_is_said_to_be_newer_in_python_too(
+    small_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = with_metadata(small_bundle, tmp_path / "m.safetensors", format="imagen-fast-2")
+    with pytest.raises(WeightsError, match="this version reads 'imagen-fast-1'; update"):
+        load_bundle(path)
+
+
+def test_a_listing_is_not_for_pictures(lib: ctypes.CDLL, tmp_path: Path) -> None:
+    spec: ModelSpec = preset("listing", scale=1)
+    save_bundle(Bundle(spec, {}), tmp_path / "m.safetensors")
+    error = refusal(lib, tmp_path / "m.safetensors")
+    assert error.status == UNSUPPORTED
+    assert "expected a model for pictures" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"isa": "mmx"}, "instruction set 'mmx' in fp32 cannot run here; available for fp32: "),
+        ({"cores": [100_000]}, "cannot be bound to core 100000"),
+    ],
+)
+def test_what_this_machine_cannot(
+    how: dict[str, Any], message: str, lib: ctypes.CDLL, tiny_path: Path
+) -> None:
+    with pytest.raises(Failed) as caught:
+        Engine(lib, tiny_path, precision="fp32", **how)
+    assert caught.value.status == UNSUPPORTED
+    assert message in str(caught.value)

@@ -1,0 +1,194 @@
+"""Programs in C and C++ built with the installed wheel, in a clean folder, by a compiler alone."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen_fast import load
+from imagen_fast.catalogue import resolve
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PICTURE = EXAMPLES / "photographs" / "osprey.png"
+MODEL = "sr-x4-tiny"
+CORNER = (101, 67)  # width and height: odd, and quickly done
+STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+
+
+class Place:
+    """An installed wheel and a clean folder, with no other variables in the environment."""
+
+    def __init__(self, installed: Path, folder: Path) -> None:
+        self.installed, self.folder = installed, folder
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+
+    def run(self, *command: object, **variables: str) -> str:
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.folder,
+            env={**self.environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def config(self, *options: str) -> str:
+        """What `imagen-fast config` prints."""
+        command = (sys.executable, "-m", "imagen_fast", "config", *options)
+        return self.run(*command, PYTHONPATH=str(self.installed))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("installed") / "a folder"  # with what a shell would split
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--target", folder, wheel_path], check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def place(installed: Path, tmp_path: Path) -> Place:
+    shutil.copytree(EXAMPLES / "c", tmp_path / "c")
+    shutil.copytree(EXAMPLES / "cpp", tmp_path / "cpp")
+    with Image.open(PICTURE) as picture:
+        picture.convert("RGB").crop((0, 0, *CORNER)).save(tmp_path / "in.ppm")
+    return Place(installed, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def expected() -> np.ndarray:
+    """The Python engine's answer."""
+    with Image.open(PICTURE) as picture, load(MODEL, backend="native") as engine:
+        return engine(np.asarray(picture.convert("RGB").crop((0, 0, *CORNER))))
+
+
+def compiler(*names: str) -> str:
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"needs a compiler: {' or '.join(names)}")
+
+
+def check(program: str, place: Place, expected: np.ndarray) -> None:
+    place.run(program, resolve(MODEL), "in.ppm", "out.ppm")
+    width, height = (4 * side for side in CORNER)
+    picture = f"P6\n{width} {height}\n255\n".encode() + expected.tobytes()
+    assert (place.folder / "out.ppm").read_bytes() == picture
+
+
+@pytest.mark.parametrize("static", [False, True], ids=["shared", "static"])
+def test_the_example_in_c(static: bool, place: Place, expected: np.ndarray) -> None:
+    cc = compiler("cc", "gcc", "clang")
+    flags = shlex.split(place.config("--cflags", "--libs", *(["--static"] if static else [])))
+    assert str(place.installed) in flags[0]
+    place.run(cc, "-std=c99", *STRICT, "c/upscale.c", *flags, "-o", "upscale")
+    check("./upscale", place, expected)
+    read = place.run(cc, "-M", "c/upscale.c", flags[0]).replace("\\ ", " ")
+    assert "imagen_fast.h" in read
+    assert not [word for word in read.split() if "ython.h" in word or "torch" in word]
+    assert len((EXAMPLES / "c" / "upscale.c").read_text().splitlines()) <= 70
+
+
+def test_the_example_in_c_by_pkg_config(place: Place, expected: np.ndarray) -> None:
+    cc = compiler("cc", "gcc", "clang")
+    if not (pkg_config := shutil.which("pkg-config")):
+        pytest.skip("needs pkg-config")
+    found = {"PKG_CONFIG_PATH": place.config("--pkgconfigdir")}
+    flags = place.run(pkg_config, "--cflags", "--libs", "imagen_fast >= 0.1", **found)
+    place.run(cc, "c/upscale.c", *shlex.split(flags), "-o", "upscale")
+    libraries = {"LD_LIBRARY_PATH": place.config("--libdir")}
+    place.environment.update(libraries)
+    check("./upscale", place, expected)
+
+
+@pytest.mark.parametrize("static", ["OFF", "ON"])
+def test_the_example_in_cpp(static: str, place: Place, expected: np.ndarray) -> None:
+    cmake, _ = cmake_or_skip()
+    folder = place.config("--cmakedir")
+    place.run(cmake, "-S", "cpp", "-B", "b", f"-Dimagen_fast_DIR={folder}", f"-DSTATIC={static}",
+              f"-DCMAKE_CXX_FLAGS={' '.join(STRICT)}")  # fmt: skip
+    place.run(cmake, "--build", "b")
+    if static == "ON":  # the program is whole: it runs without what it was built with
+        moved = place.installed.with_name("elsewhere")
+        place.installed.rename(moved)
+        try:
+            check("b/upscale", place, expected)
+        finally:
+            moved.rename(place.installed)
+        return
+    check("b/upscale", place, expected)
+    for arguments, message in {
+        ("in.ppm", "in.ppm", "out.ppm"): "in.ppm: not a safetensors file",
+        (resolve(MODEL), "cpp/upscale.cc", "out.ppm"): "cpp/upscale.cc: no PPM picture",
+        (resolve(MODEL), "in.ppm", "absent/out.ppm"): "absent/out.ppm: cannot write",
+    }.items():
+        command = [place.folder / "b/upscale", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=place.folder)
+        assert done.returncode == 1
+        assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("language", "names", "arguments"),
+    [
+        ("c", ("cc", "gcc", "clang"), "unsigned char *pixels, unsigned char *large"),
+        ("cpp", ("c++", "g++", "clang++"), "std::vector<unsigned char> pixels"),
+    ],
+)
+def test_what_the_page_shows_compiles(
+    language: str, names: tuple[str, ...], arguments: str, place: Place
+) -> None:
+    page = (EXAMPLES.parent / "docs" / "embed.md").read_text()
+    include, body = page.split(f"```{language}\n")[1].split("```")[0].split("\n", 1)
+    function = f"int run({arguments}, int height, int width) {{\n{body}\nreturn 0;\n}}"
+    source = place.folder / f"page.{language}"
+    source.write_text(f"{include}\n#include <stdio.h>\n{function}\n")
+    place.run(compiler(*names), "-fsyntax-only", *shlex.split(place.config("--cflags")), source)
+
+
+def cmake_or_skip() -> tuple[str, str]:
+    if not (cmake := shutil.which("cmake")):
+        pytest.skip("needs cmake")
+    return cmake, compiler("c++", "g++", "clang++")
+
+
+def test_cmake_is_told_what_is_wrong(place: Place, tmp_path: Path) -> None:
+    cmake, _ = cmake_or_skip()
+    (tmp_path / "p").mkdir()
+
+    def configure(version: str, folder: str) -> str:
+        (tmp_path / "p" / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.15)\nproject(p LANGUAGES C)\n"
+            f"find_package(imagen_fast {version} REQUIRED)\n"
+        )
+        command = [cmake, "-S", "p", "-B", "q", f"-Dimagen_fast_DIR={folder}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return "" if done.returncode == 0 else " ".join(done.stderr.split())
+
+    folder = place.config("--cmakedir")
+    assert configure("0.1", folder) == ""
+    for version in ("0.0.9", "0.1.99", "0.2", "1.0"):
+        assert "version: 0.1.0" in configure(version, folder)
+    shutil.copytree(place.installed / "imagen_fast", tmp_path / "imagen_fast")
+    (tmp_path / "imagen_fast" / "lib" / "libimagen_fast.a").unlink()
+    without = str(tmp_path / "imagen_fast" / "lib" / "cmake" / "imagen_fast")
+    assert "installed without a C++ compiler" in configure("0.1", without)
+
+
+def test_config_loads_no_torch(place: Place) -> None:
+    code = (
+        "import sys; from imagen_fast.cli import main; "
+        "main(['config'], standalone_mode=False); "
+        "print(*sorted({'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules)), sep='')"
+    )
+    printed = place.run(sys.executable, "-c", code, PYTHONPATH=str(place.installed)).splitlines()
+    assert printed[-1] == "libraries     shared and static"  # and an empty line
+    assert all(str(place.installed) in line for line in printed[1:-1])
