@@ -1,0 +1,143 @@
+"""Attention windows in an ONNX graph: cutting a level up, putting it together, masking what is not.
+
+For a fixed shape the masks are constants of the file. For an open one the graph computes them from
+the live height and width, once for all blocks that share them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imagen_fast.export.onnx_graph import Graph, Size
+
+# Added to the logits of keys outside the picture. Finite, because some runtimes make NaN of
+# infinities; far below every logit, which is at most τ √d; and within fp16.
+NOWHERE = -30000.0
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a level of `height` × `width` is cut: `rows` × `columns` windows, the first at -shift.
+
+    `bottom`, `right`: pixels outside the picture that complete the last ones.
+    """
+
+    height: Size
+    width: Size
+    shift: int
+    rows: Size
+    columns: Size
+    bottom: Size
+    right: Size
+
+    @property
+    def padded(self) -> bool:
+        """Whether pixels outside the picture are, or may be, among them."""
+        return any(side != 0 for side in (self.shift, self.bottom, self.right))
+
+
+class WindowOps:
+    """Appends to a graph what windows of `side` pixels need.
+
+    Args:
+        batch: how many pictures there are.
+        booleans: whether masks are booleans, as the operator Attention takes them, or float32 to
+            be added to the logits.
+    """
+
+    def __init__(self, graph: Graph, side: int, batch: Size, *, booleans: bool) -> None:
+        self.graph, self.side, self.batch, self.booleans = graph, side, batch, booleans
+        self._masks: dict[Windows, str] = {}
+
+    def windows(self, height: Size, width: Size, shift: int) -> Windows:
+        """The windows of a level of this size."""
+        win, graph = self.side, self.graph
+        with graph.scope("windows"):
+            rows, columns = (
+                graph.div(graph.add(size, shift + win - 1), win) for size in (height, width)
+            )
+            bottom, right = (
+                graph.sub(graph.sub(graph.mul(count, win), shift), size)
+                for count, size in ((rows, height), (columns, width))
+            )
+        return Windows(height, width, shift, rows, columns, bottom, right)
+
+    def partition(self, x: str, c: int, windows: Windows) -> str:
+        """(N, C, H, W) → (N·windows, win², C), zeros outside the picture."""
+        graph, win, w = self.graph, self.side, windows
+        if w.padded:
+            pads = graph.vector(0, 0, w.shift, w.shift, 0, 0, w.bottom, w.right)
+            x = graph.op("Pad", x, pads)
+        x = graph.op("Reshape", x, graph.vector(-1, c, w.rows, win, w.columns, win))
+        x = graph.op("Transpose", x, perm=[0, 2, 4, 3, 5, 1])  # (N, rows, columns, win, win, C)
+        return graph.op("Reshape", x, graph.vector(-1, win * win, c))
+
+    def merge(self, x: str, c: int, windows: Windows) -> str:
+        """The inverse of `partition`: (N·windows, win², C) → (N, C, H, W)."""
+        graph, win, w = self.graph, self.side, windows
+        x = graph.op("Reshape", x, graph.vector(-1, w.rows, w.columns, win, win, c))
+        x = graph.op("Transpose", x, perm=[0, 5, 1, 3, 2, 4])  # (N, C, rows, win, columns, win)
+        sides = graph.mul(w.rows, win), graph.mul(w.columns, win)
+        x = graph.op("Reshape", x, graph.vector(-1, c, *sides))
+        return graph.crop(x, w.shift, (w.height, w.width)) if w.padded else x
+
+    def mask(self, windows: Windows) -> str | None:
+        """Which keys are in the picture; None if all of them are.
+
+        (N·windows, 1, 1, win²) to be added, (N·windows, 1, win², win²) booleans: ONNX Runtime's
+        Attention broadcasts a mask over heads but not over queries.
+        """
+        if not windows.padded:
+            return None
+        if windows not in self._masks:
+            with self.graph.scope("windows"):
+                self._masks[windows] = self._mask(windows)
+        return self._masks[windows]
+
+    def _mask(self, w: Windows) -> str:
+        if isinstance(w.rows, int) and isinstance(w.columns, int):
+            mask = self._mask_now(w)
+        else:
+            mask = self._mask_live(w)
+        queries = self.side**2 if self.booleans else 1
+        if (self.batch, queries) == (1, 1):
+            return mask
+        # Not folded even where the batch is fixed: equal masks would only make the file larger.
+        return self.graph.op("Tile", mask, self.graph.vector(self.batch, 1, queries, 1))
+
+    def _mask_now(self, w: Windows) -> str:
+        win = self.side
+        down, across = (
+            (np.arange(count * win) >= w.shift) & (np.arange(count * win) < w.shift + size)
+            for count, size in ((w.rows, w.height), (w.columns, w.width))
+        )
+        inside = down.reshape(-1, 1, win, 1) & across.reshape(1, -1, 1, win)
+        inside = inside.reshape(-1, 1, 1, win * win)
+        if self.booleans:
+            return self.graph.constant(inside, np.bool_)
+        return self.graph.constant(np.where(inside, 0, NOWHERE), np.float32)
+
+    def _mask_live(self, w: Windows) -> str:
+        graph, win = self.graph, self.side
+        down = self._inside(w.rows, w.height, w.shift, (-1, 1, win, 1))
+        across = self._inside(w.columns, w.width, w.shift, (1, -1, 1, win))
+        inside = graph.op("And", down, across)  # (rows, columns, win, win)
+        inside = graph.op("Reshape", inside, graph.vector(-1, 1, 1, win * win))
+        if self.booleans:
+            return inside
+        zero, nowhere = (graph.constant(value, np.float32) for value in (0, NOWHERE))
+        return graph.op("Where", inside, zero, nowhere)
+
+    def _inside(self, count: Size, size: Size, shift: int, shape: tuple[int, ...]) -> str:
+        """Which of count·win pixels along a side are in the picture, as booleans of this shape."""
+        graph = self.graph
+        zero, one = (graph.constant(value, np.int64) for value in (0, 1))
+        end = graph.op("Squeeze", graph.vector(graph.mul(count, self.side)))
+        place = graph.op("Range", zero, end, one)
+        inside = graph.op("Less", place, graph.vector(graph.add(size, shift)))
+        if shift:
+            after = graph.op("GreaterOrEqual", place, graph.constant(shift, np.int64))
+            inside = graph.op("And", inside, after)
+        return graph.op("Reshape", inside, graph.vector(*shape))
