@@ -23,31 +23,34 @@ Size = int | str
 
 @dataclass(frozen=True, eq=False)
 class Initializer:
-    """A tensor of the file. `array` may be a view of any type: it is converted when it is written.
+    """A tensor of the file: `array`, which may be a view of another type, as `dtype`.
 
-    A weight's shape in the file is `array`'s.
+    `constant`: it belongs to the graph and is not a weight of the model.
     """
 
     name: str
     array: NDArray[Any]
     dtype: np.dtype[Any]
+    constant: bool
 
     def proto(self) -> TensorProto:
-        """As it lies in the file."""
-        data = np.ascontiguousarray(self.array, self.dtype)
+        """As it lies in the file: little-endian, in C order."""
+        data = np.ascontiguousarray(self.array, self.dtype.newbyteorder("<"))
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
-        # Little-endian, as ONNX asks for.
-        raw = data.astype(self.dtype.newbyteorder("<"), copy=False).tobytes()
-        return helper.make_tensor(self.name, kind, self.array.shape, raw, raw=True)
+        return helper.make_tensor(self.name, kind, self.array.shape, data.tobytes(), raw=True)
 
 
 @dataclass
 class Graph:
-    """Nodes in order, each named after the part of the network that it belongs to."""
+    """Nodes in order, each named after the part of the network that it belongs to.
+
+    Attributes:
+        current: the part that is being written.
+    """
 
     nodes: list[NodeProto] = field(default_factory=list)
     initializers: dict[str, Initializer] = field(default_factory=dict)
-    _scope: str = ""
+    current: str = ""
     _counts: dict[str, int] = field(default_factory=dict)
     _constants: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _sizes: dict[tuple[str, Size, Size], Size] = field(default_factory=dict)
@@ -55,15 +58,10 @@ class Graph:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Within it, nodes are called `name/...`."""
-        before, self._scope = self._scope, name
+        """Within it `name` is the current part."""
+        before, self.current = self.current, name
         yield
-        self._scope = before
-
-    @property
-    def current(self) -> str:
-        """The scope's name."""
-        return self._scope
+        self.current = before
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output, and return that output's name."""
@@ -72,39 +70,41 @@ class Graph:
 
     def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
         """Append a node with `count` outputs."""
-        name = self._name(kind)
-        outputs = [name] if count == 1 else [f"{name}_{i}" for i in range(count)]
+        start = f"{self.current}/{kind}" if self.current else kind
+        number = self._counts[start] = self._counts.get(start, -1) + 1
+        name = f"{start}_{number}" if number else start
+        outputs = [name] if count == 1 else [f"{name}:{index}" for index in range(count)]
         self.nodes.append(helper.make_node(kind, inputs, outputs, name=name, **attributes))
         return outputs
 
     def weight(self, name: str, array: NDArray[Any], dtype: Any) -> str:
-        """A tensor of the model under its own name."""
-        self.initializers[name] = Initializer(name, array, np.dtype(dtype))
+        """A tensor of the model."""
+        self.initializers[name] = Initializer(name, array, np.dtype(dtype), constant=False)
         return name
 
     def constant(self, value: Any, dtype: Any) -> str:
-        """Any other tensor; equal ones are one."""
+        """A tensor of the graph; equal ones are one."""
         array = np.asarray(value, dtype)
         key = (array.dtype, array.shape, array.tobytes())
         if key not in self._constants:
-            name = f"constant_{len(self._constants)}"
-            self._constants[key] = self.weight(name, array, dtype)
+            name = self._constants[key] = f"constant_{len(self._constants)}"
+            self.initializers[name] = Initializer(name, array, array.dtype, constant=True)
         return self._constants[key]
 
     def add(self, a: Size, b: Size) -> Size:
-        """A + b."""
+        """`a` + `b`."""
         return self._computed("Add", a, b, operator.add)
 
     def sub(self, a: Size, b: Size) -> Size:
-        """A - b."""
+        """`a` - `b`."""
         return self._computed("Sub", a, b, operator.sub)
 
     def mul(self, a: Size, b: Size) -> Size:
-        """A · b."""
+        """`a` · `b`."""
         return self._computed("Mul", a, b, operator.mul)
 
     def div(self, a: Size, b: Size) -> Size:
-        """⌊a / b⌋ of sizes that are not negative."""
+        """⌊`a` / `b`⌋, neither being negative."""
         return self._computed("Div", a, b, operator.floordiv)
 
     def vector(self, *sizes: Size) -> str:
@@ -114,29 +114,33 @@ class Graph:
             for known, group in groupby(sizes, lambda size: isinstance(size, int)):
                 several = list(group)
                 parts += [self.constant(several, np.int64)] if known else map(str, several)
-            self._vectors[sizes] = parts[0] if len(parts) == 1 else self._joined(parts)
+            joined = parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=0)
+            self._vectors[sizes] = joined
         return self._vectors[sizes]
 
-    def crop(self, x: str, start: int, size: tuple[Size, Size]) -> str:
-        """The part of (N, C, H, W) that has this size and begins at (start, start)."""
-        ends = (self.add(side, start) for side in size)
-        return self.op("Slice", x, self.vector(start, start), self.vector(*ends), self.vector(2, 3))
+    def crop(self, x: str, start: int, size: tuple[Size, Size], axis: int) -> str:
+        """The part that has this size and begins at (start, start), in `axis` and the next."""
+        ends = self.vector(*(self.add(side, start) for side in size))
+        return self.op("Slice", x, self.vector(start, start), ends, self.vector(axis, axis + 1))
 
-    def _joined(self, parts: list[str]) -> str:
-        return self.op("Concat", *parts, axis=0)
+    def finish(self, value: str, name: str) -> None:
+        """Make `value`, which the last node gives, the graph's output, and drop what is not needed."""
+        assert list(self.nodes[-1].output) == [value]
+        self.nodes[-1].output[0] = name
+        needed, kept = {name}, []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.initializers = {n: x for n, x in self.initializers.items() if n in needed}
 
     def _computed(self, kind: str, a: Size, b: Size, now: Callable[[int, int], int]) -> Size:
         if isinstance(a, int) and isinstance(b, int):
             return now(a, b)
-        neutral = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}[kind]
-        if b == neutral:
+        if b == {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}[kind]:
             return a
         key = (kind, a, b)
         if key not in self._sizes:
             self._sizes[key] = self.op(kind, self.vector(a), self.vector(b))
         return self._sizes[key]
-
-    def _name(self, kind: str) -> str:
-        start = f"{self._scope}/{kind}" if self._scope else kind
-        count = self._counts[start] = self._counts.get(start, -1) + 1
-        return f"{start}_{count}" if count else start

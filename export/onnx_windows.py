@@ -67,21 +67,23 @@ class WindowOps:
     def partition(self, x: str, c: int, windows: Windows) -> str:
         """(N, C, H, W) → (N·windows, win², C), zeros outside the picture."""
         graph, win, w = self.graph, self.side, windows
+        x = graph.op("Transpose", x, perm=[0, 2, 3, 1])  # (N, H, W, C): windows move rows of C
         if w.padded:
-            pads = graph.vector(0, 0, w.shift, w.shift, 0, 0, w.bottom, w.right)
-            x = graph.op("Pad", x, pads)
-        x = graph.op("Reshape", x, graph.vector(-1, c, w.rows, win, w.columns, win))
-        x = graph.op("Transpose", x, perm=[0, 2, 4, 3, 5, 1])  # (N, rows, columns, win, win, C)
+            x = graph.op("Pad", x, graph.vector(0, w.shift, w.shift, 0, 0, w.bottom, w.right, 0))
+        x = graph.op("Reshape", x, graph.vector(-1, w.rows, win, w.columns, win, c))
+        x = graph.op("Transpose", x, perm=[0, 1, 3, 2, 4, 5])  # (N, rows, columns, win, win, C)
         return graph.op("Reshape", x, graph.vector(-1, win * win, c))
 
     def merge(self, x: str, c: int, windows: Windows) -> str:
         """The inverse of `partition`: (N·windows, win², C) → (N, C, H, W)."""
         graph, win, w = self.graph, self.side, windows
         x = graph.op("Reshape", x, graph.vector(-1, w.rows, w.columns, win, win, c))
-        x = graph.op("Transpose", x, perm=[0, 5, 1, 3, 2, 4])  # (N, C, rows, win, columns, win)
+        x = graph.op("Transpose", x, perm=[0, 1, 3, 2, 4, 5])  # (N, rows, win, columns, win, C)
         sides = graph.mul(w.rows, win), graph.mul(w.columns, win)
-        x = graph.op("Reshape", x, graph.vector(-1, c, *sides))
-        return graph.crop(x, w.shift, (w.height, w.width)) if w.padded else x
+        x = graph.op("Reshape", x, graph.vector(-1, *sides, c))
+        if w.padded:
+            x = graph.crop(x, w.shift, (w.height, w.width), axis=1)
+        return graph.op("Transpose", x, perm=[0, 3, 1, 2])
 
     def mask(self, windows: Windows) -> str | None:
         """Which keys are in the picture; None if all of them are.
