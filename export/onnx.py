@@ -20,10 +20,11 @@ from onnx import ModelProto, TensorProto, helper
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, WeightsError
-from imagen_fast.export.onnx_graph import Graph, Initializer, Size
-from imagen_fast.export.onnx_network import Network, Tensors
-from imagen_fast.export.options import Options
 from imagen_fast.spec import ModelSpec
+
+from .onnx_graph import Graph, Initializer, Size
+from .onnx_network import Network, Tensors
+from .options import Options
 
 FORMAT = "imagen-fast-onnx-1"
 OPSETS = (20, 23)  # 23 has the operator Attention
@@ -31,6 +32,7 @@ PRECISIONS = ("fp32", "fp16")
 IOS = ("float", "uint8")
 MOST_PIXELS = 4096**2  # of a fixed shape: the file holds its masks
 MOST_PICTURES = 1024  # of a fixed batch
+KINDS = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
 MOST_BYTES = 2**31 - 1  # of an ONNX file
 
 
@@ -62,7 +64,8 @@ def export(bundle: Bundle, options: Options, *, checksum: str = "") -> bytes:
         raise ExportError("the model is larger than 2 GB, more than one ONNX file holds")
     model.graph.initializer.extend(x.proto() for x in initializers)
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def check(options: Options, spec: ModelSpec) -> None:
@@ -86,6 +89,19 @@ def check(options: Options, spec: ModelSpec) -> None:
         raise ExportError("a listing reads rows of numbers: it has no shape to fix and no uint8")
 
 
+def interface(spec: ModelSpec, options: Options) -> dict[str, Any]:
+    """Name, dtype and shape of input and output; open sizes have names."""
+    given, shapes = "image", _picture_shapes(spec, options)
+    if spec.architecture == "listing":
+        rows = (options.batch or "batch", "rows", spec.levels[0].channels)
+        given, shapes = "rows", (rows, rows)
+    dtype = "uint8" if options.io == "uint8" else "float32"
+    return {
+        key: {"name": name, "dtype": dtype, "shape": list(sizes)}
+        for key, name, sizes in zip(("input", "output"), (given, "output"), shapes, strict=True)
+    }
+
+
 def describe(
     spec: ModelSpec, options: Options, tensors: Tensors
 ) -> tuple[ModelProto, list[Initializer]]:
@@ -95,17 +111,13 @@ def describe(
         graph, spec, tensors, half=options.precision == "fp16", attention=options.opset >= 23
     )
     if spec.architecture == "listing":
-        shape: list[Size] = [options.batch or "batch", "rows", spec.levels[0].channels]
-        names, shapes = ("rows", "output"), (shape, shape)
         output = network.listing("rows")
     else:
-        names, shapes = ("image", "output"), _picture_shapes(spec, options)
         output = _picture_to_picture(network, options)
-    graph.finish(output, names[1])
-    kind = TensorProto.UINT8 if options.io == "uint8" else TensorProto.FLOAT
+    graph.finish(output, "output")
     given, result = (
-        helper.make_tensor_value_info(name, kind, sizes)
-        for name, sizes in zip(names, shapes, strict=True)
+        helper.make_tensor_value_info(x["name"], KINDS[x["dtype"]], x["shape"])
+        for x in interface(spec, options).values()
     )
     opset = [helper.make_opsetid("", options.opset)]
     made = helper.make_graph(graph.nodes, f"imagen-fast-x{spec.scale}", [given], [result])
@@ -179,11 +191,11 @@ def _metadata(bundle: Bundle, options: Options, checksum: str) -> dict[str, str]
 
 
 def _description(spec: ModelSpec, options: Options) -> str:
-    if spec.architecture == "listing":
-        return "rows (batch, rows, d_model) float32 to output of the same shape"
     given, result = (
-        f"({', '.join(map(str, sizes))})" for sizes in _picture_shapes(spec, options)
+        f"{x['name']} ({', '.join(map(str, x['shape']))}) {x['dtype']}"
+        for x in interface(spec, options).values()
     )
-    if options.io == "uint8":
-        return f"image {given} uint8, RGB, to output {result} uint8"
-    return f"image {given} float32, RGB in [0, 1], to output {result} float32, not clamped"
+    if spec.architecture == "listing":
+        return f"{given} to {result}"
+    values = "RGB, 0 to 255" if options.io == "uint8" else "RGB, 0 to 1, the output not clamped"
+    return f"{given} to {result}; {values}"

@@ -124,7 +124,7 @@ class Graph:
         return self.op("Slice", x, self.vector(start, start), ends, self.vector(axis, axis + 1))
 
     def finish(self, value: str, name: str) -> None:
-        """Make `value`, which the last node gives, the graph's output, and drop what is not needed."""
+        """Make `value`, which the last node gives, the output, and drop what is not needed."""
         assert list(self.nodes[-1].output) == [value]
         self.nodes[-1].output[0] = name
         needed, kept = {name}, []

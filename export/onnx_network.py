@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from imagen_fast.export.onnx_graph import Graph, Size
-from imagen_fast.export.onnx_windows import Windows, WindowOps
 from imagen_fast.spec import Level, ModelSpec
+
+from .onnx_graph import Graph, Size
+from .onnx_windows import WindowOps, Windows
 
 EPSILON = 1e-6
 # A bundle's tensor by its name, which must have this shape.
@@ -99,7 +100,7 @@ class Network:
             return self.graph.op("Add", x, y)
 
     def down(self, index: int, x: str) -> str:
-        """`Down`. Zeros below and to the right complete an odd side; an even one never reads them."""
+        """`Down`. Zeros complete an odd side, below and to the right; an even one reads none."""
         fine, coarse = (level.channels for level in self.spec.levels[index : index + 2])
         name, shape = f"encoder.downs.{index}.conv", (coarse, fine, 2, 2)
         return self.conv(name, x, shape, pads=[0, 0, 1, 1], strides=[2, 2])
@@ -124,9 +125,7 @@ class Network:
             x = self.graph.op("Add", x, self.graph.op("Gather", base, each, axis=1))
             return self.graph.op("DepthToSpace", x, blocksize=s, mode="CRD")
 
-    def global_attention(
-        self, x: str, context: str | None, c: int, size: tuple[Size, Size]
-    ) -> str:
+    def global_attention(self, x: str, context: str | None, c: int, size: tuple[Size, Size]) -> str:
         """`AttentionBlock` with window 0: every pixel looks at all of them."""
         graph, flat = self.graph, self.graph.vector(0, c, -1)
 

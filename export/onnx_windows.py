@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imagen_fast.export.onnx_graph import Graph, Size
+from .onnx_graph import Graph, Size
 
 # Added to the logits of keys outside the picture. Finite, because some runtimes make NaN of
 # infinities; far below every logit, which is at most τ √d; and within fp16.
@@ -99,47 +100,42 @@ class WindowOps:
         return self._masks[windows]
 
     def _mask(self, w: Windows) -> str:
-        if isinstance(w.rows, int) and isinstance(w.columns, int):
-            mask = self._mask_now(w)
+        graph, win = self.graph, self.side
+        shapes = (-1, 1, win, 1), (1, -1, 1, win)  # together (rows, columns, win, win)
+        down = self._inside(w.rows, w.height, w.shift)
+        across = self._inside(w.columns, w.width, w.shift)
+        if isinstance(down, str) or isinstance(across, str):
+            sides = zip((down, across), shapes, strict=True)
+            inside = graph.op("And", *(graph.op("Reshape", x, graph.vector(*s)) for x, s in sides))
+            mask = graph.op("Reshape", inside, graph.vector(-1, 1, 1, win * win))
+            if not self.booleans:
+                values = (graph.constant(value, np.float32) for value in (0, NOWHERE))
+                mask = graph.op("Where", mask, *values)
         else:
-            mask = self._mask_live(w)
-        queries = self.side**2 if self.booleans else 1
+            within = down.reshape(shapes[0]) & across.reshape(shapes[1])
+            within = within.reshape(-1, 1, 1, win * win)
+            if self.booleans:
+                mask = graph.constant(within, np.bool_)
+            else:
+                mask = graph.constant(np.where(within, 0, NOWHERE), np.float32)
+        queries = win * win if self.booleans else 1
         if (self.batch, queries) == (1, 1):
             return mask
         # Not folded even where the batch is fixed: equal masks would only make the file larger.
-        return self.graph.op("Tile", mask, self.graph.vector(self.batch, 1, queries, 1))
+        return graph.op("Tile", mask, graph.vector(self.batch, 1, queries, 1))
 
-    def _mask_now(self, w: Windows) -> str:
-        win = self.side
-        down, across = (
-            (np.arange(count * win) >= w.shift) & (np.arange(count * win) < w.shift + size)
-            for count, size in ((w.rows, w.height), (w.columns, w.width))
-        )
-        inside = down.reshape(-1, 1, win, 1) & across.reshape(1, -1, 1, win)
-        inside = inside.reshape(-1, 1, 1, win * win)
-        if self.booleans:
-            return self.graph.constant(inside, np.bool_)
-        return self.graph.constant(np.where(inside, 0, NOWHERE), np.float32)
-
-    def _mask_live(self, w: Windows) -> str:
-        graph, win = self.graph, self.side
-        down = self._inside(w.rows, w.height, w.shift, (-1, 1, win, 1))
-        across = self._inside(w.columns, w.width, w.shift, (1, -1, 1, win))
-        inside = graph.op("And", down, across)  # (rows, columns, win, win)
-        inside = graph.op("Reshape", inside, graph.vector(-1, 1, 1, win * win))
-        if self.booleans:
+    def _inside(self, count: Size, size: Size, shift: int) -> NDArray[np.bool_] | str:
+        """Which of count·win pixels along a side are in the picture: booleans, now or live."""
+        if isinstance(count, int) and isinstance(size, int):
+            place = np.arange(count * self.side)
+            inside: NDArray[np.bool_] = (place >= shift) & (place < size + shift)
             return inside
-        zero, nowhere = (graph.constant(value, np.float32) for value in (0, NOWHERE))
-        return graph.op("Where", inside, zero, nowhere)
-
-    def _inside(self, count: Size, size: Size, shift: int, shape: tuple[int, ...]) -> str:
-        """Which of count·win pixels along a side are in the picture, as booleans of this shape."""
         graph = self.graph
         zero, one = (graph.constant(value, np.int64) for value in (0, 1))
         end = graph.op("Squeeze", graph.vector(graph.mul(count, self.side)))
-        place = graph.op("Range", zero, end, one)
-        inside = graph.op("Less", place, graph.vector(graph.add(size, shift)))
-        if shift:
-            after = graph.op("GreaterOrEqual", place, graph.constant(shift, np.int64))
-            inside = graph.op("And", inside, after)
-        return graph.op("Reshape", inside, graph.vector(*shape))
+        places = graph.op("Range", zero, end, one)
+        found = graph.op("Less", places, graph.vector(graph.add(size, shift)))
+        if not shift:
+            return found
+        first = graph.constant(shift, np.int64)
+        return graph.op("And", found, graph.op("GreaterOrEqual", places, first))
