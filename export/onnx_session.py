@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,23 @@ from numpy.typing import NDArray
 from imagen_fast.errors import BackendError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 SILENT = 4  # what it logs it also raises
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda:N` for what users write; "auto" is a GPU if ONNX Runtime can use one.
+
+    Raises:
+        BackendError: it is spelled otherwise.
+    """
+    if device == "auto":
+        on_gpu = PROVIDERS["cuda"] in ort.get_available_providers() and NVIDIA.exists()
+        return "cuda:0" if on_gpu else "cpu"
+    kind, _, index = device.partition(":")
+    if device not in ("cpu", "cuda") and (kind != "cuda" or not index.isdecimal()):
+        raise BackendError(f"device {device!r}; expected auto, cpu, cuda or cuda:N")
+    return f"cuda:{int(index or 0)}" if kind == "cuda" else "cpu"
 
 
 class Session:

@@ -105,9 +105,11 @@ class WindowOps:
         down = self._inside(w.rows, w.height, w.shift)
         across = self._inside(w.columns, w.width, w.shift)
         if isinstance(down, str) or isinstance(across, str):
-            sides = zip((down, across), shapes, strict=True)
-            inside = graph.op("And", *(graph.op("Reshape", x, graph.vector(*s)) for x, s in sides))
-            mask = graph.op("Reshape", inside, graph.vector(-1, 1, 1, win * win))
+            sides = (
+                graph.op("Reshape", str(side), graph.vector(*shape))
+                for side, shape in zip((down, across), shapes, strict=True)
+            )
+            mask = graph.op("Reshape", graph.op("And", *sides), graph.vector(-1, 1, 1, win * win))
             if not self.booleans:
                 values = (graph.constant(value, np.float32) for value in (0, NOWHERE))
                 mask = graph.op("Where", mask, *values)

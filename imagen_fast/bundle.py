@@ -32,11 +32,16 @@ _open: Callable[..., Any] = safe_open  # which has no annotations
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model's spec, its tensors by name (float32 or float16) and facts about it."""
+    """A model's spec, its tensors by name (float32 or float16) and facts about it.
+
+    `exported`: in place of the tensors, the content of an ONNX file that this project wrote (see
+    `imagen_fast.export.onnx_file`), which the backend onnxruntime alone can run.
+    """
 
     spec: ModelSpec
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
+    exported: bytes = b""
 
 
 def load_bundle(path: str | Path) -> Bundle:

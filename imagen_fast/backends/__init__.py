@@ -15,11 +15,12 @@ BACKENDS = {
     "native": ("imagen_fast.backends.native", "Native"),
     "eager": ("imagen_fast.backends.eager", "Eager"),
     "compiled": ("imagen_fast.backends.compiled", "Compiled"),
+    "onnxruntime": ("imagen_fast.backends.onnxruntime", "OnnxRuntime"),
     "fake": ("imagen_fast.backends.fake", "Fake"),
 }
 
 # What `auto` tries, the fastest first. `compiled` is not among them: it spends a minute of
-# compilation on every shape of tile.
+# compilation on every shape of tile. Nor `onnxruntime`: where it works, one of these does.
 AUTO = ("native", "eager")
 NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 
