@@ -53,8 +53,7 @@ class Graph:
     current: str = ""
     _counts: dict[str, int] = field(default_factory=dict)
     _constants: dict[tuple[Any, ...], str] = field(default_factory=dict)
-    _sizes: dict[tuple[str, Size, Size], Size] = field(default_factory=dict)
-    _vectors: dict[tuple[Size, ...], str] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], list[str]] = field(default_factory=dict)
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -64,17 +63,21 @@ class Graph:
         self.current = before
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Append a node with one output, and return that output's name."""
+        """Append a node with one output, unless an equal one is there, and return the output."""
         (output,) = self.ops(kind, 1, *inputs, **attributes)
         return output
 
     def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
         """Append a node with `count` outputs."""
+        key = (kind, count, inputs, repr(attributes))
+        if key in self._made:
+            return self._made[key]
         start = f"{self.current}/{kind}" if self.current else kind
         number = self._counts[start] = self._counts.get(start, -1) + 1
         name = f"{start}_{number}" if number else start
         outputs = [name] if count == 1 else [f"{name}:{index}" for index in range(count)]
         self.nodes.append(helper.make_node(kind, inputs, outputs, name=name, **attributes))
+        self._made[key] = outputs
         return outputs
 
     def weight(self, name: str, array: NDArray[Any], dtype: Any) -> str:
@@ -109,14 +112,11 @@ class Graph:
 
     def vector(self, *sizes: Size) -> str:
         """Sizes as one int64 tensor, such as Reshape takes."""
-        if sizes not in self._vectors:
-            parts: list[str] = []
-            for known, group in groupby(sizes, lambda size: isinstance(size, int)):
-                several = list(group)
-                parts += [self.constant(several, np.int64)] if known else map(str, several)
-            joined = parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=0)
-            self._vectors[sizes] = joined
-        return self._vectors[sizes]
+        parts: list[str] = []
+        for known, group in groupby(sizes, lambda size: isinstance(size, int)):
+            several = list(group)
+            parts += [self.constant(several, np.int64)] if known else map(str, several)
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=0)
 
     def crop(self, x: str, start: int, size: tuple[Size, Size], axis: int) -> str:
         """The part that has this size and begins at (start, start), in `axis` and the next."""
@@ -140,7 +140,4 @@ class Graph:
             return now(a, b)
         if b == {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}[kind]:
             return a
-        key = (kind, a, b)
-        if key not in self._sizes:
-            self._sizes[key] = self.op(kind, self.vector(a), self.vector(b))
-        return self._sizes[key]
+        return self.op(kind, self.vector(a), self.vector(b))

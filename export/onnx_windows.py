@@ -50,7 +50,6 @@ class WindowOps:
 
     def __init__(self, graph: Graph, side: int, batch: Size, *, booleans: bool) -> None:
         self.graph, self.side, self.batch, self.booleans = graph, side, batch, booleans
-        self._masks: dict[Windows, str] = {}
 
     def windows(self, height: Size, width: Size, shift: int) -> Windows:
         """The windows of a level of this size."""
@@ -94,10 +93,8 @@ class WindowOps:
         """
         if not windows.padded:
             return None
-        if windows not in self._masks:
-            with self.graph.scope("windows"):
-                self._masks[windows] = self._mask(windows)
-        return self._masks[windows]
+        with self.graph.scope("windows"):
+            return self._mask(windows)
 
     def _mask(self, w: Windows) -> str:
         graph, win = self.graph, self.side
