@@ -116,7 +116,9 @@ class WindowOps:
             if self.booleans:
                 mask = graph.constant(within, np.bool_)
             else:
-                mask = graph.constant(np.where(within, 0, NOWHERE), np.float32)
+                mask = graph.constant(
+                    np.where(within, np.float32(0), np.float32(NOWHERE)), np.float32
+                )
         queries = win * win if self.booleans else 1
         if (self.batch, queries) == (1, 1):
             return mask

@@ -122,9 +122,9 @@ def _runner(backend: Backend) -> Run:
 
 def _check_place(target: Path, overwrite: bool) -> None:
     """Before the work is done."""
+    if target.is_dir():
+        raise ExportError(f"{target}: it is a folder; expected the name of a file")
     for path in (target, manifest.path_beside(target)):
-        if path.is_dir():
-            raise ExportError(f"{path}: it is a folder; expected the name of a file")
         if os.path.lexists(path) and not overwrite:
             raise ExportError(f"{path} exists; name another output, or overwrite it (--overwrite)")
     if not target.parent.is_dir():
