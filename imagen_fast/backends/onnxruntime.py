@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Bytes at the peak of a run, per input pixel and channel of the finest level: measured on the
 # presets (`benchmarks/memory.py --capacity --backend onnxruntime`).
-BYTES_PER_PIXEL_AND_CHANNEL = 90
+BYTES_PER_PIXEL_AND_CHANNEL = 70
 CPU_BUDGET = 1 << 30
 CUDA_BUDGET = 2 << 30
 LEAST_CAPACITY = 192**2
