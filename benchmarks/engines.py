@@ -155,10 +155,8 @@ def take_turns(workers: list[tuple[Worker, dict[str, Any]]], seconds: float) -> 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """For people, and for Markdown."""
-    lines = [
-        "| engine | precision | PSNR to the reference | median | runs |",
-        "|---|---|---|---|---|",
-    ]
+    heads = ("engine", "computed in", "PSNR to the reference", "median", "runs")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         if "missing" in row:
             lines.append(f"| {row['engine']} | {row['precision']} | {row['missing']} | - | - |")
