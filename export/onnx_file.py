@@ -56,8 +56,8 @@ def read(path: Path) -> Bundle:
             raise _error(
                 path,
                 f"its graph is not the one that imagen-fast {__version__} writes for this model; "
-                f"it was exported by another version ({metadata.get('version', 'unknown')}) or "
-                "changed since: export the model anew",
+                f"it was exported by another version ({metadata.get('version', '')[:20]!r}) or changed "
+                "since: export the model anew",
             )
     except ValueError as error:  # a name that is no text
         raise _error(path, f"damaged ({error})") from error
@@ -98,6 +98,8 @@ def _parsed(path: Path) -> tuple[ModelProto, ModelSpec, dict[str, str]]:
             raise _error(path, f"larger than {MOST_BYTES >> 30} GB, which no model of ours is")
         model = ModelProto.FromString(path.read_bytes())
         metadata = {entry.key: entry.value for entry in model.metadata_props}
+        if not all(isinstance(text, str) for text in (*metadata, *metadata.values())):
+            raise ValueError("its metadata is not UTF-8")  # which protobuf gives as bytes
     except OSError as error:
         raise _error(path, f"cannot read the model: {error.strerror or error}") from error
     except (DecodeError, ValueError) as error:

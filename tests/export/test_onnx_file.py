@@ -117,6 +117,14 @@ def test_files_that_are_no_onnx_files(data: bytes, smallest: Bundle, tmp_path: P
     refused(tmp_path, "cannot read the model: Is a directory")
 
 
+@pytest.mark.parametrize("text", [b"imagen-fast-onnx-1", b"checksum", b"encoder.stem.bias"])
+def test_names_that_are_no_text(text: bytes, data: bytes, tmp_path: Path) -> None:
+    assert text in data
+    path = tmp_path / "latin.onnx"
+    path.write_bytes(data.replace(text, text[:-1] + b"\xff"))
+    refused(path, "its metadata is not UTF-8|its tensors are not those")
+
+
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "large.onnx"
     with path.open("wb") as file:
@@ -140,7 +148,9 @@ def test_other_versions(changed: Callable[..., Path]) -> None:
         metadata(model, "version", "0.0.7")
         model.graph.node[5].name = "called otherwise"
 
-    refused(changed(older), r"by another version \(0.0.7\) or changed since: export the model anew")
+    refused(
+        changed(older), r"by another version \('0.0.7'\) or changed since: export the model anew"
+    )
 
 
 def external(model: Any) -> None:
@@ -332,12 +342,17 @@ def test_truncated_anywhere(cut: float, data: bytes, tmp_path: Path) -> None:
 @given(
     edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=9)), max_size=3),
     insert=st.booleans(),
+    weights=st.booleans(),
 )
 def test_mutated_anywhere(
-    edits: list[tuple[float, bytes]], insert: bool, data: bytes, tmp_path: Path
+    edits: list[tuple[float, bytes]], insert: bool, weights: bool, data: bytes, tmp_path: Path
 ) -> None:
-    """Most bytes are weights: many such files are taken, and run."""
-    content = bytearray(data)
+    """Most bytes are weights: many such files are taken, and run. Without them all is graph."""
+    model = onnx.load_from_string(data)
+    if not weights:
+        for tensor in model.graph.initializer:
+            tensor.raw_data = b""
+    content = bytearray(model.SerializeToString())
     for where, new in edits:
         at = int(where * len(content))
         content[at : at if insert else at + len(new)] = new
