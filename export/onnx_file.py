@@ -53,11 +53,11 @@ def read(path: Path) -> Bundle:
         for remark in REMARKS:
             model.ClearField(remark)
         if model != expected:
+            by = metadata.get("version", "")[:20]
             raise _error(
                 path,
-                f"its graph is not the one that imagen-fast {__version__} writes for this model; "
-                f"it was exported by another version ({metadata.get('version', '')[:20]!r}) or changed "
-                "since: export the model anew",
+                f"its graph is not the one that imagen-fast {__version__} writes for this model; it "
+                f"was exported by another version ({by!r}) or changed since: export the model anew",
             )
     except ValueError as error:  # a name that is no text
         raise _error(path, f"damaged ({error})") from error
