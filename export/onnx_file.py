@@ -56,8 +56,8 @@ def read(path: Path) -> Bundle:
             by = metadata.get("version", "")[:20]
             raise _error(
                 path,
-                f"its graph is not the one that imagen-fast {__version__} writes for this model; it "
-                f"was exported by another version ({by!r}) or changed since: export the model anew",
+                f"its graph is not the one that imagen-fast {__version__} writes for this model: it "
+                f"is another version's ({by!r}) or was changed since; export the model anew",
             )
     except ValueError as error:  # a name that is no text
         raise _error(path, f"damaged ({error})") from error

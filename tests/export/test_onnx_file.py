@@ -148,7 +148,7 @@ def test_other_versions(changed: Callable[..., Path]) -> None:
         metadata(model, "version", "0.0.7")
         model.graph.node[5].name = "called otherwise"
 
-    refused(changed(older), r"another version \('0.0.7'\) or changed since: export the model anew")
+    refused(changed(older), r"another version's \('0.0.7'\) or was changed since; export the model")
 
 
 def external(model: Any) -> None:
