@@ -56,7 +56,7 @@ def read(path: Path) -> Bundle:
             by = metadata.get("version", "")[:20]
             raise _error(
                 path,
-                f"its graph is not the one that imagen-fast {__version__} writes for this model: it "
+                f"its graph is not the one that imagen-fast {__version__} writes for its spec: it "
                 f"is another version's ({by!r}) or was changed since; export the model anew",
             )
     except ValueError as error:  # a name that is no text
