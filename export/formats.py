@@ -17,6 +17,7 @@ from .verify import Run
 # Name → module and class; a module is imported only when its format is asked for.
 FORMATS = {
     "onnx": ("imagen_fast.export.onnx_format", "Onnx"),
+    "tensorrt": ("imagen_fast.export.tensorrt_format", "TensorRT"),
 }
 # Told what is going on.
 Say = Callable[[str], None]

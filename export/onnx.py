@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ PRECISIONS = ("fp32", "fp16")
 IOS = ("float", "uint8")
 MOST_PIXELS = 4096**2  # of a fixed shape: the file holds its masks
 MOST_PICTURES = 1024  # of a fixed batch
+GRAPH_OPTIONS = ("precision", "shape", "batch", "opset", "io")
 KINDS = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
 MOST_BYTES = 2**31 - 1  # of an ONNX file
 
@@ -87,6 +87,11 @@ def check(options: Options, spec: ModelSpec) -> None:
         raise ExportError(f"the batch is {options.batch}; expected 1 to {MOST_PICTURES}")
     if spec.architecture == "listing" and (options.shape or options.io != "float"):
         raise ExportError("a listing reads rows of numbers: it has no shape to fix and no uint8")
+
+
+def graph_options(options: Options) -> dict[str, Any]:
+    """Those that the graph depends on, as JSON types."""
+    return {name: getattr(options, name) for name in GRAPH_OPTIONS}
 
 
 def interface(spec: ModelSpec, options: Options) -> dict[str, Any]:
@@ -186,7 +191,7 @@ def _metadata(bundle: Bundle, options: Options, checksum: str) -> dict[str, str]
         "version": __version__,
         "checksum": f"sha256:{checksum}" if checksum else "",
         "spec": bundle.spec.to_json(),
-        "export": json.dumps(asdict(options), sort_keys=True),
+        "export": json.dumps(graph_options(options), sort_keys=True),
     }
 
 

@@ -9,7 +9,6 @@ a file that refers to others by their paths among it.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, SpecError, WeightsError
 from imagen_fast.spec import ModelSpec
 
-from .onnx import FORMAT, check, describe
+from .onnx import FORMAT, GRAPH_OPTIONS, check, describe
 from .onnx_graph import Initializer
 from .options import Options
 
@@ -75,7 +74,7 @@ def options_of(metadata: dict[str, str]) -> Options:
     """How a file with this metadata was exported. Raises WeightsError."""
     try:
         data = json.loads(metadata["export"])
-        if not isinstance(data, dict) or data.keys() != {field.name for field in fields(Options)}:
+        if not isinstance(data, dict) or data.keys() != set(GRAPH_OPTIONS):
             raise ValueError("keys are missing or unknown")
         if data["shape"] is not None:
             height, width = data["shape"]

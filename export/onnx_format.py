@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from imagen_fast.bundle import Bundle
+from imagen_fast.errors import ExportError
 from imagen_fast.extras import install
 from imagen_fast.spec import ModelSpec
 
@@ -40,6 +41,8 @@ class Onnx(Format):
         from .onnx import check
 
         check(options, spec)
+        if options.largest or options.refit:
+            raise ExportError("--largest and --refit are for --format tensorrt")
 
     def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
         """See `imagen_fast.export.onnx.export`."""

@@ -16,6 +16,8 @@ class Options:
         opset: version of ONNX's operators.
         io: "float" (N, C, H, W) float32 in [0, 1] in and, not clamped, out; or "uint8" (N, H, W, C)
             in and out, with everything between bytes and the network inside.
+        largest: of TensorRT, for open height and width: the largest height and width.
+        refit: of TensorRT: weights can be replaced in the engine.
     """
 
     precision: str = "fp32"
@@ -23,3 +25,5 @@ class Options:
     batch: int | None = None
     opset: int = 20
     io: str = "float"
+    largest: tuple[int, int] | None = None
+    refit: bool = False

@@ -16,11 +16,13 @@ BACKENDS = {
     "eager": ("imagen_fast.backends.eager", "Eager"),
     "compiled": ("imagen_fast.backends.compiled", "Compiled"),
     "onnxruntime": ("imagen_fast.backends.onnxruntime", "OnnxRuntime"),
+    "tensorrt": ("imagen_fast.backends.tensorrt", "TensorRT"),
     "fake": ("imagen_fast.backends.fake", "Fake"),
 }
 
 # What `auto` tries, the fastest first. `compiled` is not among them: it spends a minute of
-# compilation on every shape of tile. Nor `onnxruntime`: where it works, one of these does.
+# compilation on every shape of tile. Nor `onnxruntime` and
+# `tensorrt`: the one works where one of these does, the other builds for minutes.
 AUTO = ("native", "eager")
 NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 

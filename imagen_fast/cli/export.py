@@ -64,6 +64,13 @@ def _shape(_: click.Context, option: click.Parameter, text: str | None) -> tuple
     help="float: NCHW from 0 to 1; uint8: NHWC, all between bytes and network inside.",
 )
 @click.option(
+    "--largest",
+    callback=_shape,
+    metavar="HxW",
+    help="tensorrt: largest input, of either orientation. [1024x1024]",
+)
+@click.option("--refit", is_flag=True, help="tensorrt: let the engine take other weights later.")
+@click.option(
     "--verify/--no-verify",
     "verified",
     default=True,
@@ -90,6 +97,8 @@ def command(
     batch: int | None,
     opset: str,
     io: str,
+    largest: tuple[int, int] | None,
+    refit: bool,
     verified: bool,
     picture: Path | None,
     overwrite: bool,
@@ -104,13 +113,14 @@ def command(
     imagen-fast export sr-x4 -o sr-x4.onnx
     imagen-fast export sr-x4 -o sr-x4.onnx --precision fp16 --io uint8
     imagen-fast export sr-x4 -o sr-x4.onnx --shape 256x256 --opset 23
+    imagen-fast export sr-x4 -o sr-x4.engine --format tensorrt --precision fp16
     """
     if dynamic and shape:
         raise click.UsageError("--dynamic and --shape exclude each other")
     if picture and not verified:
         raise click.UsageError("--verify-picture and --no-verify exclude each other")
     fixed = 1 if shape and batch is None else batch
-    options = Options(precision=precision, shape=shape, batch=fixed, opset=int(opset), io=io)
+    options = Options(*(precision, shape, fixed, int(opset), io), largest=largest, refit=refit)
     try:
         with Interruptible() as ending, _progress(quiet) as say:
             made = export.export(

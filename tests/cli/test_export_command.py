@@ -44,7 +44,8 @@ def test_a_file_and_its_manifest(export, tiny_path, tmp_path, files):
     assert manifest["bytes"] == len(content)
     assert manifest["model"]["sha256"] == hashlib.sha256(tiny_path.read_bytes()).hexdigest()
     assert manifest["options"] == {
-        **{"precision": "fp32", "shape": None, "batch": None, "opset": 20, "io": "float"}
+        **{"precision": "fp32", "shape": None, "batch": None, "opset": 20, "io": "float"},
+        **{"largest": None, "refit": False},
     }
     assert manifest["interface"]["output"]["shape"] == ["batch", 3, "2*height", "2*width"]
     assert manifest["made_by"]["onnx"] == onnx.__version__
@@ -113,6 +114,7 @@ def test_what_exists_is_kept_unless_told_otherwise(export, tmp_path, files):
         (["--batch", "2000"], 1, "the batch is 2000; expected 1 to 1024"),
         (["--verify-picture", "x.png", "--no-verify"], 2, "exclude each other"),
         (["--verify-picture", "x.png"], 1, "x.png: "),
+        (["--largest", "512x512"], 1, "--largest and --refit are for --format tensorrt"),
         (["--format", "coreml"], 2, "'coreml' is not"),
     ],
 )
@@ -193,6 +195,15 @@ def test_without_torch_the_native_engine_verifies(tiny_path, tmp_path, files):
     assert done.returncode == 0, done.stderr
     assert "dB or more to the native engine (fp32)" in done.stdout
     assert files(tmp_path) == ["a.onnx", "a.onnx.json"]
+
+
+def test_tensorrt_without_the_library(tiny_path, tmp_path, files):
+    arguments = ["export", tiny_path, "--format", "tensorrt"]
+    done = without(["tensorrt"], *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    said = "TensorRT is not installed; pip install tensorrt (10 or 11)"
+    assert done.stderr == f"error: cannot export to tensorrt: {said}\n"
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
