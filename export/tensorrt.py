@@ -143,16 +143,20 @@ def _built(trt: Any, builder: Any, network: Any, config: Any, say: Say) -> bytes
                 result.append(bytes(plan))
         except BaseException as error:
             failure.append(error)
+        finally:
+            done.set()
 
+    # An event, because a join that is interrupted takes its thread for ended (Python 3.11).
+    done = threading.Event()
     thread = threading.Thread(target=work, name="tensorrt-build")
     try:
         thread.start()
-        while thread.is_alive():
-            thread.join(POLL)
+        while not done.wait(POLL):
+            pass
     except BaseException:
         monitor.stopped.set()
-        while thread.is_alive():
-            thread.join(POLL)
+        if thread.ident is not None:  # it started
+            done.wait()
         raise
     if failure:
         raise ExportError(f"TensorRT failed: {failure[0]}") from failure[0]
