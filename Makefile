@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CORE := .venv-core
 
-.PHONY: demo test test-core check bench sanitize fuzz portable clean
+.PHONY: demo test test-core check bench sanitize fuzz portable verify-tensorrt clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -67,6 +67,10 @@ $(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels
 	$(CORE)/bin/python -m pip install --quiet -e '.[test]'
 	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
 	touch $(CORE)/.ready
+
+# Needs a GPU and TensorRT 10 or 11: engines, backend, refit, errors, times.
+verify-tensorrt: $(STAMP)
+	$(BIN)/python benchmarks/verify_tensorrt.py
 
 clean:
 	rm -rf $(VENV) $(CORE) build dist demo *.egg-info

@@ -7,8 +7,8 @@ benchmarks/results/memory-WIDTHxHEIGHT-BACKEND-PRECISION.json.
 
     python benchmarks/memory.py [--width 6000] [--height 4000] [--precision bf16] ...
 
-With `--capacity` it measures what the eager backend takes for one tile instead: bytes per
-input pixel and channel, from which `imagen_fast.backends.eager` knows how much fits.
+With `--capacity` it measures what the backend (eager or onnxruntime) takes for one tile instead:
+bytes per input pixel and channel, from which its module knows how much fits.
 """
 
 from __future__ import annotations
@@ -41,14 +41,13 @@ imagen_fast.upscale(source, int(scale), output=target, **json.loads(options))
 
 CAPACITY = """
 import resource, sys
-import numpy as np, torch
-from imagen_fast.backends.eager import Eager
+from imagen_fast.backends import backend_class
 from imagen_fast.bundle import Bundle
 from imagen_fast.models.generator import Generator
 from imagen_fast.spec import preset
 spec, side = preset(sys.argv[1]), int(sys.argv[2])
 weights = {name: value.numpy() for name, value in Generator(spec).state_dict().items()}
-backend = Eager(Bundle(spec, weights), device="cpu", precision=sys.argv[3])
+backend = backend_class(sys.argv[4])(Bundle(spec, weights), device="cpu", precision=sys.argv[3])
 backend.prepare((1, 32, 32))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 backend.prepare((1, side, side))
@@ -69,7 +68,7 @@ def main() -> None:
     parser.add_argument("--capacity", action="store_true")
     arguments = parser.parse_args()
     if arguments.capacity:
-        measure_capacity()
+        measure_capacity(arguments.backend)
     else:
         measure_picture(arguments)
 
@@ -117,11 +116,11 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.broadcast_to(ramp[None, :, None], (height, width, 3)).copy())
 
 
-def measure_capacity() -> None:
+def measure_capacity(backend: str) -> None:
     """Print a tile's bytes per input pixel and channel of the finest level."""
     for preset in ("tiny", "small", "base"):
-        for precision in ("fp32", "bf16"):
-            command = [sys.executable, "-c", CAPACITY, preset, "256", precision]
+        for precision in ("fp32", "fp16" if backend == "onnxruntime" else "bf16"):
+            command = [sys.executable, "-c", CAPACITY, preset, "256", precision, backend]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             print(f"{preset:6} {precision}  {float(done.stdout):5.1f}")
 

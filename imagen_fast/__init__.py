@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imagen_fast.errors import (
         BackendError,
         BenchmarkError,
+        ExportError,
         ImageError,
         ImagenError,
         SpecError,
@@ -35,6 +36,7 @@ __all__ = [
     "BackendError",
     "BenchmarkError",
     "Engine",
+    "ExportError",
     "ImageError",
     "ImagenError",
     "ModelSpec",

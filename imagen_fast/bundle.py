@@ -8,8 +8,6 @@ built (`imagen_fast.models.build`), because only the network knows its tensors.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from imagen_fast import atomic
 from imagen_fast.errors import SpecError, WeightsError
 from imagen_fast.spec import ModelSpec
 
@@ -34,11 +33,16 @@ _open: Callable[..., Any] = safe_open  # which has no annotations
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model's spec, its tensors by name (float32 or float16) and facts about it."""
+    """A model's spec, its tensors by name (float32 or float16) and facts about it.
+
+    `exported`: in place of the tensors, the content of an ONNX file that this project wrote (see
+    `imagen_fast.export.onnx_file`), which the backend onnxruntime alone can run.
+    """
 
     spec: ModelSpec
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
+    exported: bytes = b""
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -74,17 +78,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
     metadata = {**bundle.metadata, "format": FORMAT, "spec": bundle.spec.to_json()}
     data = save(tensors, metadata)
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        atomic.write(path, data)
     except OSError as error:
         raise WeightsError(f"{path}: cannot write: {error.strerror or error}") from error
 

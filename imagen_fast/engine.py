@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.bundle import load_bundle
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
+from imagen_fast.model_file import is_onnx, load_model
 from imagen_fast.tiling import Samples
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def load(
     """A model, ready to run.
 
     Args:
-        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`) or a bundle's path.
+        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`), a bundle's path, or that of an
+            ONNX file which `imagen-fast export` wrote.
         backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto", "fp32", "bf16" or "fp16".
@@ -65,8 +66,12 @@ def load(
             memory none for such a tile.
     """
     path = catalogue.resolve(name_or_path)
-    kind, why = backends.choose(backend, device)
-    bundle = load_bundle(path)
+    if backend == "auto" and is_onnx(path):
+        kind, _ = backends.choose("onnxruntime", device)
+        why = "auto: what runs ONNX files"
+    else:
+        kind, why = backends.choose(backend, device)
+    bundle = load_model(path)
     if bundle.spec.architecture == "listing":
         raise WeightsError(
             f"{path}: a listing reads rows of numbers, not pictures; run it with `Backend.rows`"

@@ -7,6 +7,7 @@ ImagenError
 ├── BackendError   a backend, device or precision is unknown or not available here
 ├── TilingError    a tile or overlap size cannot work
 ├── TrainingError  a training configuration or checkpoint cannot be used
+├── ExportError    a model cannot be exported as asked, or the result is not accurate
 └── BenchmarkError a measurement, or an earlier one's record, cannot be used
 
 Every message says what was wrong, what was expected and, where it helps, what to do.
@@ -39,6 +40,10 @@ class TilingError(ImagenError, ValueError):
 
 class TrainingError(ImagenError):
     """A training configuration or checkpoint cannot be used."""
+
+
+class ExportError(ImagenError):
+    """A model cannot be exported as asked, or the result is not accurate."""
 
 
 class BenchmarkError(ImagenError):

@@ -15,11 +15,14 @@ BACKENDS = {
     "native": ("imagen_fast.backends.native", "Native"),
     "eager": ("imagen_fast.backends.eager", "Eager"),
     "compiled": ("imagen_fast.backends.compiled", "Compiled"),
+    "onnxruntime": ("imagen_fast.backends.onnxruntime", "OnnxRuntime"),
+    "tensorrt": ("imagen_fast.backends.tensorrt", "TensorRT"),
     "fake": ("imagen_fast.backends.fake", "Fake"),
 }
 
 # What `auto` tries, the fastest first. `compiled` is not among them: it spends a minute of
-# compilation on every shape of tile.
+# compilation on every shape of tile. Nor `onnxruntime` and
+# `tensorrt`: the one works where one of these does, the other builds for minutes.
 AUTO = ("native", "eager")
 NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 

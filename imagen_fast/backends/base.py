@@ -38,6 +38,7 @@ class Backend(ABC):
         threads: how many are used, None if the backend does not say.
         takes_isa, isa: whether its CPU instruction set can be chosen (a keyword `isa`), and which
             one runs; None if the backend does not say.
+        takes_exported: whether it runs bundles whose `exported` is in place of tensors.
 
     Raises:
         BackendError: the device or the precision is unknown or not to be had here.
@@ -47,6 +48,7 @@ class Backend(ABC):
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     takes_isa: ClassVar[bool] = False
+    takes_exported: ClassVar[bool] = False
     isa: str | None = None
     device: str
     precision: str
@@ -64,6 +66,11 @@ class Backend(ABC):
             raise BackendError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
         if threads is not None and (type(threads) is not int or threads < 1):
             raise BackendError(f"threads is {threads!r}; expected a positive integer")
+        if bundle.exported and not self.takes_exported:
+            raise BackendError(
+                f"backend {self.name!r} runs bundles (.safetensors), not exported ONNX files; "
+                "choose backend onnxruntime"
+            )
         self.bundle = bundle
 
     @classmethod

@@ -15,9 +15,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
-from imagen_fast.backends import BACKENDS
 from imagen_fast.bench.record import Place, Record, Row, where
-from imagen_fast.bench.runtimes import find
+from imagen_fast.bench.runtimes import OURS, find
 from imagen_fast.errors import BenchmarkError
 
 
@@ -68,12 +67,12 @@ class Comparison:
         found = [
             f"{r.row.name}, {where(r.row.place)}: {r.slower:.0f} % slower{_changed(r)}"
             for r in self.ratios
-            if r.row.runtime in BACKENDS and r.slower > per_cent
+            if r.row.runtime in OURS and r.slower > per_cent
         ]
         return found + [
             f"{r.name}, {where(r.place)}: {r.outcome}, {r.why}"
             for r in self.lost
-            if r.runtime in BACKENDS
+            if r.runtime in OURS
         ]
 
 
@@ -117,7 +116,7 @@ def _machine(new: Record, old: Record, place: Place) -> tuple[float, float]:
 
 def _unchanged(runtime: str, new: Record, old: Record) -> bool:
     """Whether a runtime is none of ours, and of the same version in both runs."""
-    if runtime in BACKENDS:
+    if runtime in OURS:
         return False
     library = find(runtime).library
     known: list[str | None] = [record.machine["versions"].get(library) for record in (new, old)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imagen_fast.backends import BACKENDS, backend_class
+from imagen_fast.backends import backend_class
 from imagen_fast.bench import peer_networks
 from imagen_fast.bench.contestant import Contestant
 from imagen_fast.bench.peer_networks import PEER_NETWORKS
-from imagen_fast.bench.runtimes import CANNOT, PEERS, find
+from imagen_fast.bench.runtimes import CANNOT, OURS, PEERS, find
 from imagen_fast.errors import BenchmarkError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -84,7 +84,7 @@ def entrants(
 def check_names(options: Options) -> None:
     """Raises BenchmarkError for a name that is nobody's."""
     for kind, given, known in (
-        ("backend", options.backends, tuple(BACKENDS)),
+        ("backend", options.backends, OURS),
         ("peer", options.peers, (*PEERS, *PEER_NETWORKS)),
         ("precision", options.precisions, PRECISIONS),
     ):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from imagen_fast.backends import BACKENDS
 from imagen_fast.bench import charts
 from imagen_fast.bench.chart import number
 from imagen_fast.bench.comparison import Comparison, compare
 from imagen_fast.bench.peer_networks import PEER_NETWORKS
 from imagen_fast.bench.record import Record, Row, where
+from imagen_fast.bench.runtimes import OURS
 from imagen_fast.bench.style import CHART, PAGE, VARIABLES
 from imagen_fast.errors import BenchmarkError
 
@@ -118,7 +118,7 @@ def _tiles(record: Record) -> str:
         (f"{number(ours.summary.p50)} ms", f"{ours.runtime} {ours.precision}, {where(place)}"),
         (f"{number(ours.megapixels_per_s)} Mpx/s", "of the enlarged picture"),
     ]
-    others = [row for row in timed if row.runtime not in BACKENDS]
+    others = [row for row in timed if row.runtime not in OURS]
     if others:
         times = others[0].summary.p50 / ours.summary.p50
         tiles.append((f"{times:.1f} ×", f"{others[0].runtime} {others[0].precision} takes"))

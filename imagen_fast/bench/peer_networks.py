@@ -88,12 +88,17 @@ def missing() -> str | None:
     return None
 
 
+def is_peer(network: str) -> bool:
+    """Whether `network` is `name@scale` of `PEER_NETWORKS`, and no bundle's path."""
+    return network.partition("@")[0] in PEER_NETWORKS
+
+
 def build(name: str) -> nn.Module:
     """`name@scale` of `PEER_NETWORKS`, or a bundle's path → (N, 3, H, W) → (N, 3, s·H, s·W)."""
     import torch
 
     peer, _, scale = name.partition("@")
-    if peer not in PEER_NETWORKS:
+    if not is_peer(name):
         from imagen_fast.bundle import load_bundle
         from imagen_fast.models.build import build as own
 

@@ -6,9 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from imagen_fast.backends import BACKENDS
 from imagen_fast.bench.roofline import Roofline
-from imagen_fast.bench.runtimes import YARDSTICK
+from imagen_fast.bench.runtimes import OURS, YARDSTICK
 from imagen_fast.bench.summary import Summary
 
 FORMAT = "imagen-fast-bench-1"
@@ -166,7 +165,7 @@ class Record:
     @property
     def ours(self) -> str:
         """The backend of this project that others are measured by: native, else the fastest."""
-        timed = [row for row in self.contestants if row.runtime in BACKENDS and row.samples_ms]
+        timed = [row for row in self.contestants if row.runtime in OURS and row.samples_ms]
         if not timed or any(row.runtime == "native" for row in timed):
             return "native"
         return min(timed, key=lambda row: row.summary.p50 / row.size**2).runtime

@@ -15,14 +15,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast.backends import BACKENDS, backend_class
-from imagen_fast.bench import onnx_file, peer_networks
+from imagen_fast.backends import backend_class
+from imagen_fast.bench import peer_networks
 from imagen_fast.bench.process import Child, serve
+from imagen_fast.bench.runtimes import OURS
 from imagen_fast.bench.runtimes.yardstick import environment
 
 
 class Reference(Child):
-    """The process. Everything but `backends` needs PyTorch; all raise BenchmarkError."""
+    """The process. All raise BenchmarkError.
+
+    `output` and `flops` need PyTorch, and so does `onnx` for other people's networks.
+    """
 
     def __init__(self, threads: int) -> None:
         super().__init__(["-m", "imagen_fast.bench.reference"], environment(threads))
@@ -61,16 +65,18 @@ class Reference(Child):
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What `request["do"]` asks for."""
     if request["do"] == "backends":
-        return {name: backend_class(name).missing() for name in BACKENDS}
+        return {name: backend_class(name).missing() for name in OURS}
+    network = request["network"]
+    if request["do"] == "onnx":
+        from imagen_fast.bench import onnx_file
+
+        n, h, w = request["shape"]
+        onnx_file.write(network, (n, h, w), Path(request["path"]))
+        return {}
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    network = request["network"]
-    if request["do"] == "onnx":
-        n, h, w = request["shape"]
-        onnx_file.write(network, (n, h, w), Path(request["path"]))
-        return {}
     with torch.inference_mode():
         built = peer_networks.build(network)
         if request["do"] == "flops":

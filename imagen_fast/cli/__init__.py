@@ -24,6 +24,7 @@ COMMANDS = {
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "bench": "Measure speed and accuracy here, beside other runtimes and networks.",
+    "export": "Write a model as a file for another runtime (ONNX, TensorRT).",
     "doctor": "Show what is installed, which backends work and what is missing.",
     "config": "Show what C and C++ programs need: folders, compiler and linker flags.",
     "train": "Train a model from a TOML configuration.",

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from imagen_fast import catalogue
-from imagen_fast.bundle import read_header
 from imagen_fast.errors import WeightsError
+from imagen_fast.model_file import read_header
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -106,6 +106,8 @@ PEERS = {
         ),
     )
 }
+# This project's backends, but those that are a runtime above on a file of ours.
+OURS = tuple(name for name in BACKENDS if name not in PEERS)
 # Why others are not among them.
 CANNOT = {
     "ncnn": "cannot run this family: its converter pnnx (20261020) has no layer for the reshapes "

@@ -1,0 +1,167 @@
+"""`imagen-fast export`: a model as a file of another runtime's."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from imagen_fast.cli import COMMANDS
+from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli.text import shown
+from imagen_fast.export.formats import FORMATS, Say
+from imagen_fast.export.options import Options
+from imagen_fast.export.verify import Verification
+from imagen_fast.tasks import export
+
+
+def _shape(_: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """`HxW` → (H, W)."""
+    if text is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not sides:
+        raise click.BadParameter(f"{text!r}; expected height and width, such as 256x384")
+    return int(sides[1]), int(sides[2])
+
+
+@click.command(name="export", short_help=COMMANDS["export"])
+@click.argument("model")
+@click.option(
+    "--format", "kind", type=click.Choice(list(FORMATS)), default="onnx", show_default=True
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The file. [named after the model]"
+)
+@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
+@click.option(
+    "--shape", callback=_shape, metavar="HxW", help="Fix height and width of the input, in pixels."
+)
+@click.option("--dynamic", is_flag=True, help="Leave height and width open. [unless --shape]")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Fix how many pictures it takes at once. [open; 1 with --shape]",
+)
+@click.option(
+    "--opset",
+    type=click.Choice(["20", "23"]),
+    default="20",
+    show_default=True,
+    help="Of ONNX; 23 has the operator Attention.",
+)
+@click.option(
+    "--io",
+    type=click.Choice(["float", "uint8"]),
+    default="float",
+    show_default=True,
+    help="float: NCHW from 0 to 1; uint8: NHWC, all between bytes and network inside.",
+)
+@click.option(
+    "--largest",
+    callback=_shape,
+    metavar="HxW",
+    help="tensorrt: largest input, of either orientation. [1024x1024]",
+)
+@click.option("--refit", is_flag=True, help="tensorrt: let the engine take other weights later.")
+@click.option(
+    "--verify/--no-verify",
+    "verified",
+    default=True,
+    show_default=True,
+    help="Compare its output with the reference's on a photograph.",
+)
+@click.option(
+    "--verify-picture",
+    "picture",
+    type=click.Path(path_type=Path),
+    help="On this photograph. [one that comes with the package]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    model: str,
+    kind: str,
+    output: Path | None,
+    precision: str,
+    shape: tuple[int, int] | None,
+    dynamic: bool,
+    batch: int | None,
+    opset: str,
+    io: str,
+    largest: tuple[int, int] | None,
+    refit: bool,
+    verified: bool,
+    picture: Path | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Write MODEL, a name from `imagen-fast models` or a bundle, as a file for another runtime.
+
+    The file appears, with a manifest in JSON beside it, once its output agrees with the reference's
+    on a photograph: 80 dB or more in fp32, 50 dB in fp16. Whatever fails leaves nothing.
+
+    \b
+    imagen-fast export sr-x4 -o sr-x4.onnx
+    imagen-fast export sr-x4 -o sr-x4.onnx --precision fp16 --io uint8
+    imagen-fast export sr-x4 -o sr-x4.onnx --shape 256x256 --opset 23
+    imagen-fast export sr-x4 -o sr-x4.engine --format tensorrt --precision fp16
+    """
+    if dynamic and shape:
+        raise click.UsageError("--dynamic and --shape exclude each other")
+    if picture and not verified:
+        raise click.UsageError("--verify-picture and --no-verify exclude each other")
+    fixed = 1 if shape and batch is None else batch
+    options = Options(*(precision, shape, fixed, int(opset), io), largest=largest, refit=refit)
+    try:
+        with Interruptible() as ending, _progress(quiet) as say:
+            made = export.export(
+                *(model, kind, output, options),
+                verified=verified,
+                picture=picture,
+                overwrite=overwrite,
+                say=say,
+            )
+    except KeyboardInterrupt:
+        click.echo("interrupted: nothing was written", err=True)
+        ctx.exit(128 + ending.number)  # as shells report it
+    if quiet:
+        return
+    size = "any size" if shape is None else f"{shape[0]}x{shape[1]}"
+    click.echo(f"{shown(made.path)}: {made.size / 1e6:.1f} MB, {kind}, {precision}, {size}")
+    click.echo(f"{shown(made.manifest)}: what made it, and from what")
+    click.echo(_accuracy(made.verification))
+
+
+def _accuracy(verification: Verification | None) -> str:
+    if verification is None:
+        return "NOT verified: its output was not compared with the reference's (--no-verify)"
+    worst = verification.worst
+    seen = f"{worst:.1f} dB or more" if math.isfinite(worst) else "equal to the last bit"
+    inputs = " and ".join(verification.psnr)
+    return (
+        f"verified: {seen} to {verification.reference}, on {verification.picture} ({inputs}), "
+        f"by {verification.runtime}"
+    )
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Say]:
+    """Says on stderr what is going on: in one line that moves on a terminal, else line by line."""
+    if quiet:
+        yield lambda text: None
+    elif not sys.stderr.isatty():
+        yield lambda text: click.echo(f"{text} …", err=True)
+    else:
+        from rich.console import Console
+
+        with Console(stderr=True).status("starting") as status:
+            yield lambda text: status.update(text)

@@ -1,0 +1,145 @@
+"""Export a model to a file of another runtime's, verified before it appears."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagen_fast import atomic, backends, catalogue
+from imagen_fast.backends import Backend
+from imagen_fast.bundle import load_bundle
+from imagen_fast.errors import ExportError
+from imagen_fast.export import formats, manifest
+from imagen_fast.export.formats import Say
+from imagen_fast.export.options import Options
+from imagen_fast.export.verify import Run, Verification, verify
+
+# Whose answer in fp32 is the truth: the reference's, or the native engine's, which is held to it.
+REFERENCES = {"eager": "the reference (PyTorch, fp32)", "native": "the native engine (fp32)"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of it: the file, its manifest, its bytes, and how accurate it is, if verified."""
+
+    path: Path
+    manifest: Path
+    size: int
+    verification: Verification | None
+
+
+def export(
+    model: str | os.PathLike[str],
+    kind: str = "onnx",
+    output: str | os.PathLike[str] | None = None,
+    options: Options | None = None,
+    *,
+    verified: bool = True,
+    picture: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    say: Say = lambda text: None,
+) -> Exported:
+    """Write a model as a file of format `kind`, and a manifest beside it.
+
+    The file appears only when its output was compared with the reference's; whatever goes wrong,
+    KeyboardInterrupt too, nothing is left, and an older file stays as it was.
+
+    Args:
+        model: a shipped model's name or a bundle's path.
+        kind: a name of `imagen_fast.export.formats.FORMATS`.
+        output: the file; named after the model, in the current folder, if None.
+        options: what the file is to be; see there.
+        verified: whether to compare at all.
+        picture: a photograph to compare on, in place of the one that comes with the package.
+        overwrite: replace a file that exists.
+        say: told what is going on.
+
+    Raises:
+        ExportError: unknown format, or options that are not for it or the model; something is
+            missing here; the file exists or cannot be written; or its output is wrong.
+        WeightsError: no such model, or it is damaged.
+        ImageError: the picture cannot be read.
+    """
+    options = options or Options()
+    form = formats.find(kind)
+    source = catalogue.resolve(model)
+    target = Path(output) if output is not None else Path(source.stem + form.suffix)
+    _check_place(target, overwrite)
+    if missing := form.missing(verify=verified):
+        raise ExportError(f"cannot export to {kind}: {missing}")
+    bundle = load_bundle(source)
+    form.check(options, bundle.spec)
+    checksum = hashlib.sha256(source.read_bytes()).hexdigest()
+    data = form.make(bundle, options, checksum=checksum, say=say)
+    found = None
+    if verified:
+        say("comparing its output with the reference's")
+        backend, title = _reference(source)
+        try:
+            found = verify(
+                bundle.spec,
+                options,
+                run=form.runner(data, bundle.spec, options),
+                reference=(_runner(backend), title),
+                picture=None if picture is None else Path(picture),
+            )
+        finally:
+            backend.close()
+    text = manifest.render(
+        kind=kind,
+        file=target,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        bundle=bundle,
+        checksum=checksum,
+        options=options,
+        facts=form.facts(bundle.spec, options),
+        libraries=form.libraries,
+        verification=found,
+    )
+    beside = manifest.path_beside(target)
+    _write(target, data, beside, text.encode())
+    return Exported(target, beside, len(data), found)
+
+
+def _reference(source: Path) -> tuple[Backend, str]:
+    """What says what the output ought to be, and its name."""
+    reasons = []
+    for name, title in REFERENCES.items():
+        found = backends.backend_class(name)
+        missing = found.missing()
+        if missing is None:
+            return found(load_bundle(source), device="cpu", precision="fp32"), title
+        reasons.append(f"{name}: {missing}")
+    raise ExportError(f"nothing here can verify the export ({'; '.join(reasons)})")
+
+
+def _runner(backend: Backend) -> Run:
+    return backend.rows if backend.spec.architecture == "listing" else backend.run
+
+
+def _check_place(target: Path, overwrite: bool) -> None:
+    """Before the work is done."""
+    if target.is_dir():
+        raise ExportError(f"{target}: it is a folder; expected the name of a file")
+    for path in (target, manifest.path_beside(target)):
+        if os.path.lexists(path) and not overwrite:
+            raise ExportError(f"{path} exists; name another output, or overwrite it (--overwrite)")
+    if not target.parent.is_dir():
+        raise ExportError(f"{target}: the folder {target.parent} does not exist; create it first")
+
+
+def _write(target: Path, data: bytes, beside: Path, text: bytes) -> None:
+    """Both files or none: a manifest never tells of a file that is not there."""
+    try:
+        beside.unlink(missing_ok=True)  # of the file that is replaced
+        atomic.write(target, data)
+        try:
+            atomic.write(beside, text)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ExportError(f"{target}: cannot write: {error.strerror or error}") from error

@@ -1,0 +1,74 @@
+"""Models to export, and runtimes to run the files on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from imagen_fast.bundle import Bundle
+from imagen_fast.spec import Level, ModelSpec, preset
+
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+def listing_bundle(d_model: int = 20, depth: int = 2) -> Bundle:
+    """A listing with random weights, of a d_model that fills no vector."""
+    level = Level(d_model, depth, convs=0, attention="global")
+    spec = ModelSpec("listing", scale=1, levels=(level,), head_dim=d_model)
+    rng = np.random.default_rng(0)
+    bound = 1.5 * d_model**-0.5
+    tensors = {
+        f"{part}.{number}.{linear}.{kind}": rng.uniform(
+            -bound, bound, (d_model, d_model) if kind == "weight" else d_model
+        ).astype(np.float32)
+        for part in ("encoder", "decoder")
+        for number in range(depth)
+        for linear in ("q", "k", "v", "out")
+        for kind in ("weight", "bias")
+    }
+    return Bundle(spec, tensors, {"name": "listing"})
+
+
+def on_onnxruntime(data: bytes) -> Run:
+    ort = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return lambda x: session.run(None, {given.name: x})[0]
+
+
+def on_openvino(data: bytes) -> Run:
+    """In fp32 whatever the processor would prefer: the file's own precision is what is tested."""
+    ov = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    core = ov.Core()
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    request = core.compile_model(core.read_model(data), "CPU", settings).create_infer_request()
+    return lambda x: request.infer({0: x})[0].copy()
+
+
+@pytest.fixture(scope="session", params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> Callable[[bytes], Run]:
+    """Makes a function of a file's content."""
+    return {"onnxruntime": on_onnxruntime, "openvino": on_openvino}[request.param]
+
+
+@pytest.fixture(scope="session")
+def listing() -> Bundle:
+    return listing_bundle()
+
+
+@pytest.fixture(scope="session")
+def smallest(bundle_of: Callable[[ModelSpec], Bundle]) -> Bundle:
+    """A network whose file is small."""
+    spec = ModelSpec(scale=2, levels=(Level(8, convs=1), Level(16, convs=0)), head_dim=8, window=2)
+    return bundle_of(spec)
+
+
+@pytest.fixture(scope="session")
+def tiny_preset(bundle_of: Callable[[ModelSpec], Bundle]) -> Bundle:
+    return bundle_of(preset("tiny", 4))

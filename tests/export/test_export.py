@@ -1,0 +1,168 @@
+"""What an exported file says of itself, and what is refused before it is written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imagen_fast.export import photograph
+from imagen_fast.export.options import Options
+from imagen_fast.export.verify import psnr, verify
+
+from imagen_fast._version import __version__
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import ExportError, ImageError, WeightsError
+from imagen_fast.spec import Level, ModelSpec
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+
+from imagen_fast.export.onnx import export  # noqa: E402
+
+
+def test_metadata(smallest: Bundle) -> None:
+    named = Bundle(smallest.spec, smallest.tensors, {"name": "sr-x2", "license": "Apache-2.0"})
+    model = onnx.load_from_string(export(named, Options(io="uint8"), checksum="12ab"))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata.pop("export"))["io"] == "uint8"
+    assert ModelSpec.from_json(metadata.pop("spec")) == smallest.spec
+    assert metadata == {
+        "format": "imagen-fast-onnx-1",
+        "name": "sr-x2",
+        "task": "",
+        "scale": "2",
+        "layout": "NHWC",
+        "color": "RGB",
+        "range": "0..255",
+        "clamped": "yes",
+        "precision": "fp32",
+        "license": "Apache-2.0",
+        "version": __version__,
+        "checksum": "sha256:12ab",
+    }
+    assert (model.producer_name, model.producer_version) == ("imagen-fast", __version__)
+    assert model.doc_string == (
+        "image (batch, height, width, 3) uint8 to output (batch, 2*height, 2*width, 3) uint8; RGB, "
+        "0 to 255"
+    )
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(20, 9), (23, 11)])
+def test_versions_are_as_old_as_the_opset_allows(opset: int, ir: int, smallest: Bundle) -> None:
+    """So that runtimes which know the opset read the file."""
+    model = onnx.load_from_string(export(smallest, Options(opset=opset)))
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
+    assert model.ir_version == ir
+
+
+def test_the_same_bytes_every_time(smallest: Bundle) -> None:
+    assert export(smallest, Options()) == export(smallest, Options())
+
+
+def test_half_is_half_as_large(tiny_preset: Bundle) -> None:
+    full, half = (len(export(tiny_preset, Options(precision=p))) for p in ("fp32", "fp16"))
+    assert 0.5 < half / full < 0.53
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(precision="bf16"), "precision is 'bf16'; ONNX expects fp32 or fp16"),
+        (Options(opset=19), "opset is 19; ONNX expects 20 or 23"),
+        (Options(io="bytes"), "io is 'bytes'; ONNX expects float or uint8"),
+        (Options(shape=(0, 8)), "the shape is 0x8; expected at least 1x1"),
+        (Options(shape=(8192, 4096)), "at most 16,777,216 pixels, or no fixed shape"),
+        (Options(batch=0), "the batch is 0; expected 1 to 1024"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_options_out_of_range(options: Options, said: str, smallest: Bundle) -> None:
+    with pytest.raises(ExportError, match=said):
+        export(smallest, options)
+
+
+@pytest.mark.parametrize("options", [Options(io="uint8"), Options(shape=(8, 8))], ids=str)
+def test_a_listing_has_no_pictures(options: Options, listing: Bundle) -> None:
+    with pytest.raises(ExportError, match="a listing reads rows of numbers"):
+        export(listing, options)
+
+
+def test_tensors_that_do_not_fit(smallest: Bundle) -> None:
+    name = "decoder.stages.0.0.attention.kv.weight"
+    tensors = {**smallest.tensors, name: np.zeros((8, 8), np.float32)}
+    with pytest.raises(WeightsError, match=rf"{name} is \(8, 8\), expected \(16, 8\)"):
+        export(Bundle(smallest.spec, tensors), Options())
+    del tensors[name]
+    with pytest.raises(WeightsError, match=rf"{name} is missing, expected \(16, 8\)"):
+        export(Bundle(smallest.spec, tensors), Options())
+
+
+def test_weights_beyond_half(smallest: Bundle) -> None:
+    name = "encoder.stem.weight"
+    bundle = Bundle(smallest.spec, {**smallest.tensors, name: 1e6 * smallest.tensors[name]})
+    with pytest.raises(ExportError, match=f"tensor '{name}' holds values beyond fp16's 65504"):
+        export(bundle, Options(precision="fp16"))
+    export(bundle, Options())
+
+
+@pytest.mark.parametrize("shape", [(2, 40, 61), (3, 300, 500), (1, 1, 1), (1, 96, 128)])
+def test_the_photograph_takes_any_shape(shape: tuple[int, int, int]) -> None:
+    own = photograph.load(None)
+    assert own.shape == (96, 128, 3)
+    made = photograph.shaped(own, *shape, 3)
+    assert (made.shape, made.dtype) == ((*shape, 3), np.uint8)
+    h, w = shape[1:]
+    middle = own[(96 - h) // 2 :, (128 - w) // 2 :] if h <= 96 else own
+    np.testing.assert_array_equal(made[0, : min(h, 96), : min(w, 128)], middle[:h, :w])
+    assert all(np.any(made[0] != other) for other in made[1:])
+    if h > 96:  # continued by mirrors
+        np.testing.assert_array_equal(made[0, 96:192, :128], own[::-1])
+
+
+def run_of(spec: ModelSpec, error: float, wrong_from: int = 0) -> Callable[..., np.ndarray]:
+    """Repeats pixels, with an error in pictures from this number of the batch on."""
+
+    def run(x: np.ndarray) -> np.ndarray:
+        output = x.repeat(spec.scale, axis=1).repeat(spec.scale, axis=2).copy()
+        output[wrong_from:] += np.array(error, x.dtype)
+        return output
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("precision", "error", "passes"),
+    [
+        *(("fp32", 0, True), ("fp32", 0.9e-4, True), ("fp32", 1.6e-4, False)),
+        *(("fp16", 3e-3, True), ("fp16", 5e-3, False), ("fp16", np.nan, False)),
+    ],
+)
+def test_the_bars(precision: str, error: float, passes: bool) -> None:
+    """80 dB and 50 dB: a root mean square error of 1e-4 and 3.16e-3."""
+    spec = ModelSpec(scale=2, levels=(Level(32),))
+
+    def check(wrong_from: int) -> None:
+        runs = {"run": (run_of(spec, error, wrong_from), "a"), "reference": (run_of(spec, 0), "b")}
+        found = verify(spec, Options(precision=precision), **runs)
+        assert found.psnr.keys() == {"1x96x128x3", "2x37x53x3"}
+        assert found.worst == np.inf or abs(found.worst + 20 * np.log10(error)) < 0.1
+
+    if passes:
+        check(0)
+        return
+    with pytest.raises(ExportError, match=r"the export is wrong: .* to b on the photograph that"):
+        check(0)
+    if np.isfinite(error):
+        with pytest.raises(ExportError, match="input 2x37x53x3"):
+            check(1)  # the second picture alone
+
+
+def test_an_output_of_another_shape_is_wrong() -> None:
+    x = np.zeros((1, 4, 4, 3), np.float32)
+    assert psnr(x[:, :3], x) == -np.inf
+    assert psnr(x, x) == np.inf
+
+
+def test_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nothing\.png"):
+        photograph.load(tmp_path / "nothing.png")
