@@ -42,9 +42,10 @@ def stem(image: Tensor, weights: StemWeights) -> Tensor:
 
 def conv_block(x: Tensor, weights: ConvBlockWeights) -> Tensor:
     """x + SiLU(conv3x3(x) + b)."""
-    tensors = {"conv.weight": weights.filters, "conv.bias": weights.bias.to(x.dtype)}
+    c = weights.channels
+    tensors = {"conv.weight": weights.filters, "conv.bias": weights.bias[:c].to(x.dtype)}
     with torch.device("meta"):
-        block = ConvBlock(x.shape[3])
+        block = ConvBlock(c)
     return _run(_module(block, tensors), x)
 
 

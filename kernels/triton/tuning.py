@@ -71,7 +71,7 @@ def minor(version: str) -> str:
 def key(kernel: str, weights: Any) -> str:
     """Tells forms of different weights apart: `c64_bf16`."""
     if kernel == "conv_block":
-        return f"c{weights.taps.shape[1]}_{DTYPES[weights.taps.dtype]}"
+        return f"c{weights.channels}_{DTYPES[weights.taps.dtype]}"
     if kernel in ("down", "up"):
         return f"c{weights.channels}_c{weights.coarser}_{DTYPES[weights.matrix.dtype]}"
     if kernel == "stem":

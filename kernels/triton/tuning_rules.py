@@ -80,19 +80,20 @@ def _needs(kernel: str, weights: Any, config: dict[str, Any]) -> list[tuple[str,
             ("the channels are no multiple of chunk", weights.depth % config["chunk"] == 0),
             ("weights stay resident in one launch only", number == 1 or not config["resident"]),
         ]
-    if form == "cudnn":
-        return []
     if kernel in ("conv_block", "head"):
         rows, columns = weights.taps.shape[1:]
+        full = weights.taps.dtype == torch.float32
+        if form == "cudnn":
+            return [("form cudnn is for 16 bits: of 32 it may round some away", not full)]
         if form == "rows":
-            of_16_bits = weights.taps.dtype != torch.float32
-            exact = kernel == "conv_block" or rows == weights.channels
-            fits = of_16_bits and exact and rows in (16, 32, 64)
+            fits = not full and weights.channels in (16, 32, 64)
             return [("form rows is for 16, 32 and 64 channels in 16 bits", fits)]
         needs = [("the channels are no multiple of block_k", rows % config["block_k"] == 0)]
         if kernel == "conv_block":
             wide = config["block_n"] + config["tail"]
             needs += [("the channels are no multiple of block_n + tail", columns % wide == 0)]
+            plain = not config["descriptor"] or weights.channels == columns
+            needs += [("a descriptor takes multiples of 16 channels", plain)]
         return needs
     rows, columns = weights.matrix.shape
     needs = [("the columns are no multiple of block_n", columns % config["block_n"] == 0)]

@@ -25,9 +25,10 @@ MIXED = ModelSpec(
     latent_channels=3,
 )
 NARROW = tuple(replace(level, channels=32) for level in preset("tiny").levels)
+SMALL = ModelSpec(scale=3, levels=(Level(48), Level(32)), head_dim=16)
 CASES = {
     "mixed, odd sides, batch": (MIXED, (2, 9, 5)),
-    "smaller than a window, scale 3": (replace(preset("tiny", 3), levels=NARROW), (1, 5, 3)),
+    "a window and less, scale 3": (SMALL, (1, 5, 3)),
     "one pixel, one level": (ModelSpec(scale=1, levels=(Level(32, convs=0),)), (1, 1, 1)),
     "no scale, one channel": (ModelSpec(scale=4, levels=NARROW, image_channels=1), (1, 2, 9)),
 }

@@ -37,8 +37,8 @@ def conv_block(x: Tensor, weights: ConvBlockWeights, *, out: Tensor | None = Non
 
 
 def _check(x: Tensor, weights: ConvBlockWeights) -> None:
-    channels, dtype = weights.taps.shape[1], weights.taps.dtype
-    check.tensor("x", x, (None, None, None, channels), (dtype,), weights.taps)
+    shape = (None, None, None, weights.channels)
+    check.tensor("x", x, shape, (weights.taps.dtype,), weights.taps)
 
 
 def compute(x: Tensor, weights: ConvBlockWeights, out: Tensor) -> Tensor:
