@@ -27,7 +27,7 @@ MIXED = ModelSpec(
 NARROW = tuple(replace(level, channels=32) for level in preset("tiny").levels)
 SMALL = ModelSpec(scale=3, levels=(Level(48), Level(32)), head_dim=16)
 CASES = {
-    "mixed, odd sides, batch": (MIXED, (2, 9, 5)),
+    "mixed, odd sides, batch": (MIXED, (2, 7, 5)),
     "a window and less, scale 3": (SMALL, (1, 5, 3)),
     "one pixel, one level": (ModelSpec(scale=1, levels=(Level(32, convs=0),)), (1, 1, 1)),
     "no scale, one channel": (ModelSpec(scale=4, levels=NARROW, image_channels=1), (1, 2, 9)),
