@@ -2,13 +2,15 @@
 
 A file is for one GPU's name and one minor version of Triton, and `benchmarks/tune_triton.py`
 writes it. Where there is none, every kernel takes its `default_config`, which compiles without
-spills on all architectures. A file that is damaged, or asks for what a kernel cannot do, is an
+spills on all architectures. The variable IMAGEN_FAST_TRITON_CONFIGS names another folder, for
+files of one's own. A file that is damaged, or asks for what a kernel cannot do, is an
 error: nobody should wonder why a GPU is slow or an answer wrong.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -23,7 +25,7 @@ from imagen_fast.errors import BackendError
 from .device import DTYPES
 from .tuning_rules import problem, unfit
 
-FOLDER = Path(__file__).parent / "configs"
+FOLDER = Path(os.environ.get("IMAGEN_FAST_TRITON_CONFIGS") or Path(__file__).parent / "configs")
 FORMAT = "imagen-fast-triton-configs-1"
 FIELDS = {"format", "gpu", "triton", "machine", "kernels"}
 

@@ -44,7 +44,7 @@ def problem(kernel: str, config: object) -> str | None:
         return "it is no object"
     forms = RULES[kernel]
     form = "" if "" in forms else config.get("form")
-    if form not in forms:
+    if not isinstance(form, str) or form not in forms:
         return f"form is {form!r}; expected one of {', '.join(forms)}"
     fields = forms[form]
     names = fields.keys() if form == "" else {"form", *fields}
@@ -78,7 +78,6 @@ def _needs(kernel: str, weights: Any, config: dict[str, Any]) -> list[tuple[str,
                 number == 3 or fits,
             ),
             ("the channels are no multiple of chunk", weights.depth % config["chunk"] == 0),
-            ("weights stay resident in one launch only", number == 1 or not config["resident"]),
         ]
     if kernel in ("conv_block", "head"):
         rows, columns = weights.taps.shape[1:]
