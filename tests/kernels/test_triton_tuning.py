@@ -159,7 +159,7 @@ def test_defaults_keep_the_rules(kernel, dtype):
     [
         ("conv_block", {"block_n": 64}, "no multiple of block_n"),
         ("conv_block", {"block_k": 64}, "no multiple of block_k"),
-        ("down", {"block_n": 128}, "no multiple of block_n"),
+        ("down", {"block_n": 256}, "no multiple of block_n"),
         ("up", {"block_k": 64}, "no multiple of block_k"),
         ("head", {"form": "rows"}, "form rows is for 16, 32 and 64 channels in 16 bits"),
         ("window_attention", {"launches": 1}, "take 3 launches"),
