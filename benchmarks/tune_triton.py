@@ -1,12 +1,12 @@
 """Finds the fastest block sizes of the Triton kernels on this GPU. Not yet run on one.
 
-    python benchmarks/tune_triton.py [--seconds 600] [--out kernels/triton/configs]
+    python benchmarks/tune_triton.py [--seconds 600] [--dtype bf16 ...] [--out FOLDER]
 
-Takes the operations of `sr-x4-tiny` (or --preset) over 512 × 512 pixels, those first that take the
+Takes the operations of `sr-x4-tiny` over 512 × 512 pixels, those first that take the
 most time. Processes side by side compile each candidate and compare its output, there and on an odd
 shape, with PyTorch's in float64; what is wrong is never timed. Then the GPU is timed alone. Writes
 the file that `kernels/triton/tuning.py` reads, if anything was faster than the defaults by 3 per
-cent, and prints by how much.
+cent, with both times beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -48,7 +49,7 @@ MOST = 96  # candidates of a kernel and width
 
 def candidates(kernel: str, on_hopper: bool) -> Iterator[dict[str, Any]]:
     """All that may be worth trying; what does not fit the weights is left out later."""
-    warps, stages = (4, 8), (1, 2, 3, 4)
+    warps = (4, 8)
 
     def grid(**values: Sequence[Any]) -> Iterator[dict[str, Any]]:
         return (dict(zip(values, x, strict=True)) for x in product(*values.values()))
@@ -72,7 +73,8 @@ def candidates(kernel: str, on_hopper: bool) -> Iterator[dict[str, Any]]:
             more["descriptor"] = (False, True) if on_hopper else (False,)
         for block_h, block_w in tiles:
             yield from grid(form=("taps",), block_h=(block_h,), block_w=(block_w,),
-                            block_k=(32, 64), **more, num_warps=warps, num_stages=stages[1:])  # fmt: skip
+                            block_k=(32, 64), **more, num_warps=warps,
+                            num_stages=(2, 3, 4))  # fmt: skip
 
 
 def worth_trying(case: Case, device: torch.device) -> list[dict[str, Any]]:
@@ -90,7 +92,7 @@ def worth_trying(case: Case, device: torch.device) -> list[dict[str, Any]]:
     return [default, *found[: MOST - 1]]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _prepared(layer: Layer, dtype: str, device: str) -> tuple[Case, torch.Tensor, torch.Tensor]:
     with torch.inference_mode():
         case = cases.make(layer, DTYPES[dtype], torch.device(device))
@@ -189,25 +191,29 @@ class Here:
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    if "--out" not in arguments:
+    keep = "--out" in arguments
+    if not keep:
         arguments = [*arguments, "--out", str(tuning.FOLDER)]
-    part = Part(__doc__, arguments)
+    part = Part(__doc__, arguments, keep)
     pool: Any = Here()
     if not part.dry:
         pool = ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"))
     kernels: dict[str, dict[str, Any]] = {}
+    times: dict[str, list[float]] = {}
     for dtype in part.dtypes:
         for group in groups(part, dtype):
             facts = {"what": "tuning", "kernel": group.kernel, "key": group.key}
             found = part.attempt(partial(_tuned, group, pool, part, dtype), **facts)
             if found and found.get("faster"):
                 kernels.setdefault(group.kernel, {})[group.key] = found["best"]
+                both = [round(found[name], 2) for name in ("default_us", "best_us")]
+                times[f"{group.kernel} {group.key}"] = both
             if found and "best_us" in found:
                 print(f"{group.kernel} {group.key}: {found['default_us']:.1f} µs by default, "
                       f"{found['best_us']:.1f} with {found['best']}", flush=True)  # fmt: skip
     pool.shutdown(wait=False, cancel_futures=True)
     if kernels or part.dry:
-        _write(kernels, part)
+        _write(kernels, times, part)
     return int(part.failed)
 
 
@@ -224,19 +230,23 @@ def _tuned(group: Group, pool: Any, part: Part, dtype: str) -> dict[str, Any]:
     for config, future in zip(tries, waiting, strict=True):
         try:
             verdicts.append((config, future.result(60 if not verdicts else max(share.left, 0.01))))
-        except TimeoutError:
+        except futures.TimeoutError:
             future.cancel()
+    # What has begun cannot be called off, and would run beside what is timed.
+    futures.wait([x for x in waiting if not x.cancelled()], timeout=60)
     return tune(group, verdicts, part, dtype)
 
 
-def _write(kernels: dict[str, dict[str, Any]], part: Part) -> None:
+def _write(kernels: dict[str, dict[str, Any]], times: dict[str, list[float]], part: Part) -> None:
     gpu = "none" if part.dry else torch.cuda.get_device_name()
     path = part.out / tuning.path_for(gpu, triton.__version__).name
     # What an earlier run found for other dtypes stays.
-    merged = {name: dict(found) for name, found in (tuning.load(path) if path.exists() else {}).items()}  # fmt: skip
+    before = tuning.load(path) if path.exists() else {}
+    merged = {name: dict(found) for name, found in before.items()}
     for name, found in kernels.items():
         merged.setdefault(name, {}).update(found)
-    path.write_text(tuning.dump(gpu, triton.__version__, machine.describe(), merged))
+    facts = {**machine.describe(), "microseconds by default and tuned": times}
+    path.write_text(tuning.dump(gpu, triton.__version__, facts, merged))
     tuning.load(path)
     print(path)
 

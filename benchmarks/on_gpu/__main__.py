@@ -64,7 +64,8 @@ def run(step: Step, out: Path, seconds: float, dry: bool) -> dict[str, Any]:
     if seconds < 5:
         return {"left_out": "no time was left"}
     folder = out / step.name.replace(" ", "-")
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run's
+    folder.mkdir(parents=True)
     environment = {**os.environ, "TRITON_CACHE_DIR": str(out / "cache" / "triton")}
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(out / "cache" / "inductor")
     environment["IMAGEN_FAST_TRITON_CONFIGS"] = str(out / "tuning")

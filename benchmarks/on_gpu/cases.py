@@ -1,4 +1,4 @@
-"""One operation with weights and inputs: our kernel, PyTorch's modules for it, and what it costs."""
+"""One operation with weights and inputs: our kernel, PyTorch's modules for it, what it costs."""
 
 from __future__ import annotations
 

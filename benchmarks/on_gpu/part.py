@@ -23,10 +23,13 @@ class Part:
         dry: on the CPU, in Triton's interpreter, over tiny shapes: everything but the figures.
         device: where.
         deadline: when its box of time ends.
+        failed: whether anything so far was not right.
         dtypes: names of those that are asked for.
     """
 
-    def __init__(self, doc: str | None, arguments: list[str] | None = None) -> None:
+    def __init__(
+        self, doc: str | None, arguments: list[str] | None = None, keep: bool = True
+    ) -> None:
         parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
         parser.add_argument("--out", type=Path, required=True, help="folder of the rows' file")
         parser.add_argument("--seconds", type=float, default=120)
@@ -41,12 +44,14 @@ class Part:
         self.failed = False
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, ours and theirs
-        self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl"
         self.out.mkdir(parents=True, exist_ok=True)
+        self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl" if keep else None
 
     def add(self, **row: Any) -> None:
         """One more row, in the file at once."""
         self.failed |= row.get("ok") is False
+        if self._path is None:
+            return
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 

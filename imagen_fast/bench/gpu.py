@@ -33,7 +33,7 @@ def power() -> float | None:
 
 
 def state() -> list[dict[str, str]]:
-    """Each GPU's name, driver, clocks in MHz, temperature and power now, as the driver says them."""
+    """Each GPU's driver, clocks in MHz, temperature and power now, in the driver's words."""
     lines = _ask(f"--query-gpu={','.join(STATE)}")
     return [dict(zip(STATE, (x.strip() for x in line.split(",")), strict=True)) for line in lines]
 
