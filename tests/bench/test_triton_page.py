@@ -26,9 +26,8 @@ def test_no_time_is_claimed_that_was_not_measured():
     assert len(rows) == 22  # eleven a size
 
 
-@pytest.mark.parametrize("interpret", ["0", "1"])
-def test_the_example(interpret):
-    """Exported, and then run on another size by what computes there."""
+def test_the_example():
+    """Exported, and then run on another size, by the reference that stands in on a CPU."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     code += """
 image = torch.rand(1, 5, 3, 3)
@@ -36,7 +35,7 @@ with torch.inference_mode():
     expected = build(load_bundle(resolve("sr-x4")))(image.movedim(3, 1)).clamp(0, 1).movedim(1, 3)
 print((program.module()(image) - expected).abs().max().item() < 1e-5)
 """
-    environment = {**os.environ, "TRITON_INTERPRET": interpret, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-c", code]
     done = subprocess.run(line, capture_output=True, text=True, env=environment)
     assert done.stdout == "True\n", done.stderr
