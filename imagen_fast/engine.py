@@ -186,29 +186,33 @@ class Engine:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
-        If the output is not finite, it is computed once more in fp32, with a PrecisionWarning.
+        Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
 
         Raises:
             BackendError: the engine is closed, the array is of another kind or not finite,
                 memory ran out, or the output is not finite in fp32 either.
         """
         with self._turn:
-            backend = self._open()
-            try:
-                return backend.run(batch)
-            except NonFiniteError as error:
-                if not np.isfinite(batch).all():
-                    raise BackendError(
-                        "the input holds infinities or NaN; expected values from 0 to 1"
-                    ) from error
-                if backend.precision == "fp32":
-                    raise _hopeless(self.model) from error
-                self.reruns += 1
-                warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 2)
-            try:
-                return self._in_fp32(backend).run(batch)
-            except NonFiniteError as error:
+            return self._run(self._open(), batch)
+
+    def _run(self, backend: Backend, batch: NDArray[Any]) -> NDArray[Any]:
+        try:
+            return backend.run(batch)
+        except NonFiniteError as error:
+            if not np.isfinite(batch).all():
+                raise BackendError(
+                    "the input holds infinities or NaN; expected values from 0 to 1"
+                ) from error
+            if backend.precision == "fp32":
                 raise _hopeless(self.model) from error
+            if len(batch) > 1:  # one by one, so that the others keep their precision
+                return np.concatenate([self._run(backend, one[None]) for one in batch])
+            self.reruns += 1
+            warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 3)
+        try:
+            return self._in_fp32(backend).run(batch)
+        except NonFiniteError as error:
+            raise _hopeless(self.model) from error
 
     def info(self) -> dict[str, object]:
         """What runs, where and why: names, sizes in input pixels, versions."""

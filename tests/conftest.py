@@ -20,7 +20,8 @@ from imagen_fast.spec import Level, ModelSpec, preset
 # What PyTorch computes, or what is compared with it: left out of an install without PyTorch.
 WITH_TORCH = [
     *("models", "training", "parity", "kernels", "test_reach.py"),
-    *("backends/test_compiled.py", "backends/test_eager.py"),
+    *("backends/test_compiled.py", "backends/test_eager.py", "backends/test_triton.py"),
+    "backends/test_cuda_slots.py",
 ]
 collect_ignore = []
 if find_spec("torch"):

@@ -213,6 +213,28 @@ def test_what_is_not_finite_is_computed_again_in_fp32(tiny_bundle: Bundle) -> No
     assert engine.reruns == 4  # tiles
 
 
+class OverflowingOnWhite(Fake):
+    """As `Overflowing`, but only where there is a white pixel, and halves what it computes."""
+
+    def compute(self, tiles: Samples) -> Samples:
+        if self.precision == "fp32":
+            return super().compute(tiles)
+        if (tiles == 255).any():
+            raise NonFiniteError(f"the output is not finite in {self.precision}")
+        return super().compute(tiles // 2)
+
+
+def test_of_a_batch_only_the_tile_that_overflows_is_computed_again(tiny_bundle: Bundle) -> None:
+    engine = Engine(OverflowingOnWhite(tiny_bundle, precision="bf16"))
+    batch = np.stack([noise(8, 8, 3, seed=i) // 2 for i in range(3)])
+    batch[1, 2, 3] = 255
+    with pytest.warns(RuntimeWarning, match="not finite in bf16"):
+        output = engine.run(batch)
+    expected = np.stack([batch[0] // 2, batch[1], batch[2] // 2])
+    np.testing.assert_array_equal(output, expected.repeat(2, 1).repeat(2, 2))
+    assert engine.reruns == 1
+
+
 @pytest.mark.filterwarnings("ignore:the output is not finite in bf16")
 def test_weights_that_overflow_are_an_error(tiny_bundle: Bundle, tmp_path: Path) -> None:
     tensors = {name: t * np.float32(1e25) for name, t in tiny_bundle.tensors.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 
 from imagen_fast.backends.base import Backend, NonFiniteError
@@ -13,6 +14,7 @@ __all__ = ["BACKENDS", "Backend", "NonFiniteError", "backend_class", "choose"]
 # Name → module and class; a module is imported only when its backend is looked at.
 BACKENDS = {
     "native": ("imagen_fast.backends.native", "Native"),
+    "triton": ("imagen_fast.backends.triton", "Triton"),
     "eager": ("imagen_fast.backends.eager", "Eager"),
     "compiled": ("imagen_fast.backends.compiled", "Compiled"),
     "onnxruntime": ("imagen_fast.backends.onnxruntime", "OnnxRuntime"),
@@ -21,9 +23,9 @@ BACKENDS = {
 }
 
 # What `auto` tries, the fastest first. `compiled` is not among them: it spends a minute of
-# compilation on every shape of tile. Nor `onnxruntime` and
-# `tensorrt`: the one works where one of these does, the other builds for minutes.
-AUTO = ("native", "eager")
+# compilation on every shape of tile. Nor `onnxruntime` and `tensorrt`: the one works where one of
+# these does, the other builds for minutes.
+AUTO = ("triton", "native", "eager")
 NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 
 
@@ -55,19 +57,19 @@ def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
         if missing := found.missing():
             raise BackendError(f"backend {name!r} cannot run here: {missing}")
         return found, "asked for"
-    kind = device.partition(":")[0]
-    if kind == "auto" and NVIDIA.exists():
-        on_gpu = [backend_class(candidate) for candidate in AUTO]
-        if any("cuda" in found.kinds and found.missing() is None for found in on_gpu):
-            kind = "cuda"
-    reasons: list[str] = []
-    for candidate in AUTO:
+    kinds = [device.partition(":")[0]]
+    if kinds == ["auto"]:
+        kinds = ["cuda", "cpu"] if NVIDIA.exists() else ["cpu"]
+    reasons: dict[str, str] = {}
+    for kind, candidate in product(kinds, AUTO):
         found = backend_class(candidate)
-        missing = found.missing()
-        if kind == "cuda" and "cuda" not in found.kinds:
-            missing = "runs on the cpu only"
-        if missing is None:
-            passed = f", after {'; '.join(reasons)}" if reasons else ""
+        if kind in ("cpu", "cuda") and kind not in found.kinds:
+            if kind == "cuda":
+                reasons[candidate] = "runs on the cpu only"
+        elif missing := found.missing():
+            reasons[candidate] = missing
+        else:
+            passed = "".join(f"; {name}: {why}" for name, why in reasons.items())
             return found, f"auto: the fastest that works here for device {device!r}{passed}"
-        reasons.append(f"{candidate}: {missing}")
-    raise BackendError(f"no backend can run here ({'; '.join(reasons)})")
+    listed = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+    raise BackendError(f"no backend can run here ({listed})")

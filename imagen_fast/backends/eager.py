@@ -50,7 +50,7 @@ class Eager(Backend):
 
         from imagen_fast.models.build import build
 
-        self.device = _resolve_device(device)
+        self.device = resolve_device(device)
         on_cpu = self.device == "cpu"
         if precision == "auto":
             precision = "fp32" if on_cpu else "bf16"
@@ -67,15 +67,8 @@ class Eager(Backend):
 
     @classmethod
     def missing(cls) -> str | None:
-        """PyTorch, if it is not installed or does not load, which only importing it tells."""
-        try:
-            import_module("torch")
-        except Exception as error:  # a broken installation fails in many ways
-            if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-                return f"PyTorch is not installed; {install('torch')}"
-            reason = " ".join(str(error).split()) or type(error).__name__
-            return f"PyTorch is installed but does not load ({reason}); install it anew"
-        return None
+        """PyTorch."""
+        return without_torch("torch")
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -176,7 +169,27 @@ class Eager(Backend):
         self._network = None
 
 
-def _resolve_device(device: str) -> str:
+def without_torch(extra: str) -> str | None:
+    """PyTorch, if it is not installed or does not load, which only importing it tells.
+
+    `extra` is what to install where it is not.
+    """
+    try:
+        import_module("torch")
+    except Exception as error:  # a broken installation fails in many ways
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            return f"PyTorch is not installed; {install(extra)}"
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return f"PyTorch is installed but does not load ({reason}); install it anew"
+    return None
+
+
+def resolve_device(device: str) -> str:
+    """ "cpu" or "cuda:N" from what a caller asks for: the first GPU for "auto", if there is one.
+
+    Raises:
+        BackendError: no such device, or it is not here.
+    """
     import torch
 
     found = torch.cuda.device_count()

@@ -16,7 +16,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 NOT_BY_DEFAULT = ("fake",)
 # What tells a user most comes first: time may not reach for the rest.
 ORDER = (
-    *("native", "openvino", "onnxruntime", "tensorrt", "openvino-throughput"),
+    *("triton", "native", "openvino", "onnxruntime", "tensorrt", "openvino-throughput"),
     *("span", "compact", "torch", "eager", "torch-compile"),
     *("safmn", "swinir-light", "compiled", "rrdb"),
 )

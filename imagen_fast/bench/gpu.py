@@ -5,6 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+STATE = (
+    *("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu"),
+    *("power.draw", "power.limit", "memory.used"),
+)
+
 
 def names() -> list[str]:
     """The GPUs' names; none where there is no driver."""
@@ -25,6 +30,12 @@ def power() -> float | None:
         return sum(map(float, draws)) if draws else None
     except ValueError:  # "[N/A]"
         return None
+
+
+def state() -> list[dict[str, str]]:
+    """Each GPU's driver, clocks in MHz, temperature and power now, in the driver's words."""
+    lines = _ask(f"--query-gpu={','.join(STATE)}")
+    return [dict(zip(STATE, (x.strip() for x in line.split(",")), strict=True)) for line in lines]
 
 
 def _ask(query: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 COLOURS = {
     "native": ("#d9480f", "#ff922b"),
+    "triton": ("#e8590c", "#ffa94d"),
     "openvino": ("#1c7ed6", "#4dabf7"),
     "openvino-throughput": ("#1864ab", "#74c0fc"),
     "onnxruntime": ("#2b8a3e", "#69db7c"),

@@ -107,6 +107,8 @@ def _backend(name: str) -> str:
         return missing
     if name == "native":
         return f"works: {_instruction_sets()}"
+    if name == "triton":
+        return f"works: {_triton()}"
     return "for tests: repeats pixels" if name == "fake" else "works"
 
 
@@ -117,6 +119,23 @@ def _instruction_sets() -> str:
     first = _native.preferred_precision()
     order = [first, *({"fp32", "bf16"} - {first})]
     return "; ".join(f"{p} on {', '.join(_native.available(p)) or '-'}" for p in order)
+
+
+def _triton() -> str:
+    """Each GPU, and where its kernels' block sizes come from."""
+    import torch
+
+    from imagen_fast.kernels.triton import tuning
+    from imagen_fast.kernels.triton.ops.dispatch import INTERPRETED
+
+    if INTERPRETED:
+        return "in Triton's interpreter (TRITON_INTERPRET is set), which is slow and for tests"
+    found = []
+    for index in range(torch.cuda.device_count()):
+        kernels = tuning.of_device(torch.device("cuda", index))
+        sizes = "tuned" if kernels else "default"
+        found.append(f"{torch.cuda.get_device_name(index)}, {sizes} block sizes")
+    return "; ".join(found)
 
 
 def _pillow() -> dict[str, Any]:

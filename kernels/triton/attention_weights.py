@@ -21,6 +21,13 @@ MOST_EXPONENT = {torch.float16: 14.0, torch.bfloat16: 60.0, torch.float32: 60.0}
 MOST_HEAD_DIM = 128
 
 
+# `AttentionWeights` as arguments of a PyTorch operation.
+SCHEMA = (
+    "Tensor qkv, Tensor proj, Tensor scale, Tensor? position, Tensor? qkv_bias, Tensor? proj_bias,"
+    " int channels, int heads, int head_dim, int window, bool normalised, bool relu, bool bounded"
+)
+
+
 class AttentionWeights(NamedTuple):
     """C' = channels rounded up to 32, D = head_dim rounded up to a power of two; padding is 0."""
 

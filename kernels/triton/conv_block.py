@@ -9,7 +9,8 @@ followed by elementwise operations.
   which at C = 64 is more than the matrix units need time for. For C ≤ 64 in 16 bits.
 - `taps`: implicit GEMM over a two-dimensional tile of pixels, a step a tap and block of
   channels, weights streaming. C = 96 and 192 are no powers of two: a second, narrower
-  accumulator ("tail") takes the rest, so that no matrix instruction works on padding.
+  accumulator ("tail") takes the rest, so that no matrix instruction works on padding. C that is
+  no multiple of 16, which a matrix instruction takes, is padded to one.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -77,13 +78,14 @@ def conv_rows_kernel(
 @triton.jit(do_not_specialize=SIZES)
 def conv_taps_kernel(
     x,  # (N, H, W, C)
-    weight,  # (9, C, C): tap, in, out
-    bias,  # (C,) fp32
+    weight,  # (9, C', C'): tap, in, out; zeros beyond C
+    bias,  # (C',) fp32
     out,  # (N, H, W, C)
     height,
     width,
     tiles,  # tensor descriptor of x with blocks (1, BLOCK_H, BLOCK_W, BLOCK_K), or None
     C: tl.constexpr,
+    C_PADDED: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -92,8 +94,8 @@ def conv_taps_kernel(
     STAGES: tl.constexpr,
 ):
     """A program: BLOCK_H × BLOCK_W pixels of one image, BLOCK_N + TAIL output channels."""
-    BLOCKS: tl.constexpr = C // (BLOCK_N + TAIL)
-    STEPS: tl.constexpr = C // BLOCK_K
+    BLOCKS: tl.constexpr = C_PADDED // (BLOCK_N + TAIL)
+    STEPS: tl.constexpr = C_PADDED // BLOCK_K
     strips = tl.cdiv(width, BLOCK_W)
     first = tl.program_id(0) % BLOCKS * (BLOCK_N + TAIL)
     left = tl.program_id(0) // BLOCKS % strips * BLOCK_W
@@ -120,20 +122,23 @@ def conv_taps_kernel(
             a = load_tap(
                 x + start, dy, dx, row, col, top, left, height, width, channel + k, C, BLOCK_K
             )  # (M, K)
-        b = weight + (step * BLOCK_K + k)[:, None] * C
+        b = weight + (step * BLOCK_K + k)[:, None] * C_PADDED
         sums = tl.dot(a, tl.load(b + n[None, :]), sums, input_precision="ieee")
         if TAIL > 0:
             more = tl.dot(a, tl.load(b + m[None, :]), more, input_precision="ieee")
     place = (row * width + col) * C
     mask = ((top + row < height) & (left + col < width))[:, None]
-    finish(x + start, bias, out + start, sums, place[:, None] + n[None, :], n, mask)
+    finish(x + start, bias, out + start, sums, place[:, None], n, mask, C, C_PADDED)
     if TAIL > 0:
-        finish(x + start, bias, out + start, more, place[:, None] + m[None, :], m, mask)
+        finish(x + start, bias, out + start, more, place[:, None], m, mask, C, C_PADDED)
 
 
 @triton.jit
-def finish(x, bias, out, sums, at, channel, mask):
+def finish(x, bias, out, sums, pixel, channel, mask, C: tl.constexpr, C_PADDED: tl.constexpr):
     """Bias, activation, residual, store: of (M, N) sums."""
+    at = pixel + channel[None, :]
+    if C != C_PADDED:
+        mask = mask & (channel < C)[None, :]
     y = silu(sums + tl.load(bias + channel)[None, :])
     y += tl.load(x + at, mask=mask, other=0).to(tl.float32)
     tl.store(out + at, y.to(out.dtype.element_ty), mask=mask)
@@ -143,8 +148,9 @@ class ConvBlockWeights(NamedTuple):
     """Packed weights of one block.
 
     Attributes:
-        taps: (9, C, C): tap, input channel, output channel; for the kernels.
-        bias: (C,) fp32.
+        taps: (9, C', C'): tap, input channel, output channel; C' is C rounded up to a multiple of
+            16, with zeros. For the kernels.
+        bias: (C',) fp32.
         filters: (C, C, 3, 3), channels_last; for cuDNN.
     """
 
@@ -152,26 +158,37 @@ class ConvBlockWeights(NamedTuple):
     bias: Tensor
     filters: Tensor
 
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.filters.shape[0]
+
 
 def pack_conv_block(
     weight: Tensor, bias: Tensor, dtype: torch.dtype, device: torch.device | str
 ) -> ConvBlockWeights:
     """`ConvBlock.conv`'s weight (C, C, 3, 3) and bias (C,), packed."""
     weight = weight.to(device, dtype)
+    more = -len(bias) % 16
+    taps = weight.permute(2, 3, 1, 0).flatten(0, 1)  # (9, C, C)
     return ConvBlockWeights(
-        taps=weight.permute(2, 3, 1, 0).reshape(9, *weight.shape[1::-1]).contiguous(),
-        bias=bias.to(device, torch.float32).contiguous(),
+        taps=F.pad(taps, (0, more, 0, more)).contiguous(),
+        bias=F.pad(bias, (0, more)).to(device, torch.float32).contiguous(),
         filters=weight.contiguous(memory_format=torch.channels_last),
     )
 
 
 def default_config(channels: int, dtype: torch.dtype, arch: int) -> dict[str, Any]:
     """Block sizes that compile without spills for sm_`arch`; chosen on arithmetic, not measured."""
+    exact = channels % 16 == 0
+    channels += -channels % 16
     if dtype == torch.float32:  # exact products, on the FMA units
         block_n = largest_block(channels, 64)
-        return _taps(8, 8 if block_n == 64 else 16, 32, block_n, 0, num_warps=4, num_stages=2)
+        block_k = largest_block(channels, 32)
+        block_w = 8 if block_n == 64 else 16
+        return _taps(8, block_w, block_k, block_n, 0, num_warps=4, num_stages=2)
     small_shared = arch >= 120 or 80 < arch < 90  # 99 KiB
-    if channels in (16, 32, 64):
+    if exact and channels in (16, 32, 64):
         if small_shared:
             return {"form": "rows", "block_w": 64, "num_warps": 8, "num_stages": 1}
         return {"form": "rows", "block_w": 64, "num_warps": 4, "num_stages": 2 if arch == 80 else 1}
@@ -213,7 +230,9 @@ def conv_block(
     config = config or default_config(c, x.dtype, architecture(x.device))
     out = torch.empty_like(x) if out is None else out
     if config["form"] == "cudnn":
-        y = F.conv2d(x.permute(0, 3, 1, 2), weights.filters, weights.bias.to(x.dtype), padding=1)
+        y = F.conv2d(
+            x.permute(0, 3, 1, 2), weights.filters, weights.bias[:c].to(x.dtype), padding=1
+        )
         return torch.add(x, F.silu(y).permute(0, 2, 3, 1), out=out)
     launch = {
         "num_warps": config["num_warps"],
@@ -233,9 +252,10 @@ def conv_block(
         from triton.tools.tensor_descriptor import TensorDescriptor
 
         tiles = TensorDescriptor.from_tensor(x, [1, block_h, block_w, block_k])
-    blocks = c // (config["block_n"] + config["tail"])
+    depth = weights.taps.shape[1]
+    blocks = depth // (config["block_n"] + config["tail"])
     conv_taps_kernel[(blocks * triton.cdiv(w, block_w) * triton.cdiv(h, block_h), n)](
-        *(x, weights.taps, weights.bias, out, h, w, tiles, c),
+        *(x, weights.taps, weights.bias, out, h, w, tiles, c, depth),
         *(block_h, block_w, block_k, config["block_n"], config["tail"], config["num_stages"]),
         **launch,
     )
@@ -263,6 +283,7 @@ def variant(channels: int, dtype: torch.dtype, config: Mapping[str, Any]) -> Var
     if form == "rows":
         signature["run"] = "i32"
     else:
+        constants |= {"C_PADDED": channels + -channels % 16}
         constants |= {"tiles": None, "STAGES": config["num_stages"], "TAIL": config["tail"]}
         constants |= {f"BLOCK_{axis.upper()}": config[f"block_{axis}"] for axis in "hkn"}
     return Variant(

@@ -8,9 +8,10 @@ addends end an attention block.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -24,7 +25,7 @@ from .variant import Variant
 @triton.jit(do_not_specialize=["rows", "height", "width", "shift", "head_dim"])
 def linear_kernel(
     x,  # (rows, IN)
-    weight,  # (IN', WEIGHT_STRIDE), zeros beyond IN; the first OUT' columns from the pointer on
+    weight,  # (IN or more, WEIGHT_STRIDE); the first OUT' columns from the pointer on
     position,  # (WINDOW², IN')
     bias,  # (OUT',) fp32
     scale,  # (NORMALISED / HEAD,) fp32
@@ -70,7 +71,11 @@ def linear_kernel(
         a = tl.load(x + row * IN + column, mask=valid, other=0.0)
         if WINDOW:
             a += tl.load(position + cell + column)
-        b = tl.load(weight + (first + k)[:, None] * WEIGHT_STRIDE + n[None, :])
+        b = weight + (first + k)[:, None] * WEIGHT_STRIDE + n[None, :]
+        if IN != IN_PADDED:  # of a projection, the heads may end before the block does
+            b = tl.load(b, mask=(first + k < IN)[:, None], other=0.0)
+        else:
+            b = tl.load(b)
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
     if BIAS:
         acc += tl.load(bias + n)[None, :]
@@ -91,6 +96,46 @@ def linear_kernel(
     if ALSO:
         acc += tl.load(also + place, mask=valid, other=0.0)
     tl.store(out + place, acc.to(out.dtype.element_ty), mask=valid)
+
+
+class LinearWeights(NamedTuple):
+    """Packed weights of a layer by itself.
+
+    Attributes:
+        matrix: (IN', OUT'), both rounded up to a multiple of 32, with zeros.
+        bias: (OUT',) fp32.
+        inner, outer: IN and OUT.
+    """
+
+    matrix: Tensor
+    bias: Tensor
+    inner: int
+    outer: int
+
+
+def pack_linear(
+    weight: Tensor, bias: Tensor, dtype: torch.dtype, device: torch.device | str
+) -> LinearWeights:
+    """A weight (OUT, IN), or (OUT, IN, 1, 1) of a convolution, and bias (OUT,), packed."""
+    outer, inner = weight.shape[:2]
+    matrix = F.pad(weight.reshape(outer, inner).T, (0, -outer % 32, 0, -inner % 32))
+    return LinearWeights(
+        matrix=matrix.to(device, dtype).contiguous(),
+        bias=F.pad(bias, (0, -outer % 32)).to(device, torch.float32).contiguous(),
+        inner=inner,
+        outer=outer,
+    )
+
+
+def linear(x: Tensor, weights: LinearWeights, *, out: Tensor | None = None) -> Tensor:
+    """x @ weight + b: (…, IN) of the weights' dtype, contiguous → (…, OUT); `out` if given."""
+    if out is None:
+        out = x.new_empty(*x.shape[:-1], weights.outer)
+    columns = weights.matrix.shape[1]
+    constants = _constants(weights.inner, weights.outer, columns, columns, columns, x.dtype, 16)
+    packed = (weights.matrix, None, weights.bias, None)
+    _launch(constants | {"BIAS": True}, x, packed, (None, None, out), (1, 1, 0, 1))
+    return out
 
 
 def query_key_value(

@@ -239,7 +239,8 @@ def window_attention(
     Args:
         x, context, also: (N, H, W, C), contiguous, of the weights' dtype; context x if None.
         out: written and returned; shares no memory with an input. Allocated if None.
-        scratch: `scratch_elements` of x's dtype; allocated if None and needed.
+        scratch: `scratch_elements` of x's dtype, of the same launches; allocated if None and
+            needed.
         config: overrides of `default_config`.
     """
     n, height, width, _ = x.shape
@@ -285,10 +286,16 @@ def launches(weights: WindowAttentionWeights, dtype: torch.dtype) -> int:
 
 
 def scratch_elements(
-    weights: WindowAttentionWeights, shape: tuple[int, ...], dtype: torch.dtype
+    weights: WindowAttentionWeights,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    number: int | None = None,
 ) -> int:
-    """Elements of scratch memory for x of `shape` (N, H, W, C) and a context like it."""
-    number = launches(weights, dtype)
+    """Elements of scratch memory for x of `shape` (N, H, W, C) and a context like it.
+
+    number: of launches, if a configuration says it.
+    """
+    number = number or launches(weights, dtype)
     pixels = shape[0] * shape[1] * shape[2]
     if number == 3:
         return split_attention.scratch_elements(weights, pixels, pixels)
@@ -300,7 +307,7 @@ def default_config(
 ) -> dict[str, int]:
     """What a launch takes from tuning, with values that compile without spills everywhere.
 
-    launches: 1 to 3, see `launches`; scratch memory given by a caller is for the default.
+    launches: 1 to 3, see `launches`.
     resident: weights stay in shared memory; programs: of a multiprocessor; chunk: channels of
     one matrix instruction's tile.
     """

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from imagen_fast import backends
 from imagen_fast.backends import BACKENDS, backend_class, choose
 from imagen_fast.backends.eager import Eager
 from imagen_fast.backends.fake import Fake
 from imagen_fast.backends.native import Native
+from imagen_fast.backends.triton import Triton
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 
@@ -27,15 +29,44 @@ def test_auto_says_why() -> None:
     assert why.startswith("auto: the fastest that works here for device 'cpu'")
 
 
+@pytest.fixture
+def no_gpu_for_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where the interpreter is off, too."""
+    monkeypatch.setattr(Triton, "missing", lambda: "no GPU here")
+
+
+@pytest.mark.usefixtures("no_gpu_for_triton")
 def test_auto_takes_what_serves_the_device() -> None:
     pytest.importorskip("torch", reason="needs PyTorch")
     found, why = choose("auto", "cuda")
     assert found is Eager
-    assert "native: runs on the cpu only" in why
+    assert "; triton: no GPU here; native: runs on the cpu only" in why
+
+
+def test_auto_prefers_triton_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Triton, "missing", lambda: None)
+    monkeypatch.setattr(backends, "NVIDIA", tmp_path / "none")
+    assert choose("auto", "cuda:1")[0] is Triton
+    assert choose("auto")[0] is Native
+    assert choose("auto", "cpu")[0] is Native
+    monkeypatch.setattr(backends, "NVIDIA", tmp_path)  # which exists: there is a driver
+    assert choose("auto")[0] is Triton
+    assert choose("auto", "cpu")[0] is Native
+
+
+@pytest.mark.usefixtures("no_gpu_for_triton")
+def test_a_gpu_that_nothing_can_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As with a driver and without PyTorch: the cpu serves, and the reasons are told."""
+    monkeypatch.setattr(backends, "NVIDIA", tmp_path)
+    monkeypatch.setattr(Eager, "missing", lambda: "no PyTorch")
+    found, why = choose("auto")
+    assert found is Native
+    assert "triton: no GPU here" in why
+    assert "eager: no PyTorch" in why
 
 
 def test_an_unknown_backend_names_those_there_are() -> None:
-    with pytest.raises(BackendError, match="choose auto or one of native, eager, compiled, "):
+    with pytest.raises(BackendError, match="choose auto or one of native, triton, eager"):
         choose("tensor")
 
 
@@ -54,7 +85,7 @@ from imagen_fast.backends import choose
 from imagen_fast.errors import BackendError
 choose("fake")
 assert choose("auto")[0].name == "native"
-for name in ("eager", "compiled"):
+for name in ("eager", "compiled", "triton"):
     try:
         choose(name)
     except BackendError as error:
@@ -62,8 +93,9 @@ for name in ("eager", "compiled"):
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == 2
-    assert all("pip install '.[torch]'" in line for line in lines)
+    assert len(lines) == 3
+    for line, extra in zip(lines, ("torch", "torch", "triton"), strict=True):
+        assert f"pip install '.[{extra}]'" in line
 
 
 def test_fake_is_for_the_cpu(small_bundle: Bundle) -> None:

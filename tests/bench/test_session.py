@@ -80,7 +80,7 @@ def test_what_is_asked_for_and_missing_is_an_error(options):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"backends": ("nativ",)}, "no backend 'nativ'; choose from native, eager"),
+        ({"backends": ("nativ",)}, "no backend 'nativ'; choose from native, triton, eager"),
         ({"peers": ("tensorflow",)}, "no peer 'tensorflow'; choose from openvino"),
         ({"peers": ("ncnn",)}, "ncnn cannot run this family"),
         ({"precisions": ("int8",)}, "no precision 'int8'; choose from fp32"),

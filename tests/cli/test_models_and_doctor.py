@@ -63,6 +63,7 @@ def test_doctor_says_what_works(command, shelf):
     native, torch = find_spec("imagen_fast._native"), find_spec("torch")
     assert facts["backends"]["native"].startswith("works: " if native else "the native engine")
     assert facts["backends"]["eager"] == "works" or not torch
+    assert facts["backends"]["triton"].startswith("works: ") or not find_spec("triton")
     assert facts["backends"]["fake"] == "for tests: repeats pixels"
     assert facts["cpu"]["cores"] >= 1
     assert facts["models"] == {"sr-x2-tiny": "works", "sr-x2-small": "works"}

@@ -24,6 +24,7 @@ CASES = {
     "taps: no multiple of a tile, batch": (TAPS, (2, 5, 11, 32)),
     "taps: one row": (TAPS, (1, 1, 17, 16)),
     "taps: a tail, as 96 channels have": ({**TAPS, "block_n": 32, "tail": 16}, (1, 5, 9, 48)),
+    "taps: channels that fill no tile": (TAPS, (1, 3, 9, 20)),
     "cudnn": ({"form": "cudnn"}, (1, 7, 6, 32)),
 }
 
@@ -62,11 +63,15 @@ def test_parity(case: str, dtype: torch.dtype) -> None:
     assert ours <= 2 * theirs + FLOOR[dtype]
 
 
-@pytest.mark.parametrize("channels", [64, 96, 128, 192, 256])
+@pytest.mark.parametrize("channels", [16, 20, 48, 64, 80, 96, 128, 192, 256])
 def test_default_configurations_cover_all_channels(channels: int) -> None:
+    depth = -(-channels // 16) * 16
     for arch in (80, 90, 100, 120):
         for dtype in (torch.bfloat16, torch.float32):
             config = default_config(channels, dtype, arch)
             if config["form"] == "taps":
-                assert channels % (config["block_n"] + config["tail"]) == 0
-                assert channels % config["block_k"] == 0
+                assert depth % (config["block_n"] + config["tail"]) == 0
+                assert depth % config["block_k"] == 0
+                assert min(config["block_n"], config["block_k"]) >= 16
+            else:
+                assert depth == channels

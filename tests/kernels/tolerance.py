@@ -20,3 +20,20 @@ def assert_parity(out: Tensor, truth: Tensor, theirs: Tensor) -> None:
     """At most twice PyTorch's error in the same precision, plus a floor."""
     error, allowed = rms(out - truth), 2 * rms(theirs - truth) + FLOOR[out.dtype] * rms(truth)
     assert error <= allowed, f"{error:.2e}, allowed {allowed:.2e}"
+
+
+def amid_nan(weights):
+    """Packed weights with NaN before and after each tensor, so that reads beyond it show."""
+    return weights._replace(
+        **{
+            name: _amid_nan(value)
+            for name, value in weights._asdict().items()
+            if isinstance(value, Tensor)
+        }
+    )
+
+
+def _amid_nan(x: Tensor, margin: int = 1 << 14) -> Tensor:
+    memory = x.new_full((margin + x.numel() + margin,), float("nan"))
+    copy = memory[margin : margin + x.numel()].view(x.shape)
+    return copy.copy_(x)

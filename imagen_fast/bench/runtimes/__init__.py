@@ -114,7 +114,10 @@ CANNOT = {
     "of window attention",
 }
 # What takes a backend's time to import.
-LIBRARIES = {"native": "imagen_fast._native", "eager": "torch", "compiled": "torch"}
+LIBRARIES = {
+    "native": "imagen_fast._native",
+    **dict.fromkeys(("triton", "eager", "compiled"), "torch"),
+}
 YARDSTICK = Runtime("yardstick", "yardstick", "numpy", "network", MappingProxyType({"cpu": FP32}))
 
 

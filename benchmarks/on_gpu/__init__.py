@@ -1,0 +1,1 @@
+"""What `benchmarks/gpu.sh` runs on a GPU, part by part. Not yet run on one."""

@@ -1,0 +1,121 @@
+"""`sr-x4` from picture to picture, against PyTorch eager and compiled with graphs.
+
+    python -m on_gpu.end_to_end --out OUT
+
+"on the device": bytes there to bytes there, one recorded graph. "from memory to memory": NumPy to
+NumPy, with both ways over the bus.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from imagen_fast.backends.triton import Triton
+from imagen_fast.bench.picture import pictures
+from imagen_fast.bench.stage import WORST_PSNR
+from imagen_fast.bench.summary import psnr
+from imagen_fast.bundle import load_bundle
+from imagen_fast.catalogue import resolve
+from imagen_fast.models.build import build
+from on_gpu import timing
+from on_gpu.part import DTYPES, Part
+
+MODEL = "sr-x4"
+PLACES = ((1, 512), (1, 1024), (8, 512), (8, 1024))
+SECONDS = 3.0
+
+
+class Picture(nn.Module):
+    """Bytes (N, H, W, 3) to bytes, by the reference in one dtype throughout."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype, memory_format=torch.channels_last)
+        self.dtype = dtype
+
+    def forward(self, image: Tensor) -> Tensor:
+        y = self.network(image.to(self.dtype).movedim(3, 1) / 255)
+        return (y.float().clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, 3).contiguous()
+
+
+def measured(
+    count: int, side: int, precision: str, part: Part, backend: Triton, with_compiled: bool
+) -> dict[str, Any]:
+    tiles = (pictures(count, side) * 255).round().astype(np.uint8)
+    image = torch.from_numpy(tiles).to(part.device)
+    bundle = load_bundle(resolve(MODEL))
+    networks: dict[str, Callable[[Tensor], Tensor]] = {
+        "eager": Picture(build(bundle).to(part.device), DTYPES[precision])
+    }
+    if with_compiled:
+        mode: dict[str, Any] = {"backend": "eager"} if part.dry else {"mode": "max-autotune"}
+        networks["compiled"] = torch.compile(networks["eager"], dynamic=False, **mode)
+    truth = expected(tiles, part)
+
+    def from_memory(run: Callable[[Tensor], Tensor]) -> NDArray[np.uint8]:
+        result: NDArray[np.uint8] = run(torch.from_numpy(tiles).to(part.device)).cpu().numpy()
+        return result
+
+    outputs = {"triton": backend.run(tiles)}
+    outputs |= {name: from_memory(run) for name, run in networks.items()}
+    accuracy = {name: psnr(y / np.float32(255), truth) for name, y in outputs.items()}
+    right = [name for name in outputs if accuracy[name] > WORST_PSNR[precision]]
+
+    (slot, *_) = backend._open().get(tuple(tiles.shape), torch.uint8, 1)
+    slot.given.copy_(image)  # not zeros, which take less power
+    on_device: dict[str, Callable[[], Any]] = {
+        "triton": slot._compute if part.dry else slot._graph.replay
+    }
+    # Compiled with max-autotune, PyTorch records its graph itself.
+    on_device |= {name: partial(run, image) for name, run in networks.items()}
+    in_memory: dict[str, Callable[[], Any]] = {"triton": lambda: backend.run(tiles)}
+    in_memory |= {name: partial(from_memory, run) for name, run in networks.items()}
+    found: dict[str, Any] = {"psnr": accuracy, "ok": "triton" in right}
+    rounds = 1 if part.dry else timing.MOST_ROUNDS
+    for key, runs in (("on the device", on_device), ("from memory to memory", in_memory)):
+        device = part.device if key == "on the device" else torch.device("cpu")  # whose clock
+        ready = {name: run for name, run in runs.items() if name in right}
+        samples = timing.in_turns(ready, device, SECONDS, rounds)
+        found[key] = {
+            "median_us": {name: timing.median(taken) for name, taken in samples.items()},
+            "samples_us": samples,
+        }
+    if not part.dry:
+        found["peak_bytes"] = torch.cuda.max_memory_allocated()
+    return found
+
+
+def expected(tiles: NDArray[np.uint8], part: Part) -> NDArray[np.float32]:
+    """The reference in fp32, picture by picture, float32 in [0, 1]."""
+    network = build(load_bundle(resolve(MODEL))).to(part.device)
+    images = (torch.from_numpy(tile[None]).to(part.device) for tile in tiles)
+    outputs = [network(x.float().movedim(3, 1) / 255).clamp(0, 1).movedim(1, 3) for x in images]
+    return torch.cat(outputs).cpu().numpy()
+
+
+def main() -> int:
+    part = Part(__doc__)
+    places = ((1, 2),) if part.dry else PLACES
+    with torch.inference_mode():
+        for precision in part.dtypes:
+            bundle = load_bundle(resolve(MODEL))
+            backend = Triton(bundle, device=part.device.type, precision=precision)
+            # What compiles long comes last: time may not reach for it.
+            for with_compiled in (True,) if part.dry else (False, True):
+                for count, side in places:
+                    work = partial(measured, count, side, precision, part, backend, with_compiled)
+                    facts = {"batch": count, "side": side, "dtype": precision}
+                    part.attempt(work, what="network", compiled=with_compiled, **facts)
+    return int(part.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

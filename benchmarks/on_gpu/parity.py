@@ -1,0 +1,186 @@
+"""Every kernel and whole networks against float64: at most twice PyTorch's error.
+
+    python -m on_gpu.parity --out OUT --dtype bf16
+
+Exit code 1 if anything errs by more, fails, or is not told apart from what is finite.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import nn
+
+from imagen_fast.backends import triton as triton_backend
+from imagen_fast.backends.base import NonFiniteError
+from imagen_fast.backends.triton import Triton
+from imagen_fast.bundle import Bundle
+from imagen_fast.models.build import build
+from imagen_fast.models.generator import Generator
+from imagen_fast.models.listing import ListingGenerator
+from imagen_fast.spec import Level, ModelSpec, preset
+from on_gpu import cases, timing
+from on_gpu.layers import Layer, layers
+from on_gpu.part import DTYPES, Part
+
+# Whole windows and tiles; a batch of odd sides; long and thin; one pixel.
+SIZES = ((1, 64, 64), (2, 37, 75), (1, 3, 517), (1, 1, 1))
+# No width fills a tile; attention over everything; an odd window; a latent.
+MIXED = ModelSpec(
+    scale=3,
+    levels=(Level(20, depth=2, convs=1), Level(30, attention="global"), Level(10, convs=0)),
+    head_dim=5,
+    window=6,
+    latent_channels=3,
+)
+NARROW = ModelSpec(scale=2, levels=(Level(32, convs=1),))
+
+
+def networks(dry: bool) -> dict[str, ModelSpec]:
+    if dry:
+        return {"narrow x2": NARROW}
+    found = {f"tiny x{scale}": preset("tiny", scale) for scale in (4, 1, 2, 3)}
+    found |= {"small x4": preset("small", 4), "base x2": preset("base", 2)}
+    return {**found, "mixed x3": MIXED, "narrow x2": NARROW}
+
+
+def kernel_rows(part: Part, name: str) -> None:
+    specs = networks(part.dry)
+    sizes = ((1, 2, 3),) if part.dry else SIZES
+    done: set[Layer] = set()
+    for size in sizes:
+        for spec in specs.values():
+            for layer in layers(spec, *size):
+                for one in (layer, replace(layer, as_bytes=False)):
+                    if one not in done and (layer.image_channels or one is layer):
+                        done.add(one)
+                        facts = {"kernel": one.name, "size": one.size, "bytes": one.as_bytes}
+                        work = partial(kernel_errors, one, DTYPES[name], part.device)
+                        part.attempt(work, what="kernel", dtype=name, **facts)
+
+
+def kernel_errors(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    case = cases.make(layer, dtype, device)
+    out = case.ours(None)
+    return timing.errors(out, case.theirs(dtype)(), case.theirs(torch.float64)())
+
+
+def network_bundle(spec: ModelSpec) -> Bundle:
+    """Random weights under which every block shows in the output."""
+    torch.manual_seed(0)
+    network: Any = (ListingGenerator if spec.architecture == "listing" else Generator)(spec)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            gain = 10 if "proj" in name or ".ups." in name else 1
+            weight.mul_(1.5 if spec.architecture == "listing" else gain)
+    return Bundle(spec, {name: x.detach().numpy() for name, x in network.state_dict().items()})
+
+
+def network_errors(spec: ModelSpec, name: str, device: torch.device) -> dict[str, Any]:
+    """A batch through the backend, in bytes and floats, in chunks and one by one, all levels."""
+    bundle = network_bundle(spec)
+    side = (2, 3, 2) if device.type == "cpu" else (3, 45, 83)
+    tiles = np.random.default_rng(0).integers(0, 256, (*side, spec.image_channels), np.uint8)
+    floats = tiles.astype(np.float32) / np.float32(255)
+    backend = Triton(bundle, precision=name, device=device.type)
+    network = build(bundle).to(device)
+
+    def theirs(dtype: torch.dtype, method: str = "forward") -> torch.Tensor:
+        x = torch.from_numpy(floats).to(device, dtype).movedim(3, 1)
+        y = getattr(network.to(dtype), method)(x)
+        y = y[-1] if isinstance(y, list) else y
+        return y.clamp(0, 1).movedim(1, 3).cpu()
+
+    with torch.inference_mode():
+        ours = backend.run(floats)
+        found = timing.errors(
+            torch.from_numpy(ours), theirs(DTYPES[name]), truth := theirs(torch.float64)
+        )
+        coarse = torch.from_numpy(backend.progressive(floats)[-1])
+        coarsest = [theirs(kind, "progressive") for kind in (DTYPES[name], torch.float64)]
+        found["coarsest"] = timing.errors(coarse, *coarsest)
+    found["alone"] = all(
+        np.array_equal(backend.run(floats[i : i + 1])[0], ours[i]) for i in range(len(floats))
+    )
+    in_bytes = backend.run(tiles) - 255 * truth.numpy()
+    most = 0.51 + 255 * 2 * float(np.abs(ours - truth.numpy()).max())
+    found["bytes"] = bool(np.abs(in_bytes).max() <= most)
+    found["again"] = bool(np.array_equal(backend.run(floats), ours))
+    with mock.patch.object(triton_backend, "CHUNK_PIXELS", 1):  # one by one, through two slots
+        found["chunks"] = bool(np.array_equal(backend.run(floats), ours))
+    backend.close()
+    names = ("alone", "bytes", "again", "chunks")
+    found["ok"] &= found["coarsest"]["ok"] and all(found[name] for name in names)
+    return found
+
+
+def latent_errors(name: str, device: torch.device) -> dict[str, Any]:
+    """From a latent, with another picture's features as context."""
+    bundle, dtype = network_bundle(MIXED), DTYPES[name]
+    latent = torch.randn(1, 3, 4, 3)
+    like = torch.rand(1, 12, 16, 3)
+    backend = Triton(bundle, precision=name, device=device.type)
+    context = backend.features(like.numpy())
+    ours = torch.from_numpy(backend.generate(latent.numpy(), context)[0])
+
+    def theirs(kind: torch.dtype) -> torch.Tensor:
+        x, *maps = (
+            y.to(device, kind).movedim(3, 1) for y in (latent, *map(torch.from_numpy, context))
+        )
+        network: Any = build(bundle).to(device, kind)
+        return network.generate(x, maps)[0].clamp(0, 1).movedim(1, 3).cpu()
+
+    with torch.inference_mode():
+        return timing.errors(ours, theirs(dtype), theirs(torch.float64))
+
+
+def listing_errors(name: str, device: torch.device) -> dict[str, Any]:
+    spec, dtype = preset("listing", 1), DTYPES[name]
+    bundle = network_bundle(spec)
+    rows = 30 if device.type == "cpu" else 1030
+    x = torch.randn(2, rows, spec.levels[0].channels)
+    ours = torch.from_numpy(Triton(bundle, precision=name, device=device.type).rows(x.numpy()))
+    network: nn.Module = build(bundle).to(device)
+    with torch.inference_mode():
+        theirs, truth = (
+            network.to(kind)(x.to(device, kind)).cpu() for kind in (dtype, torch.float64)
+        )
+    return timing.errors(ours, theirs, truth)
+
+
+def overflow(name: str, device: torch.device) -> dict[str, Any]:
+    """Weights beyond any float's range are told, though a clamp would hide them."""
+    bundle = network_bundle(NARROW)
+    bundle.tensors["heads.0.conv.weight"] = bundle.tensors["heads.0.conv.weight"] * 3e38
+    backend = Triton(bundle, precision=name, device=device.type)
+    try:
+        backend.run(np.full((1, 9, 9, 3), 255, np.uint8))
+    except NonFiniteError:
+        return {"ok": True}
+    return {"ok": False}
+
+
+def main() -> int:
+    part = Part(__doc__)
+    with torch.inference_mode():
+        for name in part.dtypes:
+            for spec_name, spec in networks(part.dry).items():
+                work = partial(network_errors, spec, name, part.device)
+                part.attempt(work, what="network", dtype=name, network=spec_name)
+            if not part.dry:
+                work = partial(latent_errors, name, part.device)
+                part.attempt(work, what="latent with context", dtype=name)
+            part.attempt(partial(listing_errors, name, part.device), what="listing", dtype=name)
+            part.attempt(partial(overflow, name, part.device), what="overflow", dtype=name)
+            kernel_rows(part, name)
+    return int(part.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What the parts have in common: their options, where they run, and the file of their rows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from on_gpu.timing import Deadline
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Part:
+    """One part's run.
+
+    Attributes:
+        dry: on the CPU, in Triton's interpreter, over tiny shapes: everything but the figures.
+        device: where.
+        deadline: when its box of time ends.
+        failed: whether anything so far was not right.
+        dtypes: names of those that are asked for.
+    """
+
+    def __init__(
+        self, doc: str | None, arguments: list[str] | None = None, keep: bool = True
+    ) -> None:
+        parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+        parser.add_argument("--out", type=Path, required=True, help="folder of the rows' file")
+        parser.add_argument("--seconds", type=float, default=120)
+        parser.add_argument("--dtype", choices=DTYPES, action="append")
+        parser.add_argument("--dry-run", action="store_true")
+        options = parser.parse_args(arguments)
+        self.dry: bool = options.dry_run
+        self.out: Path = options.out
+        self.deadline = Deadline(options.seconds)
+        self.device = torch.device("cpu" if self.dry else "cuda")
+        self.dtypes: list[str] = options.dtype or (["fp16"] if self.dry else ["bf16"])
+        self.failed = False
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, ours and theirs
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl" if keep else None
+
+    def add(self, **row: Any) -> None:
+        """One more row, in the file at once."""
+        self.failed |= row.get("ok") is False
+        if self._path is None:
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def attempt(self, work: Callable[[], dict[str, Any]], **row: Any) -> dict[str, Any] | None:
+        """The row with what `work` gives; where it fails, with the reason and `ok` false."""
+        if self.deadline.over:
+            self.add(**row, left_out="no time was left")
+            return None
+        try:
+            found = work()
+        except Exception as error:  # whatever it is, the others are still to be measured
+            traceback.print_exc()
+            reason = " ".join(str(error).split())[:500]
+            self.add(**row, ok=False, failed=f"{type(error).__name__}: {reason}")
+            return None
+        self.add(**row, **found)
+        return found

@@ -1,0 +1,101 @@
+"""Contestants timed in turns: on a GPU each is a recorded graph, and the L2 cache is cold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+FLUSH = 256 << 20  # bytes written before each run: more than any cache holds
+MOST_ROUNDS = 100
+CORRECT = 2.0  # times the error of PyTorch in the same precision
+# What rounding the result alone costs, relative: an error below it says nothing.
+FLOOR = {torch.float32: 1e-6, torch.float16: 2e-4, torch.bfloat16: 2e-3, torch.uint8: 5e-4}
+
+
+class Deadline:
+    """A box of time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.end - time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        return self.left <= 0
+
+
+def rms(x: torch.Tensor) -> float:
+    return float(x.double().square().mean().sqrt())
+
+
+def errors(out: torch.Tensor, theirs: torch.Tensor, truth: torch.Tensor) -> dict[str, Any]:
+    """Our error, PyTorch's and what is allowed, root mean square against the truth."""
+    ours, other = rms(out.double() - truth.double()), rms(theirs.double() - truth.double())
+    allowed = CORRECT * other + FLOOR[out.dtype] * rms(truth)
+    return {"error": ours, "torch": other, "allowed": allowed, "ok": bool(ours <= allowed)}
+
+
+def recorded(run: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+    """What replays the launches of `run`; off CUDA itself."""
+    if device.type != "cuda":
+        return run
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # compiles, and lets cuDNN choose
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        run()
+    return graph.replay
+
+
+def in_turns(
+    contestants: Mapping[str, Callable[[], Any]],
+    device: torch.device,
+    seconds: float,
+    rounds: int = MOST_ROUNDS,
+    flush: bool = True,
+) -> dict[str, list[float]]:
+    """Microseconds of each run of each contestant, one after another, round after round."""
+    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    deadline = Deadline(seconds)
+    on_gpu = device.type == "cuda"
+    waste = torch.empty(FLUSH if on_gpu and flush else 0, dtype=torch.uint8, device=device)
+    for run in contestants.values() if rounds > 1 else ():  # which do not count
+        run()
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            samples[name].append(_timed_on_gpu(run, waste) if on_gpu else _timed(run))
+        if deadline.over:
+            break
+    return {name: [round(x, 3) for x in taken] for name, taken in samples.items()}
+
+
+def _timed_on_gpu(run: Callable[[], Any], waste: torch.Tensor) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    waste.zero_()  # takes long enough for what follows to be queued meanwhile
+    start.record()
+    run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) * 1e3
+
+
+def _timed(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e6
+
+
+def median(samples: list[float]) -> float:
+    """The middle one, or the lower of two."""
+    return sorted(samples)[(len(samples) - 1) // 2]

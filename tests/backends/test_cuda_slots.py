@@ -1,0 +1,167 @@
+"""What a slot queues on a GPU, in which order: seen by a double of the driver that writes it down.
+
+The double computes at once, on the CPU; what a real GPU does is for `test_triton.py` on one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from imagen_fast.kernels.triton.buffers import Place, Plan
+
+from imagen_fast.backends import slots as slots_module
+from imagen_fast.backends.slots import CudaSlot, Slots
+
+LOG: list[str] = []
+
+
+class Halving:
+    """A program: every sample halved. Remembers its last run, which a graph repeats."""
+
+    def plan(self, shape: tuple[int, ...]) -> Plan:
+        return Plan(torch.float32, (), (shape,), 0)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def run(
+        self, x: torch.Tensor, place: Place, *, out: torch.Tensor, not_finite: torch.Tensor
+    ) -> None:
+        def work() -> None:
+            out.copy_(x // 2)
+            not_finite.fill_(int((x == 255).any()))
+
+        LOG.append(f"launches on {Stream.current}")
+        work()
+        Graph.last = work
+
+
+class Stream:
+    """Its name says what it is for."""
+
+    current = "default"
+    names = iter(())
+
+    def __init__(self, _: object = None) -> None:
+        self.name = next(Stream.names)
+
+    def wait_event(self, event: "Event") -> None:
+        assert event.recorded, "waits for nothing"
+        LOG.append(f"{self.name} waits for {event.recorded}")
+
+    def wait_stream(self, other: Any) -> None:
+        LOG.append(f"{self.name} waits for stream {other.name}")
+
+    def synchronize(self) -> None:
+        LOG.append(f"host waits for stream {self.name}")
+
+
+class Event:
+    recorded = ""
+
+    def record(self) -> None:
+        self.recorded = Stream.current
+
+    def synchronize(self) -> None:
+        LOG.append(f"host waits for {self.recorded}")
+
+
+class Graph:
+    last: Any = None
+
+    def replay(self) -> None:
+        LOG.append(f"replay on {Stream.current}")
+        self.work()
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        before, Stream.current = Stream.current, stream.name
+        yield
+        Stream.current = before
+
+    @contextmanager
+    def recording(graph: Graph, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+        assert capture_error_mode == "thread_local"
+        LOG.append("recording")
+        with on(stream):
+            yield
+        graph.work = Graph.last
+
+    monkeypatch.setattr(Stream, "names", iter(("load", "compute", "store")))
+    for name, double in (("Stream", Stream), ("Event", Event), ("CUDAGraph", Graph)):
+        monkeypatch.setattr(torch.cuda, name, double)
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(name="default"))
+    for name in ("empty", "zeros"):  # nothing can be pinned here
+        real = getattr(torch, name)
+        monkeypatch.setattr(torch, name, lambda *a, real=real, pin_memory=False, **k: real(*a, **k))
+    LOG.clear()
+
+
+@pytest.fixture
+def slots(cuda: None) -> Slots:
+    made = Slots(Halving(), torch.device("cpu"))
+    made._streams = slots_module.Streams(torch.device("cpu"))
+    return made
+
+
+RECORDING = [
+    "compute waits for stream default",  # where the slot's memory was made
+    "launches on compute",  # compiles
+    "host waits for stream compute",
+    "recording",
+    "launches on compute",
+]
+START = ["compute waits for load", "replay on compute", "store waits for compute"]
+
+
+def test_copies_and_computation_on_three_streams(slots: Slots) -> None:
+    tiles = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2, 1)
+    output, finite = slots.run(tiles, 1)
+    np.testing.assert_array_equal(output, tiles // 2)
+    assert finite
+    (made,) = slots._ready.values()
+    assert [type(slot) for slot in made] == [CudaSlot, CudaSlot]
+    waits = "host waits for store"
+    assert [
+        *RECORDING, *RECORDING,
+        *START, *START,  # two are on their way before the host waits for the first
+        waits, *START, waits, *START, waits, *START, waits, waits,
+    ] == LOG  # fmt: skip
+    LOG.clear()
+    slots.run(tiles[:1], 1)
+    assert [*START, waits] == LOG  # recorded once
+
+
+def test_what_is_not_finite_comes_back_with_its_chunk(slots: Slots) -> None:
+    tiles = np.zeros((4, 1, 1, 1), np.uint8)
+    assert slots.run(tiles, 1)[1]
+    for index in range(4):
+        wrong = tiles.copy()
+        wrong[index] = 255
+        assert not slots.run(wrong, 1)[1]
+    assert slots.run(tiles, 1)[1]
+
+
+def test_larger_memory_means_recording_anew(slots: Slots) -> None:
+    small, large = np.zeros((1, 2, 2, 1), np.uint8), np.zeros((1, 40, 40, 1), np.uint8)
+    slots.run(small, 1)
+    slots.run(large, 1)
+    held = slots.memory
+    LOG.clear()
+    slots.run(small, 1)  # its old recording wrote where the memory was
+    assert LOG[: len(RECORDING)] == RECORDING
+    slots.run(large, 1)
+    assert "recording" not in LOG[len(RECORDING) + len(START) + 1 :]
+    assert slots.memory == held
