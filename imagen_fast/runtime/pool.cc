@@ -103,7 +103,7 @@ int usable_cores() {
 
 struct Pool::Crew {
     explicit Crew(const PoolOptions& options)
-        : spin(options.spin_us), bound(!options.cores.empty()) {
+        : spin(options.spin_us), bound(!options.cores.empty()), parts(options.threads) {
         try {
             for (int i = 1; i < options.threads; ++i) {
                 threads.emplace_back([this, i] { serve(i); });
@@ -156,8 +156,11 @@ struct Pool::Crew {
 
     void start(int count) {
         keep_off_caller();
-        blocks = count;
-        next.store(0, std::memory_order_relaxed);
+        const auto all = static_cast<std::int64_t>(parts.size());
+        for (std::int64_t i = 0; i < all; ++i) {
+            parts[i].next.store(static_cast<int>(count * i / all), std::memory_order_relaxed);
+            parts[i].end = static_cast<int>(count * (i + 1) / all);
+        }
         busy.store(static_cast<int>(threads.size()), std::memory_order_relaxed);
         {
             const std::lock_guard<std::mutex> lock(mutex);
@@ -166,9 +169,15 @@ struct Pool::Crew {
         wake.notify_all();
     }
 
+    // A thread's own part first, because the step before left those rows in its core's cache; then
+    // what others have left of theirs.
     void share(int thread) {
-        for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) {
-            (*work)(i, thread);
+        const int all = static_cast<int>(parts.size());
+        for (int k = 0; k < all; ++k) {
+            Part& part = parts[(thread + k) % all];
+            for (int i; (i = part.next.fetch_add(1, std::memory_order_relaxed)) < part.end;) {
+                (*work)(i, thread);
+            }
         }
     }
 
@@ -198,8 +207,12 @@ struct Pool::Crew {
     std::mutex mutex;
     std::condition_variable wake, done;
     std::atomic<std::uint64_t> step{0};
-    std::atomic<int> next{0}, busy{0};
-    int blocks = 0;
+    struct alignas(64) Part {
+        std::atomic<int> next{0};
+        int end = 0;
+    };
+    std::vector<Part> parts;  // of the blocks, one for each thread
+    std::atomic<int> busy{0};
     const std::function<void(int, int)>* work = nullptr;
     std::vector<std::thread> threads;
 };
