@@ -97,24 +97,31 @@ private:
             values_ = products;
             row_ = column_ = 0;
         }
-        // What a step's products, numbered from 0, have beside them.
+        // What a step's products, numbered from 0, have beside them: the first `pixels` of them
+        // one pixel each.
+        template <int pixels>
         struct Some {
             const Put* put;
             int column;
             const float* values;
 
             IMAGEN_INLINE void operator()(int product) const {
-                if (put && product < kSome) {
+                if (put && product < pixels) {
                     (*put)(column + product, values + product * kWide);
                 }
             }
         };
-        IMAGEN_INLINE Some some() {
-            if (row_ == chunk_.rows || column_ + kSome > chunk_.columns) {
-                return {nullptr, 0, nullptr};
+        // A step has no more pixels beside it than products: the last band has fewer rows, and so
+        // fewer products a step.
+        template <int products>
+        IMAGEN_INLINE auto some() {
+            constexpr int pixels = products < kSome ? products : kSome;
+            if (row_ == chunk_.rows || column_ + pixels > chunk_.columns) {
+                return Some<pixels>{nullptr, 0, nullptr};
             }
-            const Some next{&put(row_), column_, values_ + (row_ * kColumns + column_) * kWide};
-            column_ += kSome;
+            const Some<pixels> next{&put(row_), column_,
+                                    values_ + (row_ * kColumns + column_) * kWide};
+            column_ += pixels;
             if (column_ == chunk_.columns) {
                 column_ = 0;
                 ++row_;

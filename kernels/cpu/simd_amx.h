@@ -44,7 +44,7 @@ IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first, std
     for (int segment = 0; segment < a.segments; ++segment) {
         const std::uint16_t* p = a.segment[segment] + first * a.stride;
         for (int k = 0; k < a.k; k += 32, p += 32, b += 512) {
-            const auto some = beside.some();
+            const auto some = beside.template some<tiles>();
             Unit::template load<6>(b, 64);
             Unit::template load<4>(p, stride);
             Unit::template dot<0, 4, 6>();
@@ -74,6 +74,7 @@ IMAGEN_INLINE void amx_tiles(const Rows<Amx<Unit>>& a, std::ptrdiff_t first, std
 }
 
 struct Nothing {
+    template <int products>
     IMAGEN_INLINE auto some() const {
         return [](int) {};
     }
