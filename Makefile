@@ -54,11 +54,13 @@ portable: $(STAMP)
 	qemu-aarch64-static $(NATIVE)/aarch64/runs $(NATIVE)/seeds/*.safetensors
 	qemu-aarch64-static $(NATIVE)/aarch64/api_runs $(NATIVE)/seeds/*.safetensors
 
-# One set-up for demo, tests and checks: what passes the tests is what the demo shows.
+# One set-up for demo, tests and checks: what passes the tests is what the demo shows. spandrel asks
+# for torchvision, which the networks that the bench takes of it do without.
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps 'spandrel>=0.4'
 	touch $(STAMP)
 
 $(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels/cpu/*)
