@@ -13,7 +13,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-# What an install without PyTorch can do, in an environment of its own.
+# What an install without PyTorch can do, exports included, in an environment of its own.
 test-core: $(CORE)/.ready
 	$(CORE)/bin/python -m pytest -p no:cacheprovider
 
@@ -66,7 +66,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 $(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels/cpu/*)
 	$(PYTHON) -m venv --clear $(CORE)
 	$(CORE)/bin/python -m pip install --quiet --upgrade pip
-	$(CORE)/bin/python -m pip install --quiet -e '.[test]'
+	$(CORE)/bin/python -m pip install --quiet -e '.[test,onnx]'
 	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
 	touch $(CORE)/.ready
 
