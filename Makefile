@@ -13,7 +13,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-# What an install without PyTorch can do, in an environment of its own.
+# What an install without PyTorch can do, exports included, in an environment of its own.
 test-core: $(CORE)/.ready
 	$(CORE)/bin/python -m pytest -p no:cacheprovider
 
@@ -54,17 +54,19 @@ portable: $(STAMP)
 	qemu-aarch64-static $(NATIVE)/aarch64/runs $(NATIVE)/seeds/*.safetensors
 	qemu-aarch64-static $(NATIVE)/aarch64/api_runs $(NATIVE)/seeds/*.safetensors
 
-# One set-up for demo, tests and checks: what passes the tests is what the demo shows.
+# One set-up for demo, tests and checks: what passes the tests is what the demo shows. spandrel asks
+# for torchvision, which the networks that the bench takes of it do without.
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps 'spandrel>=0.4'
 	touch $(STAMP)
 
 $(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels/cpu/*)
 	$(PYTHON) -m venv --clear $(CORE)
 	$(CORE)/bin/python -m pip install --quiet --upgrade pip
-	$(CORE)/bin/python -m pip install --quiet -e '.[test]'
+	$(CORE)/bin/python -m pip install --quiet -e '.[test,onnx]'
 	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
 	touch $(CORE)/.ready
 

@@ -81,10 +81,7 @@ def load(
             f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
             "pictures are enlarged as RGB"
         )
-    if isa and not kind.takes_isa:
-        raise BackendError(f"backend {kind.name!r} has no isa to choose; expected backend native")
-    chosen = {"isa": isa} if isa else {}
-    made = kind(bundle, device=device, precision=precision, threads=threads, **chosen)
+    made = kind(bundle, device=device, precision=precision, threads=threads, isa=isa)
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
     except BaseException:

@@ -30,18 +30,19 @@ class Backend(ABC):
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: one of `PRECISIONS`; what the weights and activations are computed in.
         threads: CPU threads; None leaves the choice to the backend.
+        isa: CPU instruction set by its name; "" leaves the choice to the backend.
 
     Attributes:
         name: as in `BACKENDS`.
         kinds: of devices that it serves.
         device, precision: what was resolved from the arguments, never "auto".
         threads: how many are used, None if the backend does not say.
-        takes_isa, isa: whether its CPU instruction set can be chosen (a keyword `isa`), and which
-            one runs; None if the backend does not say.
+        takes_isa, isa: whether its CPU instruction set can be chosen, and which one runs; None if
+            the backend does not say.
         takes_exported: whether it runs bundles whose `exported` is in place of tensors.
 
     Raises:
-        BackendError: the device or the precision is unknown or not to be had here.
+        BackendError: device, precision or instruction set is unknown or not to be had here.
         WeightsError: the bundle's tensors do not fit its spec.
     """
 
@@ -61,17 +62,27 @@ class Backend(ABC):
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        isa: str = "",
     ) -> None:
         if precision not in PRECISIONS:
             raise BackendError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
         if threads is not None and (type(threads) is not int or threads < 1):
             raise BackendError(f"threads is {threads!r}; expected a positive integer")
+        if isa and not self.takes_isa:
+            raise BackendError(
+                f"backend {self.name!r} has no isa to choose; expected backend native"
+            )
         if bundle.exported and not self.takes_exported:
             raise BackendError(
                 f"backend {self.name!r} runs bundles (.safetensors), not exported ONNX files; "
                 "choose backend onnxruntime"
             )
         self.bundle = bundle
+        self._start(device, precision, threads, isa)
+
+    @abstractmethod
+    def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
+        """Make the network ready; sets `device` and `precision`. Arguments as the class's."""
 
     @classmethod
     @abstractmethod

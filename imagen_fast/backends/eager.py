@@ -11,7 +11,6 @@ import numpy as np
 from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError
 from imagen_fast.backends.levels import Levels, Tiles
-from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
@@ -37,15 +36,7 @@ class Eager(Backend):
 
     name: ClassVar[str] = "eager"
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(bundle, device=device, precision=precision, threads=threads)
+    def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         import torch
 
         from imagen_fast.models.build import build
@@ -62,7 +53,7 @@ class Eager(Backend):
         self.threads = torch.get_num_threads()
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         self._dtype = dtypes[precision]
-        network = build(bundle).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = build(self.bundle).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: Any = self._ready(network)
 
     @classmethod

@@ -8,7 +8,6 @@ import numpy as np
 
 from imagen_fast.backends.base import Backend
 from imagen_fast.backends.levels import Levels, Tiles
-from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 
 
@@ -18,15 +17,7 @@ class Fake(Backend):
     name: ClassVar[str] = "fake"
     kinds: ClassVar[tuple[str, ...]] = ("cpu",)
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(bundle, device=device, precision=precision, threads=threads)
+    def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         if device not in ("auto", "cpu"):
             raise BackendError(f"backend 'fake' runs on the cpu only, not on {device!r}")
         self.device = "cpu"

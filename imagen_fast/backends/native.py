@@ -11,7 +11,6 @@ import numpy as np
 from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError
 from imagen_fast.backends.levels import Levels, Tiles
-from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import BUILD_AGAIN
 
@@ -39,16 +38,7 @@ class Native(Backend):
     kinds: ClassVar[tuple[str, ...]] = ("cpu",)
     takes_isa: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-        isa: str = "",
-    ) -> None:
-        super().__init__(bundle, device=device, precision=precision, threads=threads)
+    def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         if device not in ("auto", "cpu"):
             raise BackendError(
                 f"backend 'native' runs on the cpu only, not on {device!r}; choose backend eager"
@@ -60,9 +50,9 @@ class Native(Backend):
         self.device = "cpu"
         self.precision = preferred_precision(isa) if precision == "auto" else precision
         self.threads = threads or _cores()
-        tensors = {name: np.ascontiguousarray(t) for name, t in bundle.tensors.items()}
+        tensors = {name: np.ascontiguousarray(t) for name, t in self.bundle.tensors.items()}
         self._engine: Engine | None = Engine(
-            bundle.spec.to_json(),
+            self.bundle.spec.to_json(),
             tensors,
             precision=self.precision,
             isa=isa,

@@ -6,37 +6,26 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import ClassVar
 
-import numpy as np
-
 from imagen_fast import atomic
-from imagen_fast.backends.base import Backend, NonFiniteError
-from imagen_fast.backends.levels import Levels, Tiles
+from imagen_fast.backends.float_graph import FloatGraph
+from imagen_fast.backends.levels import Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.export.options import Options
 from imagen_fast.export.tensorrt_profiles import LARGEST
 
 
-class TensorRT(Backend):
+class TensorRT(FloatGraph):
     """Builds an engine when it is made, which takes minutes, or takes the one of an earlier run.
 
     Engines are kept in `imagen_fast.export.tensorrt_cache.folder()`, under a digest of all that
-    they depend on. `precision` "auto" is fp16. The finest picture is all that an engine gives, of
-    tiles of at most 1024 × 1024.
+    they depend on. `precision` "auto" is fp16. Tiles have at most 1024 × 1024 pixels.
     """
 
     name: ClassVar[str] = "tensorrt"
     kinds: ClassVar[tuple[str, ...]] = ("cuda",)
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(bundle, device=device, precision=precision, threads=threads)
+    def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         kind, _, index = device.partition(":")
         if device not in ("auto", "cuda") and (kind != "cuda" or not index.isdecimal()):
             raise BackendError(f"backend 'tensorrt' runs on CUDA only, not on {device!r}")
@@ -49,9 +38,8 @@ class TensorRT(Backend):
         from imagen_fast.export.tensorrt_format import picture_run
 
         options = Options(precision=self.precision)
-        engine = _engine(bundle, options, int(index or 0))
-        # Not clamped here: bytes are made below, so that what is not finite is seen.
-        self._run = picture_run(engine, bundle.spec, options, int(index or 0), clamp=False)
+        engine = _engine(self.bundle, options, int(index or 0))
+        self._run = picture_run(engine, self.bundle.spec, options, int(index or 0), clamp=False)
 
     @classmethod
     def missing(cls) -> str | None:
@@ -73,28 +61,13 @@ class TensorRT(Backend):
         height, width = LARGEST
         return int(height * width)
 
-    def prepare(self, shape: tuple[int, int, int]) -> None:
-        """Run once on black."""
-        self.compute(np.zeros((*shape, self.spec.image_channels), np.uint8))
-
-    def compute(self, tiles: Tiles) -> Tiles:
-        """See `Backend.run`."""
-        bytes_ = tiles.dtype == np.uint8
-        output = self._run(tiles.astype(np.float32) / np.float32(255) if bytes_ else tiles)
-        if not np.isfinite(output).all():
-            raise NonFiniteError(f"the output is not finite in {self.precision}")
-        output = output.clip(0, 1)
-        if bytes_:
-            output = np.rint(output * np.float32(255)).astype(np.uint8)
-        return np.ascontiguousarray(output)
+    def _enlarge(self, tiles: Tiles) -> Tiles:
+        output: Tiles = self._run(tiles)
+        return output
 
     def compute_rows(self, x: Tiles) -> Tiles:
         """Never called: listings are refused when the backend is made."""
         raise BackendError("backend 'tensorrt' runs no listings")
-
-    def compute_levels(self, wanted: Levels) -> list[Tiles]:
-        """Always raises BackendError."""
-        raise BackendError("backend 'tensorrt' gives the finest picture only; choose backend eager")
 
 
 def _engine(bundle: Bundle, options: Options, device: int) -> bytes:

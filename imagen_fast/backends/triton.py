@@ -19,7 +19,6 @@ import numpy as np
 from imagen_fast.backends.base import Backend, NonFiniteError
 from imagen_fast.backends.eager import resolve_device, without_torch
 from imagen_fast.backends.levels import Levels, Tiles
-from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
@@ -49,15 +48,7 @@ class Triton(Backend):
     name: ClassVar[str] = "triton"
     kinds: ClassVar[tuple[str, ...]] = ("cuda",)
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(bundle, device=device, precision=precision, threads=threads)
+    def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         import torch
 
         from imagen_fast.backends.slots import Slots

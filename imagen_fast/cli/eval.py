@@ -28,8 +28,8 @@ DEFAULT_SCALE = "4"
 @click.option(
     "-n",
     "--model",
-    help="A name from `imagen-fast models`, a .safetensors file, or `bicubic` to measure that "
-    "alone. [the shipped one for the scale]",
+    help="A name from `imagen-fast models`, a .safetensors or an exported .onnx, or "
+    "`bicubic` to measure that alone. [the shipped one for the scale]",
 )
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -45,7 +45,9 @@ def _workers(text: str) -> tuple[int, int]:
     "[beside each picture]",
 )
 @scale_option
-@click.option("-n", "--model", help="A name from `imagen-fast models`, or a .safetensors file.")
+@click.option(
+    "-n", "--model", help="A name from `imagen-fast models`, a .safetensors or an exported .onnx."
+)
 @click.option(
     "-t",
     "--tile",

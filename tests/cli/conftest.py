@@ -13,14 +13,12 @@ from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import main
 from imagen_fast.spec import Level, ModelSpec
 
-SCALE = 2
-
 
 @pytest.fixture(scope="session")
 def fake_model(tmp_path_factory):
     """Enlarges twice by repeating pixels: the `fake` backend looks at the spec alone."""
     path = tmp_path_factory.mktemp("models") / "fake-x2.safetensors"
-    save_bundle(Bundle(ModelSpec(scale=SCALE, levels=(Level(32),)), {}), path)
+    save_bundle(Bundle(ModelSpec(scale=2, levels=(Level(32),)), {}), path)
     return path
 
 

@@ -5,10 +5,11 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import SCALE
 from PIL import Image
 
 from imagen_fast.image.read import read
+
+SCALE = 2  # of the fake model
 
 
 def good(folder, noise):

@@ -70,5 +70,14 @@ def smallest(bundle_of: Callable[[ModelSpec], Bundle]) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def whole(smallest: Bundle) -> bytes:
+    """Its file."""
+    from imagen_fast.export.onnx import export
+    from imagen_fast.export.options import Options
+
+    return export(smallest, Options())
+
+
+@pytest.fixture(scope="session")
 def tiny_preset(bundle_of: Callable[[ModelSpec], Bundle]) -> Bundle:
     return bundle_of(preset("tiny", 4))

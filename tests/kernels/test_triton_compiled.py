@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,36 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kernel_resources.py"
 SHARED = {80: 163, 90: 227, 100: 227, 120: 99}
 
 
-@pytest.mark.parametrize(
-    ("arch", "dtype", "attention"),
-    # Each architecture once; the rest is the same code with other conversions.
-    [
-        (80, "fp32", "bounded"),
-        (90, "bf16", "bounded"),
-        (100, "bf16", "unbounded"),
-        (120, "fp16", "unbounded"),
-    ],
-)
-def test_resources(arch, dtype, attention, tmp_path):
-    # In a process of its own: Triton's interpreter, once chosen, is there for the whole process.
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, PROGRAM, str(arch), dtype, "--brief", attention],
-        capture_output=True, text=True, env=environment,
-    )  # fmt: skip
+# Each architecture once; the rest is the same code with other conversions.
+FORMS = [
+    (80, "fp32", "bounded"),
+    (90, "bf16", "bounded"),
+    (100, "bf16", "unbounded"),
+    (120, "fp16", "unbounded"),
+]
+
+
+@pytest.fixture(scope="module")
+def compilations(tmp_path_factory):
+    """The process of each form, which takes half a minute: one for each core at a time."""
+
+    def compiled(form):
+        # Of its own: Triton's interpreter, once chosen, is there for the whole process.
+        cache = str(tmp_path_factory.mktemp("triton"))
+        environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": cache}
+        arch, dtype, attention = form
+        return subprocess.run(
+            [sys.executable, PROGRAM, str(arch), dtype, "--brief", attention],
+            capture_output=True, text=True, env=environment, timeout=600,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield {form: pool.submit(compiled, form) for form in FORMS}
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(map(str, form)))
+def test_resources(form, compilations):
+    done, arch = compilations[form].result(), form[0]
     assert not done.returncode, done.stderr
     kernels = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(kernels) > 35
