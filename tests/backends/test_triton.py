@@ -126,12 +126,15 @@ def test_levels(what: str, precision: str, bundle_of: Callable[..., Bundle]) -> 
         np.testing.assert_array_equal(ours[0], Triton(bundle, precision=precision).run(image))
 
 
-@pytest.mark.parametrize(
-    ("scale", "precision"), [(1, "fp32"), (2, "fp16"), (3, "fp32"), (4, [*FLOOR][-1])]
-)
-def test_the_tiny_preset(scale: int, precision: str, bundle_of: Callable[..., Bundle]) -> None:
-    """At its own widths, and an odd size."""
-    compare(bundle_of(preset("tiny", scale)), precision, "run", (random(1, 5, 3, 3),))
+PRESETS = [("tiny", 1, "fp32"), ("tiny", 2, "fp16"), ("tiny", 3, "fp32"), ("tiny", 4, [*FLOOR][-1])]
+PRESETS += [("small", 4, "fp16"), ("base", 2, "fp16")]
+
+
+@pytest.mark.parametrize(("name", "scale", "precision"), PRESETS)
+def test_presets(name: str, scale: int, precision: str, bundle_of: Callable[..., Bundle]) -> None:
+    """At their own widths, and an odd size."""
+    side = 5 if name == "tiny" else 1
+    compare(bundle_of(preset(name, scale)), precision, "run", (random(1, side, 3, 3),))
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
