@@ -1,9 +1,9 @@
 """A bundle with GPU kernels as a file: one safetensors container.
 
-`__metadata__` holds `format`, `spec`, `plan` (see bundle_plan) and the model's facts; the tensors are
-the weights as the kernels read them, and the kernels' machine code as bytes. Reading it runs
-nothing, but running it does: its code is a program for the GPU, to be taken from where programs
-are taken from.
+`__metadata__` holds `format`, `spec`, `plan` (see bundle_plan) and the model's facts; the
+tensors are the weights as the kernels read them, and the kernels' machine code as bytes. Reading it
+runs nothing, but running it does: its code is a program for the GPU, to be taken from where
+programs are taken from.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read_header(path: str | Path) -> tuple[ModelSpec, Plan, dict[str, str]]:
     """Spec, plan and metadata: only the header is read.
 
     Raises:
-        WeightsError: the file cannot be read, is damaged, another kind of file or a newer version's.
+        WeightsError: the file cannot be read, is damaged, of another kind or newer.
     """
     path = Path(path)
     try:

@@ -99,9 +99,7 @@ def _launch(call: Call, memory: dict[str, Tensor]) -> None:
         raise WeightsError(f"the plan names the kernel {call.kernel.source!r}, which there is not")
     function = getattr(import_module(f"imagen_fast.kernels.triton.{module}"), name)
     arguments: dict[str, Any] = {}
-    for (where, value), (parameter, *_) in zip(
-        call.arguments, call.kernel.parameters, strict=True
-    ):
+    for (where, value), (parameter, *_) in zip(call.arguments, call.kernel.parameters, strict=True):
         arguments[parameter] = value if where is None else _from(memory[where].flatten(), value)
     function[call.grid](
         **arguments,

@@ -20,8 +20,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from imagen_fast.kernels.ahead.expression import evaluate
+
 from imagen_fast.errors import WeightsError
-from imagen_fast.kernels.ahead.expression import Tree, evaluate
 
 PRECISIONS = ("bf16", "fp16", "fp32")
 SAMPLES = ("u8", "fp32")
@@ -97,7 +98,7 @@ class Program:
         """What is launched for pictures of `samples`.
 
         Raises:
-            WeightsError: an expression goes wrong, or a grid or a number is beyond what a GPU takes.
+            WeightsError: an expression goes wrong, or a grid or number is beyond a GPU's.
         """
         return [self._call(x, values) for x in self.launches if x["samples"] in ("", samples)]
 
@@ -191,7 +192,7 @@ def _check_launch(data: object, kernels: list[Kernel], buffers: Mapping[str, str
     kernel = kernels[number]
     if not isinstance(arguments, list) or len(arguments) != len(kernel.parameters):
         raise WeightsError(
-            f"a launch of {kernel.name} has not the {len(kernel.parameters)} arguments that it takes"
+            f"a launch of {kernel.name} has not its {len(kernel.parameters)} arguments"
         )
     for argument, (name, kind, _) in zip(arguments, kernel.parameters, strict=True):
         pointer = kind[0] == "*"
@@ -218,6 +219,3 @@ def _rows(data: object, width: int, what: str) -> None:
     names = [row[0] for row in data]
     if len(set(names)) != len(names):
         raise WeightsError(f"{what} has a name twice")
-
-
-__all__ = ["Call", "Kernel", "Plan", "Program", "Tree", "parse"]

@@ -38,7 +38,8 @@ def made_ready(
     """
     dtype = {name: kind for kind, name in DTYPES.items()}[precision]
     try:
-        weights = pack_generator(build(bundle), dtype, "cpu")
+        network: Any = build(bundle)
+        weights = pack_generator(network, dtype, "cpu")
     except ValueError as error:
         raise ExportError(f"the kernels cannot run this model: {error}") from error
     programs = [program_of(weights, arch) for arch in architectures]
@@ -60,7 +61,9 @@ def _stored(value: Tensor) -> Stored:
 def _record(program: Program, codes: dict[str, Code]) -> tuple[dict[str, Any], dict[str, Stored]]:
     """A program as JSON types, and its kernels' code."""
     numbers: dict[str, int] = {}
-    kernels, launches, cubins = [], [], {}
+    kernels: list[dict[str, Any]] = []
+    launches: list[dict[str, Any]] = []
+    cubins: dict[str, Stored] = {}
     for launch in program.launches:
         key = key_of(launch.variant, program.arch)
         if key not in numbers:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 
 from imagen_fast.errors import ExportError
@@ -86,12 +87,25 @@ def compile_all(
         tasks.put((key, task_of(variant, arch) | about))
     count = min(len(os.sched_getaffinity(0)), len(wanted), MOST_PROCESSES)
     found: dict[str, dict[str, Any]] = {}
+    lock = Lock()
+
+    def work(worker: _Worker) -> None:
+        while True:
+            try:
+                key, task = tasks.get_nowait()
+            except Empty:
+                return
+            answer = worker.ask(task)
+            with lock:
+                found[key] = answer
+                told(len(found), len(wanted))
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workers = [_Worker(folder) for _ in range(count)]
         try:
             with ThreadPoolExecutor(count) as pool:
-                each = [pool.submit(_work, x, tasks, found, len(wanted), told) for x in workers]
+                each = [pool.submit(work, x) for x in workers]
                 try:
                     for one in each:
                         one.result()
@@ -140,7 +154,9 @@ class _Worker:
         answer = self.process.stdout.readline()
         if not answer:
             self.errors.seek(0)
-            last: Sequence[str] = self.errors.read().strip().splitlines()[-1:] or ["no reason given"]
+            last: Sequence[str] = self.errors.read().strip().splitlines()[-1:] or [
+                "no reason given"
+            ]
             raise ExportError(f"{task['name']} does not compile for sm_{task['arch']}: {last[0]}")
         found: dict[str, Any] = json.loads(answer)
         return found
@@ -148,19 +164,3 @@ class _Worker:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-
-
-def _work(
-    worker: _Worker,
-    tasks: SimpleQueue[tuple[str, dict[str, Any]]],
-    found: dict[str, dict[str, Any]],
-    count: int,
-    told: Callable[[int, int], None],
-) -> None:
-    while True:
-        try:
-            key, task = tasks.get_nowait()
-        except Empty:
-            return
-        found[key] = worker.ask(task)
-        told(len(found), count)

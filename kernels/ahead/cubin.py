@@ -21,9 +21,7 @@ def size_of(kind: str) -> int:
     return 8 if kind.startswith("*") else SIZES[kind]
 
 
-def check(
-    name: str, entry: str, kinds: list[str], threads: int, *, ptx: str, cubin: bytes
-) -> None:
+def check(name: str, entry: str, kinds: list[str], threads: int, *, ptx: str, cubin: bytes) -> None:
     """Compare what a launch will pass with what the code takes.
 
     kinds: Triton types of all parameters in order, scratch memory's two pointers at the end.

@@ -1,7 +1,7 @@
 """A whole network as launches over planned memory: `triton.network.Network`, for any sizes.
 
-Names in expressions: N, H, W are the pictures' number, height and width, P the GPU's multiprocessors;
-H1, W1 and so on the sides of coarser levels, which `Program.sizes` defines.
+Names in expressions: N, H and W are the pictures' number, height and width, P the multiprocessors
+of the GPU; H1, W1 and so on the sides of coarser levels, which `Program.sizes` defines.
 """
 
 from __future__ import annotations
@@ -122,9 +122,7 @@ class _Builder:
             name = f"decoder{level}"
             x = self._stages(name, stages, level, x, context=features[level], also=also)
         names = self._keep("head", weights.heads[0])
-        self.program.launches += conv.of_head(
-            weights.heads[0], names, self.arch, self.shapes[0], x
-        )
+        self.program.launches += conv.of_head(weights.heads[0], names, self.arch, self.shapes[0], x)
 
     def _stages(
         self,
