@@ -49,7 +49,7 @@ class _Builder:
 
     def __init__(self, weights: GeneratorWeights, arch: int) -> None:
         self.weights, self.program, self.arch = weights, Program(arch), arch
-        self.scratch: Size | int = 0
+        self.scratch: list[Size] = []  # of the operations that need some, each once
         self.turn = 0
         self.shapes: list[conv.Shape] = []
         for level in range(len(weights.encoder)):
@@ -63,7 +63,7 @@ class _Builder:
         self._plan()
         features = self._encode()
         self._decode(features)
-        self._set("scratch", "feature", self.scratch)
+        self._set("scratch", "feature", _largest([Size(0), *self.scratch]))
         return self.program
 
     def _plan(self) -> None:
@@ -79,11 +79,8 @@ class _Builder:
         self._set("stem", "feature", maps[0])
         for level, elements in enumerate(maps):
             self._set(f"features{level}", "feature", elements)
-        largest = maps[0]
-        for elements in maps[1:]:
-            largest = most(largest, elements)
         for place in ("work0", "work1"):
-            self._set(place, "feature", largest)
+            self._set(place, "feature", _largest(maps))
 
     def _set(self, name: str, kind: str, elements: Size | int) -> None:
         self.program.buffers[name] = kind, elements
@@ -155,7 +152,8 @@ class _Builder:
                 )
             )
             self.program.launches += launches
-            self.scratch = most(self.scratch, scratch) if scratch != 0 else self.scratch
+            if isinstance(scratch, Size) and scratch not in self.scratch:
+                self.scratch.append(scratch)
             x = target
         return x
 
@@ -172,3 +170,10 @@ class _Builder:
                 self.program.weights[f"{name}.{part}"] = value
                 found[part] = Weight(f"{name}.{part}")
         return found
+
+
+def _largest(sizes: Sequence[Size]) -> Size:
+    largest, *others = sizes
+    for size in others:
+        largest = most(largest, size)
+    return largest
