@@ -64,7 +64,9 @@ enum {
     /* A callback or imagen_fast_cancel ended the run. */
     IMAGEN_FAST_CANCELLED = 6,
     /* A bug in the library; please report the message. */
-    IMAGEN_FAST_INTERNAL = 7
+    IMAGEN_FAST_INTERNAL = 7,
+    /* The GPU or its driver failed; the message has the driver's. */
+    IMAGEN_FAST_DEVICE_FAILED = 8
 };
 
 /* What weights and feature maps are computed in. */
@@ -96,7 +98,13 @@ typedef struct imagen_fast_options {
                             0: 32, or fewer where that changes nothing; IMAGEN_FAST_NONE: none */
     int32_t reserved;    /* 0 */
     uint64_t memory;     /* bytes that feature maps may take, by which `tile` 0 is chosen; 0: a
-                            quarter of the free memory (within the control group), up to 512 MiB */
+                            quarter of the free memory (within the control group), up to 512 MiB;
+                            of a GPU: half of its free memory */
+    const char* device;  /* NULL or "cpu"; "cuda" or "cuda:N": an NVIDIA GPU, for models that
+                            `imagen-fast export --format bundle` wrote, of which `precision`,
+                            unless AUTO, must be the model's, `isa` NULL, and the options of
+                            threads mean nothing. Whoever can write such a file can run code on the
+                            GPU: take it from where you take programs from */
 } imagen_fast_options;
 
 /* A picture, or several of one size, to read: (N, H, W, C), samples of a pixel side by side. */

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +22,15 @@ from imagen_fast.errors import ExportError, WeightsError  # noqa: E402
 from imagen_fast.spec import Level, ModelSpec  # noqa: E402
 from imagen_fast.tasks.export import export  # noqa: E402
 
-# A level of each kind of attention, of which one takes three launches; both forms of convolution.
-SPEC = ModelSpec(
-    scale=2, levels=(Level(32, convs=1), Level(48, convs=1, attention="global")), head_dim=16
-)
+
+@pytest.fixture
+def exported(gpu_bundle):
+    return gpu_bundle
 
 
-@pytest.fixture(scope="session")
-def model(bundle_of, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_bundle(bundle_of(SPEC), path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def exported(model, tmp_path_factory):
-    """Two architectures, verified in the interpreter."""
-    path = tmp_path_factory.mktemp("bundle") / "small.cuda.safetensors"
-    return export(model, "bundle", path, Options("fp16", arch=(90, 80)))
+@pytest.fixture
+def model(gpu_model):
+    return gpu_model
 
 
 @pytest.fixture
@@ -63,10 +53,10 @@ def test_a_bundle_and_its_manifest(exported):
     assert b".py" not in content
 
 
-def test_the_file_holds_all_that_its_plan_names(exported):
+def test_the_file_holds_all_that_its_plan_names(exported, model):
     tensors = load_file(exported.path)  # it is a safetensors file to others, too
     spec, plan, metadata = bundle_file.read_header(exported.path)
-    assert spec == SPEC
+    assert spec == load_bundle(model).spec
     assert plan.precision == "fp16"
     assert set(plan.programs) == {80, 90}
     assert metadata["source"]
@@ -305,7 +295,7 @@ def test_a_newer_version(header):
 
 
 def test_heads_wider_than_the_kernels_take(bundle_of, tmp_path):
-    spec = ModelSpec(scale=2, levels=(replace(SPEC.levels[0], channels=160),), head_dim=160)
+    spec = ModelSpec(scale=2, levels=(Level(160, convs=1),), head_dim=160)
     path = tmp_path / "wide.safetensors"
     save_bundle(bundle_of(spec), path)
     with pytest.raises(ExportError, match="head_dim is 160; the kernels take up to 128"):
