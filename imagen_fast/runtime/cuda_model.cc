@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "cuda_cubin.h"
 #include "error.h"
 
 namespace imagen_fast::cuda {
@@ -12,6 +13,19 @@ constexpr std::size_t kAlignment = 256;     // of every tensor
 constexpr std::int64_t kUsualShared = 48 << 10;  // that a block may take without asking
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// The driver takes as many arguments, and of such sizes, as the code says.
+void check_parameters(const Kernel& kernel, const Tensor& code) {
+    std::vector<int> sizes;
+    for (const Parameter& parameter : kernel.parameters) {
+        sizes.push_back(parameter.pointer ? 8 : 4);
+    }
+    sizes.insert(sizes.end(), {8, 8});  // of scratch memory
+    if (parameter_sizes(code.data, code.bytes(), kernel.entry) != sizes) {
+        throw WeightsError("the code of " + kernel.name +
+                           " takes other parameters than the plan passes");
+    }
+}
 
 Plan chosen(const Bundle& bundle, const Device& device) {
     const Json json = Json::parse(bundle.metadata.at("plan"));
@@ -86,9 +100,7 @@ void Model::load_code(const Tensors& tensors) {
         // The loader is told no length: it reads a file of the ELF format, which says its own.
         std::vector<std::uint64_t> code(tensor.bytes() / 8 + 1);
         std::memcpy(code.data(), tensor.data, tensor.bytes());
-        if (tensor.bytes() < 64 || std::memcmp(code.data(), "\x7f" "ELF", 4) != 0) {
-            throw WeightsError("the code of " + kernel.name + " is no cubin");
-        }
+        check_parameters(kernel, tensor);
         Module module = nullptr;
         driver().check(driver().module_load(&module, code.data()), "loading " + kernel.name);
         modules_.push_back(module);

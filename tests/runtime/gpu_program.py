@@ -4,7 +4,10 @@ Prints what came of it as JSON. A process of its own, because a driver stays for
 """
 
 import json
+import random
 import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from c_interface import Engine, Failed, library
@@ -69,6 +72,74 @@ def after_failure():
     return {"first": first}
 
 
+def damaged():
+    """Bundles cut off, with bits flipped, and with any value of the plan in place of another:
+    refused with a message, or they run."""
+    data = Path(BUNDLE).read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header, rest = json.loads(data[8 : 8 + length]), data[8 + length :]
+    plan = header["__metadata__"]["plan"]
+    rng = random.Random(0)
+
+    def bundle(text):
+        header["__metadata__"]["plan"] = text
+        written = json.dumps(header).encode()
+        return len(written).to_bytes(8, "little") + written + rest
+
+    def flipped():
+        changed = bytearray(data)
+        changed[rng.randrange(8 + length)] ^= 1 << rng.randrange(8)
+        return bytes(changed)
+
+    seen: Counter[int] = Counter()
+    for case in range(900):
+        if case < 300:
+            wanted = bundle(json.dumps(mutated(json.loads(plan), rng)))
+        elif case < 600:
+            wanted = flipped()
+        elif case < 800:
+            at = rng.randrange(len(plan))
+            wanted = bundle(plan[:at] + rng.choice(('"', "9", "[", "]", "-", "}", "")) + plan[at:])
+        else:
+            wanted = data[: rng.randrange(len(data))]
+        try:
+            with load_bytes(wanted) as engine:
+                engine(np.zeros((1, 5, 3, engine.channels), np.uint8), untiled=True)
+            seen[0] += 1
+        except Failed as error:
+            seen[error.status if str(error) else 99] += 1
+    return {"seen": {str(status): count for status, count in seen.items()}}
+
+
+JUNK = (
+    *(0, 1, -1, 2, 7, 2**31, 2**62, 2**63 - 1, "", "H", "image", "u8", [], ["add", 1, 1]),
+    *(["mul", "H", 2**40], ["div", 1, 0], ["sub", "H", "W"], {}, None, True, [["add", "N", 1]]),
+)
+
+
+def mutated(plan, rng):
+    """One value anywhere in the program that runs is another, or gone."""
+    plan["programs"] = {"90": plan["programs"]["90"]}
+    place, key, depth = plan, "programs", rng.randrange(1, 9)
+    for _ in range(depth):
+        inner = place[key]
+        if not isinstance(inner, (dict, list)) or not inner:
+            break
+        place, key = (
+            inner,
+            rng.choice(list(inner) if isinstance(inner, dict) else range(len(inner))),
+        )
+    if rng.random() < 0.2:
+        del place[key]
+    else:
+        place[key] = rng.choice(JUNK)
+    return plan
+
+
+def load_bytes(data):
+    return Engine(LIB, data, device="cuda")
+
+
 def options(**wanted):
     def scenario():
         with load(**wanted) as engine:
@@ -84,6 +155,7 @@ SCENARIOS = {
     "shapes": shapes,
     "devices": devices,
     "after_failure": after_failure,
+    "damaged": damaged,
     "plain": options(),
     "cuda:1": options(device="cuda:1"),
     "cuda:x": options(device="cuda:x"),

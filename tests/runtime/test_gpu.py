@@ -43,7 +43,7 @@ def run(double, gpu_bundle, tmp_path):
         environment = {**os.environ, "LD_LIBRARY_PATH": str(driver), "DOUBLE_LOG": str(log)}
         environment |= {f"DOUBLE_{name}": str(value) for name, value in variables.items()}
         program = [sys.executable, HERE / "gpu_program.py", scenario, path or gpu_bundle.path]
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stderr
         lines = log.read_text().splitlines() if log.exists() else []
         return json.loads(done.stdout), [line.split() for line in lines]
@@ -318,6 +318,16 @@ def test_errors(case, run):
     facts, log = run(scenario, **variables)
     assert facts.get("status") == status, facts
     assert said in facts["message"]
+    assert balanced(log)
+
+
+def test_damaged_bundles(run):
+    """Each is refused with a message, or runs; the process lives on and gives everything back."""
+    facts, log = run("damaged")
+    seen = {int(status): count for status, count in facts["seen"].items()}
+    assert set(seen) <= {0, BAD_MODEL, INVALID, NO_MEMORY, UNSUPPORTED, DEVICE_FAILED}, seen
+    assert seen[BAD_MODEL] > 500, seen
+    assert seen[0] > 20, seen
     assert balanced(log)
 
 
