@@ -1,5 +1,6 @@
 """Small models with random weights for the C++ tests: python bundles.py FOLDER."""
 
+import struct
 import sys
 from pathlib import Path
 
@@ -22,15 +23,51 @@ SPECS = {
 }  # fmt: skip
 
 
+def with_kernels(bundle: Bundle) -> bytes:
+    """A bundle with GPU kernels, but for their code, which takes long to compile."""
+    import imagen_fast.kernels.ahead.bundled as bundled
+    from imagen_fast.export.bundle_file import render
+
+    bundled.compile_all = lambda programs, told: {
+        bundled.key_of(x.variant, program.arch): bundled.Code(
+            *(x.variant, "stem.stem_kernel", CODE, "stem_kernel", 128, 1024, 0, 0)
+        )
+        for program in programs
+        for x in program.launches
+    }
+    plan, tensors = bundled.made_ready(bundle, "bf16", (90,))
+    return render(bundle.spec, bundle.metadata, plan, tensors)
+
+
+# What is looked at of a file of code: ELF's header, a section of names, one of parameters.
+NAMES = b"\0.shstrtab\0.nv.info.stem_kernel\0"
+PARAMETERS = b"".join(struct.pack("<BBHIHHI", 4, 0x17, 12, 0, i, 8 * i, 8 << 18) for i in range(3))
+SECTIONS = (
+    (0, 0, 0),
+    (1, 64, len(NAMES)),
+    (11, 64 + len(NAMES), len(PARAMETERS)),
+)
+CODE = (
+    struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 2, 190, 1, 0, 0,
+                64 + len(NAMES) + len(PARAMETERS), 0, 64, 56, 0, 64, 3, 1)
+    + NAMES
+    + PARAMETERS
+    + b"".join(struct.pack("<IIQQQQ24x", name, 3, 0, 0, at, size) for name, at, size in SECTIONS)
+)  # fmt: skip
+
+
 def main() -> None:
-    """Write one file for each of `SPECS`."""
+    """Write one file for each of `SPECS`, and one with GPU kernels."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, spec in SPECS.items():
         torch.manual_seed(0)
         network = (ListingGenerator if spec.architecture == "listing" else Generator)(spec)
         tensors = {key: value.numpy() for key, value in network.state_dict().items()}
-        save_bundle(Bundle(spec, tensors, {"name": name}), folder / f"{name}.safetensors")
+        bundle = Bundle(spec, tensors, {"name": name})
+        save_bundle(bundle, folder / f"{name}.safetensors")
+        if name == "levels":
+            (folder / "kernels.bundle").write_bytes(with_kernels(bundle))
 
 
 if __name__ == "__main__":
