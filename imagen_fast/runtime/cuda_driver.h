@@ -28,6 +28,8 @@ constexpr int kDynamicShared = 8;     // CUfunction_attribute
 constexpr unsigned kNonBlocking = 1;  // of streams
 constexpr unsigned kNoTiming = 2;     // of events
 constexpr unsigned kPortable = 1;     // pinned for all contexts
+constexpr int kMemoryType = 2;        // CUpointer_attribute
+constexpr unsigned kHostMemory = 1;   // CUmemorytype: pinned
 constexpr int kThisThread = 1;        // other threads may do what would end a recording
 
 // X(name, symbol, parameters)
@@ -50,6 +52,7 @@ constexpr int kThisThread = 1;        // other threads may do what would end a r
     X(memory_take, "cuMemAlloc_v2", (Address*, std::size_t))                                       \
     X(memory_give, "cuMemFree_v2", (Address))                                                      \
     X(host_take, "cuMemHostAlloc", (void**, std::size_t, unsigned))                                \
+    X(pointer_attribute, "cuPointerGetAttribute", (void*, int, Address))                           \
     X(host_give, "cuMemFreeHost", (void*))                                                         \
     X(copy_in, "cuMemcpyHtoD_v2", (Address, const void*, std::size_t))                             \
     X(copy_in_later, "cuMemcpyHtoDAsync_v2", (Address, const void*, std::size_t, Stream))          \

@@ -163,12 +163,12 @@ Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool byte
 
     // Slots in turn; each is waited for before it takes another chunk, and also when something
     // fails: none is left at work.
-    std::deque<std::pair<Slot*, std::byte*>> busy;
+    std::deque<Slot*> busy;
     Outcome outcome = Outcome::done;
     const auto finish = [&] {
-        const auto [slot, target] = busy.front();
+        Slot* const slot = busy.front();
         busy.pop_front();
-        if (!slot->finish(target)) {
+        if (!slot->finish()) {
             outcome = Outcome::not_finite;
         }
     };
@@ -182,8 +182,9 @@ Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool byte
             if (busy.size() == kAtOnce) {
                 finish();
             }
-            next->start(static_cast<const std::byte*>(in) + i * small);
-            busy.emplace_back(&*next, static_cast<std::byte*>(out) + i * large);
+            next->start(static_cast<const std::byte*>(in) + i * small,
+                        static_cast<std::byte*>(out) + i * large);
+            busy.push_back(&*next);
             if (++next == slots.end()) {
                 next = slots.begin();
             }

@@ -25,6 +25,13 @@ std::size_t scratch_bytes(const Model& model, const Work& work) {
     return most;
 }
 
+// Whether the GPU reads and writes there by itself. Other memory is an error to the driver.
+bool is_pinned(const void* data) {
+    unsigned type = 0;
+    const auto address = reinterpret_cast<Address>(data);
+    return driver().pointer_attribute(&type, kMemoryType, address) == 0 && type == kHostMemory;
+}
+
 }  // namespace
 
 std::size_t Slot::arena_bytes(const Model& model, const Work& work) {
@@ -108,10 +115,15 @@ void Slot::record() {
     driver().check(code, "making recorded launches ready");
 }
 
-void Slot::start(const void* in) {
+void Slot::start(const void* in, void* out) {
     const Driver& cuda = driver();
-    std::memcpy(in_.data, in, in_.bytes);
-    cuda.check(cuda.copy_in_later(image_.address, in_.data, in_.bytes, streams_.load.stream),
+    if (!is_pinned(in)) {
+        std::memcpy(in_.data, in, in_.bytes);
+        in = in_.data;
+    }
+    target_ = is_pinned(out) ? nullptr : out;
+    void* const place = target_ ? out_.data : out;
+    cuda.check(cuda.copy_in_later(image_.address, in, in_.bytes, streams_.load.stream),
                "copying a picture in");
     loaded_.record(streams_.load.stream);
     cuda.check(cuda.stream_wait(streams_.compute.stream, loaded_.event, 0), "waiting for a copy");
@@ -119,17 +131,17 @@ void Slot::start(const void* in) {
     computed_.record(streams_.compute.stream);
     const Stream store = streams_.store.stream;
     cuda.check(cuda.stream_wait(store, computed_.event, 0), "waiting for the launches");
-    cuda.check(cuda.copy_out_later(out_.data, picture_.address, out_.bytes, store),
+    cuda.check(cuda.copy_out_later(place, picture_.address, out_.bytes, store),
                "copying a picture out");
     cuda.check(cuda.copy_out_later(told_.data, flag_.address, told_.bytes, store),
                "copying the flag out");
     stored_.record(store);
 }
 
-bool Slot::finish(void* out) {
+bool Slot::finish() {
     stored_.wait();
-    if (out) {
-        std::memcpy(out, out_.data, out_.bytes);
+    if (target_) {
+        std::memcpy(target_, out_.data, out_.bytes);
     }
     std::uint32_t flag = 0;
     std::memcpy(&flag, told_.data, sizeof flag);

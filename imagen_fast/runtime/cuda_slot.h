@@ -22,10 +22,11 @@ public:
     Slot& operator=(const Slot&) = delete;
     ~Slot();
 
-    // Puts a chunk on its way. The last one has been waited for.
-    void start(const void* in);
-    // Waits for it; whether it is finite. Its picture is copied to `out` if that is given.
-    bool finish(void* out);
+    // Puts a chunk on its way to `out`, by way of pinned memory unless they are pinned themselves.
+    // The last one has been waited for.
+    void start(const void* in, void* out);
+    // Waits for it; whether it is finite.
+    bool finish();
 
     static std::size_t arena_bytes(const Model&, const Work&);
     // Bytes on the GPU beside the arena; as many are pinned in main memory.
@@ -43,6 +44,7 @@ private:
     OwnEvent loaded_, computed_, stored_;
     std::vector<Address> buffers_;
     Address scratch_ = 0;
+    void* target_ = nullptr;  // of a picture that goes by way of out_
     Recording recording_ = nullptr;
 };
 

@@ -5,6 +5,7 @@
  *
  *   DOUBLE_FAIL=cuMemAlloc_v2:2:3   the third call of a function gives this code
  *   DOUBLE_GPUS=1  DOUBLE_CAPABILITY=90  DOUBLE_SHARED=232448
+ *   DOUBLE_PINNED=1                 all main memory is said to be pinned
  *   DOUBLE_FLAG=1                   what a recording clears becomes 1 when it is replayed
  */
 #include <pthread.h>
@@ -190,7 +191,7 @@ API int cuMemGetInfo_v2(size_t* free_bytes, size_t* total) {
 API int cuMemAlloc_v2(uint64_t* address, size_t bytes) {
     CALL("cuMemAlloc_v2", "%zu", bytes);
     void* memory = NULL;
-    if (bytes > (size_t)1 << 26) { /* larger than any test's: a GPU without room */
+    if (bytes > (size_t)1 << 28) { /* larger than any test's: a GPU without room */
         return 2;
     }
     if (posix_memalign(&memory, 256, bytes)) {
@@ -208,7 +209,7 @@ API int cuMemFree_v2(uint64_t address) {
 }
 API int cuMemHostAlloc(void** address, size_t bytes, unsigned flags) {
     CALL("cuMemHostAlloc", "%zu %u", bytes, flags);
-    *address = bytes > (size_t)1 << 26 ? NULL : malloc(bytes);
+    *address = bytes > (size_t)1 << 28 ? NULL : malloc(bytes);
     if (!*address) {
         return 2;
     }
@@ -219,6 +220,11 @@ API int cuMemFreeHost(void* address) {
     CALL("cuMemFreeHost", "%llu", (unsigned long long)(uintptr_t)address);
     free(address);
     return 0;
+}
+API int cuPointerGetAttribute(void* value, int which, uint64_t address) {
+    const unsigned host = 1;
+    memcpy(value, &host, sizeof host);
+    return which != 2 || !address || !number("DOUBLE_PINNED", 0); /* CUDA_ERROR_INVALID_VALUE */
 }
 API int cuMemcpyHtoD_v2(uint64_t target, const void* source, size_t bytes) {
     CALL("cuMemcpyHtoD_v2", "%llu %zu", (unsigned long long)target, bytes);
@@ -236,8 +242,8 @@ API int cuMemcpyHtoDAsync_v2(uint64_t target, const void* source, size_t bytes, 
     return 0;
 }
 API int cuMemcpyDtoHAsync_v2(void* target, uint64_t source, size_t bytes, void* stream) {
-    CALL("cuMemcpyDtoHAsync_v2", "%llu %zu %d", (unsigned long long)source, bytes,
-         (int)(uintptr_t)stream);
+    CALL("cuMemcpyDtoHAsync_v2", "%llu %zu %llu %d", (unsigned long long)source, bytes,
+         (unsigned long long)(uintptr_t)target, (int)(uintptr_t)stream);
     memcpy(target, (const void*)(uintptr_t)source, bytes);
     return 0;
 }

@@ -223,6 +223,17 @@ def test_the_picture_arrives(run):
     assert copies[0][0] == copies[1][0] != copies[2][0]
 
 
+@pytest.mark.parametrize("pinned", [0, 1])
+def test_pinned_pictures_are_copied_where_they_are(run, pinned):
+    facts, log = run("twice", PINNED=pinned)
+    assert facts["filled"] == [True] * 4
+    own = {x[1] for x in log if x[0] == "pinned"}
+    copies = [x for x in log if x[0] == "cuMemcpyDtoHAsync_v2"]
+    pictures = [x[3] in own for x in copies if int(x[2]) > 4]
+    assert pictures == [not pinned] * 6
+    assert all(x[3] in own for x in copies if int(x[2]) == 4)  # the flag
+
+
 def test_pictures_in_tiles(run):
     facts, log = run("tiles")
     assert facts["filled"]
