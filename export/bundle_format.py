@@ -21,7 +21,8 @@ from .formats import Format, Say
 from .options import Options
 from .verify import Run
 
-ARCHITECTURES = (80, 86, 89, 90, 100, 103, 120)  # that the kernels' default block sizes are for
+# That the kernels' default block sizes are for → KiB of shared memory that a block may have there.
+ARCHITECTURES = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
 USUAL = (80, 90, 100, 120)
 
 
@@ -72,6 +73,7 @@ class KernelBundle(Format):
             architectures,
             lambda done, all_: say(f"compiled {done} of {all_} kernels"),
         )
+        check_shared(plan)
         metadata = {**bundle.metadata, "source": checksum}
         return render(bundle.spec, metadata, plan, tensors)
 
@@ -99,6 +101,17 @@ class KernelBundle(Format):
     def facts(self, spec: ModelSpec, options: Options) -> dict[str, Any]:
         """What it is for."""
         return {"architectures": [f"sm_{x}" for x in sorted(set(options.arch or USUAL))]}
+
+
+def check_shared(plan: dict[str, Any]) -> None:
+    """Raise ExportError if a kernel asks for more shared memory than its architecture has."""
+    for arch, program in plan["programs"].items():
+        for kernel in program["kernels"]:
+            if kernel["shared"] > ARCHITECTURES[int(arch)] << 10:
+                raise ExportError(
+                    f"{kernel['name']} takes {kernel['shared']} bytes of shared memory; sm_{arch} "
+                    f"has {ARCHITECTURES[int(arch)]} KiB. Leave this architecture out"
+                )
 
 
 # Sums in another order: of float32, of float16.

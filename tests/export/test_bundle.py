@@ -139,6 +139,17 @@ def test_options_out_of_range(options, said, model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_more_shared_memory_than_there_is():
+    from imagen_fast.export.bundle_format import check_shared
+
+    def plan(arch, kibibytes):
+        return {"programs": {arch: {"kernels": [{"name": "a", "shared": kibibytes << 10}]}}}
+
+    check_shared(plan("90", 227))
+    with pytest.raises(ExportError, match="a takes 233472 bytes of shared memory; sm_90 has 227"):
+        check_shared(plan("90", 228))
+
+
 def gpu(capability, shared=227 << 10):
     return Gpu(0, "a GPU", capability, shared)
 

@@ -3,6 +3,7 @@
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,14 +25,18 @@ SPECS = {
 
 
 def with_kernels(bundle: Bundle) -> bytes:
-    """A bundle with GPU kernels, but for their code, which takes long to compile."""
+    """A bundle with GPU kernels, but without their code, which takes long to compile."""
     import imagen_fast.kernels.ahead.bundled as bundled
     from imagen_fast.export.bundle_file import render
+    from imagen_fast.kernels.ahead.cubin import size_of
+
+    def stub(variant: Any) -> bundled.Code:
+        entry = variant.kernel.fn.__name__
+        sizes = [*map(size_of, variant.signature.values()), 8, 8]
+        return bundled.Code(variant, "", code_of(entry, sizes), entry, 128, 64 << 10, 16, 0)
 
     bundled.compile_all = lambda programs, told: {
-        bundled.key_of(x.variant, program.arch): bundled.Code(
-            *(x.variant, "stem.stem_kernel", CODE, "stem_kernel", 128, 1024, 0, 0)
-        )
+        bundled.key_of(x.variant, program.arch): stub(x.variant)
         for program in programs
         for x in program.launches
     }
@@ -39,21 +44,25 @@ def with_kernels(bundle: Bundle) -> bytes:
     return render(bundle.spec, bundle.metadata, plan, tensors)
 
 
-# What is looked at of a file of code: ELF's header, a section of names, one of parameters.
-NAMES = b"\0.shstrtab\0.nv.info.stem_kernel\0"
-PARAMETERS = b"".join(struct.pack("<BBHIHHI", 4, 0x17, 12, 0, i, 8 * i, 8 << 18) for i in range(3))
-SECTIONS = (
-    (0, 0, 0),
-    (1, 64, len(NAMES)),
-    (11, 64 + len(NAMES), len(PARAMETERS)),
-)
-CODE = (
-    struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 2, 190, 1, 0, 0,
-                64 + len(NAMES) + len(PARAMETERS), 0, 64, 56, 0, 64, 3, 1)
-    + NAMES
-    + PARAMETERS
-    + b"".join(struct.pack("<IIQQQQ24x", name, 3, 0, 0, at, size) for name, at, size in SECTIONS)
-)  # fmt: skip
+def code_of(entry: str, sizes: list[int]) -> bytes:
+    """What is looked at of a kernel's code: ELF's header, sections of names and of parameters."""
+    names = f"\0.shstrtab\0.nv.info.{entry}\0".encode()
+    parameters, end = b"", 0
+    for number, size in enumerate(sizes):
+        end = -(-end // size) * size
+        parameters += struct.pack("<BBHIHHI", 4, 0x17, 12, 0, number, end, size << 18)
+        end += size
+    start = 64 + len(names)
+    sections = ((0, 0, 0), (1, 64, len(names)), (11, start, len(parameters)))
+    head = (2, 190, 1, 0, 0, start + len(parameters), 0, 64, 56, 0, 64, len(sections), 1)
+    return b"".join(
+        [
+            struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, *head),
+            names,
+            parameters,
+            *(struct.pack("<IIQQQQ24x", name, 3, 0, 0, at, size) for name, at, size in sections),
+        ]
+    )
 
 
 def main() -> None:
