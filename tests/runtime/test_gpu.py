@@ -146,6 +146,24 @@ def test_what_is_launched_is_what_the_plan_says(run, gpu_bundle):
     assert spec.scale == 2
 
 
+def test_numbers_for_other_shapes(run, gpu_bundle):
+    """What C++ evaluates of grids and sizes is what Python does: floats, and a large picture."""
+    from imagen_fast.export.bundle_file import read_header
+
+    _, plan, _ = read_header(gpu_bundle.path)
+    program = plan.programs[90]
+    _, log = run("twice")
+    made = [x for x in launches(log) if x[5]]  # the recordings: one, one, and two of a shape
+    for samples, shape in (("u8", (1, 9, 13)), ("fp32", (2, 5, 3)), ("u8", (1, 400, 600))):
+        calls = program.calls(samples, program.values(*shape, MULTIPROCESSORS))
+        mine, made = made[: len(calls)], made[len(calls) :]
+        for call, (_, grid, _, _, _, _, given) in zip(calls, mine, strict=True):
+            assert grid == call.grid
+            sizes = [value for where, value in call.arguments if where is None]
+            assert [value for width, value in given if width == 4] == sizes
+    assert len(made) == len(calls)
+
+
 def test_recorded_once_and_replayed(run):
     _, log = run("twice")
     names = [name for name, *_ in log]
