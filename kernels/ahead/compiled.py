@@ -133,6 +133,7 @@ class _Worker:
     def __init__(self, folder: Path) -> None:
         # Line information would be the paths of this machine.
         environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_DISABLE_LINE_INFO": "1"}
+        environment["TMPDIR"] = str(folder)  # where one that is ended leaves its assembler's files
         self.errors = (folder / f"{os.urandom(4).hex()}.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "imagen_fast.kernels.ahead.worker", str(folder)],
