@@ -30,6 +30,7 @@ bench: $(STAMP)
 # then its file reader under libFuzzer, which comes with clang.
 NATIVE := build/native
 MINUTES ?= 0.25
+ON_DOUBLE := LD_LIBRARY_PATH=$(NATIVE)/driver DOUBLE_LOG=/dev/null
 sanitize: $(STAMP)
 	$(MAKE) -s -C tests/native all
 	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
@@ -37,6 +38,8 @@ sanitize: $(STAMP)
 	$(NATIVE)/thread/runs $(NATIVE)/seeds/*.safetensors
 	$(NATIVE)/address/api_runs $(NATIVE)/seeds/*.safetensors
 	$(NATIVE)/thread/api_runs $(NATIVE)/seeds/*.safetensors
+	$(ON_DOUBLE) $(NATIVE)/address/gpu_runs $(NATIVE)/seeds/kernels.bundle
+	$(ON_DOUBLE) $(NATIVE)/thread/gpu_runs $(NATIVE)/seeds/kernels.bundle
 	$(MAKE) -s fuzz
 
 fuzz: $(STAMP)

@@ -101,6 +101,7 @@ class Build(build_ext):
                 "-Wl,--no-undefined",
                 "-Wl,--strip-all",
                 "-pthread",
+                "-ldl",
             ],
             target_lang="c++",
         )
@@ -132,6 +133,7 @@ native = Pybind11Extension(
         "-Wno-maybe-uninitialized",
         "-Wno-uninitialized",
     ],
+    libraries=["dl"] if ON_LINUX else [],  # part of libc from glibc 2.34 on
     optional=True,  # without a compiler the install succeeds, and `imagen-fast doctor` says so
 )
 

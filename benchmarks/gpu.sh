@@ -4,8 +4,9 @@
 #   benchmarks/gpu.sh OUT [--seconds 540] [--dry-run] [--only PART]
 #
 # Parity of every kernel and of whole networks in all dtypes, compute-sanitizer, measured ceilings,
-# tuning, kernels and networks against PyTorch eager and compiled. Nothing is installed: needs
-# torch 2.11 and triton 3.6 or later, numpy, safetensors and a C compiler. OUT/gpu.json has the
+# tuning, kernels and networks against PyTorch eager and compiled, a program in C++ on a bundle with
+# GPU kernels. Nothing is installed: needs torch 2.11 and triton 3.6 or later, numpy, safetensors and
+# compilers for C and C++. OUT/gpu.json has the
 # result; the exit code is not 0 if something computed wrong. --dry-run does the same in Triton's
 # interpreter on a CPU, over tiny shapes, for the sake of the program.
 set -eu

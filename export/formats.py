@@ -17,6 +17,7 @@ from .verify import Run
 # Name → module and class; a module is imported only when its format is asked for.
 FORMATS = {
     "onnx": ("imagen_fast.export.onnx_format", "Onnx"),
+    "bundle": ("imagen_fast.export.bundle_format", "KernelBundle"),
     "tensorrt": ("imagen_fast.export.tensorrt_format", "TensorRT"),
 }
 # Told what is going on.
@@ -30,11 +31,15 @@ class Format(ABC):
         name: as in `FORMATS`.
         suffix: that its files have, with the dot.
         libraries: whose versions the manifest tells, beside this project's.
+        precision: unless asked otherwise.
+        shapes: (N, H, W) of pictures that verify it, where they are not the photograph's.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
+    precision: ClassVar[str] = "fp32"
+    shapes: ClassVar[tuple[tuple[int, int, int], ...] | None] = None
 
     @classmethod
     @abstractmethod

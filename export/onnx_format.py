@@ -43,6 +43,8 @@ class Onnx(Format):
         check(options, spec)
         if options.largest or options.refit:
             raise ExportError("--largest and --refit are for --format tensorrt")
+        if options.arch:
+            raise ExportError("--arch is for --format bundle")
 
     def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
         """See `imagen_fast.export.onnx.export`."""

@@ -10,7 +10,7 @@ class Options:
     """Sizes are of the input; None leaves them open, to be any from 1 on.
 
     Attributes:
-        precision: fp32 or fp16: of weights and features.
+        precision: fp32, fp16 or, of bundles, bf16: of weights and features.
         shape: height and width.
         batch: pictures at once.
         opset: version of ONNX's operators.
@@ -18,6 +18,7 @@ class Options:
             in and out, with everything between bytes and the network inside.
         largest: of TensorRT, for open height and width: the largest height and width.
         refit: of TensorRT: weights can be replaced in the engine.
+        arch: of bundles: GPU architectures, as 90 for sm_90; the usual ones if empty.
     """
 
     precision: str = "fp32"
@@ -27,3 +28,4 @@ class Options:
     io: str = "float"
     largest: tuple[int, int] | None = None
     refit: bool = False
+    arch: tuple[int, ...] = ()

@@ -52,6 +52,8 @@ class TensorRT(Format):
             raise ExportError("a listing is not exported to TensorRT; expected pictures")
         if options.largest and (options.shape or min(options.largest) < 1):
             raise ExportError("--largest is for open sizes, and at least 1x1; leave out --shape")
+        if options.arch:
+            raise ExportError("--arch is for --format bundle; an engine is for this machine's GPU")
 
     def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
         """See `imagen_fast.export.tensorrt.build`."""

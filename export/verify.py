@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from .options import Options
 # rows (N, T, d_model) float32 → same.
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 # PSNR in dB, below which something else was computed.
-WORST = {"fp32": 80.0, "fp16": 50.0}
+WORST = {"fp32": 80.0, "fp16": 50.0, "bf16": 50.0}
 # Where sizes are open: whole windows, then sides that end within one at every level, and two
 # pictures. A picture of the user's is cut to at most this.
 LARGEST = 256
@@ -58,8 +58,11 @@ def verify(
     run: tuple[Run, str],
     reference: tuple[Run, str],
     picture: Path | None = None,
+    shapes: Sequence[tuple[int, int, int]] | None = None,
 ) -> Verification:
     """Compare the export's `run` with the `reference`, each with what it is called.
+
+    shapes: (N, H, W) of the pictures, in place of those that the options ask for.
 
     Raises:
         ExportError: they differ by more than the precision's rounding.
@@ -70,7 +73,7 @@ def verify(
         inputs = [_rows(spec, options)]
     else:
         title = photograph.OWN_TITLE if picture is None else str(picture)
-        inputs = _pictures(spec, options, photograph.load(picture))
+        inputs = _pictures(spec, options, photograph.load(picture), shapes)
     found: dict[str, float | None] = {}
     for x in inputs:
         shape = "x".join(map(str, x.shape))
@@ -100,8 +103,15 @@ def psnr(output: NDArray[Any], truth: NDArray[Any]) -> float:
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
 
 
-def _pictures(spec: ModelSpec, options: Options, photo: NDArray[np.uint8]) -> list[NDArray[Any]]:
-    if options.shape:
+def _pictures(
+    spec: ModelSpec,
+    options: Options,
+    photo: NDArray[np.uint8],
+    asked: Sequence[tuple[int, int, int]] | None,
+) -> list[NDArray[Any]]:
+    if asked:
+        shapes = list(asked)
+    elif options.shape:
         shapes = [(options.batch or 1, *options.shape)]
         shapes += [(2, *options.shape)] if options.batch is None else []
     else:

@@ -96,6 +96,11 @@ class _Reader:
             raise self._error(f"not a safetensors file, or damaged ({error})") from error
         self.metadata = found or {}
         form = self.metadata.get("format", "")
+        if form.startswith(f"{FAMILY}cuda-"):
+            raise self._error(
+                "it holds GPU kernels, for programs in C and C++ (docs/embed.md); expected the "
+                "model that it was exported from"
+            )
         if form != FORMAT and form.startswith(FAMILY):
             raise self._error(
                 f"an imagen-fast model of format {form!r}, and this version reads {FORMAT!r}; "

@@ -47,6 +47,6 @@ def link_flags(static: bool = False) -> str:
     part of the program.
     """
     if static:
-        return f"{shlex.quote(str(STATIC))} -lstdc++ -lm -pthread"
+        return f"{shlex.quote(str(STATIC))} -lstdc++ -lm -ldl -pthread"
     folder = shlex.quote(str(LIBRARY))
     return f"-L{folder} -Wl,-rpath,{folder} -limagen_fast"

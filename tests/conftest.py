@@ -115,6 +115,28 @@ def tiny_path(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
+def gpu_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A level of each kind of attention, of which one takes four launches."""
+    levels = (Level(32, convs=1), Level(48, convs=1, attention="global"))
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    save_bundle(random_bundle(ModelSpec(scale=2, levels=levels, head_dim=16)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def gpu_bundle(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`gpu_model` exported with kernels for two architectures, and verified; needs Triton."""
+    pytest.importorskip("torch", reason="needs PyTorch")
+    pytest.importorskip("triton", reason="needs Triton")
+    from imagen_fast.export.options import Options
+
+    from imagen_fast.tasks.export import export
+
+    path = tmp_path_factory.mktemp("bundle") / "small.cuda.safetensors"
+    return export(gpu_model, "bundle", path, Options("fp16", arch=(90, 80)))
+
+
+@pytest.fixture(scope="session")
 def small_bundle() -> Bundle:
     """One level, one block, scale 2: for tests that only need some network."""
     return random_bundle(ModelSpec(scale=2, levels=(Level(32, convs=1),)))

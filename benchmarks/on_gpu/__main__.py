@@ -51,9 +51,10 @@ def steps(dry: bool) -> list[Step]:
         Step("parity", 0.2, parity, decides=True),
         Step("sanitizer", 0.1, (watched,), decides=True),
         Step("ceilings", 0.04, (python("-m", "on_gpu.ceilings"),)),
-        Step("tuning", 0.2, (python(tune),)),
-        Step("kernels", 0.18, (python("-m", "on_gpu.kernels"),)),
-        Step("end to end", 0.28, (python("-m", "on_gpu.end_to_end"),)),
+        Step("tuning", 0.18, (python(tune),)),
+        Step("kernels", 0.16, (python("-m", "on_gpu.kernels"),)),
+        Step("embedded", 0.1, (python("-m", "on_gpu.embedded"),), decides=True),
+        Step("end to end", 0.22, (python("-m", "on_gpu.end_to_end"),)),
     ]
 
 

@@ -18,6 +18,10 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     for row in parts.get("kernels", {}).get("rows", ()):
         if row.get("median_us"):
             yield f"{_place(row)}: {_medians(row['median_us'])}{_roof(row, ceilings)}"
+    for row in parts.get("embedded", {}).get("rows", ()):
+        if row.get("median_us"):
+            cold = min(row["cold_ms"])
+            yield f"{_place(row)}, C++: {_medians(row['median_us'])}; whole process {cold:.0f} ms"
     for row in parts.get("end to end", {}).get("rows", ()):
         for place in ("on the device", "from memory to memory"):
             if place in row:

@@ -41,11 +41,27 @@ PILLOW_FORMATS = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF
 
 
 @click.command(name="doctor")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> None:
-    """Show what is installed, which backends work here, and what is missing and how to get it."""
+@click.pass_context
+def command(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
+    """Show what is installed, which backends work here, and what is missing and how to get it.
+
+    With a BUNDLE of GPU kernels, from `imagen-fast export --format bundle`: whether a GPU of this
+    machine runs it. Exit code 1 if none does.
+    """
+    if bundle is not None:
+        from imagen_fast.export.bundle_check import can_run
+
+        runs, why = can_run(bundle)
+        click.echo(json.dumps({"runs": runs, "why": why}) if as_json else f"{_yes(runs)}: {why}")
+        ctx.exit(int(not runs))
     facts = examine()
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
+
+
+def _yes(runs: bool) -> str:
+    return "runs here" if runs else "does not run here"
 
 
 def examine() -> dict[str, Any]:

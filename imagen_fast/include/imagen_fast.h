@@ -56,7 +56,7 @@ enum {
     /* The model's file cannot be read, is damaged, of another kind or for a newer version. */
     IMAGEN_FAST_BAD_MODEL = 2,
     /* This machine or this library cannot: precision, instruction set, core, number of threads,
-       kind of model. */
+       kind of model, GPU or its driver. */
     IMAGEN_FAST_UNSUPPORTED = 3,
     IMAGEN_FAST_OUT_OF_MEMORY = 4,
     /* The network gives infinities or NaN, in fp32 too: its weights are damaged. */
@@ -64,7 +64,9 @@ enum {
     /* A callback or imagen_fast_cancel ended the run. */
     IMAGEN_FAST_CANCELLED = 6,
     /* A bug in the library; please report the message. */
-    IMAGEN_FAST_INTERNAL = 7
+    IMAGEN_FAST_INTERNAL = 7,
+    /* The GPU or its driver failed; the message has the driver's. */
+    IMAGEN_FAST_DEVICE_FAILED = 8
 };
 
 /* What weights and feature maps are computed in. */
@@ -96,7 +98,13 @@ typedef struct imagen_fast_options {
                             0: 32, or fewer where that changes nothing; IMAGEN_FAST_NONE: none */
     int32_t reserved;    /* 0 */
     uint64_t memory;     /* bytes that feature maps may take, by which `tile` 0 is chosen; 0: a
-                            quarter of the free memory (within the control group), up to 512 MiB */
+                            quarter of the free memory (within the control group), up to 512 MiB;
+                            of a GPU: half of its free memory */
+    const char* device;  /* NULL or "cpu"; "cuda" or "cuda:N": an NVIDIA GPU, for models that
+                            `imagen-fast export --format bundle` wrote, of which `precision`,
+                            unless AUTO, must be the model's, `isa` NULL, and the options of
+                            threads mean nothing. Whoever can write such a file can run code on the
+                            GPU: take it from where you take programs from */
 } imagen_fast_options;
 
 /* A picture, or several of one size, to read: (N, H, W, C), samples of a pixel side by side. */
@@ -148,10 +156,10 @@ IMAGEN_FAST_API const char* imagen_fast_last_error(void) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API const char* imagen_fast_status_text(imagen_fast_status) IMAGEN_FAST_NOEXCEPT;
 
 /* Reads a model (.safetensors, as this project's), checks all of it and makes it ready to run.
- * Nothing in the file can run code. The file, or `data`, is not needed afterwards; `data` may have
+ * Nothing in the file can run code, unless `device` asks for a GPU. The file, or `data`, is not needed afterwards; `data` may have
  * any alignment. `options` may be NULL.
  * *engine is the caller's, to be given back with imagen_fast_free; NULL after an error.
- * Errors: INVALID_ARGUMENT, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
+ * Errors: INVALID_ARGUMENT, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY, DEVICE_FAILED. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_load(
     const char* path, const imagen_fast_options* options,
     imagen_fast_engine** engine) IMAGEN_FAST_NOEXCEPT;
@@ -168,13 +176,15 @@ IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NO
  * (255). Working memory depends on the tile and the width: see imagen_fast_memory.
  * After an error the output holds anything. `options` may be NULL.
  * Errors: INVALID_ARGUMENT, UNSUPPORTED (threads cannot be started), OUT_OF_MEMORY, NOT_FINITE,
- * CANCELLED. */
+ * CANCELLED; on a GPU also BAD_MODEL (its plan is damaged) and DEVICE_FAILED, after which the engine
+ * can only be freed. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run(
     imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
 
 /* The same, all pictures at once and each as one tile: for small pictures of one size. Memory grows
- * with their number and size. Pictures without gaps are read and written where they are. */
+ * with their number and size. Pictures without gaps are read and written where they are; on a GPU,
+ * by way of pinned memory, unless they lie in such (cuMemHostAlloc) themselves. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run_untiled(
     imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
@@ -208,7 +218,8 @@ IMAGEN_FAST_API const char* imagen_fast_metadata(const imagen_fast_engine*,
  * overlap is enough for that. */
 IMAGEN_FAST_API int32_t imagen_fast_overlap(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API int32_t imagen_fast_exact_overlap(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
-/* How many times so far something was not finite in bf16 and was computed again in fp32. */
+/* How many times so far something was not finite in bf16 and was computed again in fp32. On a GPU
+ * that is NOT_FINITE. */
 IMAGEN_FAST_API int64_t imagen_fast_reruns(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
 
 #ifdef __cplusplus

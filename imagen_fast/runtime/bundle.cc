@@ -22,6 +22,10 @@ namespace {
 constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 16 << 20;
 constexpr std::size_t kMostDimensions = 8;
 constexpr char kFormat[] = "imagen-fast-1", kFamily[] = "imagen-fast-";
+constexpr char kKernels[] = "imagen-fast-cuda-1";
+
+const std::map<std::string, Dtype, std::less<>> kTypes = {
+    {"F32", Dtype::f32}, {"F16", Dtype::f16}, {"BF16", Dtype::bf16}, {"U8", Dtype::u8}};
 
 using Range = std::pair<std::uint64_t, std::uint64_t>;
 
@@ -36,14 +40,15 @@ Range range_of(const std::string& name, const Json::Object& entry) {
         return found->second;
     };
     const std::string& dtype = field("dtype").string("dtype of '" + name + "'");
-    if (dtype != "F32" && dtype != "F16") {
+    const auto type = kTypes.find(dtype);
+    if (type == kTypes.end()) {
         throw WeightsError("tensor '" + name + "' is " + dtype + "; expected F32 or F16");
     }
     const auto& shape = field("shape").array("shape of '" + name + "'");
     if (shape.size() > kMostDimensions) {
         throw WeightsError("tensor '" + name + "' has too many dimensions");
     }
-    std::uint64_t bytes = dtype == "F32" ? 4 : 2;
+    std::uint64_t bytes = bytes_of(type->second);
     for (const Json& side : shape) {
         const std::int64_t length = side.integer("shape of '" + name + "'");
         if (length <= 0 ||
@@ -64,26 +69,12 @@ Range range_of(const std::string& name, const Json::Object& entry) {
     return {begin, end};
 }
 
-void check_format(const std::map<std::string, std::string>& metadata) {
-    const auto format = metadata.find("format");
-    if (format != metadata.end() && format->second == kFormat && metadata.count("spec")) {
-        return;
-    }
-    if (format != metadata.end() && format->second != kFormat &&
-        format->second.rfind(kFamily, 0) == 0) {
-        throw WeightsError("an imagen-fast model of format '" + format->second +
-                           "', and this version reads '" + kFormat + "'; update imagen-fast");
-    }
-    throw WeightsError("a safetensors file, but not an imagen-fast model (its metadata has no "
-                       "format '" + std::string(kFormat) + "' with a spec)");
-}
-
 }  // namespace
 
-Bundle::Bundle(const std::string& path) {
+Bundle::Bundle(const std::string& path, Kind kind) {
     try {
         map(path);
-        read();
+        read(kind);
     } catch (const WeightsError& error) {
         unmap();
         throw WeightsError(path + ": " + error.what());
@@ -93,11 +84,11 @@ Bundle::Bundle(const std::string& path) {
     }
 }
 
-Bundle::Bundle(const void* data, std::size_t size) : data_(data), size_(size) {
+Bundle::Bundle(const void* data, std::size_t size, Kind kind) : data_(data), size_(size) {
     if (size_ < kLengthBytes) {
         throw WeightsError("not a safetensors file (too short)");
     }
-    read();
+    read(kind);
 }
 
 Bundle::~Bundle() { unmap(); }
@@ -132,7 +123,39 @@ void Bundle::map(const std::string& path) {
     }
 }
 
-void Bundle::read() {
+void Bundle::check_format(Kind kind) {
+    const std::string format = metadata.count("format") ? metadata["format"] : "";
+    kernels = format == kKernels && metadata.count("spec") && metadata.count("plan");
+    if (kernels && kind == Kind::model) {
+        throw WeightsError("it holds GPU kernels, and weights for them alone: run it on a GPU "
+                           "(device \"cuda\"), or take the model that it was exported from");
+    }
+    if (kernels) {
+        return;
+    }
+    if (format == kFormat && metadata.count("spec")) {
+        check_types();
+        return;
+    }
+    if (format != kFormat && format.rfind(kFamily, 0) == 0) {
+        throw WeightsError("an imagen-fast model of format '" + format +
+                           "', and this version reads '" + kFormat + "'; update imagen-fast");
+    }
+    throw WeightsError("a safetensors file, but not an imagen-fast model (its metadata has no "
+                       "format '" + std::string(kFormat) + "' with a spec)");
+}
+
+void Bundle::check_types() const {
+    for (const auto& [name, tensor] : tensors) {
+        if (tensor.dtype != Dtype::f32 && tensor.dtype != Dtype::f16) {
+            throw WeightsError("tensor '" + name + "' is " +
+                               (tensor.dtype == Dtype::u8 ? "U8" : "BF16") +
+                               "; expected F32 or F16");
+        }
+    }
+}
+
+void Bundle::read(Kind kind) {
     const auto* bytes = static_cast<const unsigned char*>(data_);
     std::uint64_t length = 0;
     for (std::uint64_t i = 0; i < kLengthBytes; ++i) {  // little-endian
@@ -160,7 +183,7 @@ void Bundle::read() {
         }
         ranges.push_back(range);
         Tensor& tensor = tensors[name];
-        tensor.dtype = entry.find("dtype")->second.string("") == "F32" ? Dtype::f32 : Dtype::f16;
+        tensor.dtype = kTypes.find(entry.find("dtype")->second.string(""))->second;
         for (const Json& side : entry.find("shape")->second.array("")) {
             tensor.shape.push_back(side.integer(""));
         }
@@ -177,7 +200,7 @@ void Bundle::read() {
     if (end != rest) {
         throw WeightsError("damaged: the tensors do not end where the file ends");
     }
-    check_format(metadata);
+    check_format(kind);
     spec = Spec::parse(metadata["spec"]);
 }
 

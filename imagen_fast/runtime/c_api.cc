@@ -53,6 +53,8 @@ imagen_fast_status guarded(const Work& work) noexcept {
         return failed(IMAGEN_FAST_NOT_FINITE, error.what());
     } catch (const CancelledError& error) {
         return failed(IMAGEN_FAST_CANCELLED, error.what());
+    } catch (const DeviceError& error) {
+        return failed(IMAGEN_FAST_DEVICE_FAILED, error.what());
     } catch (const BackendError& error) {
         return failed(IMAGEN_FAST_UNSUPPORTED, error.what());
     } catch (const std::bad_alloc&) {
@@ -74,6 +76,7 @@ UpscalerOptions options_of(const imagen_fast_options* given) {
     wanted.tile = options.tile;
     wanted.overlap = chosen("overlap", options.overlap, -1, 0);
     wanted.memory = options.memory;
+    wanted.device = options.device ? options.device : "";
     if (options.reserved) {
         throw ArgumentError("imagen_fast_options.reserved is not 0");
     }
@@ -90,7 +93,8 @@ imagen_fast_status loaded(const imagen_fast_options* options, imagen_fast_engine
     return guarded([&] {
         *not_null(engine, "engine") = nullptr;
         const UpscalerOptions wanted = options_of(options);
-        const Bundle bundle = open();
+        const bool gpu = !wanted.device.empty() && wanted.device != "cpu";
+        const Bundle bundle = open(gpu ? Bundle::Kind::any : Bundle::Kind::model);
         *engine = new imagen_fast_engine(bundle, wanted);
     });
 }
@@ -144,6 +148,7 @@ const char* imagen_fast_status_text(imagen_fast_status status) noexcept {
         case IMAGEN_FAST_OUT_OF_MEMORY: return "out of memory";
         case IMAGEN_FAST_NOT_FINITE: return "not finite";
         case IMAGEN_FAST_CANCELLED: return "cancelled";
+        case IMAGEN_FAST_DEVICE_FAILED: return "the GPU or its driver failed";
         case IMAGEN_FAST_INTERNAL: return "internal error";
         default: return "unknown status";
     }
@@ -151,13 +156,15 @@ const char* imagen_fast_status_text(imagen_fast_status status) noexcept {
 
 imagen_fast_status imagen_fast_load(const char* path, const imagen_fast_options* options,
                                     imagen_fast_engine** engine) noexcept {
-    return loaded(options, engine, [&] { return Bundle(not_null(path, "path")); });
+    return loaded(options, engine,
+                  [&](Bundle::Kind kind) { return Bundle(not_null(path, "path"), kind); });
 }
 
 imagen_fast_status imagen_fast_load_memory(const void* data, size_t bytes,
                                            const imagen_fast_options* options,
                                            imagen_fast_engine** engine) noexcept {
-    return loaded(options, engine, [&] { return Bundle(not_null(data, "data"), bytes); });
+    return loaded(options, engine,
+                  [&](Bundle::Kind kind) { return Bundle(not_null(data, "data"), bytes, kind); });
 }
 
 void imagen_fast_free(imagen_fast_engine* engine) noexcept { delete engine; }
@@ -200,15 +207,15 @@ int32_t imagen_fast_channels(const imagen_fast_engine* engine) noexcept {
 }
 
 int32_t imagen_fast_threads(const imagen_fast_engine* engine) noexcept {
-    return engine ? engine->engine().threads() : 0;
+    return engine ? engine->runner().threads() : 0;
 }
 
 const char* imagen_fast_precision(const imagen_fast_engine* engine) noexcept {
-    return engine ? engine->engine().precision.c_str() : "";
+    return engine ? engine->runner().precision().c_str() : "";
 }
 
 const char* imagen_fast_isa(const imagen_fast_engine* engine) noexcept {
-    return engine ? engine->engine().isa.c_str() : "";
+    return engine ? engine->runner().isa().c_str() : "";
 }
 
 const char* imagen_fast_name(const imagen_fast_engine* engine) noexcept {
@@ -236,5 +243,5 @@ int32_t imagen_fast_exact_overlap(const imagen_fast_engine* engine) noexcept {
 }
 
 int64_t imagen_fast_reruns(const imagen_fast_engine* engine) noexcept {
-    return engine ? engine->reruns() : 0;
+    return engine ? engine->runner().reruns() : 0;
 }

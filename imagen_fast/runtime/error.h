@@ -26,6 +26,11 @@ struct NotFiniteError : BackendError {
     using BackendError::BackendError;
 };
 
+// A GPU or its driver failed.
+struct DeviceError : BackendError {
+    using BackendError::BackendError;
+};
+
 // A run was ended before it was done.
 struct CancelledError : BackendError {
     using BackendError::BackendError;

@@ -19,6 +19,9 @@ public:
     // twice, or a number that is no integer of 64 bits (bundles hold no others).
     static Json parse(std::string_view text);
 
+    bool is_integer() const { return std::holds_alternative<std::int64_t>(value_); }
+    bool is_string() const { return std::holds_alternative<std::string>(value_); }
+
     // The value as the kind expected; `what` names it in the error. Throws WeightsError.
     std::int64_t integer(std::string_view what) const;
     const std::string& string(std::string_view what) const;

@@ -23,6 +23,18 @@ float from_half(std::uint16_t half) {
 
 }  // namespace
 
+std::size_t bytes_of(Dtype dtype) {
+    return dtype == Dtype::f32 ? 4 : dtype == Dtype::u8 ? 1 : 2;
+}
+
+std::size_t Tensor::bytes() const {
+    std::size_t bytes = bytes_of(dtype);
+    for (const auto side : shape) {
+        bytes *= static_cast<std::size_t>(side);
+    }
+    return bytes;
+}
+
 std::string text(const std::vector<std::int64_t>& shape) {
     std::string out = "(";
     for (const auto side : shape) {

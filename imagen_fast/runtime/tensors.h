@@ -1,6 +1,7 @@
 // A model's tensors by name, and their check against what a network expects.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -8,13 +9,17 @@
 
 namespace imagen_fast {
 
-enum class Dtype { f32, f16 };
+enum class Dtype { f32, f16, bf16, u8 };
+
+std::size_t bytes_of(Dtype);
 
 // Someone else's memory, of any alignment, C-contiguous.
 struct Tensor {
     Dtype dtype;
     std::vector<std::int64_t> shape;
     const void* data;
+
+    std::size_t bytes() const;
 };
 
 using Tensors = std::map<std::string, Tensor>;

@@ -5,32 +5,35 @@
 #include <cstring>
 #include <new>
 
+#include "cpu_runner.h"
+#include "cuda_runner.h"
 #include "error.h"
-#include "isa.h"
-#include "memory.h"
 #include "reach.h"
 
 namespace imagen_fast {
 
 namespace {
 
-// As in imagen_fast/backends/native.py, where both are explained.
-constexpr std::int64_t kBudget = 512 << 20;
-constexpr int kPlanes = 3;
-
 constexpr std::int64_t kMostPixels = 1 << 28;  // of one tile; as Engine has it
 
-const Bundle& checked(const Bundle& bundle) {
+void check_kind(const Bundle& bundle) {
     if (bundle.spec.architecture == "listing") {
         throw BackendError("the model is a listing, which reads rows of numbers; expected a model "
                            "for pictures");
     }
-    return bundle;
 }
 
-Options options_of(const UpscalerOptions& options) {
-    return {options.precision.empty() ? preferred_precision(options.isa) : options.precision,
-            options.isa, options.pool};
+std::unique_ptr<Runner> runner_of(const Bundle& bundle, const UpscalerOptions& options) {
+    check_kind(bundle);
+    if (!options.device.empty() && options.device != "cpu") {
+        if (!options.isa.empty()) {
+            throw ArgumentError("isa is for the processor; leave it out with device \"" +
+                                options.device + "\"");
+        }
+        return std::make_unique<CudaRunner>(bundle, options.device, options.precision);
+    }
+    return std::make_unique<CpuRunner>(
+        bundle, Options{options.precision, options.isa, options.pool});
 }
 
 Shape shape_of(std::int64_t images, std::int64_t height, std::int64_t width) {
@@ -67,12 +70,11 @@ struct Upscaler::Tile {
 
 Upscaler::Upscaler(const Bundle& bundle, const UpscalerOptions& options)
     : metadata(bundle.metadata),
-      engine_(checked(bundle).spec, bundle.tensors, options_of(options)),
       options_(options),
+      runner_(runner_of(bundle, options)),
       alignment_(alignment(bundle.spec)),
       overlap_(options.overlap < 0 ? default_overlap(bundle.spec, options.tile) : options.overlap),
-      exact_overlap_(imagen_fast::exact_overlap(bundle.spec, kRamp).value_or(-1)),
-      file_(engine_.precision == "fp32" ? std::vector<char>() : bundle.copy()) {
+      exact_overlap_(imagen_fast::exact_overlap(bundle.spec, kRamp).value_or(-1)) {
     if (options.tile < 0) {
         throw ArgumentError("tile is " + std::to_string(options.tile) +
                             "; expected a size in pixels, or 0 for automatic");
@@ -82,20 +84,7 @@ Upscaler::Upscaler(const Bundle& bundle, const UpscalerOptions& options)
     grid_of(tile + 1, tile + 1, tile, overlap_, alignment_);
 }
 
-std::int64_t Upscaler::capacity() const {
-    const std::int64_t budget =
-        options_.memory
-            ? static_cast<std::int64_t>(std::min<std::uint64_t>(options_.memory, INT64_MAX))
-            : std::min(available_memory() / 4, kBudget);
-    double channels = 0, part = 1;
-    for (const Level& level : spec().levels) {
-        channels += kPlanes * level.channels / part;
-        part *= 4;
-    }
-    channels += spec().levels[0].channels;
-    const int element = engine_.precision == "fp32" ? 4 : 2;
-    return static_cast<std::int64_t>(static_cast<double>(budget) / (element * channels));
-}
+std::int64_t Upscaler::capacity() const { return runner_->capacity(options_.memory); }
 
 std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const {
     const std::int64_t most = capacity();
@@ -198,39 +187,18 @@ void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes
     if (stop()) {
         throw CancelledError("the run was cancelled");
     }
-    const Arrays arrays{{in}, {out}, bytes};
-    Outcome outcome = engine_.run(shape, arrays, {}, stop);
-    if (outcome == Outcome::not_finite && engine_.precision != "fp32") {
-        reruns_.fetch_add(1, std::memory_order_relaxed);
-        outcome = careful().run(shape, arrays, {}, stop);
-    }
+    const Outcome outcome = runner_->run(shape, in, out, bytes, stop);
     if (outcome == Outcome::cancelled) {
         throw CancelledError("the run was cancelled");
     }
     if (outcome == Outcome::not_finite) {
-        throw NotFiniteError(
-            "the model gives infinities or NaN even in fp32; its weights are damaged or were not "
-            "trained to the end: use others");
+        throw NotFiniteError(runner_->not_finite());
     }
-}
-
-Engine& Upscaler::careful() {
-    const std::lock_guard<std::mutex> lock(making_);
-    if (!careful_) {
-        const Bundle bundle(file_.data(), file_.size());
-        careful_ = std::make_unique<Engine>(bundle.spec, bundle.tensors,
-                                            Options{"fp32", "", options_.pool});
-    }
-    return *careful_;
 }
 
 void Upscaler::cancel() {
     cancels_.fetch_add(1);
-    engine_.cancel();
-    const std::lock_guard<std::mutex> lock(making_);
-    if (careful_) {
-        careful_->cancel();
-    }
+    runner_->cancel();
 }
 
 std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width, bool bytes) const {
@@ -239,7 +207,7 @@ std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width, bool byt
     const Span &row = cut.rows[0], &column = cut.columns[0];
     const Shape shape = shape_of(1, row.stop - row.start, column.stop - column.start);
     const std::uint64_t pixel = (bytes ? 1 : sizeof(float)) * spec().image_channels;
-    return engine_.memory(shape) + Tile::bytes(shape, spec().scale, pixel) +
+    return runner_->memory(shape, bytes) + Tile::bytes(shape, spec().scale, pixel) +
            Joiner::memory(cut, spec().scale, pixel);
 }
 

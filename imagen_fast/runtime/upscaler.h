@@ -7,12 +7,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <vector>
 
 #include "bundle.h"
-#include "engine.h"
+#include "pool.h"
+#include "runner.h"
 #include "tiling.h"
 #include "view.h"
 
@@ -22,6 +21,7 @@ struct UpscalerOptions {
     std::string precision;           // "fp32", "bf16" or "" for the one to prefer
     std::string isa;                 // see isa.h
     PoolOptions pool;
+    std::string device;              // "" or "cpu"; "cuda" or "cuda:N"
     std::int64_t tile = 0;           // 0: by the memory
     std::int64_t overlap = -1;       // negative: default_overlap
     std::uint64_t memory = 0;        // bytes that feature maps may take; 0: see capacity()
@@ -36,8 +36,8 @@ struct Watch {
 // May be called from several threads; they take turns, a tile at a time.
 class Upscaler {
 public:
-    // Throws WeightsError, BackendError as Engine does, BackendError: the model is no network for
-    // pictures; MemoryError: none for such a tile; ArgumentError: tile and overlap do not fit.
+    // Throws WeightsError, BackendError as Engine and CudaRunner do, BackendError: the model is no
+    // network for pictures; MemoryError: none for such a tile; ArgumentError: tile and overlap do not fit.
     Upscaler(const Bundle&, const UpscalerOptions&);
 
     // Enlarges pictures one after the other, in tiles. Throws ArgumentError: the views do not fit
@@ -54,11 +54,10 @@ public:
     // pictures and weights.
     std::uint64_t memory(std::int64_t height, std::int64_t width, bool bytes) const;
 
-    const Spec& spec() const { return engine_.spec; }
-    const Engine& engine() const { return engine_; }
+    const Spec& spec() const { return runner_->spec(); }
+    const Runner& runner() const { return *runner_; }
     std::int64_t overlap() const { return overlap_; }
     std::int64_t exact_overlap() const { return exact_overlap_; }  // -1: there is none
-    std::int64_t reruns() const { return reruns_.load(std::memory_order_relaxed); }
 
     const std::map<std::string, std::string> metadata;
 
@@ -71,17 +70,12 @@ private:
     Grid grid(std::int64_t height, std::int64_t width) const;
     void compute(const Shape&, const void* in, void* out, bool bytes,
                  const std::function<bool()>& stop);
-    Engine& careful();
     std::function<bool()> stop_of(const Watch&) const;
 
-    Engine engine_;
     const UpscalerOptions options_;
+    const std::unique_ptr<Runner> runner_;
     const std::int64_t alignment_;
     const std::int64_t overlap_, exact_overlap_;
-    const std::vector<char> file_;  // the model's, for the engine in fp32; empty if this one is
-    std::mutex making_;
-    std::unique_ptr<Engine> careful_;  // the same in fp32, made when it is needed
-    std::atomic<std::int64_t> reruns_{0};
     std::atomic<std::uint64_t> cancels_{0};
 };
 

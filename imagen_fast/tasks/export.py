@@ -50,7 +50,7 @@ def export(
         model: a shipped model's name or a bundle's path.
         kind: a name of `imagen_fast.export.formats.FORMATS`.
         output: the file; named after the model, in the current folder, if None.
-        options: what the file is to be; see there.
+        options: what the file is to be; see there. The format's usual ones if None.
         verified: whether to compare at all.
         picture: a photograph to compare on, in place of the one that comes with the package.
         overwrite: replace a file that exists.
@@ -62,8 +62,8 @@ def export(
         WeightsError: no such model, or it is damaged.
         ImageError: the picture cannot be read.
     """
-    options = options or Options()
     form = formats.find(kind)
+    options = options or Options(form.precision)
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
     _check_place(target, overwrite)
@@ -84,6 +84,7 @@ def export(
                 run=form.runner(data, bundle.spec, options),
                 reference=(_runner(backend), title),
                 picture=None if picture is None else Path(picture),
+                shapes=form.shapes,
             )
         finally:
             backend.close()

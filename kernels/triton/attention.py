@@ -113,7 +113,7 @@ def attention(
     picture: height and width, used if the weights are those of windows.
     """
     n, queries, keys = sizes
-    constants = _constants(weights, q.dtype, q.stride(0), kv.stride(0))
+    constants = kernel_constants(weights, q.dtype, q.stride(0), kv.stride(0))
     win, block = weights.window, constants["BLOCK_Q"]
     rows, columns = (-(-(side + shift) // win) for side in picture) if win else (1, 1)
     blocks = triton.cdiv(win * win or queries, block)
@@ -121,17 +121,19 @@ def attention(
     attention_kernel[grid](
         q, kv, kv[:, weights.proj.shape[0] :], out,
         queries, keys, blocks, rows, columns, *picture, shift, **constants,
-        num_warps=_warps(constants), num_stages=1, enable_fp_fusion=True,
+        num_warps=warps(constants), num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 
-def _warps(constants: dict[str, Any]) -> int:
+def warps(constants: dict[str, Any]) -> int:
+    """Of a program."""
     return 8 if constants["BLOCK_Q"] == 128 and constants["D"] > 32 else 4
 
 
-def _constants(
+def kernel_constants(
     weights: AttentionWeights, dtype: torch.dtype, q_stride: int, kv_stride: int
 ) -> dict[str, Any]:
+    """The compile-time arguments of `attention_kernel`; strides in elements."""
     full, head = dtype == torch.float32, weights.head_columns
     # As large as registers allow on every architecture: wider heads take smaller blocks.
     if full:
@@ -159,5 +161,5 @@ def variants(weights: AttentionWeights, dtype: torch.dtype, *, cross: bool) -> l
     columns = weights.proj.shape[0]
     strides = (columns, 2 * columns) if cross else (3 * columns, 3 * columns)
     name = f"attention_{label(weights)}{'_cross' if cross else ''}"
-    constants = _constants(weights, dtype, *strides)
-    return [form(name, attention_kernel, dtype, constants, _warps(constants))]
+    constants = kernel_constants(weights, dtype, *strides)
+    return [form(name, attention_kernel, dtype, constants, warps(constants))]

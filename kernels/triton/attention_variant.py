@@ -8,7 +8,7 @@ import torch
 
 from .attention_weights import AttentionWeights, pack_attention
 from .device import DTYPES
-from .variant import Variant
+from .variant import Variant, integers_of
 
 FP32 = ("scale", "bias")  # pointers that are fp32 whatever the activations are
 
@@ -17,7 +17,7 @@ def form(
     name: str, kernel: Any, dtype: torch.dtype, constants: dict[str, Any], num_warps: int = 4
 ) -> Variant:
     """A kernel whose integers are those that it does not specialise on."""
-    integers = kernel.do_not_specialize
+    integers = integers_of(kernel)
     arguments = [a for a in kernel.arg_names if a not in constants]
     signature = {
         a: "i32" if a in integers else "*fp32" if a in FP32 else f"*{DTYPES[dtype]}"

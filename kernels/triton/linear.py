@@ -150,7 +150,7 @@ def query_key_value(
     bias = None if weights.qkv_bias is None else weights.qkv_bias[first:]
     scale = weights.scale[weights.heads :] if part == "kv" else weights.scale
     _launch(
-        _part_constants(weights, part, x.dtype),
+        part_constants(weights, part, x.dtype),
         x,
         (weights.qkv[:, first:], weights.position, bias, scale),
         (x, x, out),
@@ -167,7 +167,7 @@ def project(
 ) -> None:
     """residual + mixed @ proj + bias + also: (rows, heads·D) → out (N, …, C)."""
     _launch(
-        _projection_constants(weights, mixed.dtype, residual is not None, also is not None),
+        projection_constants(weights, mixed.dtype, residual is not None, also is not None),
         mixed,
         (weights.proj, None, weights.proj_bias, weights.scale),
         (residual, also, out),
@@ -190,11 +190,12 @@ def _launch(
     pointers = [x if t is None else t for t in (*packed, *rest)]
     linear_kernel[grid](
         x, *pointers, rows, *sizes, **constants,
-        num_warps=_warps(constants), num_stages=1, enable_fp_fusion=True,
+        num_warps=warps(constants), num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 
-def _warps(constants: dict[str, Any]) -> int:
+def warps(constants: dict[str, Any]) -> int:
+    """Of a program."""
     return 8 if constants["BLOCK_M"] * constants["BLOCK_N"] > 128 * 64 else 4
 
 
@@ -224,7 +225,8 @@ def _constants(
     }
 
 
-def _part_constants(weights: AttentionWeights, part: str, dtype: torch.dtype) -> dict[str, Any]:
+def part_constants(weights: AttentionWeights, part: str, dtype: torch.dtype) -> dict[str, Any]:
+    """The compile-time arguments of `query_key_value`."""
     head = weights.head_columns
     columns = weights.heads * head
     wide = {"qkv": 3, "q": 1, "kv": 2}[part] * columns
@@ -235,9 +237,10 @@ def _part_constants(weights: AttentionWeights, part: str, dtype: torch.dtype) ->
     }  # fmt: skip
 
 
-def _projection_constants(
+def projection_constants(
     weights: AttentionWeights, dtype: torch.dtype, residual: bool, also: bool
 ) -> dict[str, Any]:
+    """The compile-time arguments of `project`."""
     inner, depth = weights.proj.shape
     return _constants(inner, weights.channels, depth, depth, depth, dtype, 16) | {
         "BIAS": weights.proj_bias is not None, "RESIDUAL": residual, "ALSO": also
@@ -248,15 +251,15 @@ def variants(
     weights: AttentionWeights, dtype: torch.dtype, parts: tuple[str, ...], *, residual: bool = True
 ) -> list[Variant]:
     """The forms that `query_key_value` takes for `parts`, and that `project` takes."""
-    forms = [(part, _part_constants(weights, part, dtype)) for part in parts]
-    forms.append(("proj", _projection_constants(weights, dtype, residual, also=False)))
+    forms = [(part, part_constants(weights, part, dtype)) for part in parts]
+    forms.append(("proj", projection_constants(weights, dtype, residual, also=False)))
     return [
         form(
             f"linear_{name}_{label(weights)}",
             linear_kernel,
             dtype,
             constants,
-            _warps(constants),
+            warps(constants),
         )
         for name, constants in forms
     ]

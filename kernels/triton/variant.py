@@ -32,6 +32,13 @@ class Variant:
     wgmma: bool
 
 
+def integers_of(kernel: Any) -> list[str]:
+    """The integers that a `triton.jit` function does not specialise on, compiled or interpreted."""
+    interpreted = getattr(kernel, "kwargs", {})
+    names: list[str] = interpreted.get("do_not_specialize") or kernel.do_not_specialize
+    return names
+
+
 def variant_of(
     kernel: Any,
     name: str,
@@ -45,7 +52,7 @@ def variant_of(
 
     The integers are those that the kernel does not specialise on; launch: num_warps, num_stages.
     """
-    integers = kernel.do_not_specialize
+    integers = integers_of(kernel)
     return Variant(
         name=name,
         kernel=kernel,

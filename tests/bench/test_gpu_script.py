@@ -38,7 +38,8 @@ def test_a_whole_run(tmp_path):
     assert result["ok"]
     assert result["dry_run"]
     assert {"cpu", "versions", "commit", "gpus"} <= result["machine"].keys()
-    names = ["parity", "sanitizer", "ceilings", "tuning", "kernels", "end to end"]
+    names = ["parity", "sanitizer", "ceilings", "tuning", "kernels", "embedded"]
+    names.append("end to end")
     assert list(result["parts"]) == names
     for name, part in result["parts"].items():
         assert part["exit_codes"] == [0], (name, part["log"])
@@ -54,6 +55,11 @@ def test_a_whole_run(tmp_path):
         assert row["bytes"] > 0
         assert row["flops"] > 0
         assert not row["failed"]
+    made, row = result["parts"]["embedded"]["rows"]
+    assert made["bytes"] > 1e6
+    assert row["ok"]
+    assert row["median_us"]["embedded"] > 0
+    assert row["cold_ms"]
     (row,) = result["parts"]["end to end"]["rows"]
     for place in ("on the device", "from memory to memory"):
         assert row[place]["median_us"].keys() == {"triton", "eager", "compiled"}

@@ -45,7 +45,7 @@ def test_a_file_and_its_manifest(export, tiny_path, tmp_path, files):
     assert manifest["model"]["sha256"] == hashlib.sha256(tiny_path.read_bytes()).hexdigest()
     assert manifest["options"] == {
         **{"precision": "fp32", "shape": None, "batch": None, "opset": 20, "io": "float"},
-        **{"largest": None, "refit": False},
+        **{"largest": None, "refit": False, "arch": []},
     }
     assert manifest["interface"]["output"]["shape"] == ["batch", 3, "2*height", "2*width"]
     assert manifest["made_by"]["onnx"] == onnx.__version__

@@ -1,7 +1,9 @@
 """Small models with random weights for the C++ tests: python bundles.py FOLDER."""
 
+import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,15 +24,59 @@ SPECS = {
 }  # fmt: skip
 
 
+def with_kernels(bundle: Bundle) -> bytes:
+    """A bundle with GPU kernels, but without their code, which takes long to compile."""
+    import imagen_fast.kernels.ahead.bundled as bundled
+    from imagen_fast.export.bundle_file import render
+    from imagen_fast.kernels.ahead.cubin import size_of
+
+    def stub(variant: Any) -> bundled.Code:
+        entry = variant.kernel.fn.__name__
+        sizes = [*map(size_of, variant.signature.values()), 8, 8]
+        return bundled.Code(variant, "", code_of(entry, sizes), entry, 128, 64 << 10, 16, 0)
+
+    bundled.compile_all = lambda programs, told: {
+        bundled.key_of(x.variant, program.arch): stub(x.variant)
+        for program in programs
+        for x in program.launches
+    }
+    plan, tensors = bundled.made_ready(bundle, "bf16", (90,))
+    return render(bundle.spec, bundle.metadata, plan, tensors)
+
+
+def code_of(entry: str, sizes: list[int]) -> bytes:
+    """What is looked at of a kernel's code: ELF's header, sections of names and of parameters."""
+    names = f"\0.shstrtab\0.nv.info.{entry}\0".encode()
+    parameters, end = b"", 0
+    for number, size in enumerate(sizes):
+        end = -(-end // size) * size
+        parameters += struct.pack("<BBHIHHI", 4, 0x17, 12, 0, number, end, size << 18)
+        end += size
+    start = 64 + len(names)
+    sections = ((0, 0, 0), (1, 64, len(names)), (11, start, len(parameters)))
+    head = (2, 190, 1, 0, 0, start + len(parameters), 0, 64, 56, 0, 64, len(sections), 1)
+    return b"".join(
+        [
+            struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, *head),
+            names,
+            parameters,
+            *(struct.pack("<IIQQQQ24x", name, 3, 0, 0, at, size) for name, at, size in sections),
+        ]
+    )
+
+
 def main() -> None:
-    """Write one file for each of `SPECS`."""
+    """Write one file for each of `SPECS`, and one with GPU kernels."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, spec in SPECS.items():
         torch.manual_seed(0)
         network = (ListingGenerator if spec.architecture == "listing" else Generator)(spec)
         tensors = {key: value.numpy() for key, value in network.state_dict().items()}
-        save_bundle(Bundle(spec, tensors, {"name": name}), folder / f"{name}.safetensors")
+        bundle = Bundle(spec, tensors, {"name": name})
+        save_bundle(bundle, folder / f"{name}.safetensors")
+        if name == "levels":
+            (folder / "kernels.bundle").write_bytes(with_kernels(bundle))
 
 
 if __name__ == "__main__":

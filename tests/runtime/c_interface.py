@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from imagen_fast import c_library
 
-OK, INVALID, BAD_MODEL, UNSUPPORTED, NO_MEMORY, NOT_FINITE, CANCELLED, INTERNAL = range(8)
+OK, INVALID, BAD_MODEL, UNSUPPORTED, NO_MEMORY, NOT_FINITE, CANCELLED, INTERNAL, DEVICE_FAILED = (
+    range(9)
+)
 PRECISIONS = {"auto": 0, "fp32": 1, "bf16": 2}
 UINT8, FLOAT32 = 1, 2
 NONE = -1
@@ -44,6 +46,7 @@ class Options(ctypes.Structure):
         ("overlap", c_int32),
         ("reserved", c_int32),
         ("memory", c_uint64),
+        ("device", c_char_p),
     )
 
 
@@ -105,12 +108,17 @@ class Failed(Exception):  # noqa: N818
 
 
 def options(
-    precision: str = "auto", isa: str = "", cores: list[int] | None = None, **others: int
+    precision: str = "auto",
+    isa: str = "",
+    cores: list[int] | None = None,
+    device: str = "",
+    **others: int,
 ) -> Options:
     return Options(
         ctypes.sizeof(Options),
         precision=PRECISIONS[precision],
         isa=isa.encode() or None,
+        device=device.encode() or None,
         cores=(c_int32 * len(cores))(*cores) if cores else None,
         core_count=len(cores or []),
         **others,

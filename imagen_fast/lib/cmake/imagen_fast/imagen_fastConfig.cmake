@@ -26,7 +26,7 @@ else()
     set_target_properties(imagen_fast::static PROPERTIES
       IMPORTED_LOCATION "${_static}"
       INTERFACE_INCLUDE_DIRECTORIES "${_root}/include"
-      INTERFACE_LINK_LIBRARIES "stdc++;m;Threads::Threads")
+      INTERFACE_LINK_LIBRARIES "stdc++;m;${CMAKE_DL_LIBS};Threads::Threads")
   endif()
 endif()
 unset(_root)

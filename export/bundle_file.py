@@ -1,0 +1,88 @@
+"""A bundle with GPU kernels as a file: one safetensors container.
+
+`__metadata__` holds `format`, `spec`, `plan` (see bundle_plan) and the model's facts; the
+tensors are the weights as the kernels read them, and the kernels' machine code as bytes. Reading it
+runs nothing, but running it does: its code is a program for the GPU, to be taken from where
+programs are taken from.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from imagen_fast.bundle import FAMILY
+from imagen_fast.errors import SpecError, WeightsError
+from imagen_fast.spec import ModelSpec
+
+from .bundle_plan import Plan, parse
+
+FORMAT = f"{FAMILY}cuda-1"
+LARGEST_HEADER = 16 << 20  # as the runtime has it
+
+# dtype, as safetensors writes it; shape; bytes.
+Stored = tuple[str, tuple[int, ...], bytes]
+
+
+def render(
+    spec: ModelSpec,
+    metadata: Mapping[str, str],
+    plan: Mapping[str, Any],
+    tensors: Mapping[str, Stored],
+) -> bytes:
+    """The file's content: the same for the same arguments."""
+    facts = {**metadata, "format": FORMAT, "spec": spec.to_json()}
+    facts["plan"] = json.dumps(plan, allow_nan=False, separators=(",", ":"))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(facts.items()))}
+    end = 0
+    # Weights first: code may have any length, and would leave them at odd places.
+    ordered = sorted(tensors.items(), key=lambda item: (item[1][0] == "U8", item[0]))
+    for name, (dtype, shape, data) in ordered:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + len(data)]}
+        end += len(data)
+    text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([struct.pack("<Q", len(text)), text, *(data for _, (*_, data) in ordered)])
+
+
+def read_header(path: str | Path) -> tuple[ModelSpec, Plan, dict[str, str]]:
+    """Spec, plan and metadata: only the header is read.
+
+    Raises:
+        WeightsError: the file cannot be read, is damaged, of another kind or newer.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > LARGEST_HEADER:
+                raise WeightsError(f"{path}: not a safetensors file, or damaged")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot read it: {error.strerror or error}") from error
+    except (struct.error, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: not a safetensors file, or damaged ({error})") from error
+    try:
+        return read_metadata(header.get("__metadata__") if isinstance(header, dict) else None)
+    except (WeightsError, SpecError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def read_metadata(metadata: object) -> tuple[ModelSpec, Plan, dict[str, str]]:
+    """As `read_header`, of what a header has under `__metadata__`."""
+    if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
+        raise WeightsError("a file without metadata; expected a bundle with GPU kernels")
+    found = metadata.get("format", "")
+    if found == f"{FAMILY}1":
+        raise WeightsError(
+            "a model without GPU kernels; `imagen-fast export MODEL --format bundle` writes them"
+        )
+    if found != FORMAT or not {"spec", "plan"} <= metadata.keys():
+        raise WeightsError(
+            f"its format is {found!r}; expected {FORMAT!r} with spec and plan. If another version "
+            "of imagen-fast wrote it, use that one, or export the model again"
+        )
+    return ModelSpec.from_json(metadata["spec"]), parse(metadata["plan"]), metadata

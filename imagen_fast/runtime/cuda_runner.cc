@@ -1,0 +1,236 @@
+#include "cuda_runner.h"
+
+#include <algorithm>
+#include <deque>
+#include <list>
+#include <optional>
+#include <vector>
+
+#include "cuda_slot.h"
+#include "error.h"
+
+namespace imagen_fast {
+
+using namespace cuda;
+
+namespace {
+
+// As in imagen_fast/backends/triton.py and slots.py, where they are explained.
+constexpr std::int64_t kChunkPixels = 512 * 512, kMostPixels = 2048 * 2048;
+constexpr std::size_t kMostShapes = 8, kAtOnce = 2;
+
+const Bundle& checked(const Bundle& bundle) {
+    if (!bundle.kernels) {
+        throw WeightsError("the model has no GPU kernels; expected a file that `imagen-fast export "
+                           "--format bundle` wrote");
+    }
+    return bundle;
+}
+
+// How many of `count` pictures go together: the most that divide it, within kChunkPixels.
+int chunk_of(int count, std::int64_t pixels) {
+    int best = 1;
+    for (int n = 1; n <= count; ++n) {
+        if (count % n == 0 && n * pixels <= kChunkPixels) {
+            best = n;
+        }
+    }
+    return best;
+}
+
+// The plan's own sizes of picture and image must be those that are copied.
+void check_sizes(const Program& program, const Work& work, const Spec& spec, const Shape& shape,
+                 bool bytes) {
+    const std::int64_t image = std::int64_t{shape.images} * shape.height * shape.width *
+                               spec.image_channels * (bytes ? 1 : 4);
+    if (work.bytes[program.image] != image ||
+        work.bytes[program.picture] != image * spec.scale * spec.scale ||
+        work.bytes[program.not_finite] != 4) {
+        throw WeightsError("the plan is damaged: its pictures are not as large as the spec says");
+    }
+}
+
+}  // namespace
+
+// All that is on the GPU.
+struct CudaRunner::State {
+    // The slots of one shape.
+    struct Ready {
+        Shape shape;
+        bool bytes;
+        std::list<Slot> slots;
+    };
+
+    State(const Bundle& bundle, const std::string& name)
+        : device(name), current(std::in_place, device), model(bundle, device) {
+        current.reset();
+    }
+    ~State() {
+        // Given back in this order while the device is current; where it cannot be, it is lost.
+        try {
+            current.emplace(device);
+        } catch (const BackendError&) {
+        }
+    }
+
+    Work work(const Spec& spec, const Shape& shape, bool bytes) const {
+        Work work = model.work(shape, bytes);
+        check_sizes(model.plan.program, work, spec, shape, bytes);
+        return work;
+    }
+
+    // At least `count` slots of a shape. The least recently used shape goes when there are too
+    // many.
+    std::list<Slot>& slots(const Spec& spec, const Shape& shape, bool bytes, std::size_t count) {
+        const auto found = std::find_if(ready.begin(), ready.end(), [&](const Ready& x) {
+            return x.shape == shape && x.bytes == bytes;
+        });
+        if (found != ready.end()) {
+            ready.splice(ready.begin(), ready, found);
+        } else {
+            ready.emplace_front();
+            ready.front().shape = shape;
+            ready.front().bytes = bytes;
+            if (ready.size() > kMostShapes) {
+                ready.pop_back();
+            }
+        }
+        if (ready.front().slots.size() >= count) {
+            return ready.front().slots;
+        }
+        try {
+            fill(ready.front(), work(spec, shape, bytes), count);
+        } catch (...) {
+            if (ready.front().slots.empty()) {
+                ready.pop_front();
+            }
+            throw;
+        }
+        return ready.front().slots;
+    }
+
+    void fill(Ready& one, const Work& work, std::size_t count) {
+        const std::size_t bytes = Slot::arena_bytes(model, work);
+        if (bytes > arena.bytes) {
+            for (Ready& each : ready) {
+                each.slots.clear();  // recorded launches write where the old memory is
+            }
+            arena = Memory();
+            arena = Memory(bytes, "feature maps");
+        }
+        while (one.slots.size() < count) {
+            one.slots.emplace_back(model, work, arena, streams, !ran[one.bytes]);
+            ran[one.bytes] = true;
+        }
+    }
+
+    const Device device;
+    // Members below are made and given back while it holds the device.
+    std::optional<Current> current;
+    Model model;
+    Streams streams;
+    Memory arena;
+    std::list<Ready> ready;
+    bool ran[2] = {false, false};
+};
+
+CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
+                       const std::string& precision)
+    : spec_(checked(bundle).spec), state_(std::make_unique<State>(bundle, device)) {
+    precision_ = state_->model.plan.precision;
+    isa_ = "sm_" + std::to_string(state_->model.plan.arch);
+    if (!precision.empty() && precision != precision_) {
+        throw BackendError("the file computes in " + precision_ + ", not in " + precision +
+                           "; leave the precision out, or export the model with --precision " +
+                           precision);
+    }
+}
+
+CudaRunner::~CudaRunner() = default;
+
+Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool bytes,
+                        const std::function<bool()>& stop) {
+    const std::lock_guard<std::mutex> lock(turn_);
+    cancelled_.store(false, std::memory_order_relaxed);
+    const Current current(state_->device);
+    const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
+    const Shape part{chunk, shape.height, shape.width};
+    const std::size_t count = static_cast<std::size_t>(shape.images / chunk);
+    std::list<Slot>& slots = state_->slots(spec_, part, bytes, std::min(count, kAtOnce));
+    const std::size_t small = static_cast<std::size_t>(chunk) * shape.height * shape.width *
+                              spec_.image_channels * (bytes ? 1 : 4);
+    const std::size_t large = small * spec_.scale * spec_.scale;
+
+    // Slots in turn; each is waited for before it takes another chunk, and also when something
+    // fails: none is left at work.
+    std::deque<Slot*> busy;
+    Outcome outcome = Outcome::done;
+    const auto finish = [&] {
+        Slot* const slot = busy.front();
+        busy.pop_front();
+        if (!slot->finish()) {
+            outcome = Outcome::not_finite;
+        }
+    };
+    try {
+        auto next = slots.begin();
+        for (std::size_t i = 0; i < count; ++i) {
+            if (cancelled_.load(std::memory_order_relaxed) || (stop && stop())) {
+                outcome = Outcome::cancelled;
+                break;
+            }
+            if (busy.size() == kAtOnce) {
+                finish();
+            }
+            next->start(static_cast<const std::byte*>(in) + i * small,
+                        static_cast<std::byte*>(out) + i * large);
+            busy.push_back(&*next);
+            if (++next == slots.end()) {
+                next = slots.begin();
+            }
+        }
+        const bool cancelled = outcome == Outcome::cancelled;
+        while (!busy.empty()) {
+            finish();
+        }
+        return cancelled ? Outcome::cancelled : outcome;
+    } catch (...) {
+        driver().stream_finish(state_->streams.load.stream);
+        driver().stream_finish(state_->streams.compute.stream);
+        driver().stream_finish(state_->streams.store.stream);
+        throw;
+    }
+}
+
+std::uint64_t CudaRunner::memory(const Shape& shape, bool bytes) const {
+    const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
+    const Work work = state_->work(spec_, {chunk, shape.height, shape.width}, bytes);
+    const std::size_t slots = std::min<std::size_t>(shape.images / chunk, kAtOnce);
+    return Slot::arena_bytes(state_->model, work) +
+           2 * slots * Slot::own_bytes(state_->model, work);
+}
+
+std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
+    constexpr int side = 1024;
+    const Work work = state_->work(spec_, {1, side, side}, false);
+    const double pixel = static_cast<double>(Slot::arena_bytes(state_->model, work) +
+                                             kAtOnce * Slot::own_bytes(state_->model, work)) /
+                         (side * side);
+    double room = static_cast<double>(budget);
+    if (!budget) {
+        const std::lock_guard<std::mutex> lock(turn_);
+        const Current current(state_->device);
+        std::size_t free = 0, total = 0;
+        driver().check(driver().memory_free_total(&free, &total), "asking for free memory");
+        room = (static_cast<double>(free) + static_cast<double>(state_->arena.bytes)) / 2;
+    }
+    return std::min(static_cast<std::int64_t>(room / pixel), kMostPixels);
+}
+
+std::string CudaRunner::not_finite() const {
+    return "the model gives infinities or NaN in " + precision_ +
+           (precision_ == "fp32" ? "; its weights are damaged: use others"
+                                 : "; export it with --precision fp32");
+}
+
+}  // namespace imagen_fast

@@ -1,0 +1,46 @@
+// Tiles on an NVIDIA GPU: never yet run on one; see docs/embed.md.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "bundle.h"
+#include "runner.h"
+
+namespace imagen_fast {
+
+class CudaRunner : public Runner {
+public:
+    // device: "cuda" or "cuda:N"; precision: "" or what the file computes in. Throws WeightsError:
+    // the file has no kernels, or is damaged. BackendError: no driver, no such GPU, or it cannot
+    // run them; another precision. MemoryError, DeviceError.
+    CudaRunner(const Bundle&, const std::string& device, const std::string& precision);
+    ~CudaRunner() override;
+
+    // Throws MemoryError; DeviceError, after which only the destructor may be called;
+    // WeightsError, ArgumentError: the plan does not fit this shape.
+    Outcome run(const Shape&, const void* in, void* out, bool bytes,
+                const std::function<bool()>& stop) override;
+    void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
+    std::uint64_t memory(const Shape&, bool bytes) const override;
+    std::int64_t capacity(std::uint64_t budget) const override;
+    const Spec& spec() const override { return spec_; }
+    const std::string& precision() const override { return precision_; }
+    const std::string& isa() const override { return isa_; }
+    int threads() const override { return 1; }
+    std::int64_t reruns() const override { return 0; }
+    std::string not_finite() const override;
+
+private:
+    struct State;
+
+    const Spec spec_;
+    std::unique_ptr<State> state_;
+    std::string precision_, isa_;
+    mutable std::mutex turn_;
+    std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace imagen_fast

@@ -1,0 +1,151 @@
+#include "cuda_slot.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+namespace imagen_fast::cuda {
+
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Whether it is each slot's own.
+bool is_own(const Program& program, int buffer) {
+    return buffer == program.image || buffer == program.picture || buffer == program.not_finite;
+}
+
+std::size_t scratch_bytes(const Model& model, const Work& work) {
+    std::size_t most = 0;
+    for (const Call& call : work.calls) {
+        most = std::max(most, Model::scratch_of(model.plan.program.kernels[call.kernel], call));
+    }
+    return most;
+}
+
+// Whether the GPU reads and writes there by itself. Other memory is an error to the driver.
+bool is_pinned(const void* data) {
+    unsigned type = 0;
+    const auto address = reinterpret_cast<Address>(data);
+    return driver().pointer_attribute(&type, kMemoryType, address) == 0 && type == kHostMemory;
+}
+
+}  // namespace
+
+std::size_t Slot::arena_bytes(const Model& model, const Work& work) {
+    std::size_t bytes = aligned(scratch_bytes(model, work));
+    for (std::size_t i = 0; i < work.bytes.size(); ++i) {
+        if (!is_own(model.plan.program, static_cast<int>(i))) {
+            bytes += aligned(static_cast<std::size_t>(work.bytes[i]));
+        }
+    }
+    return bytes;
+}
+
+std::size_t Slot::own_bytes(const Model& model, const Work& work) {
+    const Program& program = model.plan.program;
+    return work.bytes[program.image] + work.bytes[program.picture] +
+           work.bytes[program.not_finite];
+}
+
+Slot::Slot(const Model& model, const Work& work, const Memory& arena, Streams& streams, bool first)
+    : model_(model),
+      work_(work),
+      streams_(streams),
+      image_(work.bytes[model.plan.program.image], "a picture"),
+      picture_(work.bytes[model.plan.program.picture], "a picture"),
+      flag_(work.bytes[model.plan.program.not_finite], "a flag"),
+      in_(image_.bytes),
+      out_(picture_.bytes),
+      told_(sizeof(std::uint32_t)) {
+    const Program& program = model.plan.program;
+    Address at = arena.address;
+    for (std::size_t i = 0; i < work.bytes.size(); ++i) {
+        const int buffer = static_cast<int>(i);
+        if (is_own(program, buffer)) {
+            buffers_.push_back(buffer == program.image     ? image_.address
+                               : buffer == program.picture ? picture_.address
+                                                           : flag_.address);
+        } else {
+            buffers_.push_back(at);
+            at += aligned(static_cast<std::size_t>(work.bytes[i]));
+        }
+    }
+    scratch_ = at;
+    if (first) {
+        compute();
+        driver().check(driver().stream_finish(streams_.compute.stream), "a first run");
+    }
+    record();
+}
+
+Slot::~Slot() {
+    if (recording_) {
+        driver().recording_end(recording_);
+    }
+}
+
+void Slot::compute() {
+    const Stream stream = streams_.compute.stream;
+    driver().check(driver().fill_later(flag_.address, 0, flag_.bytes / 4, stream),
+                   "clearing the flag");
+    for (const Call& call : work_.calls) {
+        model_.launch(call, buffers_, scratch_, stream);
+    }
+}
+
+void Slot::record() {
+    const Stream stream = streams_.compute.stream;
+    driver().check(driver().recording_begin(stream, kThisThread), "recording launches");
+    Graph graph = nullptr;
+    try {
+        compute();
+    } catch (...) {
+        driver().recording_stop(stream, &graph);
+        if (graph) {
+            driver().graph_end(graph);
+        }
+        throw;
+    }
+    driver().check(driver().recording_stop(stream, &graph), "recording launches");
+    const Code code = driver().graph_ready(&recording_, graph, 0);
+    driver().graph_end(graph);
+    driver().check(code, "making recorded launches ready");
+}
+
+void Slot::start(const void* in, void* out) {
+    const Driver& cuda = driver();
+    if (!is_pinned(in)) {
+        std::memcpy(in_.data, in, in_.bytes);
+        in = in_.data;
+    }
+    target_ = is_pinned(out) ? nullptr : out;
+    void* const place = target_ ? out_.data : out;
+    cuda.check(cuda.copy_in_later(image_.address, in, in_.bytes, streams_.load.stream),
+               "copying a picture in");
+    loaded_.record(streams_.load.stream);
+    cuda.check(cuda.stream_wait(streams_.compute.stream, loaded_.event, 0), "waiting for a copy");
+    cuda.check(cuda.replay(recording_, streams_.compute.stream), "running the recorded launches");
+    computed_.record(streams_.compute.stream);
+    const Stream store = streams_.store.stream;
+    cuda.check(cuda.stream_wait(store, computed_.event, 0), "waiting for the launches");
+    cuda.check(cuda.copy_out_later(place, picture_.address, out_.bytes, store),
+               "copying a picture out");
+    cuda.check(cuda.copy_out_later(told_.data, flag_.address, told_.bytes, store),
+               "copying the flag out");
+    stored_.record(store);
+}
+
+bool Slot::finish() {
+    stored_.wait();
+    if (target_) {
+        std::memcpy(target_, out_.data, out_.bytes);
+    }
+    std::uint32_t flag = 0;
+    std::memcpy(&flag, told_.data, sizeof flag);
+    return flag == 0;
+}
+
+}  // namespace imagen_fast::cuda

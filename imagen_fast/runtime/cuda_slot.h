@@ -1,0 +1,51 @@
+// Chunks of tiles on their way through a GPU: imagen_fast/backends/slots.py, which explains them.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "cuda_model.h"
+
+namespace imagen_fast::cuda {
+
+struct Streams {
+    OwnStream load, compute, store;
+};
+
+// One chunk of pictures of one shape. start() only queues the work.
+class Slot {
+public:
+    // Feature maps lie in `arena`, which has room for `arena_bytes`. The launches are recorded here,
+    // once; if `first`, they are made before that, because what loads late must not load then.
+    Slot(const Model&, const Work&, const Memory& arena, Streams&, bool first);
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+    ~Slot();
+
+    // Puts a chunk on its way to `out`, by way of pinned memory unless they are pinned themselves.
+    // The last one has been waited for.
+    void start(const void* in, void* out);
+    // Waits for it; whether it is finite.
+    bool finish();
+
+    static std::size_t arena_bytes(const Model&, const Work&);
+    // Bytes on the GPU beside the arena; as many are pinned in main memory.
+    static std::size_t own_bytes(const Model&, const Work&);
+
+private:
+    void compute();
+    void record();
+
+    const Model& model_;
+    const Work work_;
+    Streams& streams_;
+    Memory image_, picture_, flag_;
+    Pinned in_, out_, told_;
+    OwnEvent loaded_, computed_, stored_;
+    std::vector<Address> buffers_;
+    Address scratch_ = 0;
+    void* target_ = nullptr;  // of a picture that goes by way of out_
+    Recording recording_ = nullptr;
+};
+
+}  // namespace imagen_fast::cuda

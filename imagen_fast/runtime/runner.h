@@ -1,0 +1,45 @@
+// What an Upscaler computes tiles on: the processor, or a GPU.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "plan.h"
+#include "spec.h"
+
+namespace imagen_fast {
+
+// May be called from several threads; they take turns.
+class Runner {
+public:
+    virtual ~Runner() = default;
+
+    // Pictures (N, H, W, C) → (N, s·H, s·W, C) of the same type, uint8 or float. `stop` is asked
+    // now and then on the calling thread; true cancels the run.
+    virtual Outcome run(const Shape&, const void* in, void* out, bool bytes,
+                        const std::function<bool()>& stop) = 0;
+
+    // Ends the run that is going on in another thread, if any.
+    virtual void cancel() = 0;
+
+    // Bytes that `run` takes for that.
+    virtual std::uint64_t memory(const Shape&, bool bytes) const = 0;
+
+    // How many pixels a tile may have for feature maps to fit `budget` bytes; 0: a part of what is
+    // free.
+    virtual std::int64_t capacity(std::uint64_t budget) const = 0;
+
+    virtual const Spec& spec() const = 0;
+    virtual const std::string& precision() const = 0;
+    virtual const std::string& isa() const = 0;  // a GPU's is "sm_90"
+    virtual int threads() const = 0;
+
+    // How many runs were computed again in a higher precision.
+    virtual std::int64_t reruns() const = 0;
+
+    // What to do about pictures that are not finite.
+    virtual std::string not_finite() const = 0;
+};
+
+}  // namespace imagen_fast

@@ -1,0 +1,313 @@
+"""Bundles with GPU kernels: what is in the file, whether it runs, and what is refused."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from imagen_fast.export import bundle_check, bundle_file, bundle_plan  # noqa: E402
+from imagen_fast.export.gpus import Gpu  # noqa: E402
+from imagen_fast.export.options import Options  # noqa: E402
+from safetensors.numpy import load_file  # noqa: E402
+
+from imagen_fast.bundle import load_bundle, save_bundle  # noqa: E402
+from imagen_fast.errors import ExportError, WeightsError  # noqa: E402
+from imagen_fast.spec import Level, ModelSpec  # noqa: E402
+from imagen_fast.tasks.export import export  # noqa: E402
+
+
+@pytest.fixture
+def exported(gpu_bundle):
+    return gpu_bundle
+
+
+@pytest.fixture
+def model(gpu_model):
+    return gpu_model
+
+
+@pytest.fixture
+def header(exported):
+    data = exported.path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length])
+
+
+def test_a_bundle_and_its_manifest(exported):
+    assert exported.verification.worst > 50
+    assert list(exported.verification.psnr) == ["1x9x13x3", "2x5x3x3"]
+    assert "ran the plan and not the machine code" in exported.verification.runtime
+    manifest = json.loads(exported.manifest.read_text())
+    content = exported.path.read_bytes()
+    assert manifest["sha256"] == hashlib.sha256(content).hexdigest()
+    assert manifest["architectures"] == ["sm_80", "sm_90"]
+    assert manifest["made_by"]["triton"]
+    assert str(Path.cwd()).encode() not in content  # nor any other path of this machine
+    assert b".py" not in content
+
+
+def test_the_file_holds_all_that_its_plan_names(exported, model):
+    tensors = load_file(exported.path)  # it is a safetensors file to others, too
+    spec, plan, metadata = bundle_file.read_header(exported.path)
+    assert spec == load_bundle(model).spec
+    assert plan.precision == "fp16"
+    assert set(plan.programs) == {80, 90}
+    assert metadata["source"]
+    named = set()
+    for program in plan.programs.values():
+        for kernel in program.kernels:
+            assert bytes(tensors[kernel.cubin][:4]) == b"\x7fELF"
+            assert kernel.threads % 32 == 0
+            named.add(kernel.cubin)
+        for launch in program.launches:
+            kernel = program.kernels[launch["kernel"]]
+            for argument, (_, kind, alignment) in zip(
+                launch["arguments"], kernel.parameters, strict=True
+            ):
+                if argument[0] == "weight":
+                    weight = tensors[argument[1]]
+                    assert weight.dtype == {"*fp16": np.float16, "*fp32": np.float32}[kind]
+                    assert argument[2] * weight.itemsize % alignment == 0
+                    assert argument[2] < weight.size
+                    named.add(argument[1])
+        assert {x["samples"] for x in program.launches} == {"", "u8", "fp32"}
+    assert named == set(tensors)
+
+
+def test_offsets_are_as_aligned_as_the_kernels_were_told(exported):
+    _, plan, _ = bundle_file.read_header(exported.path)
+    items = {"sample": {"u8": 1, "fp32": 4}, "feature": {"u8": 2, "fp32": 2}}
+    for program in plan.programs.values():
+        kinds = {name: kind for name, kind, _ in program.buffers}
+        for samples, shape in (("u8", (1, 1, 1)), ("fp32", (3, 37, 53)), ("u8", (2, 101, 7))):
+            values = program.values(*shape, 132)
+            elements = program.elements(values)
+            for call in program.calls(samples, values):
+                for (where, value), (_, _, alignment) in zip(
+                    call.arguments, call.kernel.parameters, strict=True
+                ):
+                    if where in kinds:
+                        item = items.get(kinds[where], {}).get(samples, 4)
+                        assert value * item % alignment == 0
+                        assert value == 0 or value < elements[where]
+
+
+def test_the_same_bytes_every_time(exported, model, tmp_path):
+    again = export(
+        model, "bundle", tmp_path / "a.safetensors", Options("fp16", arch=(80, 90)), verified=False
+    )
+    assert again.path.read_bytes() == exported.path.read_bytes()
+
+
+def test_a_plan_that_is_wrong_is_noticed(exported, header, model, tmp_path, monkeypatch):
+    """Any one argument that is another's: the verification sees it."""
+    from imagen_fast.export.bundle_format import KernelBundle
+
+    real = KernelBundle.make
+
+    def wrong(self, bundle, options, **how):
+        data = real(self, bundle, options, **how)
+        text = b'["buffer","features0",0]'
+        at = data.rindex(text.replace(b'"', b'\\"'))
+        changed = b'["buffer","stem",0]     '.replace(b'"', b'\\"')
+        return data[:at] + changed + data[at + len(changed) :]
+
+    monkeypatch.setattr(KernelBundle, "make", wrong)
+    with pytest.raises(ExportError, match="the export is wrong"):
+        export(model, "bundle", tmp_path / "a.safetensors", Options("fp16", arch=(90,)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options("bf16", arch=(75,)), "no architecture sm_75; choose from sm_80, sm_86"),
+        (Options("bf16", shape=(8, 8)), "a bundle takes any size"),
+        (Options("tf32"), "precision 'tf32'; expected bf16, fp16, fp32"),
+    ],
+)
+def test_options_out_of_range(options, said, model, tmp_path):
+    with pytest.raises(ExportError, match=said):
+        export(model, "bundle", tmp_path / "a.safetensors", options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_shared_memory_than_there_is():
+    from imagen_fast.export.bundle_format import check_shared
+
+    def plan(arch, kibibytes):
+        return {"programs": {arch: {"kernels": [{"name": "a", "shared": kibibytes << 10}]}}}
+
+    check_shared(plan("90", 227))
+    with pytest.raises(ExportError, match="a takes 233472 bytes of shared memory; sm_90 has 227"):
+        check_shared(plan("90", 228))
+
+
+def gpu(capability, shared=227 << 10):
+    return Gpu(0, "a GPU", capability, shared)
+
+
+@pytest.mark.parametrize(
+    ("found", "arch"),
+    [
+        (gpu(80), 80), (gpu(86), 80), (gpu(90), 90), (gpu(75), None), (gpu(100), None),
+        (gpu(89), 80), (gpu(103), None),
+    ],
+)  # fmt: skip
+def test_which_gpus_run_it(found, arch, exported):
+    runs, why = bundle_check.can_run(exported.path, [found])
+    assert runs == (arch is not None)
+    if runs:
+        assert why == f"cuda:0, a GPU (sm_{found.capability}) runs its kernels for sm_{arch}"
+    else:
+        assert f"are for sm_80, sm_90; export it with --arch sm_{found.capability}" in why
+
+
+def test_a_gpu_with_little_shared_memory(exported):
+    runs, why = bundle_check.can_run(exported.path, [gpu(86, shared=4096)])
+    assert not runs
+    assert "bytes of shared memory, and a block has at most 4096; export it with --arch sm" in why
+
+
+def test_only_the_header_is_read(exported, tmp_path):
+    data = exported.path.read_bytes()
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(data[: 8 + int.from_bytes(data[:8], "little")])
+    assert bundle_check.can_run(cut, [gpu(90)])[0]
+
+
+def test_doctor(exported, model):
+    """On a machine without a driver, as this one is; without torch and triton."""
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['triton'] = None\n"
+        "from imagen_fast.cli import main; main(sys.argv[1:])"
+    )
+
+    def doctor(path):
+        line = [sys.executable, "-c", code, "doctor", str(path)]
+        return subprocess.run(line, capture_output=True, text=True)
+
+    done = doctor(exported.path)
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert done.returncode == 1
+    assert done.stdout.startswith("does not run here: no NVIDIA driver is here")
+    done = doctor(model)
+    assert done.returncode == 1
+    assert "a model without GPU kernels; `imagen-fast export MODEL --format bundle`" in done.stderr
+
+
+def test_elsewhere_it_is_refused_with_what_it_is(exported):
+    with pytest.raises(WeightsError, match="holds GPU kernels"):
+        load_bundle(exported.path)
+
+
+def put(place, value):
+    """Change a plan: the path to a value, and what takes its place."""
+
+    def change(plan):
+        *way, last = place
+        for key in way:
+            plan = plan[key]
+        plan[last] = value
+
+    return change
+
+
+PROGRAM = ("programs", "90")
+LAUNCH = (*PROGRAM, "launches", 2)
+KERNEL = (*PROGRAM, "kernels", 0)
+WRONG = {
+    "a number as plan": 5,
+    "no programs": put(("programs",), {}),
+    "an architecture that is no number": put(("programs", "ninety"), {}),
+    "another precision": put(("precision",), "int4"),
+    "a field more": put(("comment",), ""),
+    "a launch of no kernel": put((*LAUNCH, "kernel"), 99),
+    "a launch of kernel true": put((*LAUNCH, "kernel"), True),
+    "an argument less": lambda plan: plan["programs"]["90"]["launches"][2]["arguments"].pop(),
+    "an unknown buffer": put((*LAUNCH, "arguments", 0), ["buffer", "other", 0]),
+    "a number as address": put((*LAUNCH, "arguments", 0), ["size", 4096]),
+    "an address as number": put((*LAUNCH, "arguments", -1), ["buffer", "image", 0]),
+    "a grid of four axes": put((*LAUNCH, "grid"), [1, 1, 1, 1]),
+    "unknown samples": put((*LAUNCH, "samples"), "u16"),
+    "no flag": lambda plan: plan["programs"]["90"]["buffers"].pop(2),
+    "a buffer twice": lambda plan: plan["programs"]["90"]["buffers"].append(["stem", "flag", 1]),
+    "2000 threads": put((*KERNEL, "threads"), 2000),
+    "less than no shared memory": put((*KERNEL, "shared"), -1),
+    "a parameter of another type": put((*KERNEL, "parameters", 0), ["x", "i128", 16]),
+    "an alignment of 3": put((*KERNEL, "parameters", 0), ["x", "*fp16", 3]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_plans(case, header):
+    change = WRONG[case]
+    plan = json.loads(header["__metadata__"]["plan"])
+    bundle_plan.parse(json.dumps(plan))
+    if callable(change):
+        change(plan)
+    else:
+        plan = change
+    with pytest.raises(WeightsError):
+        bundle_plan.parse(json.dumps(plan))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (*LAUNCH, "grid", 0), (*LAUNCH, "arguments", 0, 2), (*PROGRAM, "sizes", 0, 1),
+        (*PROGRAM, "buffers", 0, 2),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("tree", [["sub", 1, 2], ["div", "H", 0], "nothing", 2**63, None])
+def test_expressions_that_go_wrong(place, tree, header):
+    plan = json.loads(header["__metadata__"]["plan"])
+    put(place, tree)(plan)
+    program = bundle_plan.parse(json.dumps(plan)).programs[90]
+
+    def planned():
+        values = program.values(1, 8, 8, 100)
+        return program.elements(values), program.calls("u8", values)
+
+    with pytest.raises(WeightsError):
+        planned()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "not a safetensors file, or damaged"),
+        (b"\xff" * 9, "not a safetensors file, or damaged"),
+        (b"\x04" + bytes(7) + b"null", "a file without metadata"),
+        (b"\x02" + bytes(7) + b"[]", "a file without metadata"),
+        (b"\x06" + bytes(7) + b"[1,2,3", "not a safetensors file, or damaged"),
+        (b"\x10\x27" + bytes(6) + b"[" * 10000, "not a safetensors file, or damaged"),
+    ],
+)
+def test_files_that_are_none(data, said, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=f"x.safetensors: {said}"):
+        bundle_file.read_header(path)
+
+
+def test_a_newer_version(header):
+    metadata = header["__metadata__"] | {"format": "imagen-fast-cuda-2"}
+    with pytest.raises(WeightsError, match="its format is 'imagen-fast-cuda-2'; expected"):
+        bundle_file.read_metadata(metadata)
+
+
+def test_heads_wider_than_the_kernels_take(bundle_of, tmp_path):
+    spec = ModelSpec(scale=2, levels=(Level(160, convs=1),), head_dim=160)
+    path = tmp_path / "wide.safetensors"
+    save_bundle(bundle_of(spec), path)
+    with pytest.raises(ExportError, match="head_dim is 160; the kernels take up to 128"):
+        export(path, "bundle", tmp_path / "a", Options("fp16"))

@@ -1,0 +1,400 @@
+"""The C API on a GPU, played by a driver double that writes every call down."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_interface import BAD_MODEL, DEVICE_FAILED, INVALID, NO_MEMORY, NOT_FINITE, UNSUPPORTED
+
+from imagen_fast import c_library
+
+HERE = Path(__file__).parent
+MULTIPROCESSORS = 132
+
+pytestmark = [
+    pytest.mark.skipif(c_library.missing() is not None, reason="the C library is not built"),
+    pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
+]
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("driver")
+    line = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-pthread"]
+    source = HERE / "libcuda_double.c"
+    subprocess.run([*line, source, "-o", folder / "libcuda.so.1"], check=True)
+    return folder
+
+
+@pytest.fixture
+def run(double, gpu_bundle, tmp_path):
+    """A scenario's facts, and the lines of the double's log, each split into words."""
+
+    def run(scenario, path=None, driver=double, **variables):
+        log = tmp_path / "log"
+        log.unlink(missing_ok=True)
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(driver), "DOUBLE_LOG": str(log)}
+        environment |= {f"DOUBLE_{name}": str(value) for name, value in variables.items()}
+        program = [sys.executable, HERE / "gpu_program.py", scenario, path or gpu_bundle.path]
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        lines = log.read_text().splitlines() if log.exists() else []
+        return json.loads(done.stdout), [line.split() for line in lines]
+
+    return run
+
+
+def program_of(path):
+    from imagen_fast.export.bundle_file import read_header
+
+    return read_header(path)[1].programs[90]
+
+
+def numbers(words):
+    return [int(x) for x in words]
+
+
+def launches(log):
+    """function, grid, threads, shared, stream, whether recorded, [(bytes, value), …] of each."""
+    found = []
+    for name, *words in log:
+        if name == "cuLaunchKernel":
+            function, *grid, threads, shared, stream, recorded = numbers(words[:8])
+            values = [tuple(map(int, x.split(":"))) for x in words[8:]]
+            found.append((function, tuple(grid), threads, shared, stream, recorded, values))
+    return found
+
+
+def balanced(log):
+    """Whether all that was taken was given back."""
+    count = Counter(name for name, *words in log if words[:1] != ["fails"])
+    pairs = (
+        ("cuMemAlloc_v2", "cuMemFree_v2"), ("cuMemHostAlloc", "cuMemFreeHost"),
+        ("cuStreamCreate", "cuStreamDestroy_v2"), ("cuEventCreate", "cuEventDestroy_v2"),
+        ("cuModuleLoadData", "cuModuleUnload"), ("cuStreamEndCapture", "cuGraphDestroy"),
+        ("cuGraphInstantiateWithFlags", "cuGraphExecDestroy"),
+        ("cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2"),
+    )  # fmt: skip
+    return all(count[taken] == count[given] for taken, given in pairs)
+
+
+def test_what_is_launched_is_what_the_plan_says(run, gpu_bundle):
+    """Every argument of every launch, against the plan as Python evaluates it."""
+    facts, log = run("twice")
+    assert facts["precision"] == "fp16"
+    assert (facts["isa"], facts["scale"]) == ("sm_90", 2)
+    assert facts["filled"] == [True] * 4
+    program = program_of(gpu_bundle.path)
+    functions = [int(x[1]) for x in log if x[0] == "cuModuleGetFunction"]
+    entries = [x[2] for x in log if x[0] == "cuModuleGetFunction"]
+    assert entries == [kernel.entry for kernel in program.kernels]
+    large = {
+        (function, kernel.shared)
+        for function, kernel in zip(functions, program.kernels, strict=True)
+        if kernel.shared > 48 << 10
+    }
+    assert {(int(x[1]), int(x[3])) for x in log if x[0] == "cuFuncSetAttribute"} == large
+    assert {x[2] for x in log if x[0] == "cuFuncSetAttribute"} <= {"8"}
+
+    # The first slot: memory for weights, feature maps, picture in, picture out, flag.
+    places = [int(x[1]) for x in log if x[0] == "memory"]
+    arena, image, picture, flag = places[1:5]
+    values = program.values(1, 9, 13, MULTIPROCESSORS)
+    elements = program.elements(values)
+    addresses = {"image": image, "picture": picture, "not_finite": flag}
+    at = arena
+    for name, kind, _ in program.buffers:
+        if name not in addresses:
+            addresses[name] = at
+            assert kind == "feature"
+            at += -(-elements[name] * 2 // 256) * 256
+    copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoD_v2"]
+    header = gpu_bundle.path.read_bytes()
+    names = json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
+    weights = sorted(name for name in names if names[name].get("dtype") in ("F16", "F32"))
+    assert [size for _, size in copies] == [
+        int(np.prod(names[x]["shape"])) * (2 if names[x]["dtype"] == "F16" else 4) for x in weights
+    ]
+    addresses |= {name: place for name, (place, _) in zip(weights, copies, strict=True)}
+
+    calls = program.calls("u8", values)
+    made = launches(log)
+    for recorded in (0, 1):  # a first run, then the recording
+        for call, (function, grid, threads, shared, _, mode, given) in zip(
+            calls, made[recorded * len(calls) :], strict=False
+        ):
+            kernel = call.kernel
+            assert functions.index(function) == program.kernels.index(kernel)
+            assert (grid, threads, shared) == (call.grid, kernel.threads, kernel.shared)
+            assert mode == recorded
+            expected = []
+            items = {"*u8": 1, "*fp16": 2, "*fp32": 4, "*i32": 4}
+            for (where, value), (_, kind, alignment) in zip(
+                call.arguments, kernel.parameters, strict=True
+            ):
+                if where is None:
+                    expected.append((4, value))
+                else:
+                    address = addresses[where] + value * items[kind]
+                    assert address % alignment == 0
+                    expected.append((8, address))
+            assert given == [*expected, (8, 0), (8, 0)], kernel.name
+
+
+def test_numbers_for_other_shapes(run, gpu_bundle):
+    """What C++ evaluates of grids and sizes is what Python does: floats, and a large picture."""
+    program = program_of(gpu_bundle.path)
+    _, log = run("twice")
+    made = [x for x in launches(log) if x[5]]  # the recordings: one, one, and two of a shape
+    for samples, shape in (("u8", (1, 9, 13)), ("fp32", (2, 5, 3)), ("u8", (1, 400, 600))):
+        calls = program.calls(samples, program.values(*shape, MULTIPROCESSORS))
+        mine, made = made[: len(calls)], made[len(calls) :]
+        for call, (_, grid, _, _, _, _, given) in zip(calls, mine, strict=True):
+            assert grid == call.grid
+            sizes = [value for where, value in call.arguments if where is None]
+            assert [value for width, value in given if width == 4] == sizes
+    assert len(made) == len(calls)
+
+
+def test_recorded_once_and_replayed(run):
+    _, log = run("twice")
+    names = [name for name, *_ in log]
+    count = Counter(names)
+    # Three shapes, of which the last one takes two slots: three chunks of one picture each.
+    assert count["cuGraphInstantiateWithFlags"] == count["cuStreamBeginCapture_v2"] == 4
+    assert count["cuGraphLaunch"] == 2 + 1 + 3
+    made = launches(log)
+    each = sum(1 for x in made if x[5]) // 4
+    assert sum(1 for x in made if not x[5]) == 2 * each  # first runs: of bytes, of floats
+    begin = [x for x in log if x[0] == "cuStreamBeginCapture_v2"]
+    assert {x[2] for x in begin} == {"1"}  # this thread's alone
+    # All weights and code at once, and never again.
+    first = names.index("cuStreamBeginCapture_v2")
+    assert "cuMemcpyHtoD_v2" not in names[first:]
+    assert "cuModuleLoadData" not in names[first:]
+    assert balanced(log)
+    assert names[-1] == "cuDevicePrimaryCtxRelease_v2"
+
+
+def test_a_run_in_three_streams(run):
+    """In, the recording, out: each waits for the one before."""
+    _, log = run("plain")
+    load, compute, store = (x[1] for x in log if x[0] == "cuStreamCreate")
+    assert {x[2] for x in log if x[0] == "cuStreamCreate"} == {"1"}  # not the default's slaves
+    start = next(i for i, x in enumerate(log) if x[0] == "cuMemcpyHtoDAsync_v2")
+    events = [x[1] for x in log if x[0] == "cuEventCreate"]
+    steps = [(x[0], x[-1] if x[0] != "cuStreamWaitEvent" else x[1]) for x in log[start:]][:10]
+    assert steps == [
+        ("cuMemcpyHtoDAsync_v2", load),
+        ("cuEventRecord", load),
+        ("cuStreamWaitEvent", compute),
+        ("cuGraphLaunch", compute),
+        ("cuEventRecord", compute),
+        ("cuStreamWaitEvent", store),
+        ("cuMemcpyDtoHAsync_v2", store),
+        ("cuMemcpyDtoHAsync_v2", store),
+        ("cuEventRecord", store),
+        ("cuEventSynchronize", events[2]),
+    ]
+    assert log[start + 1][1] == log[start + 2][2] == events[0]
+    assert log[start + 4][1] == log[start + 5][2] == events[1]
+    launched = {str(x[4]) for x in launches(log)}
+    assert launched == {compute}
+
+
+def test_a_batch_in_chunks(run):
+    """One chunk is waited for before its slot takes another, and no sooner."""
+    _, log = run("twice")
+    tail = [x[0] for x in log]
+    tail = tail[len(tail) - tail[::-1].index("cuGraphInstantiateWithFlags") :]
+    kept = [x for x in tail if x in ("cuGraphLaunch", "cuEventSynchronize")]
+    assert kept == [
+        *("cuGraphLaunch", "cuGraphLaunch", "cuEventSynchronize", "cuGraphLaunch"),
+        *("cuEventSynchronize", "cuEventSynchronize"),
+    ]
+
+
+def hashed(data):
+    """FNV-1a, as the double has it."""
+    value = 2166136261
+    for byte in data:
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
+
+
+def test_the_picture_arrives(run):
+    _, log = run("twice")
+    image = (np.arange(9 * 13 * 3) % 251).astype(np.uint8)
+    floats = ((np.arange(2 * 5 * 3 * 3) % 251).astype(np.uint8) / 255).astype(np.float32)
+    copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
+    assert [size for _, size, *_ in copies] == [351, 351, 360, 720000, 720000, 720000]
+    assert copies[0][2] == copies[1][2] == hashed(image.tobytes())
+    assert copies[2][2] == hashed(floats.tobytes())
+    assert copies[0][0] == copies[1][0] != copies[2][0]
+
+
+@pytest.mark.parametrize("pinned", [0, 1])
+def test_pinned_pictures_are_copied_where_they_are(run, pinned):
+    facts, log = run("twice", PINNED=pinned)
+    assert facts["filled"] == [True] * 4
+    own = {x[1] for x in log if x[0] == "pinned"}
+    copies = [x for x in log if x[0] == "cuMemcpyDtoHAsync_v2"]
+    pictures = [x[3] in own for x in copies if int(x[2]) > 4]
+    assert pictures == [not pinned] * 6
+    assert all(x[3] in own for x in copies if int(x[2]) == 4)  # the flag
+
+
+def test_pictures_in_tiles(run):
+    facts, log = run("tiles")
+    assert facts["filled"]
+    count = Counter(name for name, *_ in log)
+    assert 4 <= count["cuGraphLaunch"] <= 20
+    assert count["cuGraphInstantiateWithFlags"] <= 4  # shapes of tiles
+    assert balanced(log)
+
+
+def test_shapes_that_are_not_used_go(run):
+    _, log = run("shapes")
+    names = [name for name, *_ in log]
+    assert names.count("cuGraphInstantiateWithFlags") == 10
+    ended = names.index("cuGraphExecDestroy")
+    assert ended < len(names) - 30  # not only at the end
+    assert balanced(log)
+
+
+def test_two_gpus(run):
+    _, log = run("devices", GPUS=2)
+    assert [x[1] for x in log if x[0] == "cuDevicePrimaryCtxRetain"] == ["0", "1"]
+    assert sum(x[0] == "cuInit" for x in log) == 1
+    assert balanced(log)
+
+
+def test_another_architecture_takes_its_own_kernels(run):
+    facts, _ = run("plain", CAPABILITY=86)
+    assert facts == {"isa": "sm_80"}
+
+
+def test_not_finite(run):
+    facts, log = run("plain", FLAG=1)
+    assert facts["status"] == NOT_FINITE
+    assert "infinities or NaN in fp16; export it with --precision fp32" in facts["message"]
+    assert balanced(log)
+
+
+CASES = {
+    "no such gpu": ("cuda:1", {}, UNSUPPORTED, "there is no cuda:1: the driver finds 1 GPU"),
+    "no gpu": ("plain", {"GPUS": 0}, UNSUPPORTED, "the driver finds 0 GPUs"),
+    "another name": ("cuda:x", {}, INVALID, 'device is "cuda:x"; expected "cpu", "cuda" or'),
+    "another precision": ("fp32", {}, UNSUPPORTED, "computes in fp16, not in fp32; leave"),
+    "an isa": ("isa", {}, INVALID, "isa is for the processor"),
+    "on the cpu": ("cpu", {}, BAD_MODEL, "it holds GPU kernels, and weights for them alone"),
+    "an old gpu": (
+        "plain", {"CAPABILITY": 75}, UNSUPPORTED,
+        "cuda:0, Double 0 (sm_75) cannot run this file, whose kernels are for sm_80, sm_90; "
+        "export the model with --arch sm_75",
+    ),
+    "a new gpu": ("plain", {"CAPABILITY": 100}, UNSUPPORTED, "--arch sm_100"),
+    "little shared memory": (
+        "plain", {"SHARED": 1024}, UNSUPPORTED, "has 1024 bytes of shared memory for a block"
+    ),
+    "no context": (
+        "plain", {"FAIL": "cuDevicePrimaryCtxRetain:2"}, NO_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY (2)"
+    ),
+    "no memory for weights": (
+        "plain", {"FAIL": "cuMemAlloc_v2:2:1"}, NO_MEMORY,
+        "bytes for weights: CUDA_ERROR_OUT_OF_MEMORY (2); choose a smaller tile",
+    ),
+    "no memory for maps": (
+        "plain", {"FAIL": "cuMemAlloc_v2:2:2"}, NO_MEMORY, "bytes for feature maps"
+    ),
+    "no pinned memory": (
+        "plain", {"FAIL": "cuMemHostAlloc:2:2"}, NO_MEMORY, "bytes of pinned main memory"
+    ),
+    "code of another chip": (
+        "plain", {"FAIL": "cuModuleLoadData:209:3"}, DEVICE_FAILED,
+        "CUDA_ERROR_NO_BINARY_FOR_GPU (209)",
+    ),
+    "a launch": (
+        "plain", {"FAIL": "cuLaunchKernel:700:2"}, DEVICE_FAILED,
+        "CUDA_ERROR_ILLEGAL_ADDRESS (700), an illegal memory access was encountered",
+    ),
+    "a recorded launch": (
+        "plain", {"FAIL": "cuLaunchKernel:700:14"}, DEVICE_FAILED, "the GPU failed: launching"
+    ),
+    "the recording": (
+        "plain", {"FAIL": "cuGraphInstantiateWithFlags:999"}, DEVICE_FAILED,
+        "making recorded launches ready: an unknown error (999)",
+    ),
+    "the replay": ("plain", {"FAIL": "cuGraphLaunch:700"}, DEVICE_FAILED, "running the recorded"),
+    "the end": ("plain", {"FAIL": "cuEventSynchronize:700"}, DEVICE_FAILED, "waiting for a run"),
+    "the start": (
+        "plain", {"FAIL": "cuInit:100"}, UNSUPPORTED, "the NVIDIA driver does not start: an unknown"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_errors(case, run):
+    scenario, variables, status, said = CASES[case]
+    facts, log = run(scenario, **variables)
+    assert facts.get("status") == status, facts
+    assert said in facts["message"]
+    assert balanced(log)
+
+
+def test_damaged_bundles(run):
+    """Each is refused with a message, or runs; the process lives on and gives everything back."""
+    facts, log = run("damaged")
+    seen = {int(status): count for status, count in facts["seen"].items()}
+    assert set(seen) <= {0, BAD_MODEL, INVALID, NO_MEMORY, UNSUPPORTED, DEVICE_FAILED}, seen
+    assert seen[BAD_MODEL] > 500, seen
+    assert seen[0] > 20, seen
+    assert balanced(log)
+
+
+def test_an_engine_lives_on_after_it_ran_out_of_memory(run):
+    facts, log = run("after_failure", FAIL="cuMemAlloc_v2:2:3")
+    assert facts["first"][0] == NO_MEMORY
+    assert sum(x[0] == "cuGraphLaunch" for x in log) == 1
+    assert balanced(log)
+
+
+def test_no_driver(run, tmp_path):
+    if Path("/usr/lib/x86_64-linux-gnu/libcuda.so.1").exists():
+        pytest.skip("there is one")
+    facts, _ = run("plain", driver=tmp_path)
+    assert facts["status"] == UNSUPPORTED
+    assert facts["message"].startswith("no NVIDIA driver is here (libcuda.so.1: cannot open")
+
+
+def test_an_old_driver(run, tmp_path, double):
+    line = ["cc", "-shared", "-fPIC", "-xc", "-", "-o", tmp_path / "libcuda.so.1"]
+    subprocess.run(line, input=b"int cuInit(unsigned x) { return (int)x; }", check=True)
+    facts, _ = run("plain", driver=tmp_path)
+    assert facts["status"] == UNSUPPORTED
+    assert (
+        "has no function cuDeviceGetCount; expected one for CUDA 11.4 or later"
+        in (facts["message"])
+    )
+
+
+def test_a_model_without_kernels(run, gpu_model):
+    facts, _ = run("plain", path=gpu_model)
+    assert facts["status"] == BAD_MODEL
+    assert "has no GPU kernels; expected a file that `imagen-fast export" in facts["message"]
+
+
+def test_the_driver_function_names_are_the_headers():
+    """Each name once, none of them older than what CUDA 11.4 to 13 export."""
+    text = (c_library.INCLUDE.parent / "runtime" / "cuda_driver.h").read_text()
+    names = re.findall(r'"(cu[A-Z]\w+)"', text)
+    assert len(names) == len(set(names)) > 30
+    double = (HERE / "libcuda_double.c").read_text()
+    assert all(f"API int {name}(" in double for name in names)
