@@ -118,6 +118,8 @@ class Engine:
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
         self._turn = threading.Lock()
+        # Size, tiles and batch. A picture as large as the one before finds its memory taken already.
+        self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
         if tile < 0:
             raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 for automatic")
         self._overlap = self._default_overlap() if overlap is None else _size("overlap", overlap)
@@ -291,11 +293,16 @@ class Engine:
     def _assembled(self, color: Samples, alpha: Samples | None) -> Samples:
         height, width, channels = color.shape
         shape = (self.scale * height, self.scale * width, channels + (alpha is not None))
-        output = np.empty(shape, color.dtype)
+        output: Samples | None = None
         top = 0
         for rows in self._stream(color, alpha):
+            if rows.shape == shape:
+                return rows
+            if output is None:
+                output = np.empty(shape, color.dtype)
             output[top : top + len(rows)] = rows
             top += len(rows)
+        assert output is not None
         return output
 
     def _stream(
@@ -322,12 +329,10 @@ class Engine:
         self, color: Samples, progress: Callable[[float], None] | None
     ) -> Iterator[Samples]:
         height, width, _ = color.shape
-        capacity, alignment = self._open().capacity, self.spec.alignment
-        tile = self._tile or self._automatic_tile(height, width, capacity)
-        grid = tiling.plan(height, width, tile, self._overlap, alignment)
-        batch = (
-            1 if self._open().device == "cpu" else max(1, min(BATCH_ON_GPU, capacity // tile**2))
-        )
+        cut = self._last_cut
+        if cut is None or cut[0] != (height, width):
+            cut = self._last_cut = ((height, width), *self._cut(height, width))
+        _, grid, batch = cut
         done, count = 0, len(grid.rows) * len(grid.columns)
 
         def run(tiles: Samples) -> Samples:
@@ -339,6 +344,15 @@ class Engine:
             return output
 
         yield from tiling.stream(color, grid, self.scale, run, batch)
+
+    def _cut(self, height: int, width: int) -> tuple[tiling.Grid, int]:
+        """The tiles of a picture, and how many are computed at once."""
+        capacity, alignment = self._open().capacity, self.spec.alignment
+        tile = self._tile or self._automatic_tile(height, width, capacity)
+        grid = tiling.plan(height, width, tile, self._overlap, alignment)
+        if self._open().device == "cpu":
+            return grid, 1
+        return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
     def _run_samples(self, tiles: Samples) -> Samples:
         """`run` for grey (as three equal channels, then their mean) and for 16 bits."""

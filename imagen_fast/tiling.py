@@ -155,6 +155,9 @@ def stream(
     Yields:
         (rows, scale·W, C) of the picture's dtype; all rows together are scale·H.
     """
+    if len(grid.rows) == len(grid.columns) == 1:
+        yield run(picture[None])[0]
+        return
     _, width, channels = picture.shape
     ramps_below = [span.ramp for span in grid.rows[1:]] + [0]
     carry: Samples | None = None
