@@ -118,7 +118,7 @@ class Engine:
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
         self._turn = threading.Lock()
-        # Size, tiles and batch. A picture as large as the one before finds its memory taken already.
+        # Size, tiles and batch: a picture as large as the last finds its memory taken already.
         self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
         if tile < 0:
             raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 for automatic")

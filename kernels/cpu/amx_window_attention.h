@@ -8,6 +8,7 @@
 // matrix unit does:  logits(u + 1) | exponentials(u) | times values(u - 1) | divide(u - 2).
 #pragma once
 
+#include "amx_operands.h"
 #include "simd_amx.h"
 #include "window_attention.h"
 
@@ -18,7 +19,8 @@ class AmxWindowAttention final : public Op {
     using S = Amx<Unit>;
     using Scalar = std::uint16_t;
     using Vec = __m512;
-    static constexpr int d = 32, kTokens = 64, kTile = 512;  // elements of a tile
+    using Operands = AmxOperands<S>;
+    static constexpr int d = Operands::d, kTile = Operands::kTile, kTokens = 64;
     static constexpr int kWindows = 4;                       // in a block
 
 public:
@@ -199,65 +201,18 @@ private:
             multiply(static_cast<const Scalar*>(k_.data()) + h * head,
                      m.transposed + 32 * s * channels_);
             if (i > 0) {
-                finish_values((i - 1) % steps, values, m.v + (i - 1) / steps * kTokens * d);
+                Operands::values((i - 1) % steps, values, m.v + (i - 1) / steps * kTokens * d);
             }
             store(keys);
             multiply(m.x + 32 * s * channels_, q_.panels.data + h * head);
-            finish_keys(s, keys, m.k + h * kTokens * d);
+            Operands::keys(s, keys, m.k + h * kTokens * d);
             store(queries);
             multiply(context + 32 * s * channels_, v_.panels.data + h * head);
-            finish_queries(queries, static_cast<const float*>(scale_.data())[h],
+            Operands::queries(queries, static_cast<const float*>(scale_.data())[h],
                            m.q + h * kTokens * d + 32 * s * d);
             store(values);
         }
-        finish_values(steps - 1, values, m.v + (heads_ - 1) * kTokens * d);
-    }
-
-    // k (d, 32 tokens) → B
-    static IMAGEN_INLINE void finish_keys(int step, const float* k, Scalar* out) {
-        Vec low = S::zero(), low_odd = S::zero(), high = S::zero(), high_odd = S::zero();
-        for (int i = 0; i < d; i += 2) {  // four sums, because each waits for its last term
-            const float* pair = k + 32 * i;
-            low = square(pair, low);
-            high = square(pair + 16, high);
-            low_odd = square(pair + 32, low_odd);
-            high_odd = square(pair + 48, high_odd);
-        }
-        const Vec f = inverse_rms(S::add(low, low_odd), 1.0f);
-        const Vec g = inverse_rms(S::add(high, high_odd), 1.0f);
-        out += 2 * step * kTile;
-        for (int i = 0; i < d; i += 2, k += 64) {
-            S::store_pairs(out + 16 * i, S::mul(S::load(k), f), S::mul(S::load(k + 32), f));
-            S::store_pairs(out + kTile + 16 * i, S::mul(S::load(k + 16), g),
-                           S::mul(S::load(k + 48), g));
-        }
-    }
-
-    // q (32 tokens, d) → A
-    static IMAGEN_INLINE void finish_queries(const float* q, float scale, Scalar* out) {
-        for (int t = 0; t < 32; t += 16, q += 16 * d, out += 16 * d) {
-            Vec squares[16];
-            for (int i = 0; i < 16; ++i) {
-                const Vec a = S::load(q + i * d), b = S::load(q + i * d + 16);
-                squares[i] = S::fma(a, a, S::mul(b, b));
-            }
-            alignas(64) float factor[16];
-            S::store(factor, inverse_rms(S::sums(squares), scale));
-            for (int i = 0; i < 16; ++i) {
-                const Vec f = S::set(factor[i]);
-                S::store(out + i * d, S::mul(S::load(q + i * d), f),
-                         S::mul(S::load(q + i * d + 16), f));
-            }
-        }
-    }
-
-    // v (32 tokens, d) → B
-    static IMAGEN_INLINE void finish_values(int step, const float* v, Scalar* out) {
-        out += step * kTile;
-        for (int t = 0; t < 32; t += 2, v += 2 * d, out += 32) {
-            S::store_pairs(out, S::load(v), S::load(v + d));
-            S::store_pairs(out + 2 * kTile, S::load(v + 16), S::load(v + d + 16));
-        }
+        Operands::values(steps - 1, values, m.v + (heads_ - 1) * kTokens * d);
     }
 
     // Tile u of 16 queries, counted through all heads, passes logits, exponentials, weigh, divide.
@@ -422,15 +377,6 @@ private:
         }
     }
 
-    static IMAGEN_INLINE Vec square(const float* p, Vec sum) {
-        const Vec a = S::load(p);
-        return S::fma(a, a, sum);
-    }
-    // scale / rms of d numbers, from the sum of their squares
-    static IMAGEN_INLINE Vec inverse_rms(Vec squares, float scale) {
-        const Vec mean = S::fma(squares, S::set(1.0f / d), S::set(1e-6f));
-        return S::mul(S::reciprocal_root(mean), S::set(scale));
-    }
     // What a logit is multiplied by, with log₂e: exponentials are powers of 2.
     static float scale(const Attention& a, int h) {
         return a.temperature[h] * kLog2e / std::sqrt(static_cast<float>(d));
