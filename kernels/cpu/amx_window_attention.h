@@ -3,9 +3,8 @@
 //
 // A tile of products costs 16 cycles, so everything around the products counts: keys are computed
 // transposed, as kᵀ = Wk xᵀ, so that their norms are sums of whole vectors and no head is
-// transposed; a row's sum of exponentials is one more product, with ones; and a tile of queries
-// passes through four stages whose instructions alternate, because the vector unit works while the
-// matrix unit does:  logits(u + 1) | exponentials(u) | times values(u - 1) | divide(u - 2).
+// transposed; a row's sum of exponentials is one more product, with ones; and tiles of queries
+// follow each other through four stages, so that one's products run beside another's exponentials.
 #pragma once
 
 #include "amx_operands.h"
@@ -66,11 +65,7 @@ public:
         const Memory m = memory(pieces);
         for (int i = first; i < end; ++i) {
             const Window window = windows_.at(i, args.x);
-            if (window.tokens() > 32) {
-                attend<2>(args, window, m);
-            } else {
-                attend<1>(args, window, m);
-            }
+            window.tokens() > 32 ? attend<2>(args, window, m) : attend<1>(args, window, m);
         }
     }
 
@@ -139,10 +134,8 @@ private:
             }
             out += row;
         }
-        for (int t = w.tokens(); t < 32 * steps; ++t, out += channels_) {
-            for (int c = 0; c < channels_; c += 32) {
-                S::store(out + c, S::zero(), S::zero());
-            }
+        for (int i = w.tokens() * channels_; i < 32 * steps * channels_; i += 32, out += 32) {
+            S::store(out, S::zero(), S::zero());
         }
     }
 
