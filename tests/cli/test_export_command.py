@@ -173,7 +173,8 @@ def test_interrupt_leaves_nothing(bundle_of, noise, tmp_path, files, number):
     assert process.poll() is None
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, stderr
+    # Python itself ends by the signal if it came while a string was evaluated: the same to a shell.
+    assert process.returncode in (128 + number, -number), stderr
     assert stderr == "interrupted: nothing was written\n"
     assert files(tmp_path) == before
 
