@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,10 @@ import pytest
 
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.spec import Level, ModelSpec, preset
+
+# Ctrl-C reaches the commands under test even where the tests run behind a shell's `&`, which has
+# its children ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What PyTorch computes, or what is compared with it: left out of an install without PyTorch.
 WITH_TORCH = [

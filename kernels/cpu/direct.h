@@ -1,9 +1,7 @@
-// 3×3 convolution as one GEMM whose rows overlap: a pixel's row of A is its neighbourhood, which
-// in (N, H, W, C) is three runs of 3·C elements. For a matrix unit, whose products cost less than
-// Winograd's transforms.
+// 3×3 convolution as it is written, for a matrix unit, whose products cost less than Winograd's
+// transforms.
 //
-// A chunk is four tiles of 16 pixels, one below the other: neighbours share most of their rows, so
-// that pixels and weights stay in the first cache together. Results go to a sink as in winograd.h,
+// A chunk is four tiles of 16 pixels, one below the other. Results go to a sink as in winograd.h,
 // a panel of channels at a time and a pixel beside each of the next panel's products, because the
 // matrix unit leaves the vector unit idle.
 #pragma once
@@ -11,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "amx_conv3x3.h"
 #include "gemm.h"
 #include "op.h"
 
@@ -29,8 +28,9 @@ public:
     Direct3x3(const Convolution& conv, int out, Order order)
         : channels_(round_up(conv.in, kChannelMultiple)),
           weights_(9 * channels_, out,
-                   [&](int i, int j) {  // i = (ky, kx, c)
-                       const int c = i % channels_, tap = i / channels_;
+                   [&](int i, int j) {  // i = (kx, c / 32, ky, c % 32)
+                       const int c = i / 96 % (channels_ / 32) * 32 + i % 32;
+                       const int tap = i / 32 % 3 * 3 + i / (3 * channels_);
                        return c < conv.in && order(j) >= 0
                                   ? conv.weight[(order(j) * conv.in + c) * 9 + tap]
                                   : 0.0f;
@@ -55,14 +55,9 @@ public:
         Finish<Sink> finish(sink);
         for (int i = first; i < end; ++i) {
             const Chunk at = chunk(x, i);
-            const Scalar* in = x.at<Scalar>(at.n, at.y - 1, at.x - 1);
-            const Rows<S> rows{{in, in + x.row(), in + 2 * x.row()}, 3, 3 * channels_, channels_,
-                               at.rows * kColumns};
             for (int panel = 0; panel < weights_.panels.count; panel += vectors) {
                 for (int j = 0; j < vectors; ++j) {
-                    gemm_panel(rows, x.row(), weights_.panels, panel + j,
-                               static_cast<const float*>(bias_.data()), values + j * S::lanes,
-                               wide, finish);
+                    sums<kRows>(x, at, panel + j, values + j * S::lanes, wide, finish);
                 }
                 finish.rest();
                 finish.start(at, panel * S::lanes, values);
@@ -78,6 +73,21 @@ private:
     struct Chunk {
         int n, y, x, rows, columns;
     };
+
+    // A chunk's sums of a panel of channels, as many rows of them as the chunk has.
+    template <int rows, class Beside>
+    IMAGEN_INLINE void sums(const Plane& x, const Chunk& at, int panel, float* values,
+                            std::ptrdiff_t wide, Beside& beside) const {
+        if constexpr (rows > 1) {
+            if (at.rows < rows) {
+                return sums<rows - 1>(x, at, panel, values, wide, beside);
+            }
+        }
+        AmxConv3x3<typename S::Tiles, rows>::run(
+            x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), channels_,
+            weights_.panels.data + panel * weights_.panels.size,
+            static_cast<const float*>(bias_.data()) + panel * S::lanes, values, wide, beside);
+    }
 
     // What is left to do of a chunk's channels whose products are there: a few pixels beside each of
     // the next products.
