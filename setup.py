@@ -35,7 +35,7 @@ ISA_FLAGS = {
     "set_avx2": ["-mavx2", "-mfma"],
     "set_avx512": AVX512,
     "set_avx512_bf16": [*AVX512, "-mavx512bf16"],
-    "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
+    "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mavx512vbmi", "-mamx-tile", "-mamx-bf16"],
 }
 # Tiles blend as NumPy computes it, which rounds a product before it is added.
 OTHER_FLAGS = {"tiling": ["-ffp-contract=off"]}

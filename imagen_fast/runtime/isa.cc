@@ -39,15 +39,24 @@ bool has_avx512_bf16() {
 #endif
 }
 
+// Processors with tiles also have VBMI, whose table lookups the AMX kernels use.
+bool has_avx512_vbmi() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    return has_avx512_bf16() && __builtin_cpu_supports("avx512vbmi");
+#else
+    return false;
+#endif
+}
+
 // The kernel must also let this process use the tiles (Documentation/arch/x86/xstate.rst).
 bool has_amx() {
 #if defined(IMAGEN_FAST_EMULATE_AMX)
-    return has_avx512_bf16();
+    return has_avx512_vbmi();
 #elif defined(__x86_64__) && defined(__linux__)
     constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22;
     constexpr int kRequestPermission = 0x1023, kTileData = 18;
     unsigned a = 0, b = 0, c = 0, d = 0;
-    return has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) &&
+    return has_avx512_vbmi() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) &&
            (d & kBf16) && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
     return false;

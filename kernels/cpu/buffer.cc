@@ -27,6 +27,9 @@ Buffer::Buffer(std::size_t bytes)
     if (bytes && !block_) {
         throw std::bad_alloc();
     }
+    const auto address = reinterpret_cast<std::uintptr_t>(block_);
+    const std::uintptr_t multiple = alignment(bytes);
+    data_ = reinterpret_cast<void*>((address + multiple - 1) / multiple * multiple);
 #ifdef MADV_HUGEPAGE
     if (alignment(bytes) == kPage) {
         madvise(data(), bytes / kPage * kPage, MADV_HUGEPAGE);  // a hint: it may fail
@@ -34,17 +37,14 @@ Buffer::Buffer(std::size_t bytes)
 #endif
 }
 
-void* Buffer::data() const {
-    const auto address = reinterpret_cast<std::uintptr_t>(block_);
-    const std::uintptr_t multiple = alignment(size_);
-    return reinterpret_cast<void*>((address + multiple - 1) / multiple * multiple);
-}
-
 Buffer::Buffer(Buffer&& other) noexcept
-    : block_(std::exchange(other.block_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : block_(std::exchange(other.block_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
     std::swap(block_, other.block_);
+    std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     return *this;
 }

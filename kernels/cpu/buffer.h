@@ -16,11 +16,11 @@ public:
     Buffer& operator=(const Buffer&) = delete;
     ~Buffer();
 
-    void* data() const;
+    void* data() const { return data_; }
     std::size_t size() const { return size_; }
 
 private:
-    void* block_ = nullptr;  // begins somewhat before the data
+    void *block_ = nullptr, *data_ = nullptr;  // the block begins somewhat before the data
     std::size_t size_ = 0;
 };
 

@@ -53,11 +53,12 @@ public:
         float* values = reinterpret_cast<float*>(scratch);
         float* other = values + kValues;
         Finish<Sink> finish(sink);
+        AmxConv3x3<typename S::Tiles> conv(values, wide);
         for (int i = first; i < end; ++i) {
             const Chunk at = chunk(x, i);
             for (int panel = 0; panel < weights_.panels.count; panel += vectors) {
                 for (int j = 0; j < vectors; ++j) {
-                    sums<kRows>(x, at, panel + j, values + j * S::lanes, wide, finish);
+                    sums<kRows>(conv, x, at, panel + j, values + j * S::lanes, finish);
                 }
                 finish.rest();
                 finish.start(at, panel * S::lanes, values);
@@ -66,6 +67,7 @@ public:
                 other = used;
             }
         }
+        conv.finish();
         finish.rest();
     }
 
@@ -76,17 +78,17 @@ private:
 
     // A chunk's sums of a panel of channels, as many rows of them as the chunk has.
     template <int rows, class Beside>
-    IMAGEN_INLINE void sums(const Plane& x, const Chunk& at, int panel, float* values,
-                            std::ptrdiff_t wide, Beside& beside) const {
+    IMAGEN_INLINE void sums(AmxConv3x3<typename S::Tiles>& conv, const Plane& x, const Chunk& at,
+                            int panel, float* values, Beside& beside) const {
         if constexpr (rows > 1) {
             if (at.rows < rows) {
-                return sums<rows - 1>(x, at, panel, values, wide, beside);
+                return sums<rows - 1>(conv, x, at, panel, values, beside);
             }
         }
-        AmxConv3x3<typename S::Tiles, rows>::run(
-            x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), channels_,
-            weights_.panels.data + panel * weights_.panels.size,
-            static_cast<const float*>(bias_.data()) + panel * S::lanes, values, wide, beside);
+        conv.template run<rows>(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), channels_,
+                                weights_.panels.data + panel * weights_.panels.size,
+                                static_cast<const float*>(bias_.data()) + panel * S::lanes, values,
+                                beside);
     }
 
     // What is left to do of a chunk's channels whose products are there: a few pixels beside each of

@@ -1,6 +1,8 @@
 // Between levels: 2×2 convolution of stride 2 down, 2×2 transposed convolution plus skip up.
 #pragma once
 
+#include <vector>
+
 #include "linear.h"
 #include "op.h"
 
@@ -46,64 +48,70 @@ private:
     Linear<S> linear_;
 };
 
+// Each of the four places (dy, dx) of an input pixel in the output has its own matrix: the sums of
+// some pixels for one place stay in the first cache, for all four they would not.
 template <class S>
 class Up final : public Op {
     using Scalar = typename S::Scalar;
 
 public:
     explicit Up(const Convolution& conv)
-        : in_(round_up(conv.in, kChannelMultiple)),
-          out_(round_up(conv.out, kChannelMultiple)),
-          linear_(
-              in_, 4 * out_,
-              [&](int i, int j) {  // j = (dy, dx, c)
-                  const int c = j % out_, place = j / out_;
-                  return i < conv.in && c < conv.out ? conv.weight[(i * conv.out + c) * 4 + place]
-                                                     : 0.0f;
-              },
-              [&](int j) { return j % out_ < conv.out ? conv.bias[j % out_] : 0.0f; }) {}
+        : in_(round_up(conv.in, kChannelMultiple)), out_(round_up(conv.out, kChannelMultiple)) {
+        for (int place = 0; place < 4; ++place) {
+            linear_.emplace_back(
+                in_, out_,
+                [&](int i, int c) {
+                    return i < conv.in && c < conv.out
+                               ? conv.weight[(i * conv.out + c) * 4 + place]
+                               : 0.0f;
+                },
+                [&](int c) { return c < conv.out ? conv.bias[c] : 0.0f; });
+        }
+    }
 
     int blocks(const Args& args) const override { return args.x.images * args.x.height; }
-    std::size_t scratch(const Args&) const override { return linear_.scratch(); }
+    std::size_t scratch(const Args&) const override { return linear_[0].scratch(); }
 
     // Block: one row of the input, two of the output.
     void run(int block, const Args& args, std::byte* scratch) const override {
         const int n = block / args.x.height, y = block % args.x.height;
-        linear_.run(
-            args.x.width, scratch,
-            [&](int x, int count) {
-                return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, in_, count};
-            },
-            [&](int x, int count, const float* values) { spread(args, n, y, x, count, values); });
+        for (int place = 0; place < 4; ++place) {
+            const int oy = 2 * y + place / 2, dx = place % 2;
+            if (oy == args.out.height) {
+                break;
+            }
+            linear_[place].run(
+                (args.out.width + 1 - dx) / 2, scratch,
+                [&](int x, int count) {
+                    return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, in_, count};
+                },
+                [&](int x, int count, const float* values) {
+                    spread(args, n, oy, 2 * x + dx, count, values);
+                });
+        }
     }
 
 private:
-    // values (count, dy, dx, C), plus skip if there is one → out
+    // values (count, C), plus skip if there is one → every other pixel of out
     void spread(const Args& args, int n, int y, int x, int count, const float* values) const {
-        for (int place = 0; place < 4; ++place) {
-            const int oy = 2 * y + place / 2;
-            for (int i = 0; i < count && oy < args.out.height; ++i) {
-                const int ox = 2 * (x + i) + place % 2;
-                if (ox < args.out.width) {
-                    const Scalar* skip =
-                        args.other.data ? args.other.at<Scalar>(n, oy, ox) : nullptr;
-                    Scalar* out = args.out.at<Scalar>(n, oy, ox);
-                    const float* from = values + i * linear_.width() + place * out_;
-                    for (int c = 0; c < out_; c += 2 * S::lanes) {
-                        typename S::Vec a = S::load(from + c), b = S::load(from + c + S::lanes);
-                        if (skip) {
-                            a = S::add(S::load(skip + c), a);
-                            b = S::add(S::load(skip + c + S::lanes), b);
-                        }
-                        S::store(out + c, a, b);
-                    }
+        const int wide = linear_[0].width();
+        const Scalar* skip = args.other.data ? args.other.at<Scalar>(n, y, x) : nullptr;
+        Scalar* out = args.out.at<Scalar>(n, y, x);
+        for (int i = 0; i < count; ++i, values += wide, out += 2 * out_) {
+            for (int c = 0; c < out_; c += 2 * S::lanes) {
+                typename S::Vec a = S::load(values + c), b = S::load(values + c + S::lanes);
+                if (skip) {
+                    const Scalar* from = skip + static_cast<std::ptrdiff_t>(i) * 2 * out_ + c;
+                    a = S::add(S::load(from), a);
+                    b = S::add(S::load(from + S::lanes), b);
                 }
+                S::store(out + c, a, b);
             }
         }
     }
 
     int in_, out_;
-    Linear<S> linear_;
+    std::vector<Linear<S>> linear_;
 };
 
 }  // namespace imagen_fast::cpu

@@ -1,9 +1,9 @@
 #include "op.h"
 
-#if defined(__AVX512BF16__) && defined(IMAGEN_FAST_EMULATE_AMX)
+#if defined(__AVX512VBMI__) && defined(IMAGEN_FAST_EMULATE_AMX)
 #include "amx_emulated.h"
 #define IMAGEN_FAST_TILES AmxEmulated
-#elif defined(__AVX512BF16__) && defined(__AMX_BF16__)
+#elif defined(__AVX512VBMI__) && defined(__AMX_BF16__)
 #include "amx_tiles.h"
 #define IMAGEN_FAST_TILES AmxTiles
 #endif
