@@ -29,9 +29,16 @@ public:
     // inputs as Rows, sink(first, count, values) gets values (count, width()), which lie in scratch.
     template <class Source, class Sink>
     void run(int length, std::byte* scratch, Source source, Sink sink) const {
-        float* values = reinterpret_cast<float*>(scratch);
         for (int first = 0; first < length; first += kPixels) {
-            const int left = length - first, count = left < kPixels ? left : kPixels;
+            some(first, length, scratch, source, sink);
+        }
+    }
+    // The same for kPixels pixels from `first` on, or as many as there are.
+    template <class Source, class Sink>
+    void some(int first, int length, std::byte* scratch, Source& source, Sink& sink) const {
+        const int left = length - first, count = left < kPixels ? left : kPixels;
+        if (count > 0) {
+            float* values = reinterpret_cast<float*>(scratch);
             const Rows<S> rows = source(first, count);
             gemm(rows, weights_.panels, static_cast<const float*>(bias_.data()), values, width());
             sink(first, count, values);

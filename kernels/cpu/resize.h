@@ -75,19 +75,17 @@ public:
     // Block: one row of the input, two of the output.
     void run(int block, const Args& args, std::byte* scratch) const override {
         const int n = block / args.x.height, y = block % args.x.height;
-        for (int place = 0; place < 4; ++place) {
-            const int oy = 2 * y + place / 2, dx = place % 2;
-            if (oy == args.out.height) {
-                break;
-            }
-            linear_[place].run(
-                (args.out.width + 1 - dx) / 2, scratch,
-                [&](int x, int count) {
-                    return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, in_, count};
-                },
-                [&](int x, int count, const float* values) {
+        const auto source = [&](int x, int count) {
+            return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, in_, count};
+        };
+        for (int first = 0; first < args.x.width; first += Linear<S>::kPixels) {
+            for (int place = 0; place < 4 && 2 * y + place / 2 < args.out.height; ++place) {
+                const int oy = 2 * y + place / 2, dx = place % 2;
+                const auto sink = [&](int x, int count, const float* values) {
                     spread(args, n, oy, 2 * x + dx, count, values);
-                });
+                };
+                linear_[place].some(first, (args.out.width + 1 - dx) / 2, scratch, source, sink);
+            }
         }
     }
 
