@@ -22,7 +22,7 @@ public:
     void run(int block, const Args& args, std::byte* scratch) const override {
         conv_.run(block, args.x, scratch, [&](int n, int y, int x, int channel) {
             return Put{args.x.at<Scalar>(n, y, x) + channel, args.out.at<Scalar>(n, y, x) + channel,
-                       channels_};
+                       channels_, args.out.streamed};
         });
     }
 
@@ -32,11 +32,14 @@ private:
         const Scalar* in;
         Scalar* out;
         int channels;
+        bool streamed;
 
         IMAGEN_INLINE void operator()(int i, const float* values) const {
             const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * channels;
-            S::store(out + at, S::add(S::load(in + at), silu<S>(S::load(values))),
-                     S::add(S::load(in + at + S::lanes), silu<S>(S::load(values + S::lanes))));
+            const auto low = S::add(S::load(in + at), silu<S>(S::load(values)));
+            const auto high =
+                S::add(S::load(in + at + S::lanes), silu<S>(S::load(values + S::lanes)));
+            put<S>(out + at, low, high, streamed);
         }
     };
 

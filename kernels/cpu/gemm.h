@@ -12,6 +12,17 @@
 
 namespace imagen_fast::cpu {
 
+// Two vectors into a plane, past the caches or not.
+template <class S>
+IMAGEN_INLINE void put(typename S::Scalar* p, typename S::Vec a, typename S::Vec b,
+                       bool streamed) {
+    if (streamed) {
+        S::stream(p, a, b);
+    } else {
+        S::store(p, a, b);
+    }
+}
+
 // The rows of A: `segments` runs of k elements each, read one after the other.
 template <class S>
 struct Rows {

@@ -21,6 +21,9 @@ public:
     void run(const Op& op, int block, const Args& args, std::byte* scratch) const override {
         [[maybe_unused]] const typename S::Session session;
         op.run(block, args, scratch);
+        if (args.out.streamed) {
+            S::fence();  // other threads read next what was written past the caches
+        }
     }
 
     Op* stem(const Convolution& c) const override { return new Stem<S>(c); }

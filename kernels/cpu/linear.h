@@ -46,10 +46,10 @@ public:
     }
 
     // The first `channels` of values (count, width()) → out (count, channels)
-    void store(const float* values, int count, int channels, Scalar* out) const {
+    void store(const float* values, int count, int channels, Scalar* out, bool streamed) const {
         for (int i = 0; i < count; ++i, values += width(), out += channels) {
             for (int c = 0; c < channels; c += 2 * S::lanes) {
-                S::store(out + c, S::load(values + c), S::load(values + c + S::lanes));
+                put<S>(out + c, S::load(values + c), S::load(values + c + S::lanes), streamed);
             }
         }
     }

@@ -24,6 +24,7 @@ struct Plane {
 
     void* data = nullptr;
     int images = 0, height = 0, width = 0, channels = 0;  // channels: padded
+    bool streamed = false;  // written past the caches
 
     constexpr std::ptrdiff_t row() const {
         return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * channels;

@@ -33,7 +33,8 @@ public:
                 return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, in_, count};
             },
             [&](int x, int count, const float* values) {
-                linear_.store(values, count, out_, args.out.at<Scalar>(n, y, x));
+                linear_.store(values, count, out_, args.out.at<Scalar>(n, y, x),
+                              args.out.streamed);
             });
     }
 

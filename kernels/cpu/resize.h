@@ -39,7 +39,8 @@ public:
                 return Rows<S>{{in, in + args.x.row()}, 2, 2 * in_, 2 * in_, count};
             },
             [&](int x, int count, const float* values) {
-                linear_.store(values, count, out_, args.out.at<Scalar>(n, y, x));
+                linear_.store(values, count, out_, args.out.at<Scalar>(n, y, x),
+                              args.out.streamed);
             });
     }
 
@@ -103,7 +104,7 @@ private:
                     a = S::add(S::load(from), a);
                     b = S::add(S::load(from + S::lanes), b);
                 }
-                S::store(out + c, a, b);
+                put<S>(out + c, a, b, args.out.streamed);
             }
         }
     }

@@ -125,6 +125,9 @@ struct Avx512 : Avx512Floats {
         transpose_words(in, in_row * 4, out, out_row * 4);
     }
     // First a, then b.
+    // Past the caches, where a set has such stores.
+    static IMAGEN_INLINE void stream(Scalar* p, Vec a, Vec b) { store(p, a, b); }
+    static IMAGEN_INLINE void fence() {}
     static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
         store(p, a);
         store(p + lanes, b);

@@ -40,6 +40,11 @@ struct Avx512Bf16 : Avx512Floats {
     static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
         _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a));
     }
+    // The same for a whole cache line, past the caches.
+    static IMAGEN_INLINE void stream(Scalar* p, Vec a, Vec b) {
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    }
+    static IMAGEN_INLINE void fence() { _mm_sfence(); }
     // out[2i] = a[i], out[2i + 1] = b[i]
     static IMAGEN_INLINE void store_pairs(Scalar* p, Vec a, Vec b) {
         const __m512i from = _mm512_add_epi32(

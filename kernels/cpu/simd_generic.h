@@ -111,6 +111,9 @@ struct Generic {
         }
     }
     // First a, then b.
+    // Past the caches, where a set has such stores.
+    static IMAGEN_INLINE void stream(Scalar* p, Vec a, Vec b) { store(p, a, b); }
+    static IMAGEN_INLINE void fence() {}
     static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
         store(p, a);
         store(p + lanes, b);

@@ -46,7 +46,8 @@ public:
                 return Rows<S>{{pixels}, 1, depth_, depth_, count};
             },
             [&](int x, int count, const float* values) {
-                linear_.store(values, count, channels_, args.out.at<Scalar>(n, y, x));
+                linear_.store(values, count, channels_, args.out.at<Scalar>(n, y, x),
+                              args.out.streamed);
             });
     }
 
