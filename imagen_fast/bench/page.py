@@ -35,8 +35,8 @@ CAPTIONS = (
         charts.roofline,
         "Roofline",
         "Grey: what this machine's memory and matrix products allow (fp32 broken). FLOPs are "
-        "counted as the definition has them; Winograd's form of a convolution needs fewer, and so "
-        "can stand above the line.",
+        "counted as the definition has them. Above the line: Winograd's form of a convolution "
+        "needs fewer, and kernels can beat the library whose matrix product is measured.",
     ),
 )
 HEADINGS = (

@@ -18,9 +18,9 @@ NOTES = (
     "p50, p90, p99: milliseconds that so many per cent of the runs took at most; ±: the middle "
     "half of them, in per cent of p50; n: runs.",
     "×: p50 as a multiple of the native engine's in the same precision, where it has one.",
-    "roof: GFLOP/s in per cent of what the machine's own matrix product and memory allow, counted "
-    "as the definition has it (2 a multiplication with its sum, 9 taps a convolution): Winograd "
-    "needs fewer, so more than 100 is possible.",
+    "roof: GFLOP/s in per cent of what the memory and a library's matrix product reach here, "
+    "counted as the definition has it (2 a multiplication with its sum, 9 taps a convolution). "
+    "More than 100: Winograd needs fewer, and kernels can beat that library.",
 )
 
 
