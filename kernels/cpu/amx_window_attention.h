@@ -6,9 +6,6 @@
 // follow each other through the stages of softmax (amx_heads.h).
 #pragma once
 
-#include <utility>
-#include <vector>
-
 #include "amx_heads.h"
 #include "amx_operands.h"
 #include "amx_products.h"
@@ -42,9 +39,10 @@ public:
           v_(channels_, channels_,
              [&](int i, int j) { return a.kv[(channels_ + j) * channels_ + channel(i)]; }),
           proj_(channels_, channels_, [&](int i, int j) { return a.proj[j * channels_ + i]; }),
-          position_(a.window * a.window * channels_ * sizeof(float)) {
+          position_(a.window * a.window * channels_ * sizeof(float)),
+          scale_(heads_ * sizeof(float)) {
         for (int h = 0; h < heads_; ++h) {
-            scale_.push_back(scale(a, h));
+            static_cast<float*>(scale_.data())[h] = scale(a, h);
         }
         for (int i = 0; i < a.window * a.window * channels_; ++i) {
             static_cast<float*>(position_.data())[i] = a.position[channel(i)];
@@ -188,9 +186,12 @@ private:
                 multiply(context, k_, other, NothingBeside());
             }
             multiply(context, v_, one,
-                     typename Operands::Queries{one, scale_[i / steps], m.heads.q + i * kStep,
-                                                m.heads.factors + 32 * i});
-            std::swap(one, other);
+                     typename Operands::Queries{
+                         one, static_cast<const float*>(scale_.data())[i / steps],
+                         m.heads.q + i * kStep, m.heads.factors + 32 * i});
+            float* const used = one;
+            one = other;
+            other = used;
         }
         products.finish();
         const int last = (heads_ * steps - 1) * kStep;
@@ -263,8 +264,7 @@ private:
     Windows windows_;
     int channels_, heads_;
     Matrix<S> q_, k_, v_, proj_;
-    Buffer position_;
-    std::vector<float> scale_;
+    Buffer position_, scale_;
     AmxExponentials exp2_;
 };
 

@@ -1,8 +1,6 @@
 // Between levels: 2×2 convolution of stride 2 down, 2×2 transposed convolution plus skip up.
 #pragma once
 
-#include <vector>
-
 #include "linear.h"
 #include "op.h"
 
@@ -57,18 +55,9 @@ class Up final : public Op {
 
 public:
     explicit Up(const Convolution& conv)
-        : in_(round_up(conv.in, kChannelMultiple)), out_(round_up(conv.out, kChannelMultiple)) {
-        for (int place = 0; place < 4; ++place) {
-            linear_.emplace_back(
-                in_, out_,
-                [&](int i, int c) {
-                    return i < conv.in && c < conv.out
-                               ? conv.weight[(i * conv.out + c) * 4 + place]
-                               : 0.0f;
-                },
-                [&](int c) { return c < conv.out ? conv.bias[c] : 0.0f; });
-        }
-    }
+        : in_(round_up(conv.in, kChannelMultiple)),
+          out_(round_up(conv.out, kChannelMultiple)),
+          linear_{at(conv, 0), at(conv, 1), at(conv, 2), at(conv, 3)} {}
 
     int blocks(const Args& args) const override { return args.x.images * args.x.height; }
     std::size_t scratch(const Args&) const override { return linear_[0].scratch(); }
@@ -91,6 +80,16 @@ public:
     }
 
 private:
+    static Linear<S> at(const Convolution& conv, int place) {
+        return {round_up(conv.in, kChannelMultiple), round_up(conv.out, kChannelMultiple),
+                [&](int i, int c) {
+                    return i < conv.in && c < conv.out
+                               ? conv.weight[(i * conv.out + c) * 4 + place]
+                               : 0.0f;
+                },
+                [&](int c) { return c < conv.out ? conv.bias[c] : 0.0f; }};
+    }
+
     // values (count, C), plus skip if there is one → every other pixel of out
     void spread(const Args& args, int n, int y, int x, int count, const float* values) const {
         const int wide = linear_[0].width();
@@ -110,7 +109,7 @@ private:
     }
 
     int in_, out_;
-    std::vector<Linear<S>> linear_;
+    Linear<S> linear_[4];
 };
 
 }  // namespace imagen_fast::cpu

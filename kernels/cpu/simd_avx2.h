@@ -109,10 +109,10 @@ struct Avx2 {
             store(out + (j + 4) * out_row, _mm256_permute2f128_ps(a[j], a[j + 4], 0x31));
         }
     }
-    // First a, then b.
-    // Past the caches, where a set has such stores.
+    // As store below, past the caches where a set has such stores.
     static IMAGEN_INLINE void stream(Scalar* p, Vec a, Vec b) { store(p, a, b); }
     static IMAGEN_INLINE void fence() {}
+    // First a, then b.
     static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
         store(p, a);
         store(p + lanes, b);

@@ -124,10 +124,10 @@ struct Avx512 : Avx512Floats {
                                         std::ptrdiff_t out_row) {
         transpose_words(in, in_row * 4, out, out_row * 4);
     }
-    // First a, then b.
-    // Past the caches, where a set has such stores.
+    // As store below, past the caches where a set has such stores.
     static IMAGEN_INLINE void stream(Scalar* p, Vec a, Vec b) { store(p, a, b); }
     static IMAGEN_INLINE void fence() {}
+    // First a, then b.
     static IMAGEN_INLINE void store(Scalar* p, Vec a, Vec b) {
         store(p, a);
         store(p + lanes, b);
