@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from imagen_fast.errors import SpecError
 
-Architecture = Literal["hierarchical", "listing"]
+Architecture = Literal["hierarchical", "plain", "listing"]
 Attention = Literal["window", "global"]
 
 SCALES = (1, 2, 3, 4)
@@ -42,7 +42,8 @@ class ModelSpec:
     """A generator's whole description.
 
     Attributes:
-        architecture: `hierarchical` (the family) or `listing` (the article's code, literal).
+        architecture: `hierarchical` (the family), `plain` (residual blocks of convolutions at one
+            level: `depth` blocks of `convs` each) or `listing` (the article's code, literal).
         scale: output size / input size, 1 to 4.
         levels: finest first. Level i works at 1/2^i of the input's size. A listing has one,
             with its d_model as channels and as many attention layers in the encoder and in
@@ -52,6 +53,7 @@ class ModelSpec:
         image_channels: channels of the picture, 3 (RGB).
         latent_channels: channels of the latent that the decoder can start from, at the
             coarsest level; 0 for none.
+        attention_every: blocks of a plain network after which attention follows; 0 for none.
 
     Raises:
         SpecError: a value is out of its range.
@@ -64,23 +66,37 @@ class ModelSpec:
     window: int = 8
     image_channels: int = 3
     latent_channels: int = 0
+    attention_every: int = 0
 
     def __post_init__(self) -> None:
-        if self.architecture not in ("hierarchical", "listing"):
+        if self.architecture not in get_args(Architecture):
             raise SpecError(
-                f"architecture is {self.architecture!r}; expected 'hierarchical' or 'listing'"
+                f"architecture is {self.architecture!r}; expected one of "
+                f"{', '.join(get_args(Architecture))}"
             )
         _check_int("image_channels", self.image_channels, 1, 4)
         _check_int("head_dim", self.head_dim, 1, MAX_CHANNELS)
         _check_int("window", self.window, 2, 64)
         _check_int("latent_channels", self.latent_channels, 0, MAX_CHANNELS)
         _check_int("scale", self.scale, min(SCALES), max(SCALES))
+        _check_int("attention_every", self.attention_every, 0, MAX_BLOCKS)
         if self.window % 2:
             raise SpecError(f"window is {self.window}; expected an even number (it shifts by half)")
         if not isinstance(self.levels, tuple) or not 1 <= len(self.levels) <= MAX_LEVELS:
             raise SpecError(f"levels must be a tuple of 1 to {MAX_LEVELS} levels")
         for index, level in enumerate(self.levels):
             self._check_level(index, level)
+        if self.architecture == "plain":
+            self._check_plain()
+        elif self.attention_every:
+            raise SpecError("attention_every is for plain networks")
+
+    def _check_plain(self) -> None:
+        level = self.levels[0]
+        if len(self.levels) > 1 or level.convs < 1 or level.attention != "window":
+            raise SpecError("a plain network has one level, convs of at least 1, window attention")
+        if self.latent_channels:
+            raise SpecError("a plain network has no latent")
 
     def _check_level(self, index: int, level: Level) -> None:
         name = f"levels[{index}]"

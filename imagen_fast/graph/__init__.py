@@ -1,0 +1,6 @@
+"""A network as data: the list of operations that every engine reads."""
+
+from imagen_fast.graph.graph import Graph, Grid, Input, Operation, Output, Value
+from imagen_fast.graph.network import network
+
+__all__ = ["Graph", "Grid", "Input", "Operation", "Output", "Value", "network"]

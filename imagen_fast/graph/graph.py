@@ -1,0 +1,344 @@
+"""`Graph`: a network as a list of operations, with named inputs and outputs.
+
+A graph is frozen, checked when it is made, and goes to JSON and back unchanged. It says what is
+computed; weights are named in it and live elsewhere, and no engine needs to know which
+architecture it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from imagen_fast.errors import SpecError
+
+MAX_OPERATIONS = 10_000
+MAX_CHANNELS = 65_536
+MAX_HALVINGS = 16
+MAX_FACTOR = 65_536
+
+Attribute = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a value lie, relative to an input: (N, factor·⌈H/2^halvings⌉, …).
+
+    Attributes:
+        of: the input whose height and width count, one that is no one else's grid.
+        halvings: how often these are halved, rounding up.
+        factor: by what they are multiplied afterwards.
+    """
+
+    of: str
+    halvings: int = 0
+    factor: int = 1
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a value, from those of the input `of`."""
+        part = 2**self.halvings
+        return self.factor * -(-height // part), self.factor * -(-width // part)
+
+    def halved(self) -> Grid:
+        """The grid of half the size, rounded up."""
+        if self.factor % 2 == 0:
+            return Grid(self.of, self.halvings, self.factor // 2)
+        if self.factor > 1 or self.halvings == MAX_HALVINGS:
+            raise SpecError(f"a grid {self} cannot be halved")
+        return Grid(self.of, self.halvings + 1, 1)
+
+    def enlarged(self, factor: int) -> Grid:
+        """The grid of `factor` times the size."""
+        if self.factor * factor > MAX_FACTOR:
+            raise SpecError(f"a grid {self} enlarged {factor} times is too fine")
+        return Grid(self.of, self.halvings, self.factor * factor)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What an operation gives or an input is: (N, C, H, W) on a grid."""
+
+    channels: int
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Input:
+    """An array that is handed in.
+
+    Attributes:
+        channels: C of (N, H, W, C).
+        picture: samples are in [0, 1], or bytes; otherwise any numbers.
+        grid: of another input's size; None: an input of a size of its own.
+        default: the value that stands for it where it is left out; "" with `optional`: nothing
+            does, and operations that read it work as if it were not among their inputs.
+        optional: may be left out.
+    """
+
+    channels: int
+    picture: bool = False
+    grid: Grid | None = None
+    default: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """An array that is handed out: the value's name, and whether it is clamped to [0, 1]."""
+
+    value: str
+    picture: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step, which reads values and gives one.
+
+    Attributes:
+        kind: a name of `kinds.KINDS`, where inputs, tensors and attributes are explained.
+        output: the name of the value that it gives.
+        inputs: names of the values that it reads, "" for one that is left out.
+        tensors: the names of its weights, by their role.
+        attributes: numbers, words and flags, by name; what is left out has the kind's default.
+    """
+
+    kind: str
+    output: str
+    inputs: tuple[str, ...]
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("tensors", "attributes"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.output, self.inputs))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operations in an order in which they can run.
+
+    Attributes:
+        inputs, outputs: by name. The first of each is what a program that knows one picture in and
+            one out works with.
+        operations: each reads inputs and the values of those before it.
+
+    Raises:
+        SpecError: a name is unknown, given twice or not used; a value's channels or grid do not fit
+            the operation that reads it; an attribute is out of its range.
+    """
+
+    inputs: Mapping[str, Input]
+    operations: tuple[Operation, ...]
+    outputs: Mapping[str, Output]
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        if not self.inputs or not self.outputs:
+            raise SpecError("a graph needs inputs and outputs")
+        if len(self.operations) > MAX_OPERATIONS:
+            raise SpecError(f"{len(self.operations)} operations; expected {MAX_OPERATIONS} at most")
+        for name, output in self.outputs.items():
+            if output.value not in self.values:
+                raise SpecError(f"output {name!r} is {output.value!r}, which no operation gives")
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.inputs), self.operations, tuple(self.outputs)))
+
+    @cached_property
+    def values(self) -> Mapping[str, Value]:
+        """Every value by name, inputs included."""
+        from imagen_fast.graph.kinds import KINDS
+
+        values = {name: self._input(name, x) for name, x in self.inputs.items()}
+        waiting = {name: x.default for name, x in self.inputs.items() if x.default}
+        for operation in self.operations:
+            where = f"operation {operation.output!r} ({operation.kind})"
+            kind = KINDS.get(operation.kind)
+            if kind is None:
+                raise SpecError(f"{where}: unknown kind; expected one of {', '.join(KINDS)}")
+            if not operation.output or operation.output in values:
+                raise SpecError(f"{where}: its name is given twice, or empty")
+            try:
+                read = [values[name] if name else None for name in operation.inputs]
+                if late := [x for x in operation.inputs if waiting.get(x, "") not in values | {"": 0}]:
+                    raise SpecError(f"reads {late[0]!r} before its default is computed")
+                values[operation.output] = kind.value(operation, read)
+            except KeyError as error:
+                raise SpecError(f"{where}: reads {error.args[0]!r}, which is not there") from None
+            except SpecError as error:
+                raise SpecError(f"{where}: {error}") from None
+        for name, default in waiting.items():
+            if default not in values or values[default] != values[name]:
+                raise SpecError(f"input {name!r}: its default {default!r} is no such value")
+        return MappingProxyType(values)
+
+    def _input(self, name: str, x: Input) -> Value:
+        if not name or type(x.channels) is not int or not 1 <= x.channels <= MAX_CHANNELS:
+            raise SpecError(f"input {name!r} has {x.channels!r} channels")
+        if x.grid is None:
+            return Value(x.channels, Grid(name))
+        base = self.inputs.get(x.grid.of)
+        if base is None or base.grid is not None or base.optional:
+            raise SpecError(f"input {name!r} is on the grid of {x.grid.of!r}, which has none")
+        return Value(x.channels, x.grid)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        """Every tensor's shape, by name.
+
+        Raises:
+            SpecError: a name stands for two shapes.
+        """
+        from imagen_fast.graph.kinds import KINDS
+
+        shapes: dict[str, tuple[int, ...]] = {}
+        for operation in self.operations:
+            read = [self.values[name] if name else None for name in operation.inputs]
+            kind = KINDS[operation.kind]
+            for role, shape in kind.shapes(operation, read, self.values[operation.output]).items():
+                name = operation.tensors[role]
+                if shapes.setdefault(name, shape) != shape:
+                    raise SpecError(f"tensor {name!r} is both {shapes[name]} and {shape}")
+        return MappingProxyType(shapes)
+
+    @property
+    def scale(self) -> int:
+        """By how much the first output is larger than the first input; 0 if it is no multiple."""
+        grid = self.values[next(iter(self.outputs.values())).value].grid
+        return 0 if grid.halvings or grid.of != next(iter(self.inputs)) else grid.factor
+
+    def without(self, names: Iterable[str]) -> Graph:
+        """The graph with these optional inputs left out: their defaults stand in their place."""
+        left_out = {name: self.inputs[name].default for name in names}
+        return Graph(
+            {name: x for name, x in self.inputs.items() if name not in left_out},
+            tuple(
+                Operation(
+                    x.kind,
+                    x.output,
+                    tuple(left_out.get(name, name) for name in x.inputs),
+                    x.tensors,
+                    x.attributes,
+                )
+                for x in self.operations
+            ),
+            self.outputs,
+        )
+
+    def to_json(self) -> str:
+        """The graph as one line of JSON, stable across runs."""
+        return json.dumps(
+            {
+                "inputs": [_input_json(name, x) for name, x in self.inputs.items()],
+                "operations": [_operation_json(x) for x in self.operations],
+                "outputs": [
+                    {"name": name, "value": x.value, "picture": x.picture}
+                    for name, x in self.outputs.items()
+                ],
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Graph:
+        """The graph that `to_json` wrote.
+
+        Raises:
+            SpecError: not JSON, a key is missing, unknown or of a wrong type, or no such graph.
+        """
+        try:
+            data = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(f"the model's graph is not JSON: {error}") from error
+        top = _fields(data, "graph", inputs=list, operations=list, outputs=list)
+        return cls(
+            _by_name("input", [_read_input(x) for x in top["inputs"]]),
+            tuple(_read_operation(x) for x in top["operations"]),
+            _by_name("output", [_read_output(x) for x in top["outputs"]]),
+        )
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _input_json(name: str, x: Input) -> dict[str, Any]:
+    grid = [] if x.grid is None else [x.grid.of, x.grid.halvings, x.grid.factor]
+    return {
+        "name": name,
+        "channels": x.channels,
+        "picture": x.picture,
+        "grid": grid,
+        "default": x.default,
+        "optional": x.optional,
+    }
+
+
+def _operation_json(x: Operation) -> dict[str, Any]:
+    return {
+        "kind": x.kind,
+        "output": x.output,
+        "inputs": list(x.inputs),
+        "tensors": dict(x.tensors),
+        "attributes": dict(x.attributes),
+    }
+
+
+def _read_input(data: object) -> tuple[str, Input]:
+    x = _fields(
+        data, "input", name=str, channels=int, picture=bool, grid=list, default=str, optional=bool
+    )
+    grid = None
+    if x["grid"]:
+        if [type(part) for part in x["grid"]] != [str, int, int]:
+            raise SpecError(f"input {x['name']!r} has the grid {x['grid']!r}")
+        grid = Grid(*x["grid"])
+        if not 0 <= grid.halvings <= MAX_HALVINGS or not 1 <= grid.factor <= MAX_FACTOR:
+            raise SpecError(f"input {x['name']!r} has the grid {x['grid']!r}")
+    return x["name"], Input(x["channels"], x["picture"], grid, x["default"], x["optional"])
+
+
+def _read_output(data: object) -> tuple[str, Output]:
+    x = _fields(data, "output", name=str, value=str, picture=bool)
+    return x["name"], Output(x["value"], x["picture"])
+
+
+def _read_operation(data: object) -> Operation:
+    x = _fields(
+        data, "operation", kind=str, output=str, inputs=list, tensors=dict, attributes=dict
+    )
+    words = [*x["inputs"], *x["tensors"].values()]
+    if not all(isinstance(word, str) for word in words):
+        raise SpecError(f"operation {x['output']!r} names something that is no text")
+    for name, value in x["attributes"].items():
+        if not isinstance(value, (int, float, str)) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise SpecError(f"operation {x['output']!r}: {name} is {value!r}")
+    return Operation(x["kind"], x["output"], tuple(x["inputs"]), x["tensors"], x["attributes"])
+
+
+def _by_name(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) != len(pairs):
+        raise SpecError(f"two {what}s have one name")
+    return named
+
+
+def _fields(data: object, what: str, **types: type) -> dict[str, Any]:
+    """`data` as an object with exactly these keys, of these types."""
+    if not isinstance(data, dict) or data.keys() != types.keys():
+        raise SpecError(f"{what} in the model's graph: expected exactly the keys {list(types)}")
+    for key, kind in types.items():
+        if type(data[key]) is not kind:
+            raise SpecError(f"{what}'s {key} is {data[key]!r}; expected {kind.__name__}")
+    return data

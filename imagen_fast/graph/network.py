@@ -1,0 +1,16 @@
+"""The graph of a spec, whichever architecture it names."""
+
+from __future__ import annotations
+
+from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.hierarchical import hierarchical
+from imagen_fast.graph.listing import listing
+from imagen_fast.graph.plain import plain
+from imagen_fast.spec import ModelSpec
+
+ARCHITECTURES = {"hierarchical": hierarchical, "plain": plain, "listing": listing}
+
+
+def network(spec: ModelSpec) -> Graph:
+    """The network that `models/` builds for a spec, as a graph; tensors have its names."""
+    return ARCHITECTURES[spec.architecture](spec)

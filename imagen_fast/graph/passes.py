@@ -1,0 +1,40 @@
+"""Graphs to graphs, and what engines ask of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from imagen_fast.graph.graph import Graph
+
+
+def needed(graph: Graph, outputs: Iterable[str]) -> Graph:
+    """The graph with these outputs alone, and without operations and inputs that nobody needs."""
+    wanted = {name: graph.outputs[name] for name in outputs}
+    names = {output.value for output in wanted.values()}
+    kept = []
+    for operation in reversed(graph.operations):
+        if operation.output in names:
+            kept.append(operation)
+            names.update(operation.inputs)
+    names |= {
+        x.grid.of for name, x in graph.inputs.items() if name in names and x.grid is not None
+    }
+    return Graph(
+        {name: x for name, x in graph.inputs.items() if name in names},
+        tuple(reversed(kept)),
+        wanted,
+    )
+
+
+def last_reads(graph: Graph) -> dict[str, int]:
+    """The number of the last operation that reads a value, for every value that is read.
+
+    Outputs are read after the last operation of all.
+    """
+    last = {
+        name: number
+        for number, operation in enumerate(graph.operations)
+        for name in operation.inputs
+        if name
+    }
+    return last | {output.value: len(graph.operations) for output in graph.outputs.values()}

@@ -1,0 +1,68 @@
+"""Which input pixels an output depends on, from a graph's operations.
+
+Tiles that overlap by enough of them are exactly the picture computed as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+
+from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.kinds import EVERYTHING, KINDS, Interval, period
+from imagen_fast.graph.passes import needed
+
+
+def alignment(graph: Graph) -> int:
+    """Input pixels after which the whole computation repeats: tiles start at multiples of it.
+
+    Windows are anchored at the picture's top-left corner, so a tile sees the same windows as the
+    whole picture only if it starts on their common grid.
+    """
+    graph = _main(graph)
+    periods = [period(x, graph.values[x.output].grid) for x in graph.operations]
+    return math.lcm(*periods, *(period(x, graph.values[x.inputs[0]].grid) for x in graph.operations))
+
+
+def reads(graph: Graph, position: int) -> Interval | None:
+    """First and last pixel of the first input, along one axis, that decide an input pixel's output.
+
+    In an endless picture, for the first output; None if all pixels can. Walks the operations
+    backwards with the interval of pixels that each value is needed in.
+    """
+    graph = _main(graph)
+    image, output = next(iter(graph.inputs)), next(iter(graph.outputs.values())).value
+    factor = graph.values[output].grid.factor
+    wanted: dict[str, Interval] = {output: (factor * position, factor * (position + 1) - 1)}
+    for operation in reversed(graph.operations):
+        pixels = wanted[operation.output]
+        kind = KINDS[operation.kind]
+        values = [graph.values[name] if name else None for name in operation.inputs]
+        for place, name in enumerate(operation.inputs):
+            if name:
+                low, high = kind.reads(kind.settings(operation), values, pixels, place)
+                if low <= EVERYTHING[0]:
+                    return None
+                before = wanted.get(name, (low, high))
+                wanted[name] = min(low, before[0]), max(high, before[1])
+    return wanted.get(image, (position, position))
+
+
+def radius(graph: Graph) -> int | None:
+    """Input pixels to each side that can change an output pixel; None if all of them can.
+
+    The largest over all positions: windows make it depend on the position, with a period of
+    `alignment`.
+    """
+    widest = 0
+    for position in range(alignment(graph)):
+        interval = reads(graph, position)
+        if interval is None:
+            return None
+        widest = max(widest, position - interval[0], interval[1] - position)
+    return widest
+
+
+def _main(graph: Graph) -> Graph:
+    """What the first output needs, with the defaults of optional inputs in their place."""
+    graph = graph.without([name for name, x in graph.inputs.items() if x.optional])
+    return needed(graph, [next(iter(graph.outputs))])

@@ -1,0 +1,141 @@
+"""The graphs of the architectures against the modules of `models/`, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from imagen_fast.graph import Graph, network
+from imagen_fast.models.generator import Generator
+from imagen_fast.models.listing import ListingGenerator
+from imagen_fast.models.operations import run_graph
+from imagen_fast.models.plain import Plain
+from imagen_fast.spec import Level, ModelSpec, preset
+
+SPECS = {
+    "tiny": preset("tiny"),
+    "three levels of two stages, global attention below": ModelSpec(
+        scale=2,
+        levels=(
+            Level(32, depth=2, convs=1),
+            Level(64, depth=2, convs=0),
+            Level(32, 1, 2, "global"),
+        ),
+        latent_channels=5,
+    ),
+}
+
+
+def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Random ones: as they start, some paths hardly show."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator, dtype=p.dtype) / p[0].numel() ** 0.5)
+    return dict(module.state_dict())
+
+
+@pytest.fixture(params=SPECS.values(), ids=SPECS)
+def generator(request: pytest.FixtureRequest) -> Generator:
+    return Generator(request.param).double().eval()
+
+
+def near(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+@torch.no_grad()
+def test_the_family_s_graph_gives_its_pictures_and_features(generator: Generator) -> None:
+    weights = weights_of(generator)
+    image = torch.rand(2, 3, 13, 22, dtype=torch.float64)  # odd, and no whole windows
+    out = run_graph(network(generator.spec), weights, {"image": image})
+    pictures = generator.progressive(image)
+    assert near(out["picture"], generator(image))
+    for number, picture in enumerate(pictures):
+        assert near(out[f"picture.{number}" if number else "picture"], picture)
+    for number, features in enumerate(generator.features(image)):
+        assert near(out[f"features.{number}"], features)
+
+
+@torch.no_grad()
+def test_a_context_takes_the_place_of_the_encoder_s_features(generator: Generator) -> None:
+    weights = weights_of(generator)
+    image, other = torch.rand(2, 1, 3, 17, 9, dtype=torch.float64)
+    context = generator.features(other)
+    inputs = {"image": image, **{f"context.{i}": x for i, x in enumerate(context)}}
+    out = run_graph(network(generator.spec), weights, inputs)
+    assert near(out["picture"], generator(image, context))
+    assert not near(out["picture"], generator(image))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("with_context", [False, True])
+def test_a_latent_gives_the_generator_s_pictures(with_context: bool) -> None:
+    spec = list(SPECS.values())[1]
+    module = Generator(spec).double().eval()
+    weights = weights_of(module)
+    latent = torch.randn(2, 5, 3, 4, dtype=torch.float64)
+    context = module.features(torch.rand(2, 3, 12, 16, dtype=torch.float64))
+    inputs = {"latent": latent}
+    if with_context:
+        inputs |= {f"latent.context.{i}": x for i, x in enumerate(context)}
+    out = run_graph(network(spec), weights, inputs, ["sample", "sample.1", "sample.2"])
+    expected = module.generate(latent, context if with_context else None)
+    for picture, level in zip(out.values(), expected, strict=True):
+        assert near(picture, level)
+
+
+@torch.no_grad()
+def test_attention_maps_are_the_weights_that_attention_used() -> None:
+    spec = ModelSpec(levels=(Level(64, convs=0),))
+    module = Generator(spec).double().eval()
+    weights = weights_of(module)
+    image = torch.rand(1, 3, 10, 19, dtype=torch.float64)
+    out = run_graph(network(spec), weights, {"image": image}, ["attention.0", "features.0"])
+    block = module.encoder.stages[0][0].attention
+    stem = module.encoder.stem(image)
+    maps = out["attention.0"].permute(0, 2, 3, 1)  # (1, H, W, heads · 64)
+    maps = block.partition(maps).unflatten(-1, (2, 64)).transpose(1, 2)  # (windows, heads, 64, 64)
+    tokens = block.partition(stem.permute(0, 2, 3, 1)) + block.position
+    values = block.kv(tokens)[..., 64:].unflatten(-1, (2, 32)).transpose(1, 2)
+    mixed = block.proj((maps @ values).transpose(1, 2).flatten(2))
+    assert near(stem + block.merge(mixed, 1, 10, 19).permute(0, 3, 1, 2), out["features.0"])
+    assert torch.allclose(maps.sum(-1)[0], torch.ones(2, 64, dtype=torch.float64))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("every", [0, 1, 2])
+def test_the_plain_network_s_graph_gives_its_picture(every: int) -> None:
+    spec = ModelSpec("plain", 3, (Level(32, depth=4, convs=2),), attention_every=every)
+    module = Plain(spec).double().eval()
+    image = torch.rand(1, 3, 11, 18, dtype=torch.float64)
+    out = run_graph(network(spec), weights_of(module), {"image": image}, ["picture"])
+    assert near(out["picture"], module(image))
+
+
+@torch.no_grad()
+def test_the_listing_s_graph_gives_its_rows() -> None:
+    spec = preset("listing", 1)
+    module = ListingGenerator(spec).double().eval()
+    rows = torch.randn(2, 7, 64, dtype=torch.float64)
+    out = run_graph(
+        network(spec), weights_of(module), {"rows": rows.transpose(1, 2).unsqueeze(2)}
+    )
+    assert near(out["rows"].squeeze(2).transpose(1, 2), module(rows))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [*SPECS.values(), preset("listing", 1), ModelSpec("plain", attention_every=1)],
+    ids=lambda spec: spec.architecture,
+)
+def test_a_graph_has_exactly_the_module_s_tensors_and_survives_json(spec: ModelSpec) -> None:
+    modules = {"hierarchical": Generator, "plain": Plain, "listing": ListingGenerator}
+    module = modules[spec.architecture](spec)
+    graph = network(spec)
+    assert graph.tensors == {name: tuple(p.shape) for name, p in module.state_dict().items()}
+    assert Graph.from_json(graph.to_json()) == graph
+    assert graph.scale == spec.scale
+    assert network(replace(spec)) == graph
