@@ -17,8 +17,8 @@ from typing import Any
 
 from imagen_fast.errors import SpecError
 
-MAX_OPERATIONS = 10_000
-MAX_CHANNELS = 65_536
+MAX_OPERATIONS = 4096
+MAX_CHANNELS = 4096
 MAX_HALVINGS = 16
 MAX_FACTOR = 65_536
 

@@ -48,25 +48,84 @@ Tensors tensors_of(const py::dict& arrays) {
     return tensors;
 }
 
-std::unique_ptr<Engine> from_arrays(const std::string& spec, const py::dict& arrays,
+std::unique_ptr<Engine> from_arrays(const std::string& graph, const py::dict& arrays,
                                     const Options& options) {
     const Tensors tensors = tensors_of(arrays);
     const py::gil_scoped_release release;
-    return std::make_unique<Engine>(Spec::parse(spec), tensors, options);
+    return std::make_unique<Engine>(Graph::parse(graph), tensors, options);
 }
 
 std::unique_ptr<Engine> from_file(const std::string& path, const Options& options) {
     const py::gil_scoped_release release;
     const Bundle bundle(path);
-    return std::make_unique<Engine>(bundle.spec, bundle.tensors, options);
+    return std::make_unique<Engine>(bundle.graph, bundle.tensors, options);
 }
 
-// Runs without the interpreter's lock; signals are handled meanwhile. False: not finite.
-bool finish(Engine& engine, const Shape& shape, const Arrays& arrays, const Task& task) {
+using Sizes = std::map<std::string, std::tuple<int, int, int>>;
+
+Request request_of(const Engine& engine, const Sizes& sizes, const std::vector<std::string>& outputs,
+                   bool bytes) {
+    Request request;
+    request.bytes = bytes;
+    for (const auto& [name, size] : sizes) {
+        const auto [images, height, width] = size;
+        request.given.push_back({engine.graph.input(name), {images, height, width}});
+    }
+    for (const auto& name : outputs) {
+        request.wanted.push_back(engine.graph.output(name));
+    }
+    return request;
+}
+
+void expect(const py::array& array, const std::string& what, bool bytes, const Shape& shape,
+            int channels) {
+    const bool type = bytes ? py::isinstance<py::array_t<std::uint8_t>>(array)
+                            : py::isinstance<py::array_t<float>>(array);
+    if (!type || array.ndim() != 4 || array.shape(0) != shape.images ||
+        array.shape(1) != shape.height || array.shape(2) != shape.width ||
+        array.shape(3) != channels || !(array.flags() & py::array::c_style)) {
+        throw BackendError(what + " must be a C-contiguous array of " +
+                           (bytes ? "uint8" : "float32") + " of shape " +
+                           text({shape.images, shape.height, shape.width, channels}));
+    }
+}
+
+// The results' arrays are made here. None if a result is not finite.
+py::object run(Engine& engine, const py::dict& inputs, const std::vector<std::string>& outputs) {
+    std::vector<std::pair<std::string, py::array>> given;
+    Request request;
+    for (const auto& [key, value] : inputs) {
+        const auto name = key.cast<std::string>();
+        const auto array = value.cast<py::array>();
+        request.given.push_back({engine.graph.input(name), shape_of(array)});
+        request.bytes = request.bytes || py::isinstance<py::array_t<std::uint8_t>>(array);
+        given.emplace_back(name, array);
+    }
+    for (const auto& name : outputs) {
+        request.wanted.push_back(engine.graph.output(name));
+    }
+    needed(engine.graph, request);  // refuses impossible shapes before they are multiplied
+    Arrays arrays;
+    for (std::size_t i = 0; i < given.size(); ++i) {
+        const int channels = engine.graph.values[request.given[i].input].channels;
+        expect(given[i].second, "input '" + given[i].first + "'", request.bytes,
+               request.given[i].shape, channels);
+        arrays.in.push_back(given[i].second.data());
+    }
+    py::dict results;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const int value = engine.graph.outputs[request.wanted[i]].value;
+        const Shape shape = shape_of(engine.graph, request, value);
+        py::array result(request.bytes ? py::dtype::of<std::uint8_t>() : py::dtype::of<float>(),
+                         std::vector<py::ssize_t>{shape.images, shape.height, shape.width,
+                                                  engine.graph.values[value].channels});
+        arrays.out.push_back(result.mutable_data());
+        results[py::str(outputs[i])] = result;
+    }
     Outcome outcome;
     {
         const py::gil_scoped_release release;
-        outcome = engine.run(shape, arrays, task, [] {
+        outcome = engine.run(request, arrays, [] {
             const py::gil_scoped_acquire acquire;
             return PyErr_CheckSignals() != 0;
         });
@@ -77,69 +136,10 @@ bool finish(Engine& engine, const Shape& shape, const Arrays& arrays, const Task
     if (outcome == Outcome::cancelled) {
         throw BackendError("the run was cancelled");
     }
-    return outcome == Outcome::done;
+    return outcome == Outcome::done ? py::object(results) : py::none();
 }
 
-bool run(Engine& engine, const py::array& tiles, const py::array& out) {
-    const Shape shape = shape_of(tiles);
-    const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(tiles);
-    if (!bytes && !py::isinstance<py::array_t<float>>(tiles)) {
-        throw BackendError("tiles must be uint8 or float32");
-    }
-    const int scale = engine.spec.scale, channels = engine.spec.values();
-    if (out.ndim() != 4 || !out.dtype().is(tiles.dtype()) || tiles.shape(3) != channels ||
-        out.shape(0) != tiles.shape(0) || out.shape(1) != scale * tiles.shape(1) ||
-        out.shape(2) != scale * tiles.shape(2) || out.shape(3) != channels) {
-        throw BackendError("out must be of shape (N, s·H, s·W, C) and of the tiles' type");
-    }
-    if (!(tiles.flags() & py::array::c_style) || !(out.flags() & py::array::c_style) ||
-        !out.writeable()) {
-        throw BackendError("tiles and out must be C-contiguous, and out writable");
-    }
-    return finish(engine, shape, {{tiles.data()}, {const_cast<void*>(out.data())}, bytes}, {});
-}
-
-void expect(const py::array& array, const std::string& what, const Shape& shape, int channels) {
-    if (!py::isinstance<py::array_t<float>>(array) || array.ndim() != 4 ||
-        array.shape(0) != shape.images || array.shape(1) != shape.height ||
-        array.shape(2) != shape.width || array.shape(3) != channels ||
-        !(array.flags() & py::array::c_style)) {
-        throw BackendError(what + " must be a C-contiguous array of float32 of shape " +
-                           text({shape.images, shape.height, shape.width, channels}));
-    }
-}
-
-bool run_levels(Engine& engine, const py::array& in, const std::vector<py::array>& out,
-                const std::vector<py::array>& context, bool latent, bool features) {
-    const Spec& spec = engine.spec;
-    const Task task{latent, !context.empty(),
-                    features ? Task::Result::features : Task::Result::pictures};
-    const Shape shape = shape_of(in);
-    expect(in, "the input", shape, latent ? spec.latent_channels : spec.image_channels);
-    engine.prepare(shape, task);  // refuses impossible shapes before they are multiplied
-    const std::vector<Shape> levels = level_shapes(spec, task, shape);
-    if (out.size() != levels.size() || (task.context && context.size() != levels.size())) {
-        throw BackendError("context and results must have an array for each of the " +
-                           std::to_string(levels.size()) + " levels");
-    }
-    Arrays arrays{{in.data()}, {}, false};
-    for (std::size_t l = 0; l < levels.size(); ++l) {
-        const int channels = spec.levels[l].channels, scale = features ? 1 : spec.scale;
-        const Shape large{shape.images, scale * levels[l].height, scale * levels[l].width};
-        expect(out[l], "a result", large, features ? channels : spec.image_channels);
-        if (!out[l].writeable()) {
-            throw BackendError("results must be writable");
-        }
-        arrays.out.push_back(const_cast<void*>(out[l].data()));
-        if (task.context) {
-            expect(context[l], "a context", levels[l], channels);
-            arrays.in.push_back(context[l].data());
-        }
-    }
-    return finish(engine, shape, arrays, task);
-}
-
-// Everything that a bundle's reader checks and finds: spec's scale, metadata, names and shapes.
+// Everything that a bundle's reader checks and finds: metadata, names and shapes.
 py::tuple read_bundle(const std::string& path) {
     const Bundle bundle(path);
     std::map<std::string, std::vector<std::int64_t>> shapes;
@@ -170,12 +170,12 @@ PYBIND11_MODULE(_native, m) {
     });
 
     py::class_<Engine>(m, "Engine")
-        .def(py::init([](const std::string& spec, const py::dict& tensors,
+        .def(py::init([](const std::string& graph, const py::dict& tensors,
                          const std::string& precision, const std::string& isa, int threads,
                          int spin_us, const std::vector<int>& cores) {
-                 return from_arrays(spec, tensors, {precision, isa, {threads, spin_us, cores}});
+                 return from_arrays(graph, tensors, {precision, isa, {threads, spin_us, cores}});
              }),
-             py::arg("spec"), py::arg("tensors"), py::kw_only(), py::arg("precision") = "fp32",
+             py::arg("graph"), py::arg("tensors"), py::kw_only(), py::arg("precision") = "fp32",
              py::arg("isa") = "", py::arg("threads") = 1, py::arg("spin_us") = PoolOptions{}.spin_us,
              py::arg("cores") = std::vector<int>{})
         .def_static(
@@ -188,15 +188,23 @@ PYBIND11_MODULE(_native, m) {
             py::arg("threads") = 1, py::arg("spin_us") = PoolOptions{}.spin_us,
             py::arg("cores") = std::vector<int>{})
         .def("cancel", &Engine::cancel)
-        .def("prepare",
-             [](Engine& engine, int n, int h, int w) {
-                 const py::gil_scoped_release release;
-                 engine.prepare({n, h, w});
-             })
-        .def("run", &run, py::arg("tiles"), py::arg("out"))
-        .def("run_levels", &run_levels, py::arg("input"), py::arg("out"), py::kw_only(),
-             py::arg("context") = std::vector<py::array>{}, py::arg("latent") = false,
-             py::arg("features") = false)
+        .def(
+            "prepare",
+            [](Engine& engine, const Sizes& sizes, const std::vector<std::string>& outputs,
+               bool bytes) {
+                const Request request = request_of(engine, sizes, outputs, bytes);
+                const py::gil_scoped_release release;
+                engine.prepare(request);
+            },
+            py::arg("sizes"), py::arg("outputs"), py::arg("bytes") = false)
+        .def(
+            "memory",
+            [](const Engine& engine, const Sizes& sizes, const std::vector<std::string>& outputs) {
+                return engine.memory(request_of(engine, sizes, outputs, false));
+            },
+            py::arg("sizes"), py::arg("outputs"))
+        .def("capacity", &Engine::capacity, py::arg("budget"))
+        .def("run", &run, py::arg("inputs"), py::arg("outputs"))
         .def_readonly("precision", &Engine::precision)
         .def_readonly("isa", &Engine::isa)
         .def_property_readonly("threads", &Engine::threads);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -21,8 +22,8 @@ namespace {
 
 constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 16 << 20;
 constexpr std::size_t kMostDimensions = 8;
-constexpr char kFormat[] = "imagen-fast-1", kFamily[] = "imagen-fast-";
-constexpr char kKernels[] = "imagen-fast-cuda-1";
+constexpr char kFormat[] = "imagen-fast-2", kFamily[] = "imagen-fast-";
+constexpr char kKernels[] = "imagen-fast-cuda-2";
 
 const std::map<std::string, Dtype, std::less<>> kTypes = {
     {"F32", Dtype::f32}, {"F16", Dtype::f16}, {"BF16", Dtype::bf16}, {"U8", Dtype::u8}};
@@ -125,7 +126,7 @@ void Bundle::map(const std::string& path) {
 
 void Bundle::check_format(Kind kind) {
     const std::string format = metadata.count("format") ? metadata["format"] : "";
-    kernels = format == kKernels && metadata.count("spec") && metadata.count("plan");
+    kernels = format == kKernels && metadata.count("graph") && metadata.count("plan");
     if (kernels && kind == Kind::model) {
         throw WeightsError("it holds GPU kernels, and weights for them alone: run it on a GPU "
                            "(device \"cuda\"), or take the model that it was exported from");
@@ -133,7 +134,7 @@ void Bundle::check_format(Kind kind) {
     if (kernels) {
         return;
     }
-    if (format == kFormat && metadata.count("spec")) {
+    if (format == kFormat && metadata.count("graph")) {
         check_types();
         return;
     }
@@ -142,7 +143,23 @@ void Bundle::check_format(Kind kind) {
                            "', and this version reads '" + kFormat + "'; update imagen-fast");
     }
     throw WeightsError("a safetensors file, but not an imagen-fast model (its metadata has no "
-                       "format '" + std::string(kFormat) + "' with a spec)");
+                       "format '" + std::string(kFormat) + "' with a graph)");
+}
+
+std::optional<std::int64_t> Bundle::whole_number(const char* key, std::int64_t low,
+                                                 std::int64_t high) const {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) {
+        return std::nullopt;
+    }
+    std::int64_t value = -1;
+    const std::string& text = found->second;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (read.ec != std::errc() || read.ptr != text.data() + text.size() || value < low || value > high) {
+        throw WeightsError("its " + std::string(key) + " is '" + text + "'; expected " +
+                           std::to_string(low) + " to " + std::to_string(high));
+    }
+    return value;
 }
 
 void Bundle::check_types() const {
@@ -201,7 +218,9 @@ void Bundle::read(Kind kind) {
         throw WeightsError("damaged: the tensors do not end where the file ends");
     }
     check_format(kind);
-    spec = Spec::parse(metadata["spec"]);
+    graph = Graph::parse(metadata["graph"]);
+    tileable.alignment = whole_number("alignment", 1, 1 << 16).value_or(1);
+    tileable.exact_overlap = whole_number("exact_overlap", 0, 1 << 16).value_or(-1);
 }
 
 }  // namespace imagen_fast

@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "spec.h"
+#include "graph.h"
 #include "tensors.h"
+#include "tiling.h"
 
 namespace imagen_fast {
 
@@ -30,7 +32,8 @@ public:
     Bundle& operator=(const Bundle&) = delete;
     ~Bundle();
 
-    Spec spec;
+    Graph graph;
+    Tileable tileable;
     std::map<std::string, std::string> metadata;
     Tensors tensors;
     bool kernels = false;  // with a plan and GPU kernels, and weights for them alone
@@ -44,6 +47,9 @@ private:
     void read(Kind);
     void check_format(Kind);
     void check_types() const;
+    // What a number in the metadata says, if it is there. Throws WeightsError: it is out of range.
+    std::optional<std::int64_t> whole_number(const char* key, std::int64_t low,
+                                             std::int64_t high) const;
 
     const void* data_ = nullptr;
     std::size_t size_ = 0;

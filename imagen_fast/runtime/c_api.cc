@@ -199,11 +199,11 @@ imagen_fast_status imagen_fast_memory(const imagen_fast_engine* engine, int32_t 
 }
 
 int32_t imagen_fast_scale(const imagen_fast_engine* engine) noexcept {
-    return engine ? engine->spec().scale : 0;
+    return engine ? engine->graph().scale() : 0;
 }
 
 int32_t imagen_fast_channels(const imagen_fast_engine* engine) noexcept {
-    return engine ? engine->spec().image_channels : 0;
+    return engine ? engine->graph().channels() : 0;
 }
 
 int32_t imagen_fast_threads(const imagen_fast_engine* engine) noexcept {

@@ -9,9 +9,8 @@ namespace imagen_fast {
 
 namespace {
 
-// As in imagen_fast/backends/native.py, where both are explained.
+// As in imagen_fast/backends/native.py, where it is explained.
 constexpr std::int64_t kBudget = 512 << 20;
-constexpr int kPlanes = 3;
 
 Options preferred(Options options) {
     if (options.precision.empty()) {
@@ -24,39 +23,33 @@ Options preferred(Options options) {
 
 CpuRunner::CpuRunner(const Bundle& bundle, Options options)
     : pool_(options.pool),
-      engine_(bundle.spec, bundle.tensors, preferred(options)),
+      engine_(bundle.graph, bundle.tensors, preferred(options)),
       file_(engine_.precision == "fp32" ? std::vector<char>() : bundle.copy()) {}
 
 std::int64_t CpuRunner::capacity(std::uint64_t bytes) const {
     const std::int64_t budget =
         bytes ? static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, INT64_MAX))
               : std::min(available_memory() / 4, kBudget);
-    double channels = 0, part = 1;
-    for (const Level& level : spec().levels) {
-        channels += kPlanes * level.channels / part;
-        part *= 4;
-    }
-    channels += spec().levels[0].channels;
-    const int element = engine_.precision == "fp32" ? 4 : 2;
-    return static_cast<std::int64_t>(static_cast<double>(budget) / (element * channels));
+    return engine_.capacity(budget);
 }
 
 Outcome CpuRunner::run(const Shape& shape, const void* in, void* out, bool bytes,
                        const std::function<bool()>& stop) {
-    const Arrays arrays{{in}, {out}, bytes};
-    const Outcome outcome = engine_.run(shape, arrays, {}, stop);
+    const Arrays arrays{{in}, {out}};
+    const Request request = Request::picture(shape, bytes);
+    const Outcome outcome = engine_.run(request, arrays, stop);
     if (outcome != Outcome::not_finite || engine_.precision == "fp32") {
         return outcome;
     }
     reruns_.fetch_add(1, std::memory_order_relaxed);
-    return careful().run(shape, arrays, {}, stop);
+    return careful().run(request, arrays, stop);
 }
 
 Engine& CpuRunner::careful() {
     const std::lock_guard<std::mutex> lock(making_);
     if (!careful_) {
         const Bundle bundle(file_.data(), file_.size());
-        careful_ = std::make_unique<Engine>(bundle.spec, bundle.tensors,
+        careful_ = std::make_unique<Engine>(bundle.graph, bundle.tensors,
                                             Options{"fp32", "", pool_});
     }
     return *careful_;

@@ -21,9 +21,11 @@ public:
     Outcome run(const Shape&, const void* in, void* out, bool bytes,
                 const std::function<bool()>& stop) override;
     void cancel() override;
-    std::uint64_t memory(const Shape& shape, bool) const override { return engine_.memory(shape); }
+    std::uint64_t memory(const Shape& shape, bool bytes) const override {
+        return engine_.memory(Request::picture(shape, bytes));
+    }
     std::int64_t capacity(std::uint64_t budget) const override;
-    const Spec& spec() const override { return engine_.spec; }
+    const Graph& graph() const override { return engine_.graph; }
     const std::string& precision() const override { return engine_.precision; }
     const std::string& isa() const override { return engine_.isa; }
     int threads() const override { return engine_.threads(); }

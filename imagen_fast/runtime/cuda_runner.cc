@@ -39,14 +39,14 @@ int chunk_of(int count, std::int64_t pixels) {
 }
 
 // The plan's own sizes of picture and image must be those that are copied.
-void check_sizes(const Program& program, const Work& work, const Spec& spec, const Shape& shape,
+void check_sizes(const Program& program, const Work& work, const imagen_fast::Graph& graph, const Shape& shape,
                  bool bytes) {
     const std::int64_t image = std::int64_t{shape.images} * shape.height * shape.width *
-                               spec.image_channels * (bytes ? 1 : 4);
+                               graph.channels() * (bytes ? 1 : 4);
     if (work.bytes[program.image] != image ||
-        work.bytes[program.picture] != image * spec.scale * spec.scale ||
+        work.bytes[program.picture] != image * graph.scale() * graph.scale() ||
         work.bytes[program.not_finite] != 4) {
-        throw WeightsError("the plan is damaged: its pictures are not as large as the spec says");
+        throw WeightsError("the plan is damaged: its pictures are not as large as the graph says");
     }
 }
 
@@ -73,15 +73,15 @@ struct CudaRunner::State {
         }
     }
 
-    Work work(const Spec& spec, const Shape& shape, bool bytes) const {
+    Work work(const imagen_fast::Graph& graph, const Shape& shape, bool bytes) const {
         Work work = model.work(shape, bytes);
-        check_sizes(model.plan.program, work, spec, shape, bytes);
+        check_sizes(model.plan.program, work, graph, shape, bytes);
         return work;
     }
 
     // At least `count` slots of a shape. The least recently used shape goes when there are too
     // many.
-    std::list<Slot>& slots(const Spec& spec, const Shape& shape, bool bytes, std::size_t count) {
+    std::list<Slot>& slots(const imagen_fast::Graph& graph, const Shape& shape, bool bytes, std::size_t count) {
         const auto found = std::find_if(ready.begin(), ready.end(), [&](const Ready& x) {
             return x.shape == shape && x.bytes == bytes;
         });
@@ -99,7 +99,7 @@ struct CudaRunner::State {
             return ready.front().slots;
         }
         try {
-            fill(ready.front(), work(spec, shape, bytes), count);
+            fill(ready.front(), work(graph, shape, bytes), count);
         } catch (...) {
             if (ready.front().slots.empty()) {
                 ready.pop_front();
@@ -136,7 +136,7 @@ struct CudaRunner::State {
 
 CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
                        const std::string& precision)
-    : spec_(checked(bundle).spec), state_(std::make_unique<State>(bundle, device)) {
+    : graph_(checked(bundle).graph), state_(std::make_unique<State>(bundle, device)) {
     precision_ = state_->model.plan.precision;
     isa_ = "sm_" + std::to_string(state_->model.plan.arch);
     if (!precision.empty() && precision != precision_) {
@@ -156,10 +156,10 @@ Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool byte
     const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
     const Shape part{chunk, shape.height, shape.width};
     const std::size_t count = static_cast<std::size_t>(shape.images / chunk);
-    std::list<Slot>& slots = state_->slots(spec_, part, bytes, std::min(count, kAtOnce));
+    std::list<Slot>& slots = state_->slots(graph_, part, bytes, std::min(count, kAtOnce));
     const std::size_t small = static_cast<std::size_t>(chunk) * shape.height * shape.width *
-                              spec_.image_channels * (bytes ? 1 : 4);
-    const std::size_t large = small * spec_.scale * spec_.scale;
+                              graph_.channels() * (bytes ? 1 : 4);
+    const std::size_t large = small * graph_.scale() * graph_.scale();
 
     // Slots in turn; each is waited for before it takes another chunk, and also when something
     // fails: none is left at work.
@@ -204,7 +204,7 @@ Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool byte
 
 std::uint64_t CudaRunner::memory(const Shape& shape, bool bytes) const {
     const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
-    const Work work = state_->work(spec_, {chunk, shape.height, shape.width}, bytes);
+    const Work work = state_->work(graph_, {chunk, shape.height, shape.width}, bytes);
     const std::size_t slots = std::min<std::size_t>(shape.images / chunk, kAtOnce);
     return Slot::arena_bytes(state_->model, work) +
            2 * slots * Slot::own_bytes(state_->model, work);
@@ -212,7 +212,7 @@ std::uint64_t CudaRunner::memory(const Shape& shape, bool bytes) const {
 
 std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
     constexpr int side = 1024;
-    const Work work = state_->work(spec_, {1, side, side}, false);
+    const Work work = state_->work(graph_, {1, side, side}, false);
     const double pixel = static_cast<double>(Slot::arena_bytes(state_->model, work) +
                                              kAtOnce * Slot::own_bytes(state_->model, work)) /
                          (side * side);

@@ -26,7 +26,7 @@ public:
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
     std::uint64_t memory(const Shape&, bool bytes) const override;
     std::int64_t capacity(std::uint64_t budget) const override;
-    const Spec& spec() const override { return spec_; }
+    const Graph& graph() const override { return graph_; }
     const std::string& precision() const override { return precision_; }
     const std::string& isa() const override { return isa_; }
     int threads() const override { return 1; }
@@ -36,7 +36,7 @@ public:
 private:
     struct State;
 
-    const Spec spec_;
+    const Graph graph_;
     std::unique_ptr<State> state_;
     std::string precision_, isa_;
     mutable std::mutex turn_;

@@ -1,6 +1,5 @@
 #include "engine.h"
 
-#include <cstdint>
 #include <new>
 
 #include "error.h"
@@ -9,87 +8,67 @@ namespace imagen_fast {
 
 namespace {
 
-constexpr std::int64_t kMostPixels = 1 << 28;  // far beyond memory, and safe in an int
-
-const Spec& checked(const Spec& spec, const Options& options) {
+const Graph& checked(const Graph& graph, const Options& options) {
     if (options.precision != "fp32" && options.precision != "bf16") {
         throw BackendError("precision '" + options.precision + "'; expected fp32 or bf16");
     }
-    return spec;
+    return graph;
 }
 
 }  // namespace
 
-Engine::Engine(const Spec& wanted, const Tensors& tensors, const Options& options)
-    : spec(checked(wanted, options)),
+Engine::Engine(const Graph& wanted, const Tensors& tensors, const Options& options)
+    : graph(checked(wanted, options)),
       precision(options.precision),
       isa(choose(options.isa, precision).first),
       kernels_(*choose(options.isa, precision).second),
-      network_(spec, tensors, kernels_),
+      network_(graph, tensors, kernels_),
       pool_(options.pool) {}
 
-void Engine::prepare(const Shape& shape, const Task& task) {
+void Engine::prepare(const Request& request) {
     const std::lock_guard<std::mutex> lock(turn_);
-    plan(shape, task);
+    plan(request);
 }
 
-void Engine::check(const Shape& shape, const Task& task) const {
-    if (task.latent && (!spec.latent_channels || task.result == Task::Result::features)) {
-        throw BackendError("this model has no latent entry, or gives no features from one");
-    }
-    if (spec.architecture == "listing" && !(task == Task{})) {
-        throw BackendError("a listing has neither levels nor a latent");
-    }
-    // A latent's finest level has four times the pixels of the next, and so on.
-    const std::size_t enlarged = task.latent ? 2 * (spec.levels.size() - 1) : 0;
-    if (shape.images < 1 || shape.height < 1 || shape.width < 1 ||
-        static_cast<std::int64_t>(shape.height) * shape.width >
-            (kMostPixels >> enlarged) / shape.images) {
-        throw BackendError("cannot run tiles of shape " +
-                           text({shape.images, shape.height, shape.width}));
-    }
-}
-
-std::size_t Engine::memory(const Shape& shape, const Task& task) const {
-    check(shape, task);
+std::size_t Engine::memory(const Request& request) const {
     Arena arena(Arena::Kind::count);
-    const Plan plan(spec, network_, kernels_, task, shape, pool_.threads(), arena);
+    const Plan plan(network_, kernels_, request, pool_.threads(), arena);
     return arena.counted();
 }
 
-void Engine::plan(const Shape& shape, const Task& task) {
-    if (plan_ && shape == shape_ && task == task_) {
+std::int64_t Engine::capacity(std::int64_t budget) const {
+    // Of a tile that is large enough for its borders and the threads' scratch not to count.
+    constexpr int side = 2048;
+    const auto bytes = static_cast<double>(memory(Request::picture({1, side, side})));
+    return static_cast<std::int64_t>(static_cast<double>(budget) / bytes * side * side);
+}
+
+void Engine::plan(const Request& request) {
+    if (plan_ && request == request_) {
         return;
     }
-    check(shape, task);
     plan_.reset();
     arena_.restart();
     try {
-        plan_ = std::make_unique<Plan>(spec, network_, kernels_, task, shape, pool_.threads(),
-                                       arena_);
+        plan_ = std::make_unique<Plan>(network_, kernels_, request, pool_.threads(), arena_);
         arena_.trim();
     } catch (const std::bad_alloc&) {
+        const Shape& shape = request.given[0].shape;
         throw MemoryError("out of memory for tiles of shape " +
                           text({shape.images, shape.height, shape.width}) +
                           "; choose a smaller tile");
     }
-    shape_ = shape;
-    task_ = task;
+    request_ = request;
 }
 
-Outcome Engine::run(const Shape& shape, const Arrays& arrays, const Task& task,
+Outcome Engine::run(const Request& request, const Arrays& arrays,
                     const std::function<bool()>& stop) {
-    const std::size_t levels = spec.levels.size();
-    if (arrays.in.size() != 1 + (task.context ? levels : 0) ||
-        arrays.out.size() != (task.result == Task::Result::picture ? 1 : levels)) {
-        throw BackendError("another number of arrays than the task has");
-    }
-    if (arrays.bytes && (spec.architecture == "listing" || !(task == Task{}))) {
-        throw BackendError("bytes are for pictures alone; expected floats");
+    if (arrays.in.size() != request.given.size() || arrays.out.size() != request.wanted.size()) {
+        throw BackendError("another number of arrays than the request has");
     }
     const std::lock_guard<std::mutex> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
-    plan(shape, task);
+    plan(request);
     return plan_->run(pool_, arrays, stop, cancelled_);
 }
 

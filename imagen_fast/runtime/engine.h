@@ -7,10 +7,12 @@
 #include <mutex>
 #include <string>
 
+#include "graph.h"
 #include "isa.h"
 #include "network.h"
 #include "plan.h"
 #include "pool.h"
+#include "request.h"
 
 namespace imagen_fast {
 
@@ -24,44 +26,44 @@ struct Options {
 class Engine {
 public:
     // Packs the weights; the tensors are not needed afterwards. Throws WeightsError: they do not
-    // fit the spec. BackendError: precision or instruction set cannot run here.
-    Engine(const Spec&, const Tensors&, const Options&);
+    // fit the graph. BackendError: precision or instruction set cannot run here, or there is no
+    // kernel for an operation.
+    Engine(const Graph&, const Tensors&, const Options&);
 
-    // Takes all the memory that runs of this task on this shape need. Throws BackendError: an
-    // impossible shape, a latent for a model without. MemoryError: memory ran out.
-    void prepare(const Shape&, const Task& = {});
+    // Takes all the memory that runs of this request need. Throws BackendError: the request does
+    // not fit the graph, or asks for the impossible. MemoryError: memory ran out.
+    void prepare(const Request&);
 
-    // Pictures (N, H, W, C) in, pictures (N, s·H, s·W, C) out, in [0, 1], clamped; feature maps of
-    // the levels (N, H_l, W_l, C_l); latents. A listing takes floats of any range and gives as
-    // many, each image H·W rows of its C = d_model numbers. Prepares what is not prepared. `stop`,
-    // if given, is asked several times a second on the calling thread; true cancels the run, which
-    // leaves the results half written. Throws as `prepare`, and BackendError: bytes for what is
-    // float, another number of arrays than the task has, or threads cannot be started.
-    Outcome run(const Shape&, const Arrays&, const Task& = {},
-                const std::function<bool()>& stop = {});
+    // Arrays (N, H, W, C) in and out, in the request's order. Pictures are clamped to [0, 1].
+    // Prepares what is not prepared. `stop`, if given, is asked several times a second on the
+    // calling thread; true cancels the run, which leaves the results half written. Throws as
+    // `prepare`, and BackendError: another number of arrays than the request has, or threads cannot
+    // be started.
+    Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop = {});
 
     // Bytes that `prepare` takes for that. Throws as `prepare`.
-    std::size_t memory(const Shape&, const Task& = {}) const;
+    std::size_t memory(const Request&) const;
+
+    // How many pixels a picture may have for its feature maps to fit `budget` bytes, about.
+    std::int64_t capacity(std::int64_t budget) const;
 
     // Ends the run that is going on in another thread, if any, within some microseconds.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
-    const Spec spec;
+    const Graph graph;
     const std::string precision, isa;
 
     int threads() const { return pool_.threads(); }
 
 private:
-    void check(const Shape&, const Task&) const;
-    void plan(const Shape&, const Task&);
+    void plan(const Request&);
 
     const cpu::KernelSet& kernels_;
     const Network network_;
     Pool pool_;
     std::mutex turn_;
     Arena arena_;
-    Shape shape_;
-    Task task_;
+    Request request_;
     std::unique_ptr<Plan> plan_;
     std::atomic<bool> cancelled_{false};
 };

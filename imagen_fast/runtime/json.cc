@@ -1,6 +1,7 @@
 #include "json.h"
 
 #include <charconv>
+#include <cmath>
 
 #include "error.h"
 
@@ -77,7 +78,7 @@ private:
                 }
                 break;
             default:
-                json.value_ = number();
+                number(json);
         }
         return json;
     }
@@ -113,18 +114,32 @@ private:
         return array;
     }
 
-    std::int64_t number() {
+    void number(Json& json) {
         const char* begin = text_.data() + at_;
         const char* end = text_.data() + text_.size();
-        std::int64_t value = 0;
-        const auto [stop, error] = std::from_chars(begin, end, value);
         const char* digits = begin != end && *begin == '-' ? begin + 1 : begin;
-        if (error != std::errc() || (stop - digits > 1 && *digits == '0') ||
-            (stop != end && std::string_view(".eE").find(*stop) != std::string_view::npos)) {
-            fail("a value that is no integer, string, list or object");
+        const char* stop = digits;
+        while (stop != end && *stop >= '0' && *stop <= '9') {
+            ++stop;
+        }
+        bool valid = stop != digits && (stop - digits == 1 || *digits != '0');
+        const bool whole = stop == end || std::string_view(".eE").find(*stop) == std::string_view::npos;
+        if (whole) {
+            std::int64_t value = 0;
+            valid = valid && std::from_chars(begin, stop, value).ec == std::errc();
+            json.value_ = value;
+        } else {
+            double value = 0;
+            const auto read = std::from_chars(begin, end, value);
+            valid = valid && read.ec == std::errc() && std::isfinite(value) &&
+                    read.ptr[-1] >= '0' && read.ptr[-1] <= '9';
+            json.value_ = value;
+            stop = read.ptr;
+        }
+        if (!valid) {
+            fail("a value that is no number, string, list or object");
         }
         at_ += stop - begin;
-        return value;
     }
 
     std::string string() {
@@ -249,6 +264,13 @@ Json Json::parse(std::string_view text) {
 
 std::int64_t Json::integer(std::string_view what) const {
     return expect<std::int64_t>(value_, what, "an integer");
+}
+double Json::number(std::string_view what) const {
+    const auto* whole = std::get_if<std::int64_t>(&value_);
+    return whole ? static_cast<double>(*whole) : expect<double>(value_, what, "a number");
+}
+bool Json::boolean(std::string_view what) const {
+    return expect<bool>(value_, what, "true or false");
 }
 const std::string& Json::string(std::string_view what) const {
     return expect<std::string>(value_, what, "a string");

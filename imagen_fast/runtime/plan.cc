@@ -3,233 +3,363 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <utility>
+
+#include "error.h"
 
 namespace imagen_fast {
+
+namespace {
+
+using Kind = Operation::Kind;
 
 constexpr std::chrono::milliseconds kAskEvery{50};
 // Bytes of a plane that is written past the caches: who reads it finds little of it there, and to
 // fetch what is overwritten would be a third of the traffic. (1024² pixels of 64 channels: -5 %.)
 constexpr std::size_t kStreamed = 64 << 20;
+constexpr std::int64_t kMostPixels = 1 << 28;  // of a plane: far beyond memory, and safe in an int
 
-// The planes of one level. Blocks read one of the two working planes and write the other; features
-// keep the encoder's output, which the decoder reads as skip and as context.
-struct Plan::Level {
-    Shape shape;
-    cpu::Plane features, work[2];
-
-    const cpu::Plane& next(const cpu::Plane& x) const {
-        return work[x.data == work[0].data ? 1 : 0];
-    }
-};
-
-std::vector<Shape> level_shapes(const Spec& spec, const Task& task, const Shape& in) {
-    std::vector<Shape> shapes{in};
-    while (shapes.size() < spec.levels.size()) {
-        const Shape last = shapes.back();
-        if (task.latent) {
-            shapes.push_back({last.images, 2 * last.height, 2 * last.width});
-        } else {
-            shapes.push_back({last.images, (last.height + 1) / 2, (last.width + 1) / 2});
-        }
-    }
-    if (task.latent) {
-        std::reverse(shapes.begin(), shapes.end());
-    }
-    return shapes;
+// Where the values begin that are added to the result.
+std::size_t first_added(Kind kind) {
+    return kind == Kind::window_attention || kind == Kind::global_attention ? 2 : 1;
 }
 
-Plan::Plan(const Spec& spec, const Network& network, const cpu::KernelSet& kernels,
-           const Task& task, const Shape& shape, int threads, Arena& arena)
-    : kernels_(kernels), image_channels_(spec.image_channels), arena_(arena) {
-    if (spec.architecture == "listing") {
-        listing(spec, network, shape);
-    } else {
-        hierarchical(spec, network, task, shape);
+}  // namespace
+
+Plan::Plan(const Network& network, const cpu::KernelSet& kernels, const Request& request,
+           int threads, Arena& arena)
+    : network_(network),
+      graph_(network.graph),
+      kernels_(kernels),
+      request_(request),
+      arena_(arena),
+      needed_(needed(network.graph, request)) {
+    find_last_reads();
+    for (int v = 0; v < static_cast<int>(graph_.inputs.size()); ++v) {
+        give(v);
+    }
+    for (int i = 0; i < static_cast<int>(graph_.operations.size()); ++i) {
+        if (needed_[i]) {
+            compute(i);
+            give(graph_.operations[i].output);
+            release(i);
+        }
     }
     for (int i = 0; i < threads; ++i) {
         scratch_.push_back(arena_.take(most_scratch_).data);
     }
 }
 
-void Plan::listing(const Spec& spec, const Network& network, const Shape& shape) {
-    const int channels = spec.levels[0].channels;
-    cpu::Plane x = plane(shape, channels), next = plane(shape, channels);
-    cpu::Args args;
-    args.out = x;
-    add(network.rows_in[0].get(), args, 0);
-    for (const AttentionOps& attention : network.listing) {
-        args = {};
-        args.x = args.other = x;
-        args.out = next;
-        attend(attention, args);
-        std::swap(x, next);
-    }
-    args = {};
-    args.x = x;
-    add(network.rows_out[0].get(), args, kNone, 0);
-}
+int Plan::resolve(int value) const { return given_for(graph_, request_, value); }
 
-void Plan::hierarchical(const Spec& spec, const Network& network, const Task& task,
-                        const Shape& in) {
-    std::vector<Level> levels;
-    for (const Shape& shape : level_shapes(spec, task, in)) {
-        const int channels = spec.levels[levels.size()].channels;
-        levels.push_back({shape, {}, {plane(shape, channels), plane(shape, channels)}});
-        if (!task.latent || task.context) {
-            levels.back().features = plane(shape, channels);
-        }
-    }
-    cpu::Args args;
-    if (task.latent) {
-        args.out = plane(in, spec.latent_channels);
-        add(network.latent_in.get(), args, 0);
-        args.x = args.out;
-        args.out = levels.back().work[0];
-        add(network.latent.get(), args);
-        decode(network, task, levels, nullptr);
-        return;
-    }
-    const cpu::Plane stem = encode(network, levels);
-    if (task.result != Task::Result::features) {
-        decode(network, task, levels, &stem);
-        return;
-    }
-    for (std::size_t l = 0; l < levels.size(); ++l) {
-        args = {};
-        args.x = levels[l].features;
-        add(network.rows_out[l].get(), args, kNone, static_cast<int>(l));
-    }
-}
+Shape Plan::shape(int value) const { return shape_of(graph_, request_, value); }
 
-// Fills every level's features; returns the stem's output, for the long skip.
-cpu::Plane Plan::encode(const Network& network, std::vector<Level>& levels) {
-    const cpu::Plane stem = plane(levels[0].shape, levels[0].work[0].channels);
-    cpu::Args args;
-    args.out = stem;
-    add(network.stem.get(), args, 0);
-    cpu::Plane x = stem;
-    for (std::size_t l = 0; l < levels.size(); ++l) {
-        if (l > 0) {
-            args = {};
-            args.x = x;
-            args.out = levels[l].work[0];
-            add(network.downs[l - 1].get(), args);
-            x = args.out;
+void Plan::find_last_reads() {
+    last_read_.assign(graph_.values.size(), kNone);
+    for (int i = 0; i < static_cast<int>(graph_.operations.size()); ++i) {
+        if (!needed_[i]) {
+            continue;
         }
-        x = stages(network.encoder[l], levels[l], x, nullptr, &levels[l].features, nullptr);
-    }
-    return stem;
-}
-
-// From the coarsest features, or without a stem from what the latent left in the coarsest level.
-void Plan::decode(const Network& network, const Task& task, std::vector<Level>& levels,
-                  const cpu::Plane* stem) {
-    cpu::Plane x = stem ? levels.back().features : levels.back().work[0];
-    for (std::size_t l = levels.size(); l-- > 0;) {
-        Level& level = levels[l];
-        cpu::Args args;
-        if (l + 1 < levels.size()) {
-            args.x = x;
-            args.other = stem ? level.features : cpu::Plane{};
-            args.out = level.work[0];
-            add(network.ups[l].get(), args);
-            x = args.out;
-        }
-        cpu::Plane context = level.features;
-        if (task.context) {
-            if (stem) {
-                context = plane(level.shape, context.channels);
+        last_read_[root(graph_.operations[i].output)] = i;
+        for (const int input : graph_.operations[i].inputs) {
+            if (const int value = resolve(input); value != kNone) {
+                last_read_[root(value)] = i;
             }
-            args = {};
-            args.out = context;
-            add(network.rows_in[l].get(), args, 1 + static_cast<int>(l));
-        }
-        x = stages(network.decoder[l], level, x, context.data ? &context : nullptr, nullptr,
-                   l == 0 ? stem : nullptr);
-        if (l == 0 || task.result == Task::Result::pictures) {
-            picture(network, task, levels, l, x);
         }
     }
 }
 
-void Plan::picture(const Network& network, const Task& task, const std::vector<Level>& levels,
-                   std::size_t level, const cpu::Plane& x) {
+// An operation whose result may lie where its first input does: nobody reads that afterwards.
+bool Plan::in_place(int number) const {
+    const Operation& operation = graph_.operations[number];
+    const int x = resolve(operation.inputs[0]), y = operation.output;
+    const bool kind = operation.kind == Kind::window_attention || operation.kind == Kind::sum ||
+                      operation.kind == Kind::product;
+    return kind && root(x) == x && root(y) == y && last_read_[x] == number && planes_.count(x) &&
+           network_.storage[x].layout.plain;
+}
+
+void Plan::compute(int number) {
+    const Operation& operation = graph_.operations[number];
+    const Network::Operators& operators = network_.operators[number];
+    const int x = resolve(operation.inputs[0]), second = resolve(operation.input(1));
     cpu::Args args;
-    for (std::size_t l = bases_.size() + 1; l <= level && !task.latent; ++l) {
-        const Shape& fine = levels[l - 1].shape;
-        const Shape& half = levels[l].shape;
-        const int channels = image_channels_;
-        void* base =
-            arena_.take(sizeof(float) * half.images * half.height * half.width * channels).data;
-        args = {};
-        args.x = {nullptr, fine.images, fine.height, fine.width, channels};
-        args.out = {nullptr, half.images, half.height, half.width, channels};
-        args.image = bases_.empty() ? nullptr : bases_.back();
-        args.picture = base;
-        add(network.halve.get(), args, bases_.empty() ? 0 : kNone);
-        bases_.push_back(static_cast<float*>(base));
+    const bool attention = operation.kind == Kind::window_attention ||
+                           operation.kind == Kind::global_attention;
+    const bool adds = attention || operation.kind == Kind::convolution ||
+                      operation.kind == Kind::sum || operation.kind == Kind::product;
+    for (std::size_t i = first_added(operation.kind); adds && i < operation.inputs.size(); ++i) {
+        const int value = resolve(operation.inputs[i]);
+        args.added[args.additions++] = attention ? whole(value) : plain(value);
     }
-    args = {};
-    args.x = x;
-    args.image = level > 0 && !task.latent ? bases_[level - 1] : nullptr;
-    const int out = task.result == Task::Result::pictures ? static_cast<int>(level) : 0;
-    add(network.heads[level].get(), args, level == 0 && !task.latent ? 0 : kNone, out);
-}
-
-// The last block writes to `result` if it is given, and its attention adds `also`. Attention within
-// windows works in place, where its input is not needed any more: less memory passes by.
-cpu::Plane Plan::stages(const std::vector<Stage>& stages, Level& level, cpu::Plane x,
-                        const cpu::Plane* context, const cpu::Plane* result,
-                        const cpu::Plane* also) {
-    for (const Stage& stage : stages) {
-        const bool last = &stage == &stages.back();
-        cpu::Args args;
-        for (const auto& conv : stage.convs) {
-            args.x = x;
-            args.out = last && result && &conv == &stage.convs.back() ? *result : level.next(x);
-            add(conv.get(), args);
-            x = args.out;
+    switch (operation.kind) {
+        case Kind::concatenate:
+            return concatenate(operation);
+        case Kind::slice:
+            if (root(operation.output) == operation.output) {  // it cannot be a part of its input
+                std::vector<int> order(network_.storage[operation.output].layout.channel);
+                for (int& channel : order) {
+                    channel = channel < 0 ? -1 : channel + operation.first;
+                }
+                copy(plain(x), into(operation.output), order);
+            }
+            return;
+        case Kind::halve:
+            return halve(number);
+        case Kind::subpixel_convolution: {
+            args.x = plane(x);
+            const Samples base = second == kNone ? Samples{} : samples(second);
+            args.image = base.data;
+            int out = kNone;
+            for (std::size_t i = 0; i < request_.wanted.size(); ++i) {
+                if (graph_.outputs[request_.wanted[i]].value == operation.output) {
+                    out = static_cast<int>(i);
+                }
+            }
+            return add(operators[0].get(), args, base.array, out);
         }
-        args.x = x;
-        args.other = context ? *context : x;
-        args.also = last && also ? *also : cpu::Plane{};
-        const bool in_place = stage.attention.window && !stage.convs.empty();
-        args.out = in_place ? x : last && result ? *result : level.next(x);
-        attend(stage.attention, args);
-        x = args.out;
+        case Kind::convolution:
+            if (reads_picture(graph_, network_.storage, operation)) {
+                const Samples image = samples(x);
+                args.image = image.data;
+                args.out = into(operation.output);
+                return add(operators[0].get(), args, image.array);
+            }
+            // It was packed for the value that it names.
+            args.x = operation.stride == 2        ? whole(x)
+                     : x == operation.inputs[0]   ? plane(x)
+                                                  : plain(x);
+            break;
+        case Kind::sum:
+        case Kind::product:
+        case Kind::pixel_shuffle:
+        case Kind::nearest:
+            args.x = plain(x);
+            break;
+        case Kind::transposed_convolution:
+            args.other = second == kNone ? cpu::Plane{} : whole(second);
+            args.x = whole(x);
+            break;
+        case Kind::window_attention:
+        case Kind::global_attention:
+        case Kind::attention_map:
+            args.x = whole(x);
+            args.other = second == kNone ? args.x : whole(second);
+            break;
     }
-    return x;
-}
-
-void Plan::attend(const AttentionOps& ops, const cpu::Args& args) {
-    if (ops.window) {
-        add(ops.window.get(), args);
-        return;
+    if (in_place(number)) {
+        planes_[operation.output] = args.x;
+        args.out = args.x;
+        planes_.erase(x);
+    } else {
+        args.out = into(operation.output);
     }
-    cpu::Args shared = args;
-    shared.shared = arena_.take(kernels_.shared(*ops.keys, args.other)).data;
-    add(ops.keys.get(), shared);
-    add(ops.queries.get(), shared);
+    attend(number, args);
 }
 
-void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out) {
-    steps_.push_back({op, args, in, out});
-    steps_.back().args.not_finite = &not_finite_;
-    const std::size_t scratch = op->scratch(args);
-    most_scratch_ = scratch > most_scratch_ ? scratch : most_scratch_;
+void Plan::attend(int number, cpu::Args args) {
+    const Network::Operators& operators = network_.operators[number];
+    if (operators.size() == 1) {
+        return add(operators[0].get(), args);
+    }
+    const std::size_t bytes = kernels_.shared(*operators[0], args.other);
+    args.shared = take(bytes);
+    add(operators[0].get(), args);
+    add(operators[1].get(), args);
+    free_memory_.push_back({bytes, args.shared});
 }
 
-cpu::Plane Plan::plane(const Shape& shape, int channels) {
-    cpu::Plane plane{nullptr, shape.images, shape.height, shape.width,
-                     cpu::round_up(channels, cpu::kChannelMultiple)};
-    const Arena::Piece piece = arena_.take(plane.elements() * kernels_.element());
-    plane.streamed = plane.elements() * kernels_.element() > kStreamed;
+void Plan::concatenate(const Operation& operation) {
+    const Storage& result = network_.storage[operation.output];
+    int element = result.element;
+    for (const int input : operation.inputs) {
+        const int value = resolve(input);
+        const Storage& part = network_.storage[value];
+        // What stands in for an input has its channels one after the other, as the input would have.
+        const bool stands_in = value != input;
+        const int elements = network_.storage[input].layout.elements();
+        if (stands_in || part.plane != result.plane || part.element != element) {
+            cpu::Plane target = into(operation.output);
+            target.data = static_cast<std::byte*>(target.data) +
+                          (element - result.element) *
+                              static_cast<std::ptrdiff_t>(kernels_.element());
+            target.channels = elements;
+            std::vector<int> order(static_cast<std::size_t>(elements));
+            for (int i = 0; i < elements; ++i) {
+                order[i] = i;
+            }
+            copy(stands_in ? plain(value) : plane(value), target, order);
+        }
+        element += elements;
+    }
+}
+
+// A picture of half the size in each direction, in memory: samples for the next one and for heads.
+void Plan::halve(int number) {
+    const Operation& operation = graph_.operations[number];
+    const int x = operation.inputs[0], channels = graph_.values[x].channels;
+    const Shape in = shape(x), out = shape(operation.output);
+    const Samples image = samples(x);
+    cpu::Args args;
+    args.x = {nullptr, in.images, in.height, in.width, channels, channels};
+    args.out = {nullptr, out.images, out.height, out.width, channels, channels};
+    args.image = image.data;
+    args.picture = take(sizeof(float) * out.images * out.height * out.width * channels);
+    packed_[operation.output] = args.picture;
+    add(network_.operators[number][0].get(), args, image.array);
+}
+
+// Hands a value out, where it is wanted and its operation has not done so.
+void Plan::give(int value) {
+    for (std::size_t i = 0; i < request_.wanted.size(); ++i) {
+        const auto& output = graph_.outputs[request_.wanted[i]];
+        const int number = value - static_cast<int>(graph_.inputs.size());
+        if (output.value != value ||
+            (number >= 0 && writes_picture(graph_, graph_.operations[number]))) {
+            continue;
+        }
+        made_.emplace_back(kernels_.rows_out(graph_.values[value].channels, output.picture));
+        cpu::Args args;
+        args.x = plain(resolve(value));
+        add(made_.back().get(), args, kNone, static_cast<int>(i));
+    }
+}
+
+// What nobody reads after this operation is free for what is computed next.
+void Plan::release(int number) {
+    const auto free = [&](std::map<int, cpu::Plane>& planes) {
+        for (auto it = planes.begin(); it != planes.end();) {
+            if (last_read_[root(it->first)] > number) {
+                ++it;
+                continue;
+            }
+            const cpu::Plane& plane = it->second;
+            free_planes_.push_back({plane, {plane.images, plane.height, plane.width}});
+            it = planes.erase(it);
+        }
+    };
+    free(planes_);
+    free(plain_);
+    free(whole_);
+}
+
+Plan::Samples Plan::samples(int value) const {
+    for (std::size_t i = 0; i < request_.given.size(); ++i) {
+        if (request_.given[i].input == value) {
+            return {nullptr, static_cast<int>(i)};
+        }
+    }
+    return {packed_.at(value), kNone};
+}
+
+cpu::Plane Plan::plane(int value) {
+    const Storage& stored = network_.storage[value];
+    if (stored.packed && !planes_.count(value)) {
+        const Samples image = samples(value);
+        const cpu::Plane loaded = take(shape(value), stored.layout.elements());
+        planes_[value] = loaded;
+        made_.emplace_back(kernels_.rows_in(graph_.values[value].channels));
+        cpu::Args args;
+        args.image = image.data;
+        args.out = loaded;
+        add(made_.back().get(), args, image.array);
+    }
+    cpu::Plane plane = planes_.at(stored.plane);
+    plane.data = static_cast<std::byte*>(plane.data) +
+                 stored.element * static_cast<std::ptrdiff_t>(kernels_.element());
+    plane.channels = stored.layout.elements();
+    return plane;
+}
+
+cpu::Plane Plan::plain(int value) {
+    const Layout& layout = network_.storage[value].layout;
+    if (layout.plain) {
+        return plane(value);
+    }
+    if (!plain_.count(value)) {
+        std::vector<int> order(Layout::of(graph_.values[value].channels).channel);
+        for (int i = 0; i < layout.elements(); ++i) {
+            if (layout.channel[i] >= 0) {
+                order[layout.channel[i]] = i;
+            }
+        }
+        const cpu::Plane from = plane(value);
+        const cpu::Plane to = take(shape(value), static_cast<int>(order.size()));
+        copy(from, to, order);
+        plain_[value] = to;
+    }
+    return plain_[value];
+}
+
+cpu::Plane Plan::whole(int value) {
+    const cpu::Plane from = plain(value);
+    if (from.whole()) {
+        return from;
+    }
+    if (!whole_.count(value)) {
+        const cpu::Plane to = take(shape(value), from.channels);
+        copy(from, to, Layout::of(graph_.values[value].channels).channel);
+        whole_[value] = to;
+    }
+    return whole_[value];
+}
+
+cpu::Plane Plan::into(int value) {
+    const int root = this->root(value);
+    if (!planes_.count(root)) {
+        planes_[root] = take(shape(value), network_.storage[root].layout.elements());
+    }
+    return plane(value);
+}
+
+cpu::Plane Plan::take(const Shape& shape, int elements) {
+    for (auto it = free_planes_.begin(); it != free_planes_.end(); ++it) {
+        if (it->second == shape && it->first.pixel == elements) {
+            const cpu::Plane plane = it->first;  // its border is zero already
+            free_planes_.erase(it);
+            return plane;
+        }
+    }
+    if (std::int64_t{shape.height} * shape.width > kMostPixels / shape.images) {
+        throw BackendError("cannot run tiles of which a value has " +
+                           std::to_string(shape.height) + " x " + std::to_string(shape.width) +
+                           " pixels; choose a smaller tile");
+    }
+    cpu::Plane plane{nullptr, shape.images, shape.height, shape.width, elements, elements};
+    const std::size_t bytes = plane.elements() * kernels_.element();
+    const Arena::Piece piece = arena_.take(bytes);
+    plane.streamed = bytes > kStreamed;
     plane.data = piece.data;
     if (!piece.fresh) {
         clear_border(plane, kernels_.element());
     }
     return plane;
+}
+
+void* Plan::take(std::size_t bytes) {
+    for (auto it = free_memory_.begin(); it != free_memory_.end(); ++it) {
+        if (it->first == bytes) {
+            void* memory = it->second;
+            free_memory_.erase(it);
+            return memory;
+        }
+    }
+    return arena_.take(bytes).data;
+}
+
+void Plan::copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<int>& order) {
+    made_.emplace_back(kernels_.rearrange(order.data(), static_cast<int>(order.size())));
+    cpu::Args args;
+    args.x = from;
+    args.out = to;
+    add(made_.back().get(), args);
+}
+
+void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out) {
+    steps_.push_back({op, args, in, out});
+    steps_.back().args.not_finite = &not_finite_;
+    steps_.back().args.bytes = request_.bytes;
+    const std::size_t scratch = op->scratch(args);
+    most_scratch_ = scratch > most_scratch_ ? scratch : most_scratch_;
 }
 
 Outcome Plan::run(Pool& pool, const Arrays& arrays, const std::function<bool()>& stop,
@@ -244,7 +374,6 @@ Outcome Plan::run(Pool& pool, const Arrays& arrays, const std::function<bool()>&
         if (step.out != kNone) {
             step.args.picture = arrays.out[step.out];
         }
-        step.args.bytes = arrays.bytes;
         const auto work = [&](int block, int thread) {
             if (thread == 0 && stop && Clock::now() > ask) {
                 ask = Clock::now() + kAskEvery;

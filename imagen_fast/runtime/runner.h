@@ -6,7 +6,7 @@
 #include <string>
 
 #include "plan.h"
-#include "spec.h"
+#include "graph.h"
 
 namespace imagen_fast {
 
@@ -30,7 +30,7 @@ public:
     // free.
     virtual std::int64_t capacity(std::uint64_t budget) const = 0;
 
-    virtual const Spec& spec() const = 0;
+    virtual const Graph& graph() const = 0;
     virtual const std::string& precision() const = 0;
     virtual const std::string& isa() const = 0;  // a GPU's is "sm_90"
     virtual int threads() const = 0;

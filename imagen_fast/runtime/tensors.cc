@@ -47,11 +47,11 @@ const Tensor& Weights::find(const std::string& name, const std::vector<std::int6
     const auto found = tensors_.find(name);
     if (found == tensors_.end() || found->second.shape != shape) {
         throw WeightsError(
-            "the model's tensors do not fit its spec: " + name + " is " +
+            "the model's tensors do not fit its graph: " + name + " is " +
             (found == tensors_.end() ? std::string("missing") : text(found->second.shape)) +
             ", expected " + text(shape));
     }
-    ++taken_;
+    taken_.insert(name);
     return found->second;
 }
 
@@ -80,10 +80,10 @@ std::vector<float> Weights::take(const std::string& name, const std::vector<std:
 }
 
 void Weights::done() const {
-    if (taken_ != tensors_.size()) {
-        throw WeightsError("the model's tensors do not fit its spec: there are " +
+    if (taken_.size() != tensors_.size()) {
+        throw WeightsError("the model's tensors do not fit its graph: there are " +
                            std::to_string(tensors_.size()) + ", expected " +
-                           std::to_string(taken_));
+                           std::to_string(taken_.size()));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,7 @@ private:
     const Tensor& find(const std::string& name, const std::vector<std::int64_t>& shape);
 
     const Tensors& tensors_;
-    std::size_t taken_ = 0;
+    std::set<std::string, std::less<>> taken_;
 };
 
 }  // namespace imagen_fast

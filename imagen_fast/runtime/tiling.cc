@@ -6,7 +6,6 @@
 #include <string>
 
 #include "error.h"
-#include "reach.h"
 
 namespace imagen_fast {
 
@@ -51,7 +50,7 @@ Sample mix(Sample before, Sample after, std::int64_t index, std::int64_t count) 
 
 }  // namespace
 
-Grid grid_of(std::int64_t height, std::int64_t width, std::int64_t tile, std::int64_t overlap,
+Tiling grid_of(std::int64_t height, std::int64_t width, std::int64_t tile, std::int64_t overlap,
              std::int64_t alignment) {
     if (overlap < 0) {
         throw ArgumentError("tile overlap is " + std::to_string(overlap) +
@@ -77,13 +76,13 @@ std::int64_t largest_overlap(std::int64_t tile, std::int64_t alignment) {
     return tile < alignment ? -1 : (tile / alignment - 1) * alignment / 2;
 }
 
-std::int64_t default_overlap(const Spec& spec, std::int64_t tile) {
+std::int64_t default_overlap(const Tileable& network, std::int64_t tile) {
     std::int64_t overlap = kDefaultOverlap;
     if (tile > 0) {
-        const auto most = largest_overlap(tile, alignment(spec));
+        const auto most = largest_overlap(tile, network.alignment);
         overlap = std::min(overlap, std::max<std::int64_t>(0, most));
     }
-    return std::min(overlap, exact_overlap(spec, kRamp).value_or(overlap));
+    return network.exact_overlap < 0 ? overlap : std::min(overlap, network.exact_overlap);
 }
 
 std::int64_t automatic_tile(std::int64_t height, std::int64_t width, std::int64_t capacity,
@@ -96,14 +95,14 @@ std::int64_t automatic_tile(std::int64_t height, std::int64_t width, std::int64_
     return std::max(side, rounded_up(2 * overlap, alignment) + alignment);
 }
 
-Joiner::Joiner(const Grid& grid, int scale, const View& target, std::int64_t image)
+Joiner::Joiner(const Tiling& grid, int scale, const View& target, std::int64_t image)
     : grid_(grid),
       scale_(scale),
       target_(target),
       image_(image),
       kept_(memory(grid, scale, static_cast<std::uint64_t>(target.pixel_bytes()))) {}
 
-std::uint64_t Joiner::memory(const Grid& grid, int scale, std::uint64_t pixel_bytes) {
+std::uint64_t Joiner::memory(const Tiling& grid, int scale, std::uint64_t pixel_bytes) {
     const auto rows = static_cast<std::uint64_t>(scale * grid.rows.back().ramp);
     return rows * static_cast<std::uint64_t>(scale * grid.columns.back().stop) * pixel_bytes;
 }

@@ -6,7 +6,6 @@
 #include <optional>
 #include <vector>
 
-#include "spec.h"
 #include "view.h"
 
 namespace imagen_fast {
@@ -21,22 +20,28 @@ struct Span {
 };
 
 // The tiles of a picture: every row span with every column span.
-struct Grid {
+struct Tiling {
     std::vector<Span> rows, columns;
 
     std::size_t tiles() const { return rows.size() * columns.size(); }
 };
 
+// How a network may be cut into tiles.
+struct Tileable {
+    std::int64_t alignment = 1;       // tiles start at multiples of it
+    std::int64_t exact_overlap = -1;  // with which tiled equals whole; negative: with none
+};
+
 // Cuts a picture into tiles of at most tile × tile input pixels, overlap included. Throws
 // ArgumentError: a size is negative, or the tile has no room for its overlaps.
-Grid grid_of(std::int64_t height, std::int64_t width, std::int64_t tile, std::int64_t overlap,
+Tiling grid_of(std::int64_t height, std::int64_t width, std::int64_t tile, std::int64_t overlap,
              std::int64_t alignment);
 
 // The most overlap for which a tile has room; negative if it has for none.
 std::int64_t largest_overlap(std::int64_t tile, std::int64_t alignment);
 
 // The overlap to use unless asked otherwise; `tile` 0 stands for one chosen later.
-std::int64_t default_overlap(const Spec&, std::int64_t tile);
+std::int64_t default_overlap(const Tileable&, std::int64_t tile);
 
 // The tile size for a picture of which `capacity` input pixels may be computed at once: the whole
 // picture if it fits, else the largest square that fits, within limits.
@@ -48,13 +53,13 @@ std::int64_t automatic_tile(std::int64_t height, std::int64_t width, std::int64_
 class Joiner {
 public:
     // `target` must stay where it is; of its pictures this writes one.
-    Joiner(const Grid&, int scale, const View& target, std::int64_t image);
+    Joiner(const Tiling&, int scale, const View& target, std::int64_t image);
 
     // A tile's output (s·h, s·w, C), in the target's type and without gaps.
     void add(std::size_t row, std::size_t column, const void* tile);
 
     // Bytes that it keeps from one row of tiles to the next.
-    static std::uint64_t memory(const Grid&, int scale, std::uint64_t pixel_bytes);
+    static std::uint64_t memory(const Tiling&, int scale, std::uint64_t pixel_bytes);
 
 private:
     template <class Sample>
@@ -66,7 +71,7 @@ private:
     template <class Sample>
     void add_samples(const Span& row, std::size_t column, const Sample* tile);
 
-    const Grid& grid_;
+    const Tiling& grid_;
     const std::int64_t scale_;
     const View target_;
     const std::int64_t image_;

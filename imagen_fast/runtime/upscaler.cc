@@ -8,7 +8,6 @@
 #include "cpu_runner.h"
 #include "cuda_runner.h"
 #include "error.h"
-#include "reach.h"
 
 namespace imagen_fast {
 
@@ -17,9 +16,9 @@ namespace {
 constexpr std::int64_t kMostPixels = 1 << 28;  // of one tile; as Engine has it
 
 void check_kind(const Bundle& bundle) {
-    if (bundle.spec.architecture == "listing") {
-        throw BackendError("the model is a listing, which reads rows of numbers; expected a model "
-                           "for pictures");
+    if (!bundle.graph.pictures()) {
+        throw BackendError("the model makes no picture of a picture (a listing reads rows of "
+                           "numbers); expected one for pictures");
     }
 }
 
@@ -72,23 +71,22 @@ Upscaler::Upscaler(const Bundle& bundle, const UpscalerOptions& options)
     : metadata(bundle.metadata),
       options_(options),
       runner_(runner_of(bundle, options)),
-      alignment_(alignment(bundle.spec)),
-      overlap_(options.overlap < 0 ? default_overlap(bundle.spec, options.tile) : options.overlap),
-      exact_overlap_(imagen_fast::exact_overlap(bundle.spec, kRamp).value_or(-1)) {
+      tileable_(bundle.tileable),
+      overlap_(options.overlap < 0 ? default_overlap(tileable_, options.tile) : options.overlap) {
     if (options.tile < 0) {
         throw ArgumentError("tile is " + std::to_string(options.tile) +
                             "; expected a size in pixels, or 0 for automatic");
     }
     // Sizes that cannot work are an error now, whichever pictures will come.
     const std::int64_t tile = options.tile ? options.tile : automatic(capacity() + 1, 1);
-    grid_of(tile + 1, tile + 1, tile, overlap_, alignment_);
+    grid_of(tile + 1, tile + 1, tile, overlap_, tileable_.alignment);
 }
 
 std::int64_t Upscaler::capacity() const { return runner_->capacity(options_.memory); }
 
 std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const {
     const std::int64_t most = capacity();
-    const std::int64_t tile = automatic_tile(height, width, most, overlap_, alignment_);
+    const std::int64_t tile = automatic_tile(height, width, most, overlap_, tileable_.alignment);
     if (height > most / width && tile > most / tile) {
         throw MemoryError("an overlap of " + std::to_string(overlap_) + " needs tiles of " +
                           std::to_string(tile) + " pixels, and memory is free for " +
@@ -98,18 +96,18 @@ std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const 
     return tile;
 }
 
-Grid Upscaler::grid(std::int64_t height, std::int64_t width) const {
+Tiling Upscaler::grid(std::int64_t height, std::int64_t width) const {
     const std::int64_t tile = options_.tile ? options_.tile : automatic(height, width);
-    return grid_of(height, width, tile, overlap_, alignment_);
+    return grid_of(height, width, tile, overlap_, tileable_.alignment);
 }
 
 void Upscaler::check(const View& in, const View& out) const {
-    if (in.channels != spec().image_channels) {
+    if (in.channels != graph().channels()) {
         throw ArgumentError("the input has " + std::to_string(in.channels) +
                             " channels; expected the model's " +
-                            std::to_string(spec().image_channels));
+                            std::to_string(graph().channels()));
     }
-    const std::int64_t height = spec().scale * in.height, width = spec().scale * in.width;
+    const std::int64_t height = graph().scale() * in.height, width = graph().scale() * in.width;
     if (out.bytes != in.bytes || out.channels != in.channels || out.images != in.images ||
         out.height != height || out.width != width) {
         throw ArgumentError("the output must be of the input's type and of (images, height, "
@@ -131,8 +129,8 @@ std::function<bool()> Upscaler::stop_of(const Watch& watch) const {
 void Upscaler::run(const View& in, const View& out, const Watch& watch) {
     const auto stop = stop_of(watch);
     check(in, out);
-    const Grid cut = grid(in.height, in.width);
-    const int scale = spec().scale;
+    const Tiling cut = grid(in.height, in.width);
+    const int scale = graph().scale();
     const double tiles = static_cast<double>(in.images) * cut.tiles();
     const bool in_place = cut.tiles() == 1 && in.packed() && out.packed();
     double done = 0;
@@ -167,7 +165,7 @@ void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) 
     std::byte* target = out.data;
     Tile tile;
     if (!in.packed() || !out.packed()) {
-        tile.make_room(shape, spec().scale, in.pixel_bytes());
+        tile.make_room(shape, graph().scale(), in.pixel_bytes());
         const std::int64_t bytes = in.height * in.width * in.pixel_bytes();
         for (std::int64_t n = 0; n < in.images; ++n) {
             cut_out(in, n, 0, in.height, 0, in.width, tile.in.data() + n * bytes);
@@ -202,13 +200,13 @@ void Upscaler::cancel() {
 }
 
 std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width, bool bytes) const {
-    const Grid cut = grid(height, width);
+    const Tiling cut = grid(height, width);
     // The first tile is as large as any.
     const Span &row = cut.rows[0], &column = cut.columns[0];
     const Shape shape = shape_of(1, row.stop - row.start, column.stop - column.start);
-    const std::uint64_t pixel = (bytes ? 1 : sizeof(float)) * spec().image_channels;
-    return runner_->memory(shape, bytes) + Tile::bytes(shape, spec().scale, pixel) +
-           Joiner::memory(cut, spec().scale, pixel);
+    const std::uint64_t pixel = (bytes ? 1 : sizeof(float)) * graph().channels();
+    return runner_->memory(shape, bytes) + Tile::bytes(shape, graph().scale(), pixel) +
+           Joiner::memory(cut, graph().scale(), pixel);
 }
 
 }  // namespace imagen_fast

@@ -54,10 +54,10 @@ public:
     // pictures and weights.
     std::uint64_t memory(std::int64_t height, std::int64_t width, bool bytes) const;
 
-    const Spec& spec() const { return runner_->spec(); }
+    const Graph& graph() const { return runner_->graph(); }
     const Runner& runner() const { return *runner_; }
     std::int64_t overlap() const { return overlap_; }
-    std::int64_t exact_overlap() const { return exact_overlap_; }  // -1: there is none
+    std::int64_t exact_overlap() const { return tileable_.exact_overlap; }  // -1: there is none
 
     const std::map<std::string, std::string> metadata;
 
@@ -67,15 +67,15 @@ private:
     void check(const View& in, const View& out) const;
     std::int64_t capacity() const;
     std::int64_t automatic(std::int64_t height, std::int64_t width) const;
-    Grid grid(std::int64_t height, std::int64_t width) const;
+    Tiling grid(std::int64_t height, std::int64_t width) const;
     void compute(const Shape&, const void* in, void* out, bool bytes,
                  const std::function<bool()>& stop);
     std::function<bool()> stop_of(const Watch&) const;
 
     const UpscalerOptions options_;
     const std::unique_ptr<Runner> runner_;
-    const std::int64_t alignment_;
-    const std::int64_t overlap_, exact_overlap_;
+    const Tileable tileable_;
+    const std::int64_t overlap_;
     std::atomic<std::uint64_t> cancels_{0};
 };
 

@@ -26,14 +26,14 @@ public:
     AmxConv3x3& operator=(const AmxConv3x3&) = delete;
 
     // The first `rows` of c (4, 16, c_row) = bias + the sums at `in`, the top left neighbour of the
-    // first pixel, in a plane whose rows lie `row` elements apart. `weights` are in the order
+    // first pixel, in a plane whose rows lie `row` and pixels `pixel_elements` elements apart. `weights` are in the order
     // (kx, channel / 32, ky). `beside` gives vector code to run beside the products of each tile of
     // weights. Row i is in c once the next call has come to its product i, or finish to its end.
     template <int rows, class Beside>
-    IMAGEN_INLINE void run(const std::uint16_t* in, std::ptrdiff_t row, int channels,
-                           const std::uint16_t* weights, const float* bias, float* c,
+    IMAGEN_INLINE void run(const std::uint16_t* in, std::ptrdiff_t row, int pixel_elements,
+                           int channels, const std::uint16_t* weights, const float* bias, float* c,
                            Beside& beside) {
-        const std::ptrdiff_t pixel = 2 * channels;
+        const std::ptrdiff_t pixel = 2 * pixel_elements;
         start<rows>(in, row, pixel, weights, bias, beside, Sums<rows>());
         products<1>(in, row, pixel, weights + 512, beside, Sums<rows>());
         products<2>(in, row, pixel, weights + 1024, beside, Sums<rows>());

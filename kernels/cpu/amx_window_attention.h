@@ -199,7 +199,7 @@ private:
         every_piece(typename Operands::Values{other, m.heads.v + last});
     }
 
-    // out = x + attended · proj + also, 32 tokens and channels beside the products after the next.
+    // out = x + attended · proj + added, 32 tokens and channels beside the products after the next.
     template <int steps>
     void project(const Args& args, const Window& window, const Memory& m) const {
         AmxProducts<Unit> products(m.products[0], d);
@@ -232,16 +232,16 @@ private:
 
         template <int i>
         IMAGEN_INLINE void operator()(Constant<i>) const {
-            const Scalar *x = static_cast<const Scalar*>(args.x.data) + c,
-                         *also = static_cast<const Scalar*>(args.also.data) + c;
+            const Scalar* x = static_cast<const Scalar*>(args.x.data) + c;
             Scalar* out = static_cast<Scalar*>(args.out.data) + c;
             for (int t = 4 * i; t < 4 * i + 4 && first + t < tokens; ++t) {
                 const std::ptrdiff_t pixel = pixels[first + t];
                 Vec low = S::add(S::load(x + pixel), S::load(products + t * d));
                 Vec high = S::add(S::load(x + pixel + 16), S::load(products + t * d + 16));
-                if (args.also.data) {
-                    low = S::add(low, S::load(also + pixel));
-                    high = S::add(high, S::load(also + pixel + 16));
+                for (int j = 0; j < args.additions; ++j) {
+                    const Scalar* added = static_cast<const Scalar*>(args.added[j].data) + c;
+                    low = S::add(low, S::load(added + pixel));
+                    high = S::add(high, S::load(added + pixel + 16));
                 }
                 S::store(out + pixel, low, high);
             }

@@ -26,12 +26,12 @@ public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
     template <class Order>
     Direct3x3(const Convolution& conv, int out, Order order)
-        : channels_(round_up(conv.in, kChannelMultiple)),
+        : channels_(conv.padded()),
           weights_(9 * channels_, out,
                    [&](int i, int j) {  // i = (kx, c / 32, ky, c % 32)
-                       const int c = i / 96 % (channels_ / 32) * 32 + i % 32;
+                       const int c = conv.channel(i / 96 % (channels_ / 32) * 32 + i % 32);
                        const int tap = i / 32 % 3 * 3 + i / (3 * channels_);
-                       return c < conv.in && order(j) >= 0
+                       return c >= 0 && order(j) >= 0
                                   ? conv.weight[(order(j) * conv.in + c) * 9 + tap]
                                   : 0.0f;
                    }),
@@ -85,7 +85,7 @@ private:
                 return sums<rows - 1>(conv, x, at, panel, values, beside);
             }
         }
-        conv.template run<rows>(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), channels_,
+        conv.template run<rows>(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), x.pixel, channels_,
                                 weights_.panels.data + panel * weights_.panels.size,
                                 static_cast<const float*>(bias_.data()) + panel * S::lanes, values,
                                 beside);

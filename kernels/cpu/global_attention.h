@@ -1,4 +1,4 @@
-// x + attention(x, other) + also over a whole image, or without x: first all keys, then all
+// x + attention(x, other) + added over a whole image, or without x: first all keys, then all
 // queries.
 #pragma once
 
@@ -90,15 +90,14 @@ public:
         for (int i = 0; i < count; ++i) {
             const int y = (first + i) / args.x.width, x = (first + i) % args.x.width;
             const Scalar* in = args.x.at<Scalar>(n, y, x);
-            const Scalar* also = args.also.data ? args.also.at<Scalar>(n, y, x) : nullptr;
             Scalar* out = args.out.at<Scalar>(n, y, x);
             for (int c = 0; c < channels; c += S::lanes) {
                 typename S::Vec sum = S::load(result + i * core_.result_width() + c);
                 if (residual_) {
                     sum = S::add(S::load(in + c), sum);
                 }
-                if (also) {
-                    sum = S::add(sum, S::load(also + c));
+                for (int j = 0; j < args.additions; ++j) {
+                    sum = S::add(sum, S::load(args.added[j].at<Scalar>(n, y, x) + c));
                 }
                 S::store(out + c, sum);
             }

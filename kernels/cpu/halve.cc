@@ -2,6 +2,8 @@
 
 namespace imagen_fast::cpu {
 
+Op* KernelSet::halve(int channels) const { return new Halve(channels); }
+
 int Halve::blocks(const Args& args) const { return args.out.images * args.out.height; }
 
 void Halve::run(int block, const Args& args, std::byte*) const {

@@ -2,6 +2,7 @@
 // have in common.
 #pragma once
 
+#include "finish.h"
 #include "gemm.h"
 
 namespace imagen_fast::cpu {
@@ -45,11 +46,18 @@ public:
         }
     }
 
-    // The first `channels` of values (count, width()) → out (count, channels)
-    void store(const float* values, int count, int channels, Scalar* out, bool streamed) const {
-        for (int i = 0; i < count; ++i, values += width(), out += channels) {
-            for (int c = 0; c < channels; c += 2 * S::lanes) {
-                put<S>(out + c, S::load(values + c), S::load(values + c + S::lanes), streamed);
+    // values (count, width()) → pixels x to x + count - 1 of row y of image n of `args.out`
+    void store(const float* values, int count, const Finisher<S>& finisher, const Args& args, int n,
+               int y, int x) const {
+        const Plane& plane = args.out;
+        Scalar* out = plane.at<Scalar>(n, y, x);
+        for (int i = 0; i < count; ++i, values += width(), out += plane.pixel) {
+            for (int c = 0; c < plane.channels; c += 2 * S::lanes) {
+                auto low = S::load(values + c), high = S::load(values + c + S::lanes);
+                if (!finisher.nothing(args)) {
+                    finisher.finish(args, n, y, x + i, c, low, high);
+                }
+                put<S>(out + c, low, high, plane.streamed);
             }
         }
     }

@@ -15,12 +15,16 @@
 
 namespace imagen_fast::cpu {
 
+constexpr int kMostAdded = 4;
+constexpr int kMostImageChannels = 4;  // of a picture that a convolution reads as it is
+
 // What one step works on. Which members an operator reads is said where it is made (KernelSet).
 struct Args {
-    Plane x;        // input
-    Plane other;    // skip, if it has data, or attention context
-    Plane also;     // added to the output as well, if it has data
-    Plane out;      // output
+    Plane x;                  // input
+    Plane other;              // skip, if it has data, attention context, or second operand
+    Plane added[kMostAdded];  // to the output, those that have data: the first `additions`
+    int additions = 0;
+    Plane out;                // output
     void* shared = nullptr;         // memory that the steps of one global attention share
     const void* image = nullptr;    // picture in, if any: (N, H, W, C) without border
     void* picture = nullptr;        // picture out: (N, sH, sW, C) without border
@@ -38,11 +42,29 @@ public:
     virtual void run(int block, const Args&, std::byte* scratch) const = 0;
 };
 
+// The activations that kernels know; ReLU and leaky ReLU are `slopes`.
+enum class Activation { none, slopes, silu, sigmoid, gelu };
+
+// What is done to sums before they are stored: scale · activation(sum) + offset + what is added.
+struct Finish {
+    Activation activation = Activation::none;
+    const float* slopes = nullptr;  // (channels): factors of what is below 0
+    float scale = 1, offset = 0;
+};
+
 // Weights as PyTorch lays them out; they are read only while an operator is made.
 struct Convolution {
     const float* weight;  // (out, in, kernel, kernel), transposed convolution (in, out, 2, 2)
     const float* bias;    // (out)
     int in, out;
+    // Which input channel is in each element of a pixel of x, or -1; null: one after the other.
+    const int* order = nullptr;
+    int elements = 0;  // of a pixel, a multiple of kChannelMultiple; if there is an order
+
+    IMAGEN_INLINE int padded() const { return order ? elements : round_up(in, kChannelMultiple); }
+    IMAGEN_INLINE int channel(int element) const {
+        return order ? order[element] : element < in ? element : -1;
+    }
 };
 
 struct Attention {
@@ -66,21 +88,34 @@ public:
     // Runs a block of an operator of this set, in the state that its instructions need.
     virtual void run(const Op&, int block, const Args&, std::byte* scratch) const = 0;
 
-    virtual Op* stem(const Convolution&) const = 0;        // image → out
-    virtual Op* conv_block(const Convolution&) const = 0;  // out = x + SiLU(conv(x) + b)
-    virtual Op* down(const Convolution&) const = 0;        // x → out, half its size
-    virtual Op* up(const Convolution&) const = 0;          // out = other + up(x), cropped to it
-    virtual Op* pointwise(const Convolution&) const = 0;   // x → out, 1×1
+    // image → out, 3×3, of at most kMostImageChannels; x → out, 3×3, 1×1, and 2×2 with stride 2.
+    // x, out and what is added may be some channels of wider planes, but for `down`.
+    virtual Op* stem(const Convolution&, const Finish&) const = 0;
+    virtual Op* convolution(const Convolution&, const Finish&) const = 0;
+    virtual Op* pointwise(const Convolution&, const Finish&) const = 0;
+    virtual Op* down(const Convolution&, const Finish&) const = 0;
+    virtual Op* up(const Convolution&) const = 0;  // out = other + up(x), cropped to it
     virtual Op* head(const Convolution&, int scale, int image_channels) const = 0;  // x, image → picture
-    // out = x + attention(x, other) + also, within windows; other = x for self-attention. out may
+    // out = x + attention(x, other) + added, within windows; other = x for self-attention. out may
     // be x.
     virtual Op* window_attention(const Attention&) const = 0;
     // The same over whole images in two steps: keys(other → shared), queries(x, shared → out).
     virtual Op* global_keys(const Attention&) const = 0;
     virtual Op* global_queries(const Attention&) const = 0;
-    // Rows of any numbers: image (N, H, W, C) float → out, and x → picture.
+    // The probabilities of window attention → out: heads · window² channels.
+    virtual Op* attention_map(const Attention&) const = 0;
+    // out = finish(x + added), finish(x) · added; out may be x, and all may be some channels of wider
+    // planes.
+    virtual Op* sum(int channels, const Finish&) const = 0;
+    virtual Op* product() const = 0;
+    // Element i of a pixel of out is element order[i] of x, or 0 where that is negative.
+    virtual Op* rearrange(const int* order, int elements) const = 0;
+    virtual Op* pixel_shuffle(int channels, int factor) const = 0;  // channels: of out
+    virtual Op* nearest(int factor) const = 0;
+    Op* halve(int channels) const;  // image → picture, both float: halve.h
+    // Samples: image (N, H, W, C) → out, and x → picture, clamped to [0, 1] on request.
     virtual Op* rows_in(int channels) const = 0;
-    virtual Op* rows_out(int channels) const = 0;
+    virtual Op* rows_out(int channels, bool clamped) const = 0;
     // Bytes of `shared` that a keys step of this set needs for a context.
     virtual std::size_t shared(const Op& keys, const Plane& other) const = 0;
 };

@@ -17,31 +17,36 @@ constexpr int round_up(int value, int multiple) {
 }
 
 // (N, H, W, C) with a border of zeros: one pixel before, four after (one for convolutions, three
-// more because the last Winograd tile of a side may reach beyond it). Kernels write the inside only, all channels of it, so
-// the border is cleared once a plan. Elements are the kernel set's: float, or bfloat16 as uint16.
+// more because the last Winograd tile of a side may reach beyond it). Kernels write the inside only,
+// all channels of it, so the border is cleared once a plan. Elements are the kernel set's: float, or
+// bfloat16 as uint16. A plane may be some of the channels of a wider one; what lies beyond its own
+// is then read as well, and multiplied by zero.
 struct Plane {
     static constexpr int kBefore = 1, kAfter = 4, kAfterLast = 32;
 
     void* data = nullptr;
     int images = 0, height = 0, width = 0, channels = 0;  // channels: padded
+    int pixel = 0;  // elements from one pixel to the next, at least `channels`
     bool streamed = false;  // written past the caches
 
     constexpr std::ptrdiff_t row() const {
-        return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * channels;
+        return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * pixel;
     }
+    // Whether its channels are all that a pixel has.
+    IMAGEN_INLINE bool whole() const { return pixel == channels; }
     constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
     // A tile product may read some rows of a matrix beyond the last, for nothing.
-    constexpr std::ptrdiff_t elements() const { return image() * images + kAfterLast * channels; }
+    constexpr std::ptrdiff_t elements() const { return image() * images + kAfterLast * pixel; }
 
     // Pixel (y, x) of image n; -1 and up to four beyond the last are the border.
     template <class Scalar>
     IMAGEN_INLINE Scalar* at(int n, int y, int x) const {
         return static_cast<Scalar*>(data) + n * image() + (y + kBefore) * row() +
-               static_cast<std::ptrdiff_t>(x + kBefore) * channels;
+               static_cast<std::ptrdiff_t>(x + kBefore) * pixel;
     }
 };
 
-// Zeros around each image. `element`: bytes of an element.
+// Zeros around each image of a whole plane. `element`: bytes of an element.
 void clear_border(const Plane&, std::size_t element);
 
 }  // namespace imagen_fast::cpu

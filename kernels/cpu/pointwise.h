@@ -11,15 +11,16 @@ class Pointwise final : public Op {
     using Scalar = typename S::Scalar;
 
 public:
-    explicit Pointwise(const Convolution& conv)
-        : in_(round_up(conv.in, kChannelMultiple)),
-          out_(round_up(conv.out, kChannelMultiple)),
+    Pointwise(const Convolution& conv, const Finish& finish)
+        : in_(conv.padded()),
           linear_(
-              in_, out_,
+              in_, round_up(conv.out, kChannelMultiple),
               [&](int i, int j) {
-                  return i < conv.in && j < conv.out ? conv.weight[j * conv.in + i] : 0.0f;
+                  const int c = conv.channel(i);
+                  return c >= 0 && j < conv.out ? conv.weight[j * conv.in + c] : 0.0f;
               },
-              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }) {}
+              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
+          finisher_(finish, conv.out) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override { return linear_.scratch(); }
@@ -30,17 +31,17 @@ public:
         linear_.run(
             args.out.width, scratch,
             [&](int x, int count) {
-                return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, in_, count};
+                return Rows<S>{{args.x.at<Scalar>(n, y, x)}, 1, in_, args.x.pixel, count};
             },
             [&](int x, int count, const float* values) {
-                linear_.store(values, count, out_, args.out.at<Scalar>(n, y, x),
-                              args.out.streamed);
+                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 
 private:
-    int in_, out_;
+    int in_;
     Linear<S> linear_;
+    Finisher<S> finisher_;
 };
 
 }  // namespace imagen_fast::cpu

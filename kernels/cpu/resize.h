@@ -12,17 +12,17 @@ class Down final : public Op {
     using Scalar = typename S::Scalar;
 
 public:
-    explicit Down(const Convolution& conv)
+    Down(const Convolution& conv, const Finish& finish)
         : in_(round_up(conv.in, kChannelMultiple)),
-          out_(round_up(conv.out, kChannelMultiple)),
           linear_(
-              4 * in_, out_,
+              4 * in_, round_up(conv.out, kChannelMultiple),
               [&](int i, int j) {  // i = (ky, kx, c)
                   const int c = i % in_, tap = i / in_;
                   return c < conv.in && j < conv.out ? conv.weight[(j * conv.in + c) * 4 + tap]
                                                      : 0.0f;
               },
-              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }) {}
+              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
+          finisher_(finish, conv.out) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override { return linear_.scratch(); }
@@ -37,14 +37,14 @@ public:
                 return Rows<S>{{in, in + args.x.row()}, 2, 2 * in_, 2 * in_, count};
             },
             [&](int x, int count, const float* values) {
-                linear_.store(values, count, out_, args.out.at<Scalar>(n, y, x),
-                              args.out.streamed);
+                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 
 private:
-    int in_, out_;
+    int in_;
     Linear<S> linear_;
+    Finisher<S> finisher_;
 };
 
 // Each of the four places (dy, dx) of an input pixel in the output has its own matrix: the sums of

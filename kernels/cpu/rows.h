@@ -1,64 +1,91 @@
-// Rows of numbers into a plane and out of it: what stem and head are to pictures.
+// Samples into a plane and out of it: what stem and head are to pictures.
 #pragma once
 
 #include "op.h"
+#include "picture.h"
 
 namespace imagen_fast::cpu {
 
 // Block: one row of one image.
 template <class S>
 class RowsIn final : public Op {
+    using Scalar = typename S::Scalar;
+
 public:
     explicit RowsIn(int channels) : channels_(channels) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     void run(int block, const Args& args, std::byte*) const override {
-        const int w = args.out.width;
-        auto* out = args.out.at<typename S::Scalar>(block / args.out.height,
-                                                    block % args.out.height, 0);
-        const float* in =
-            static_cast<const float*>(args.image) + std::ptrdiff_t{block} * w * channels_;
-        for (int x = 0; x < w; ++x, out += args.out.channels, in += channels_) {
-            for (int c = 0; c < args.out.channels; ++c) {
-                out[c] = S::scalar(c < channels_ ? in[c] : 0.0f);
-            }
+        if (args.bytes) {
+            read(block, args, static_cast<const std::uint8_t*>(args.image));
+        } else {
+            read(block, args, static_cast<const float*>(args.image));
         }
     }
 
 private:
+    template <class Sample>
+    void read(int block, const Args& args, const Sample* image) const {
+        const int w = args.out.width;
+        Scalar* out = args.out.at<Scalar>(block / args.out.height, block % args.out.height, 0);
+        const Sample* in = image + std::ptrdiff_t{block} * w * channels_;
+        for (int x = 0; x < w; ++x, out += args.out.pixel, in += channels_) {
+            for (int c = 0; c < args.out.channels; c += S::lanes) {
+                const int left = channels_ - c, some = left < S::lanes ? left : S::lanes;
+                S::store(out + c, some > 0 ? load_samples<S>(in + c, some) : S::zero());
+            }
+        }
+    }
+
     int channels_;
 };
 
 template <class S>
 class RowsOut final : public Op {
+    using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
+
 public:
-    explicit RowsOut(int channels) : channels_(channels) {}
+    RowsOut(int channels, bool clamped) : channels_(channels), clamped_(clamped) {}
 
     int blocks(const Args& args) const override { return args.x.images * args.x.height; }
     void run(int block, const Args& args, std::byte*) const override {
-        const int w = args.x.width;
-        const auto* in =
-            args.x.at<typename S::Scalar>(block / args.x.height, block % args.x.height, 0);
-        float* out = static_cast<float*>(args.picture) + std::ptrdiff_t{block} * w * channels_;
-        typename S::Vec bad = S::zero();  // 0 · v is 0 unless v is infinite or NaN
-        for (int x = 0; x < w; ++x, in += args.x.channels, out += channels_) {
-            for (int c = 0; c < channels_; c += S::lanes) {
-                alignas(64) float values[S::lanes];
-                const typename S::Vec v = S::load(in + c);
-                bad = S::fma(v, S::zero(), bad);
-                S::store(values, v);
-                for (int i = 0; i < S::lanes && c + i < channels_; ++i) {
-                    out[c + i] = values[i];
-                }
-            }
-        }
-        if (S::sum(bad) != 0.0f) {  // true for NaN
-            args.not_finite->store(true, std::memory_order_relaxed);
+        if (args.bytes) {
+            write(block, args, static_cast<std::uint8_t*>(args.picture));
+        } else {
+            write(block, args, static_cast<float*>(args.picture));
         }
     }
 
 private:
+    template <class Sample>
+    void write(int block, const Args& args, Sample* picture) const {
+        const int w = args.x.width;
+        const Scalar* in = args.x.at<Scalar>(block / args.x.height, block % args.x.height, 0);
+        Sample* out = picture + std::ptrdiff_t{block} * w * channels_;
+        float bad = 0;  // 0 · v is 0 unless v is infinite or NaN
+        for (int x = 0; x < w; ++x, in += args.x.pixel, out += channels_) {
+            for (int c = 0; c < channels_; c += S::lanes) {
+                const int left = channels_ - c, some = left < S::lanes ? left : S::lanes;
+                alignas(64) float values[S::lanes];
+                Vec v = S::load(in + c);
+                S::store(values, v);
+                for (int i = 0; i < some; ++i) {
+                    bad += 0 * values[i];
+                }
+                if (clamped_) {
+                    v = S::min(S::set(1.0f), S::max(S::zero(), v));
+                }
+                store_samples<S>(out + c, v, some);
+            }
+        }
+        if (bad != 0) {  // true for NaN
+            args.not_finite->store(true, std::memory_order_relaxed);
+        }
+    }
+
     int channels_;
+    bool clamped_;
 };
 
 }  // namespace imagen_fast::cpu

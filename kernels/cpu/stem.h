@@ -14,17 +14,17 @@ class Stem final : public Op {
     using Scalar = typename S::Scalar;
 
 public:
-    explicit Stem(const Convolution& conv)
+    Stem(const Convolution& conv, const Finish& finish)
         : image_channels_(conv.in),
-          channels_(round_up(conv.out, kChannelMultiple)),
           depth_(round_up(9 * conv.in, S::k_multiple)),
           linear_(
-              depth_, channels_,
+              depth_, round_up(conv.out, kChannelMultiple),
               [&](int i, int j) {  // i = (ky, kx, c)
                   const int c = i % conv.in, tap = i / conv.in;
                   return tap < 9 && j < conv.out ? conv.weight[(j * conv.in + c) * 9 + tap] : 0.0f;
               },
-              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }) {}
+              [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
+          finisher_(finish, conv.out) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
@@ -46,14 +46,12 @@ public:
                 return Rows<S>{{pixels}, 1, depth_, depth_, count};
             },
             [&](int x, int count, const float* values) {
-                linear_.store(values, count, channels_, args.out.at<Scalar>(n, y, x),
-                              args.out.streamed);
+                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 
 private:
     static constexpr int kPixels = Linear<S>::kPixels;
-    static constexpr int kMostChannels = 4;
     static constexpr int kSpare = 16;  // samples beyond their last use that whole vectors reach
 
     int row() const { return round_up((kPixels + 2) * image_channels_, kSpare) + 2 * kSpare; }
@@ -87,7 +85,7 @@ private:
     // samples are copied of a row, as many as a copy of fixed length takes; the next row and pixel
     // are written over them, and the last row's are multiplied by zeros.
     void spread(const Scalar* rows, int count, Scalar* out) const {
-        static_assert(3 * kMostChannels <= kSpare, "a copy holds three pixels");
+        static_assert(3 * kMostImageChannels <= kSpare, "a copy holds three pixels");
         const int three = 3 * image_channels_;
         for (int i = 0; i < count; ++i, out += depth_, rows += image_channels_) {
             for (int ky = 0; ky < 3; ++ky) {
@@ -99,8 +97,9 @@ private:
         }
     }
 
-    int image_channels_, channels_, depth_;
+    int image_channels_, depth_;
     Linear<S> linear_;
+    Finisher<S> finisher_;
 };
 
 }  // namespace imagen_fast::cpu

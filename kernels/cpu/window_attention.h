@@ -1,4 +1,4 @@
-// x + attention(x, other) + also within windows, one window at a time from gather to store.
+// x + attention(x, other) + added within windows, one window at a time from gather to store.
 //
 // Only the pixels of a window that are inside the picture become tokens: nothing is masked, and a
 // window cut by the border costs less.
@@ -121,12 +121,11 @@ private:
         for (int y = window.y.begin; y < window.y.end; ++y) {
             for (int x = window.x.begin; x < window.x.end; ++x, result += core_.result_width()) {
                 const Scalar* in = args.x.at<Scalar>(window.n, y, x);
-                const Scalar* also = args.also.data ? args.also.at<Scalar>(window.n, y, x) : nullptr;
                 Scalar* out = args.out.at<Scalar>(window.n, y, x);
                 for (int c = 0; c < channels; c += S::lanes) {
                     typename S::Vec sum = S::add(S::load(in + c), S::load(result + c));
-                    if (also) {
-                        sum = S::add(sum, S::load(also + c));
+                    for (int i = 0; i < args.additions; ++i) {
+                        sum = S::add(sum, S::load(args.added[i].at<Scalar>(window.n, y, x) + c));
                     }
                     S::store(out + c, sum);
                 }

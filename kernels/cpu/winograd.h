@@ -29,7 +29,7 @@ public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
     template <class Order>
     Winograd3x3(const Convolution& conv, int out, Order order)
-        : channels_(round_up(conv.in, kChannelMultiple)),
+        : channels_(conv.padded()),
           weights_(a * a * channels_, out, [](int, int) { return 0.0f; }),
           bias_(weights_.panels.width() * sizeof(float)) {
         // Each panel holds the 36 matrices (C, columns) one after the other.
@@ -38,11 +38,15 @@ public:
                 continue;
             }
             static_cast<float*>(bias_.data())[j] = conv.bias[order(j)];
-            for (int c = 0; c < conv.in; ++c) {
+            for (int i = 0; i < channels_; ++i) {
+                const int c = conv.channel(i);
+                if (c < 0) {
+                    continue;
+                }
                 double g[a * a];
                 transform_filter(conv.weight + (order(j) * conv.in + c) * 9, g);
                 for (int t = 0; t < a * a; ++t) {
-                    weights_.set(t * channels_ + c, j, static_cast<float>(g[t]));
+                    weights_.set(t * channels_ + i, j, static_cast<float>(g[t]));
                 }
             }
         }
@@ -64,7 +68,7 @@ public:
         auto* inputs = reinterpret_cast<Scalar*>(values + m * m * width);
         for (int i = 0; i < count; ++i) {
             const Position at = position(x, first + i);
-            transform_input(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(),
+            transform_input(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), x.pixel,
                             inputs + i * input_size());
         }
         multiply(inputs, count, products);
@@ -124,13 +128,14 @@ private:
 
     // Bᵀ d B for the 6×6 pixels from `in` on → (6, 6, C)
     IMAGEN_INLINE void transform_input(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
+                                       std::ptrdiff_t pixel,
                                        Scalar* IMAGEN_RESTRICT out) const {
         for (int c = 0; c < channels_; c += S::lanes) {
             Vec columns[a][a];
             for (int j = 0; j < a; ++j) {
                 Vec d[a], r[a];
                 for (int i = 0; i < a; ++i) {
-                    d[i] = S::load(in + i * row + j * channels_ + c);
+                    d[i] = S::load(in + i * row + j * pixel + c);
                 }
                 Transform::input(d, r);
                 for (int i = 0; i < a; ++i) {

@@ -1,0 +1,129 @@
+#include "storage.h"
+
+#include <algorithm>
+
+#include "../../kernels/cpu/op.h"
+
+namespace imagen_fast {
+
+namespace {
+
+using Kind = Operation::Kind;
+
+// Kernels that can write some channels of a wider plane.
+bool writes_parts(const Operation& operation) {
+    return (operation.kind == Kind::convolution && operation.stride == 1) ||
+           operation.kind == Kind::sum || operation.kind == Kind::product ||
+           operation.kind == Kind::concatenate;
+}
+
+}  // namespace
+
+Layout Layout::of(int channels) {
+    Layout layout;
+    layout.channel.assign(cpu::round_up(channels, cpu::kChannelMultiple), -1);
+    for (int c = 0; c < channels; ++c) {
+        layout.channel[c] = c;
+    }
+    return layout;
+}
+
+bool writes_picture(const Graph& graph, const Operation& operation) {
+    if (operation.kind != Kind::subpixel_convolution) {
+        return false;
+    }
+    int pictures = 0;
+    for (const auto& output : graph.outputs) {
+        if (output.value == operation.output) {
+            pictures += output.picture ? 1 : 2;
+        }
+    }
+    return pictures == 1 &&
+           std::none_of(graph.operations.begin(), graph.operations.end(), [&](const auto& other) {
+               return std::count(other.inputs.begin(), other.inputs.end(), operation.output) > 0;
+           });
+}
+
+bool is_samples(const Graph& graph, const std::vector<Storage>& stored, int value) {
+    const bool input = value < static_cast<int>(graph.inputs.size());
+    return stored[value].packed && !(input && graph.inputs[value].optional);
+}
+
+bool reads_picture(const Graph& graph, const std::vector<Storage>& stored,
+                   const Operation& operation) {
+    const int x = operation.inputs[0];
+    return operation.kind == Kind::convolution && operation.kernel == 3 &&
+           is_samples(graph, stored, x) && graph.values[x].channels <= cpu::kMostImageChannels;
+}
+
+std::vector<Storage> store(const Graph& graph) {
+    std::vector<Storage> stored(graph.values.size());
+    for (std::size_t v = 0; v < stored.size(); ++v) {
+        stored[v].plane = static_cast<int>(v);
+        stored[v].packed = v < graph.inputs.size();
+        stored[v].layout = Layout::of(graph.values[v].channels);
+    }
+    const auto maker = [&](int value) -> const Operation* {
+        const int number = value - static_cast<int>(graph.inputs.size());
+        return number < 0 ? nullptr : &graph.operations[static_cast<std::size_t>(number)];
+    };
+    for (const Operation& operation : graph.operations) {
+        Storage& result = stored[operation.output];
+        if (operation.kind == Kind::halve || writes_picture(graph, operation)) {
+            result.packed = true;
+        }
+        if (operation.kind != Kind::concatenate) {
+            continue;
+        }
+        result.layout = {{}, true};
+        int channels = 0;
+        for (const int input : operation.inputs) {
+            Storage& part = stored[input];
+            const Operation* made = maker(input);
+            if (made && writes_parts(*made) && part.plane == input) {
+                part.plane = operation.output;
+                part.element = result.layout.elements();
+            }
+            for (const int channel : part.layout.channel) {
+                const int element = result.layout.elements();
+                result.layout.channel.push_back(channel < 0 ? -1 : channels + channel);
+                result.layout.plain = result.layout.plain && (channel < 0 || channels + channel == element);
+            }
+            channels += graph.values[input].channels;
+        }
+    }
+    // Parts of parts, the outermost first.
+    for (auto operation = graph.operations.rbegin(); operation != graph.operations.rend();
+         ++operation) {
+        const Storage& whole = stored[operation->output];
+        if (operation->kind == Kind::concatenate && whole.plane != operation->output) {
+            for (Storage& part : stored) {
+                if (part.plane == operation->output) {
+                    part.plane = whole.plane;
+                    part.element += whole.element;
+                }
+            }
+        }
+    }
+    // Slices, the first ones first: one may be cut from another.
+    for (const Operation& operation : graph.operations) {
+        if (operation.kind != Kind::slice) {
+            continue;
+        }
+        const Storage& from = stored[operation.inputs[0]];
+        const auto& channel = from.layout.channel;
+        const auto first = std::find(channel.begin(), channel.end(), operation.first);
+        bool together = !from.packed && channel.end() - first >= operation.channels;
+        for (int c = 0; together && c < operation.channels; ++c) {
+            together = first[c] == operation.first + c;
+        }
+        if (together) {
+            stored[operation.output].plane = from.plane;
+            stored[operation.output].element =
+                from.element + static_cast<int>(first - channel.begin());
+        }
+    }
+    return stored;
+}
+
+}  // namespace imagen_fast

@@ -1,0 +1,40 @@
+// Where the values of a graph lie: in planes of their own, in some channels of a wider plane, or as
+// packed samples.
+#pragma once
+
+#include <vector>
+
+#include "graph.h"
+
+namespace imagen_fast {
+
+// Which channel each element of a pixel holds. A concatenation's parts keep the zeros that pad them.
+struct Layout {
+    std::vector<int> channel;  // or -1
+    bool plain = true;         // channel i in element i
+
+    static Layout of(int channels);
+    int elements() const { return static_cast<int>(channel.size()); }
+};
+
+struct Storage {
+    bool packed = false;  // (N, H, W, C) samples without border: a picture, or any input
+    int plane = kNone;    // the value in whose plane it lies, itself as a rule
+    int element = 0;      // from which element of a pixel on
+    Layout layout;
+};
+
+// For every value. A concatenation's parts are computed in their place where they can be, and a
+// slice is a part of what it is cut from.
+std::vector<Storage> store(const Graph&);
+
+// Whether an operation writes an output itself, as samples.
+bool writes_picture(const Graph&, const Operation&);
+
+// Whether a value is a picture that is always there as samples, whatever a request leaves out.
+bool is_samples(const Graph&, const std::vector<Storage>&, int value);
+
+// Whether a convolution reads samples as they are.
+bool reads_picture(const Graph&, const std::vector<Storage>&, const Operation&);
+
+}  // namespace imagen_fast

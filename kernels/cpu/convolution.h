@@ -1,0 +1,117 @@
+// 3×3 convolution of a plane, and what follows it.
+#pragma once
+
+#include "conv3x3.h"
+#include "finish.h"
+#include "op.h"
+
+namespace imagen_fast::cpu {
+
+// The common cases: an activation, then at most one plane is added.
+template <class S, Activation activation, bool adds>
+class PutOf {
+    using Scalar = typename S::Scalar;
+
+public:
+    static constexpr int vectors = 2;
+
+    IMAGEN_INLINE PutOf(const Finisher<S>& finisher, const Args& args, int n, int y, int x, int c)
+        : added_(adds ? args.added[0].at<Scalar>(n, y, x) + c : nullptr),
+          out_(args.out.at<Scalar>(n, y, x) + c),
+          slopes_(finisher.slopes() + c),
+          added_pixel_(args.added[0].pixel),
+          pixel_(args.out.pixel),
+          streamed_(args.out.streamed) {}
+
+    IMAGEN_INLINE void operator()(int i, const float* values) const {
+        auto low = activate<S, activation>(S::load(values), slopes_);
+        auto high = activate<S, activation>(S::load(values + S::lanes), slopes_ + S::lanes);
+        if constexpr (adds) {
+            const Scalar* from = added_ + static_cast<std::ptrdiff_t>(i) * added_pixel_;
+            low = S::add(S::load(from), low);
+            high = S::add(S::load(from + S::lanes), high);
+        }
+        put<S>(out_ + static_cast<std::ptrdiff_t>(i) * pixel_, low, high, streamed_);
+    }
+
+private:
+    const Scalar* added_;
+    Scalar* out_;
+    const float* slopes_;
+    int added_pixel_, pixel_;
+    bool streamed_;
+};
+
+// All others.
+template <class S>
+class PutAny {
+    using Scalar = typename S::Scalar;
+
+public:
+    static constexpr int vectors = 2;
+
+    IMAGEN_INLINE PutAny(const Finisher<S>& finisher, const Args& args, int n, int y, int x, int c)
+        : finisher_(&finisher), args_(&args), n_(n), y_(y), x_(x), c_(c) {}
+
+    IMAGEN_INLINE void operator()(int i, const float* values) const {
+        auto low = S::load(values), high = S::load(values + S::lanes);
+        finisher_->finish(*args_, n_, y_, x_ + i, c_, low, high);
+        put<S>(args_->out.template at<Scalar>(n_, y_, x_ + i) + c_, low, high, args_->out.streamed);
+    }
+
+private:
+    const Finisher<S>* finisher_;
+    const Args* args_;
+    int n_, y_, x_, c_;
+};
+
+template <class S>
+class Convolution3x3 final : public Op {
+public:
+    Convolution3x3(const Convolution& conv, const Finish& finish)
+        : activation_(finish.activation),
+          finisher_(finish, conv.out),
+          conv_(conv, round_up(conv.out, kChannelMultiple),
+                [&](int j) { return j < conv.out ? j : -1; }) {}
+
+    int blocks(const Args& args) const override { return conv_.blocks(args.x); }
+    std::size_t scratch(const Args&) const override { return conv_.scratch(); }
+
+    void run(int block, const Args& args, std::byte* scratch) const override {
+        if (finisher_.scaled() || args.additions > 1) {
+            return into<PutAny<S>>(block, args, scratch);
+        }
+        switch (activation_) {
+            case Activation::none:
+                return with<Activation::none>(block, args, scratch);
+            case Activation::slopes:
+                return with<Activation::slopes>(block, args, scratch);
+            case Activation::silu:
+                return with<Activation::silu>(block, args, scratch);
+            default:
+                return into<PutAny<S>>(block, args, scratch);
+        }
+    }
+
+private:
+    template <Activation activation>
+    void with(int block, const Args& args, std::byte* scratch) const {
+        if (args.additions) {
+            into<PutOf<S, activation, true>>(block, args, scratch);
+        } else {
+            into<PutOf<S, activation, false>>(block, args, scratch);
+        }
+    }
+    template <class Put>
+    void into(int block, const Args& args, std::byte* scratch) const {
+        conv_.run(block, args.x, scratch, [&](int n, int y, int x, int channel) {
+            return Put(finisher_, args, n, y, x, channel);
+        });
+    }
+
+    Activation activation_;
+    Finisher<S> finisher_;
+    Conv3x3<S> conv_;
+};
+
+}  // namespace imagen_fast::cpu
