@@ -30,11 +30,11 @@ def main() -> None:
         with imagen_fast.load(entry.path) as engine:
             row: dict[str, object] = {
                 "model": entry.path.stem,
-                "scale": entry.spec.scale,
+                "scale": entry.header.graph.scale,
                 "backend": engine.info()["backend"],
             }
             for folder in SETS:
-                scores = list(evaluate(pictures_in(root / folder), entry.spec.scale, engine))
+                scores = list(evaluate(pictures_in(root / folder), entry.header.graph.scale, engine))
                 row[folder] = {
                     "bicubic": _rounded(mean([score.bicubic for score in scores])),
                     "model": _rounded(mean([score.model for score in scores if score.model])),

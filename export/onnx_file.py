@@ -64,10 +64,10 @@ def read(path: Path) -> Bundle:
     return Bundle(spec, {}, metadata, expected.SerializeToString())
 
 
-def read_header(path: Path) -> tuple[ModelSpec, dict[str, str]]:
+def read_header(path: Path) -> Bundle:
     """Spec and metadata. Raises WeightsError as `read`, but for what is wrong with the graph."""
     _, spec, metadata = _parsed(path)
-    return spec, metadata
+    return Bundle(spec, {}, metadata)
 
 
 def options_of(metadata: dict[str, str]) -> Options:

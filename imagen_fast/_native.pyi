@@ -14,7 +14,7 @@ class Engine:
 
     def __init__(
         self,
-        spec: str,
+        graph: str,
         tensors: dict[str, NDArray[Any]],
         *,
         precision: str = "fp32",
@@ -23,10 +23,10 @@ class Engine:
         spin_us: int = 30,
         cores: Sequence[int] = (),
     ) -> None:
-        """`spec` as `ModelSpec.to_json`; tensors C-contiguous float32 or float16.
+        """`graph` as `Graph.to_json`; tensors C-contiguous float32 or float16.
 
         Raises:
-            WeightsError: the tensors do not fit the spec.
+            WeightsError: no such graph, or the tensors do not fit it.
             BackendError: precision ("fp32", "bf16") or instruction set (a name of `available`; ""
                 for IMAGEN_FAST_ISA or the best) cannot run here; the threads cannot be had.
 
@@ -46,30 +46,26 @@ class Engine:
     ) -> Engine:
         """The same from a bundle's file, mapped into memory. Raises WeightsError as well."""
 
-    def prepare(self, n: int, h: int, w: int, /) -> None:
-        """Take the memory that tiles of this shape need. Raises BackendError."""
+    def prepare(
+        self, sizes: dict[str, tuple[int, int, int]], outputs: Sequence[str], bytes: bool = False
+    ) -> None:
+        """Take the memory that a run needs: (N, H, W) by input. Raises BackendError."""
 
-    def run(self, tiles: NDArray[Any], out: NDArray[Any]) -> bool:
-        """tiles (N, H, W, C) → out (N, s·H, s·W, C), both uint8 or float32 in [0, 1], C-contiguous.
+    def memory(
+        self, sizes: dict[str, tuple[int, int, int]], outputs: Sequence[str]
+    ) -> int:
+        """Bytes that `prepare` takes. Raises BackendError."""
 
-        False if the network's output is not finite. Signals are handled while it runs. Raises
-        BackendError.
-        """
+    def capacity(self, budget: int) -> int:
+        """Pixels that a picture may have for its feature maps to fit `budget` bytes, about."""
 
-    def run_levels(
-        self,
-        input: NDArray[Any],
-        out: Sequence[NDArray[Any]],
-        *,
-        context: Sequence[NDArray[Any]] = (),
-        latent: bool = False,
-        features: bool = False,
-    ) -> bool:
-        """A result for each level, finest first; all arrays float32, C-contiguous.
+    def run(
+        self, inputs: dict[str, NDArray[Any]], outputs: Sequence[str]
+    ) -> dict[str, NDArray[Any]] | None:
+        """Arrays (N, H, W, C) by the names of the graph's inputs and outputs, C-contiguous.
 
-        `input` is a picture (N, H, W, C), or a latent at the coarsest level. Results are the
-        decoder's pictures, or the encoder's features; `context` stands for the latter in the
-        decoder's cross-attention. False if a result is not finite. Raises BackendError.
+        Pictures are uint8, all of them, or float32 in [0, 1]; anything else is float32. None if an
+        output is not finite. Signals are handled while it runs. Raises BackendError.
         """
 
     def cancel(self) -> None:

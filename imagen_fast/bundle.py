@@ -1,15 +1,16 @@
-"""A model in one file: spec and weights in a safetensors container.
+"""A model in one file: a graph and its weights in a safetensors container.
 
-Nothing in it can run code when it is loaded. `__metadata__` holds `format`, `spec` (see
-`ModelSpec.to_json`) and facts such as `name`, `size`, `task`, `license` and `training`; the
-tensors are float32 or float16. Whether they fit the spec is checked where the network is
-built (`imagen_fast.models.build`), because only the network knows its tensors.
+Nothing in it can run code when it is loaded. `__metadata__` holds `format`, `graph` (see
+`Graph.to_json`), `alignment` and `exact_overlap` for tiles, `spec` (`ModelSpec.to_json`) where one
+of our architectures made the graph, and facts such as `name`, `size`, `task`, `license` and
+`training`; the tensors are float32 or float16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from imagen_fast import atomic
-from imagen_fast.errors import SpecError, WeightsError
+from imagen_fast.errors import BackendError, SpecError, WeightsError
+from imagen_fast.graph import Graph, network, reach
 from imagen_fast.spec import ModelSpec
 
 FAMILY = "imagen-fast-"
-FORMAT = f"{FAMILY}1"
+FORMAT = f"{FAMILY}2"
 DTYPES = ("F32", "F16")
+MOST_PIXELS = 1 << 16  # of an alignment or an overlap; as runtime/bundle.cc has it
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -33,16 +36,47 @@ _open: Callable[..., Any] = safe_open  # which has no annotations
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model's spec, its tensors by name (float32 or float16) and facts about it.
+    """A model: what it computes, its tensors by name (float32 or float16) and facts about it.
 
-    `exported`: in place of the tensors, the content of an ONNX file that this project wrote (see
-    `imagen_fast.export.onnx_file`), which the backend onnxruntime alone can run.
+    Attributes:
+        source: the spec of one of our architectures, or a graph of any kind.
+        exported: in place of the tensors, the content of an ONNX file that this project wrote (see
+            `imagen_fast.export.onnx_file`), which the backend onnxruntime alone can run.
     """
 
-    spec: ModelSpec
+    source: ModelSpec | Graph
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
     exported: bytes = b""
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The network's operations."""
+        return self.source if isinstance(self.source, Graph) else network(self.source)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The architecture's spec. Raises BackendError if the graph is of none of ours."""
+        if isinstance(self.source, Graph):
+            raise BackendError(
+                "this model is a network of its own, of none of our architectures, which the "
+                "native engine alone runs; choose backend native"
+            )
+        return self.source
+
+    @cached_property
+    def alignment(self) -> int:
+        """Input pixels at whose multiples tiles start; see `graph.reach`."""
+        known = self.metadata.get("alignment")
+        return int(known) if known else reach.alignment(self.graph)
+
+    @cached_property
+    def exact_overlap(self) -> int | None:
+        """The overlap with which tiles change nothing, in input pixels; None if none is enough."""
+        if "alignment" in self.metadata:
+            known = self.metadata.get("exact_overlap")
+            return int(known) if known else None
+        return reach.exact_overlap(self.graph)
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -54,13 +88,23 @@ def load_bundle(path: str | Path) -> Bundle:
     """
     with _Reader(path) as reader:
         tensors = {name: reader.tensor(name) for name in reader.names()}
-        return Bundle(reader.spec, tensors, reader.metadata)
+        return Bundle(reader.source, tensors, reader.metadata)
 
 
-def read_header(path: str | Path) -> tuple[ModelSpec, dict[str, str]]:
-    """A bundle's spec and metadata, without its tensors. Raises WeightsError as `load_bundle`."""
+def read_header(path: str | Path) -> Bundle:
+    """A bundle without its tensors. Raises WeightsError as `load_bundle`."""
     with _Reader(path) as reader:
-        return reader.spec, reader.metadata
+        return Bundle(reader.source, {}, reader.metadata)
+
+
+def describe(bundle: Bundle) -> dict[str, str]:
+    """What a file's metadata says of the network, beside its facts."""
+    said = {"graph": bundle.graph.to_json(), "alignment": str(bundle.alignment)}
+    if bundle.exact_overlap is not None:
+        said["exact_overlap"] = str(bundle.exact_overlap)
+    if isinstance(bundle.source, ModelSpec):
+        said["spec"] = bundle.source.to_json()
+    return said
 
 
 def save_bundle(bundle: Bundle, path: str | Path) -> None:
@@ -75,7 +119,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
             raise WeightsError(f"tensor {name!r} is {tensor.dtype}; expected float32 or float16")
     # safetensors writes the buffer as it lies in memory
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in bundle.tensors.items()}
-    metadata = {**bundle.metadata, "format": FORMAT, "spec": bundle.spec.to_json()}
+    metadata = {**bundle.metadata, **describe(bundle), "format": FORMAT}
     data = save(tensors, metadata)
     try:
         atomic.write(path, data)
@@ -106,15 +150,18 @@ class _Reader:
                 f"an imagen-fast model of format {form!r}, and this version reads {FORMAT!r}; "
                 "update imagen-fast"
             )
-        if form != FORMAT or "spec" not in self.metadata:
+        if form != FORMAT or "graph" not in self.metadata:
             raise self._error(
                 f"a safetensors file, but not an imagen-fast model (its metadata has no format "
-                f"{FORMAT!r} with a spec)"
+                f"{FORMAT!r} with a graph)"
             )
-        try:
-            self.spec = ModelSpec.from_json(self.metadata["spec"])
-        except SpecError as error:
-            raise self._error(str(error)) from error
+        for key, most in (("alignment", MOST_PIXELS), ("exact_overlap", MOST_PIXELS)):
+            said = self.metadata.get(key, "1")
+            if not said.isascii() or not said.isdecimal() or not int(said) <= most:
+                raise self._error(f"its {key} is {said!r}; expected a number up to {most}")
+        if self.metadata.get("alignment") == "0":
+            raise self._error("its alignment is 0")
+        self.source = self._source()
 
     def __enter__(self) -> _Reader:
         return self
@@ -133,6 +180,18 @@ class _Reader:
         if not np.isfinite(tensor).all():
             raise self._error(f"tensor {name!r} holds values that are not finite")
         return tensor
+
+    def _source(self) -> ModelSpec | Graph:
+        """The spec, if there is one and the graph is its; else the graph."""
+        try:
+            if "spec" not in self.metadata:
+                return Graph.from_json(self.metadata["graph"])
+            spec = ModelSpec.from_json(self.metadata["spec"])
+            if network(spec).to_json() != self.metadata["graph"]:
+                return Graph.from_json(self.metadata["graph"])
+            return spec
+        except SpecError as error:
+            raise self._error(str(error)) from error
 
     def _refuse_pickle(self) -> None:
         try:

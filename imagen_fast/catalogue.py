@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagen_fast.bundle import read_header
+from imagen_fast.bundle import Bundle, read_header
 from imagen_fast.errors import WeightsError
-from imagen_fast.spec import PRESETS, ModelSpec
+from imagen_fast.spec import PRESETS
 
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
@@ -24,14 +24,18 @@ class Entry:
     """A shipped model.
 
     `name` is what it does (`sr-x4`), `size` its preset (`tiny`); its file is called
-    `{name}-{size}.safetensors`. `metadata` holds the facts that its file carries.
+    `{name}-{size}.safetensors`. `header` is the model without its tensors.
     """
 
     name: str
     size: str
     path: Path
-    spec: ModelSpec
-    metadata: dict[str, str]
+    header: Bundle
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The facts that its file carries."""
+        return self.header.metadata
 
 
 def files() -> list[Path]:
@@ -47,7 +51,7 @@ def files() -> list[Path]:
 
 def read_entry(path: Path) -> Entry:
     """What one of `files` says of itself. Raises WeightsError if it is damaged."""
-    return Entry(*_name_and_size(path), path, *read_header(path))
+    return Entry(*_name_and_size(path), path, read_header(path))
 
 
 def shipped() -> list[Entry]:

@@ -8,6 +8,7 @@ import platform
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -17,6 +18,7 @@ from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.graph import Graph
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
@@ -72,15 +74,7 @@ def load(
     else:
         kind, why = backends.choose(backend, device)
     bundle = load_model(path)
-    if bundle.spec.architecture == "listing":
-        raise WeightsError(
-            f"{path}: a listing reads rows of numbers, not pictures; run it with `Backend.rows`"
-        )
-    if bundle.spec.image_channels != 3:
-        raise WeightsError(
-            f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
-            "pictures are enlarged as RGB"
-        )
+    _check_pictures(path, bundle.graph)
     made = kind(bundle, device=device, precision=precision, threads=threads, isa=isa)
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
@@ -99,7 +93,7 @@ class Engine:
     Threads take turns at the backend, a call of `run` or a batch of tiles at a time.
 
     Attributes:
-        model, spec, scale: the model's name, what it is, and how many times it enlarges.
+        model, graph, scale: the model's name, what it computes, and how many times it enlarges.
         reruns: how many times something was computed again in fp32 (see `run`).
     """
 
@@ -112,7 +106,7 @@ class Engine:
         tile: int = 0,
         overlap: int | None = None,
     ) -> None:
-        self.model, self.spec, self.scale = model, backend.spec, backend.spec.scale
+        self.model, self.graph, self.scale = model, backend.graph, backend.graph.scale
         self.reruns = 0
         self._tile, self._why = _size("tile", tile), why
         self._backend: Backend | None = backend
@@ -127,12 +121,12 @@ class Engine:
         if tile == 0:
             capacity = backend.capacity
             tile = self._automatic_tile(capacity + 1, 1, capacity)
-        tiling.plan(tile + 1, tile + 1, tile, self._overlap, self.spec.alignment)
+        tiling.plan(tile + 1, tile + 1, tile, self._overlap, backend.bundle.alignment)
 
     @property
     def exact_overlap(self) -> int | None:
         """The overlap with which tiles change nothing; None if no overlap is enough for that."""
-        return tiling.exact_overlap(self.spec)
+        return self._open().bundle.exact_overlap
 
     @overload
     def __call__(self, image: Picture) -> Picture: ...
@@ -266,13 +260,13 @@ class Engine:
         """As measured, but no more than a small tile has room for, or exactness needs."""
         limits = [tiling.DEFAULT_OVERLAP]
         if self._tile > 0:
-            limits.append(max(0, tiling.largest_overlap(self._tile, self.spec.alignment)))
+            limits.append(max(0, tiling.largest_overlap(self._tile, self._open().bundle.alignment)))
         if self.exact_overlap is not None:
             limits.append(self.exact_overlap)
         return min(limits)
 
     def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
-        tile = tiling.automatic(height, width, capacity, self._overlap, self.spec.alignment)
+        tile = tiling.automatic(height, width, capacity, self._overlap, self._open().bundle.alignment)
         if height * width > capacity and tile * tile > capacity:
             raise TilingError(
                 f"an overlap of {self._overlap} needs tiles of {tile} pixels, and memory is free "
@@ -347,7 +341,7 @@ class Engine:
 
     def _cut(self, height: int, width: int) -> tuple[tiling.Grid, int]:
         """The tiles of a picture, and how many are computed at once."""
-        capacity, alignment = self._open().capacity, self.spec.alignment
+        capacity, alignment = self._open().capacity, self._open().bundle.alignment
         tile = self._tile or self._automatic_tile(height, width, capacity)
         grid = tiling.plan(height, width, tile, self._overlap, alignment)
         if self._open().device == "cpu":
@@ -365,6 +359,22 @@ class Engine:
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)
+
+
+def _check_pictures(path: Path, graph: Graph) -> None:
+    """Raise WeightsError if the first input and output are no pictures of three channels."""
+    given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
+    if not (given.picture and output.picture and graph.scale):
+        raise WeightsError(
+            f"{path}: it makes no picture of a picture (a listing reads rows of numbers); run it "
+            "with `Backend.run`"
+        )
+    channels = {given.channels, graph.values[output.value].channels}
+    if channels != {3}:
+        raise WeightsError(
+            f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures are "
+            "enlarged as RGB"
+        )
 
 
 def _size(name: str, value: object) -> int:

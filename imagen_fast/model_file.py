@@ -10,7 +10,6 @@ from imagen_fast import bundle
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import WeightsError
 from imagen_fast.extras import install
-from imagen_fast.spec import ModelSpec
 
 ONNX = ".onnx"
 
@@ -26,9 +25,9 @@ def load_model(path: Path) -> Bundle:
     return found
 
 
-def read_header(path: Path) -> tuple[ModelSpec, dict[str, str]]:
-    """Spec and metadata. Raises WeightsError as `load_model`."""
-    header: tuple[ModelSpec, dict[str, str]]
+def read_header(path: Path) -> Bundle:
+    """The model without its tensors. Raises WeightsError as `load_model`."""
+    header: Bundle
     header = _reader(path).read_header(path) if is_onnx(path) else bundle.read_header(path)
     return header
 

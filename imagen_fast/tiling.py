@@ -26,10 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.errors import TilingError
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph.reach import RAMP
 
-# Input pixels over which one tile's output fades into the next one's.
-RAMP = 8
 # Overlap unless asked otherwise: `benchmarks/tiling.py` has the measurement.
 DEFAULT_OVERLAP = 32
 # Larger tiles save little of the halo's cost and delay the first finished row.
@@ -99,25 +97,6 @@ def _spans(length: int, tile: int, shared: int, ramp: int, alignment: int) -> It
         yield Span(start, start + tile, low, high, fade)
         start, low, fade = start + tile - shared, high - ramp, ramp
     yield Span(start, length, low, length, fade)
-
-
-def exact_overlap(spec: ModelSpec) -> int | None:
-    """The smallest overlap with which tiled equals whole; None if no overlap is enough."""
-    radius, alignment = spec.receptive_radius, spec.alignment
-    if radius is None:
-        return None
-    # Counted from the start of tile k+1, tile k ends at `shared`.
-    shared = -(-(2 * radius + RAMP) // alignment) * alignment
-    while shared > alignment and _is_exact(spec, shared - alignment):
-        shared -= alignment
-    return shared // 2
-
-
-def _is_exact(spec: ModelSpec, shared: int) -> bool:
-    """Whether everything that both tiles are seen in across the seam is read by both."""
-    ramp = min(RAMP, shared)
-    seen = range((shared - ramp) // 2, (shared + ramp) // 2)
-    return all(low >= 0 and high < shared for low, high in map(spec.reads, seen))
 
 
 def largest_overlap(tile: int, alignment: int) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
+from imagen_fast.graph import Graph
 from imagen_fast.spec import ModelSpec
+
+Tiles = NDArray[Any]  # (N, H, W, C), C-contiguous or not
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -43,7 +46,7 @@ class Backend(ABC):
 
     Raises:
         BackendError: device, precision or instruction set is unknown or not to be had here.
-        WeightsError: the bundle's tensors do not fit its spec.
+        WeightsError: the bundle's tensors do not fit its graph.
     """
 
     name: ClassVar[str]
@@ -95,8 +98,13 @@ class Backend(ABC):
         return {}
 
     @property
+    def graph(self) -> Graph:
+        """The network's operations."""
+        return self.bundle.graph
+
+    @property
     def spec(self) -> ModelSpec:
-        """The model's spec."""
+        """The architecture's spec. Raises BackendError if the graph is of none of ours."""
         return self.bundle.spec
 
     @property
@@ -107,83 +115,67 @@ class Backend(ABC):
     def prepare(self, shape: tuple[int, int, int]) -> None:  # noqa: B027 (nothing to prepare)
         """Do now what the first `run` of tiles (N, H, W) would do. Optional for callers."""
 
-    def run(self, tiles: Tiles) -> Tiles:
-        """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3) of the same dtype, clamped.
+    @overload
+    def run(self, given: Tiles) -> Tiles: ...
+    @overload
+    def run(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]: ...
+
+    def run(
+        self, given: Tiles | Mapping[str, Tiles], wanted: Sequence[str] = ()
+    ) -> Tiles | dict[str, Tiles]:
+        """What the network gives: arrays by the names of the graph's outputs.
+
+        Args:
+            given: arrays (N, H, W, C) by the names of the graph's inputs: pictures in uint8 or
+                float32 from 0 to 1, anything else float32. An array alone is the first input, and
+                what results is the first output.
+            wanted: names of outputs. Pictures are clamped and of the dtype that was given.
 
         Raises:
-            BackendError: the array is of another kind, or memory ran out.
-            NonFiniteError: the output is not finite.
+            BackendError: a name is unknown, an array is missing or of another kind, the backend
+                cannot compute this output, or memory ran out.
+            NonFiniteError: an output is not finite.
         """
-        if self.spec.architecture == "listing":
-            raise BackendError("a listing model reads rows of numbers, not pictures: call `rows`")
-        if tiles.ndim != 4 or tiles.shape[3] != self.spec.image_channels or 0 in tiles.shape:
+        if isinstance(given, Mapping):
+            self._check(given, wanted)
+            return self.compute(given, wanted)
+        first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
+        self._check({first: given}, [output])
+        return self.compute({first: given}, [output])[output]
+
+    def _check(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> None:
+        graph = self.graph
+        if unknown := [name for name in wanted if name not in graph.outputs]:
             raise BackendError(
-                f"tiles have shape {tiles.shape}; expected (N, H, W, {self.spec.image_channels}), "
-                "none of them 0"
+                f"this model has no output {unknown[0]!r}; it has {', '.join(graph.outputs)}"
             )
-        if tiles.dtype not in (np.uint8, np.float32):
-            raise BackendError(f"tiles are {tiles.dtype}; expected uint8 or float32")
-        return self.compute(tiles)
-
-    def rows(self, x: Tiles) -> Tiles:
-        """A listing's input (N, T, d_model) float32, any range → output of the same shape.
-
-        Raises:
-            BackendError: the model is no listing, the array is of another kind, or memory ran out.
-            NonFiniteError: the output is not finite.
-        """
-        if self.spec.architecture != "listing":
-            raise BackendError("this model reads pictures, not rows of numbers: call `run`")
-        d_model = self.spec.levels[0].channels
-        if x.ndim != 3 or x.shape[2] != d_model or 0 in x.shape or x.dtype != np.float32:
-            raise BackendError(
-                f"rows are {x.dtype} of shape {x.shape}; expected float32 (N, T, {d_model}), "
-                "none of them 0"
-            )
-        return self.compute_rows(x)
-
-    def features(self, image: Tiles) -> list[Tiles]:
-        """The encoder's feature maps of (N, H, W, C) float32 in [0, 1], finest first.
-
-        Level i is (N, ⌈H/2^i⌉, ⌈W/2^i⌉, C_i) float32. Raises as `run`.
-        """
-        return self._levels(Levels(image, features=True))
-
-    def progressive(self, image: Tiles, context: Sequence[Tiles] | None = None) -> list[Tiles]:
-        """Every level's picture of (N, H, W, C) float32 in [0, 1], finest first, clamped.
-
-        Level i is (N, s·⌈H/2^i⌉, s·⌈W/2^i⌉, C). The decoder's cross-attention reads `context`,
-        another picture's `features` of the same sizes, in place of this one's. Raises as `run`.
-        """
-        return self._levels(Levels(image, context))
-
-    def generate(self, latent: Tiles, context: Sequence[Tiles] | None = None) -> list[Tiles]:
-        """Pictures from a latent (N, h, w, latent_channels) float32, finest first, clamped.
-
-        Level i of L is (N, s·h·2^(L-1-i), s·w·2^(L-1-i), C). Raises as `run`, and BackendError if
-        the model has no latent entry.
-        """
-        if not self.spec.latent_channels:
-            raise BackendError("this model has no latent entry: its spec has latent_channels 0")
-        return self._levels(Levels(latent, context, latent=True))
-
-    def _levels(self, wanted: Levels) -> list[Tiles]:
-        if self.spec.architecture == "listing":
-            raise BackendError("a listing model has no levels: call `rows`")
-        wanted.check(self.spec)
-        return self.compute_levels(wanted)
+        bytes_ = any(array.dtype == np.uint8 for array in given.values())
+        for name, array in given.items():
+            if name not in graph.inputs:
+                raise BackendError(
+                    f"this model has no input {name!r}; it has {', '.join(graph.inputs)}"
+                )
+            x = graph.inputs[name]
+            if array.ndim != 4 or array.shape[3] != x.channels or 0 in array.shape:
+                raise BackendError(
+                    f"{name} has shape {array.shape}; expected (N, H, W, {x.channels}), none of "
+                    "them 0"
+                )
+            dtype = np.uint8 if bytes_ and x.picture else np.float32
+            if array.dtype != dtype:
+                either = "uint8 or float32" if x.picture and not bytes_ else dtype.__name__
+                raise BackendError(f"{name} is {array.dtype}; expected {either}")
+            grid = graph.values[name].grid
+            of = given.get(grid.of)
+            if of is not None and array.shape[:3] != (len(of), *grid.size(*of.shape[1:3])):
+                expected = (len(of), *grid.size(*of.shape[1:3]), x.channels)
+                raise BackendError(f"{name} has shape {array.shape}; expected {expected}")
+        if bytes_ and not all(graph.outputs[name].picture for name in wanted):
+            raise BackendError("bytes are for pictures alone; expected float32")
 
     @abstractmethod
-    def compute(self, tiles: Tiles) -> Tiles:
-        """`run` on checked tiles."""
-
-    @abstractmethod
-    def compute_rows(self, x: Tiles) -> Tiles:
-        """`rows` on a checked array."""
-
-    @abstractmethod
-    def compute_levels(self, wanted: Levels) -> list[Tiles]:
-        """`features`, `progressive` and `generate` on checked arrays."""
+    def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
+        """`run` on checked arrays."""
 
     def close(self) -> None:  # noqa: B027 (nothing to give back)
         """Give back what the backend holds. It cannot run afterwards."""

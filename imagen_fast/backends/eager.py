@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.base import Backend, NonFiniteError
-from imagen_fast.backends.levels import Levels, Tiles
+from imagen_fast.backends.base import NonFiniteError, Tiles
+from imagen_fast.backends.by_architecture import ByArchitecture
+from imagen_fast.backends.levels import Levels
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
@@ -27,7 +28,7 @@ CPU_BUDGET = 1 << 30
 LEAST_CAPACITY = 192**2
 
 
-class Eager(Backend):
+class Eager(ByArchitecture):
     """PyTorch on the CPU or on CUDA, channels_last, without gradients.
 
     `threads` sets PyTorch's number of threads, which belongs to the whole process. `precision`
@@ -86,9 +87,9 @@ class Eager(Backend):
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Run once on black."""
-        self.compute(np.zeros((*shape, self.spec.image_channels), np.uint8))
+        self.compute_picture(np.zeros((*shape, self.spec.image_channels), np.uint8))
 
-    def compute(self, tiles: Tiles) -> Tiles:
+    def compute_picture(self, tiles: Tiles) -> Tiles:
         """See `Backend.run`."""
         return self._run([tiles], lambda x: [self._enlarge(x)])[0]
 

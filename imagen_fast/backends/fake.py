@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from imagen_fast.backends.base import Backend
-from imagen_fast.backends.levels import Levels, Tiles
+from imagen_fast.backends.base import Tiles
+from imagen_fast.backends.by_architecture import ByArchitecture
+from imagen_fast.backends.levels import Levels
 from imagen_fast.errors import BackendError
 
 
-class Fake(Backend):
+class Fake(ByArchitecture):
     """Nearest-neighbour enlargement by the spec's scale; the weights are not looked at."""
 
     name: ClassVar[str] = "fake"
@@ -33,7 +34,7 @@ class Fake(Backend):
         """A megapixel."""
         return 1 << 20
 
-    def compute(self, tiles: Tiles) -> Tiles:
+    def compute_picture(self, tiles: Tiles) -> Tiles:
         """Each pixel becomes s×s equal ones."""
         return tiles.repeat(self.spec.scale, axis=1).repeat(self.spec.scale, axis=2)
 

@@ -6,12 +6,13 @@ from abc import abstractmethod
 
 import numpy as np
 
-from imagen_fast.backends.base import Backend, NonFiniteError
-from imagen_fast.backends.levels import Levels, Tiles
+from imagen_fast.backends.base import NonFiniteError, Tiles
+from imagen_fast.backends.by_architecture import ByArchitecture
+from imagen_fast.backends.levels import Levels
 from imagen_fast.errors import BackendError
 
 
-class FloatGraph(Backend):
+class FloatGraph(ByArchitecture):
     """Runs a graph that takes and gives float32, not clamped, so that what is not finite is seen.
 
     `features`, `progressive` and `generate` are refused: the graph has no other output.
@@ -23,9 +24,9 @@ class FloatGraph(Backend):
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Run once on black."""
-        self.compute(np.zeros((*shape, self.spec.image_channels), np.uint8))
+        self.compute_picture(np.zeros((*shape, self.spec.image_channels), np.uint8))
 
-    def compute(self, tiles: Tiles) -> Tiles:
+    def compute_picture(self, tiles: Tiles) -> Tiles:
         """See `Backend.run`."""
         bytes_ = tiles.dtype == np.uint8
         given = tiles.astype(np.float32) / np.float32(255) if bytes_ else tiles

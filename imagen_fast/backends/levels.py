@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from imagen_fast.errors import BackendError
+from imagen_fast.backends.base import Tiles
 from imagen_fast.spec import ModelSpec
 
-# (N, H, W, C), C-contiguous or not: pictures in uint8 or float32 from 0 to 1, anything else float32
-Tiles = NDArray[Any]
 Shape = tuple[int, int, int, int]
 
 
@@ -49,28 +43,3 @@ class Levels:
             return features
         s, c = spec.scale, spec.image_channels
         return [(n, s * h, s * w, c) for n, h, w, _ in features]
-
-    def check(self, spec: ModelSpec) -> None:
-        """Raise BackendError if the arrays are not what the model takes."""
-        channels = spec.latent_channels if self.latent else spec.image_channels
-        _check("the input", self.given, (None, None, None, channels))
-        if self.context is None:
-            return
-        shapes = self.feature_shapes(spec)
-        if len(self.context) != len(shapes):
-            raise BackendError(
-                f"the context has {len(self.context)} feature maps; expected {len(shapes)}, one "
-                "for each level"
-            )
-        for array, shape in zip(self.context, shapes, strict=True):
-            _check("a feature map of the context", array, shape)
-
-
-def _check(name: str, array: Tiles, shape: tuple[int | None, ...]) -> None:
-    """None in a shape stands for any size but 0."""
-    fits = array.ndim == len(shape) and 0 not in array.shape
-    if not fits or any(x not in (None, y) for x, y in zip(shape, array.shape, strict=True)):
-        expected = ", ".join("any" if x is None else str(x) for x in shape)
-        raise BackendError(f"{name} has shape {array.shape}; expected ({expected})")
-    if array.dtype != np.float32:
-        raise BackendError(f"{name} is {array.dtype}; expected float32")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.base import Backend, NonFiniteError
-from imagen_fast.backends.levels import Levels, Tiles
+from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import BUILD_AGAIN
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # Overlaps cost an eighth of the time with tiles of this size, and a quarter with a third of it;
 # more memory someone else may want.
 BUDGET = 512 << 20
-# Feature maps held at every level (encoder's output and two to work in); the finest has one more.
-PLANES = 3
 
 
 class Native(Backend):
@@ -52,7 +50,7 @@ class Native(Backend):
         self.threads = threads or _cores()
         tensors = {name: np.ascontiguousarray(t) for name, t in self.bundle.tensors.items()}
         self._engine: Engine | None = Engine(
-            self.bundle.spec.to_json(),
+            self.graph.to_json(),
             tensors,
             precision=self.precision,
             isa=isa,
@@ -71,46 +69,20 @@ class Native(Backend):
     @property
     def capacity(self) -> int:
         """As many pixels as the budget, or a quarter of the free memory, has room for."""
-        element = 4 if self.precision == "fp32" else 2
-        levels = self.spec.levels
-        channels = levels[0].channels + sum(
-            PLANES * level.channels / 4**index for index, level in enumerate(levels)
-        )
-        return int(min(memory.available() // 4, BUDGET) / (element * channels))
+        return self._open().capacity(min(memory.available() // 4, BUDGET))
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Take the memory for tiles of this shape."""
-        self._open().prepare(*shape)
+        first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
+        self._open().prepare({first: shape}, [output])
 
-    def compute(self, tiles: Tiles) -> Tiles:
+    def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
         """See `Backend.run`."""
-        n, h, w, c = tiles.shape
-        scale = self.spec.scale
-        output = np.empty((n, scale * h, scale * w, c), tiles.dtype)
-        if not self._open().run(np.ascontiguousarray(tiles), output):
+        arrays = {name: np.ascontiguousarray(x) for name, x in given.items()}
+        results = self._open().run(arrays, list(wanted))
+        if results is None:
             raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return output
-
-    def compute_rows(self, x: Tiles) -> Tiles:
-        """See `Backend.rows`."""
-        output = np.empty(x.shape, x.dtype)
-        if not self._open().run(np.ascontiguousarray(x)[:, None], output[:, None]):
-            raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return output
-
-    def compute_levels(self, wanted: Levels) -> list[Tiles]:
-        """See `Backend.progressive`."""
-        outputs: list[Tiles] = [np.empty(x, np.float32) for x in wanted.shapes(self.spec)]
-        finite = self._open().run_levels(
-            np.ascontiguousarray(wanted.given),
-            outputs,
-            context=[np.ascontiguousarray(x) for x in wanted.context or ()],
-            latent=wanted.latent,
-            features=wanted.features,
-        )
-        if not finite:
-            raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return outputs
+        return results
 
     def close(self) -> None:
         """Drop weights, buffers and threads."""

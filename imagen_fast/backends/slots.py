@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imagen_fast.backends.levels import Tiles
+from imagen_fast.backends.base import Tiles
 
 if TYPE_CHECKING:
     from imagen_fast.kernels.triton.buffers import Place, Plan

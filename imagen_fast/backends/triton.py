@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from imagen_fast.backends.base import Backend, NonFiniteError
+from imagen_fast.backends.base import NonFiniteError, Tiles
+from imagen_fast.backends.by_architecture import ByArchitecture
 from imagen_fast.backends.eager import resolve_device, without_torch
-from imagen_fast.backends.levels import Levels, Tiles
+from imagen_fast.backends.levels import Levels
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
@@ -34,7 +35,7 @@ CHUNK_PIXELS = 512**2
 MOST_PIXELS = 2048**2
 
 
-class Triton(Backend):
+class Triton(ByArchitecture):
     """The fused kernels on an NVIDIA GPU of compute capability 8.0 or later.
 
     `precision` "auto" is bf16; fp16 and fp32 are there as well. In Triton's interpreter the device
@@ -122,7 +123,7 @@ class Triton(Backend):
                 (chunk, h, w, self.spec.image_channels), torch.uint8, min(n // chunk, AT_ONCE)
             )
 
-    def compute(self, tiles: Tiles) -> Tiles:
+    def compute_picture(self, tiles: Tiles) -> Tiles:
         """See `Backend.run`."""
         n, h, w, _ = tiles.shape
         return self._through(tiles, n, h * w)

@@ -75,7 +75,7 @@ class Inputs:
     def work(self, c: Contestant, size: int, element: int) -> tuple[float, float | None]:
         """GFLOP and megabytes of a picture; the latter None for other people's networks."""
         if "@" not in c.network:
-            spec, _ = read_header(c.network)
+            spec = read_header(c.network).spec
             moved = traffic(spec, size, size, element) / 1e6
             return flops(spec, size, size) / 1e9, moved
         key = f"{c.network} {size}"

@@ -91,5 +91,5 @@ def _all_places(
 
 def _set5(model: str) -> float | None:
     """PSNR in dB that the bundle says it has on Set5, if it does."""
-    training = json.loads(read_header(model)[1].get("training", "{}"))
+    training = json.loads(read_header(model).metadata.get("training", "{}"))
     return round(training["psnr"], 2) if training.get("validation") == "set5" else None

@@ -127,7 +127,7 @@ def command(
     earlier = record_file.read(json_path) if json_path and keeps else []
     name, scale = model_and_scale(model, None)
     path = catalogue.resolve(name)
-    if read_header(path)[0].architecture == "listing":
+    if read_header(path).spec.architecture == "listing":
         raise WeightsError(f"{path}: a listing reads rows of numbers; bench enlarges pictures")
     options = Options(
         model=str(path),

@@ -42,7 +42,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "name": entry.name,
         "size": entry.size,
         "task": entry.metadata.get("task"),
-        "scale": entry.spec.scale,
+        "scale": entry.header.graph.scale,
         "parameters": sum(tensor.size for tensor in tensors.values()),
         "psnr": training.get("psnr"),
         "validation": training.get("validation"),

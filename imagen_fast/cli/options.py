@@ -61,9 +61,9 @@ def model_and_scale(model: str | None, scale: str | None) -> tuple[str, int]:
     if model is None:
         wanted = int(scale or 4)
         return catalogue.for_scale(wanted), wanted
-    spec, _ = read_header(catalogue.resolve(model))
-    if scale is not None and spec.scale != int(scale):
+    own = read_header(catalogue.resolve(model)).graph.scale
+    if scale is not None and own != int(scale):
         raise WeightsError(
-            f"the model {model} enlarges {spec.scale} times, not {scale}; leave out -n or -s"
+            f"the model {model} enlarges {own} times, not {scale}; leave out -n or -s"
         )
-    return model, spec.scale
+    return model, own

@@ -1,7 +1,4 @@
-"""Which input pixels an output depends on, from a graph's operations.
-
-Tiles that overlap by enough of them are exactly the picture computed as a whole.
-"""
+"""Which input pixels an output depends on, and how tiles must overlap for nothing to change."""
 
 from __future__ import annotations
 
@@ -10,6 +7,9 @@ import math
 from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.kinds import EVERYTHING, KINDS, Interval, period
 from imagen_fast.graph.passes import needed
+
+# Input pixels over which one tile's output fades into the next one's.
+RAMP = 8
 
 
 def alignment(graph: Graph) -> int:
@@ -60,6 +60,31 @@ def radius(graph: Graph) -> int | None:
             return None
         widest = max(widest, position - interval[0], interval[1] - position)
     return widest
+
+
+def exact_overlap(graph: Graph) -> int | None:
+    """The smallest overlap with which tiled equals whole; None if no overlap is enough.
+
+    In input pixels that a tile reads beyond what it answers for (tiling.py).
+    """
+    widest, step = radius(graph), alignment(graph)
+    if widest is None:
+        return None
+    # Counted from the start of tile k+1, tile k ends at `shared`.
+    shared = -(-(2 * widest + RAMP) // step) * step
+    while shared > step and _is_exact(graph, shared - step):
+        shared -= step
+    return shared // 2
+
+
+def _is_exact(graph: Graph, shared: int) -> bool:
+    """Whether everything that both tiles are seen in across the seam is read by both."""
+    ramp = min(RAMP, shared)
+    for position in range((shared - ramp) // 2, (shared + ramp) // 2):
+        interval = reads(graph, position)
+        if interval is None or interval[0] < 0 or interval[1] >= shared:
+            return False
+    return True
 
 
 def _main(graph: Graph) -> Graph:

@@ -9,6 +9,7 @@ from torch import nn
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import WeightsError
 from imagen_fast.models.generator import Generator
+from imagen_fast.models.plain import Plain
 from imagen_fast.spec import ModelSpec
 
 # How many differences between file and network an error lists.
@@ -25,10 +26,9 @@ def build(bundle: Bundle) -> nn.Module:
     Raises:
         WeightsError: tensors are missing, unknown, or of another shape.
     """
-    _check_count(bundle)
+    _check_names_and_shapes(bundle)
     with torch.device("meta"):
         network = _layout(bundle.spec)
-    _check_names_and_shapes(network, bundle)
     weights = {
         name: torch.from_numpy(tensor.astype(np.float32)) for name, tensor in bundle.tensors.items()
     }
@@ -41,21 +41,11 @@ def _layout(spec: ModelSpec) -> nn.Module:
         from imagen_fast.models.listing import ListingGenerator
 
         return ListingGenerator(spec)
-    return Generator(spec)
+    return Plain(spec) if spec.architecture == "plain" else Generator(spec)
 
 
-def _check_count(bundle: Bundle) -> None:
-    """Even a network without storage takes a while if it has millions of layers."""
-    fewest = sum(2 * level.depth * (2 * level.convs + 4) for level in bundle.spec.levels)
-    if len(bundle.tensors) < fewest:
-        raise WeightsError(
-            f"the model's spec asks for at least {fewest} tensors, its file holds "
-            f"{len(bundle.tensors)}; the file is incomplete or its spec is another model's"
-        )
-
-
-def _check_names_and_shapes(network: nn.Module, bundle: Bundle) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+def _check_names_and_shapes(bundle: Bundle) -> None:
+    expected = bundle.graph.tensors
     found = {name: tensor.shape for name, tensor in bundle.tensors.items()}
     wrong = [
         f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'no such tensor')}"
