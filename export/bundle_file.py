@@ -1,6 +1,6 @@
 """A bundle with GPU kernels as a file: one safetensors container.
 
-`__metadata__` holds `format`, `spec`, `plan` (see bundle_plan) and the model's facts; the
+`__metadata__` holds what a model's does, and `plan` (see bundle_plan); the
 tensors are the weights as the kernels read them, and the kernels' machine code as bytes. Reading it
 runs nothing, but running it does: its code is a program for the GPU, to be taken from where
 programs are taken from.
@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imagen_fast.bundle import FAMILY
+from imagen_fast.bundle import FAMILY, Bundle, describe
+from imagen_fast.bundle import FORMAT as MODEL
 from imagen_fast.errors import SpecError, WeightsError
 from imagen_fast.spec import ModelSpec
 
 from .bundle_plan import Plan, parse
 
-FORMAT = f"{FAMILY}cuda-1"
+FORMAT = f"{FAMILY}cuda-2"
 LARGEST_HEADER = 16 << 20  # as the runtime has it
 
 # dtype, as safetensors writes it; shape; bytes.
@@ -28,13 +29,12 @@ Stored = tuple[str, tuple[int, ...], bytes]
 
 
 def render(
-    spec: ModelSpec,
-    metadata: Mapping[str, str],
+    bundle: Bundle,
     plan: Mapping[str, Any],
     tensors: Mapping[str, Stored],
 ) -> bytes:
-    """The file's content: the same for the same arguments."""
-    facts = {**metadata, "format": FORMAT, "spec": spec.to_json()}
+    """The content of a file for a model: the same for the same arguments."""
+    facts = {**bundle.metadata, **describe(bundle), "format": FORMAT}
     facts["plan"] = json.dumps(plan, allow_nan=False, separators=(",", ":"))
     header: dict[str, Any] = {"__metadata__": dict(sorted(facts.items()))}
     end = 0
@@ -76,7 +76,7 @@ def read_metadata(metadata: object) -> tuple[ModelSpec, Plan, dict[str, str]]:
     if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
         raise WeightsError("a file without metadata; expected a bundle with GPU kernels")
     found = metadata.get("format", "")
-    if found == f"{FAMILY}1":
+    if found == MODEL:
         raise WeightsError(
             "a model without GPU kernels; `imagen-fast export MODEL --format bundle` writes them"
         )

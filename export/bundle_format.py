@@ -74,8 +74,8 @@ class KernelBundle(Format):
             lambda done, all_: say(f"compiled {done} of {all_} kernels"),
         )
         check_shared(plan)
-        metadata = {**bundle.metadata, "source": checksum}
-        return render(bundle.spec, metadata, plan, tensors)
+        named = Bundle(bundle.source, {}, {**bundle.metadata, "source": checksum})
+        return render(named, plan, tensors)
 
     def runner(self, data: bytes, spec: ModelSpec, options: Options) -> tuple[Run, str]:
         """The plans of all architectures, which have to agree."""

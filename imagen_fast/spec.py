@@ -124,67 +124,6 @@ class ModelSpec:
                 f"{self.head_dim}"
             )
 
-    @property
-    def alignment(self) -> int:
-        """Input pixels after which the whole computation repeats: tiles start at multiples of it.
-
-        Windows are anchored at the picture's top-left corner, so a tile sees the same
-        windows as the whole picture only if it starts on the coarsest level's window grid.
-        """
-        return int(self.window * 2 ** (len(self.levels) - 1))
-
-    @property
-    def receptive_radius(self) -> int | None:
-        """Input pixels to each side that can change an output pixel; None if all of them can.
-
-        The largest over all positions: windows make it depend on the position, with a period
-        of `alignment`.
-        """
-        if self.architecture == "listing" or any(x.attention == "global" for x in self.levels):
-            return None
-        reach = 0
-        for position in range(self.alignment):
-            low, high = self.reads(position)
-            reach = max(reach, position - low, high - position)
-        return reach
-
-    def reads(self, position: int) -> tuple[int, int]:
-        """First and last input pixel, along one axis, on which an input pixel's output depends.
-
-        In an endless picture; only if `receptive_radius` is not None.
-
-        Walks the network backwards with the interval of pixels needed. The decoder's
-        attention widens what is needed of the encoder's features, its context, but not what
-        is needed of the decoder's own: there it works pixel by pixel.
-        """
-
-        def window(low: int, high: int, index: int) -> tuple[int, int]:
-            shift = self.window // 2 if index % 2 else 0
-            low = (low + shift) // self.window * self.window - shift
-            high = ((high + shift) // self.window + 1) * self.window - 1 - shift
-            return low, high
-
-        low, high = position - 1, position + 1  # the head
-        features = []  # what the decoder needs of the encoder's, by level
-        for number, level in enumerate(self.levels):
-            if number:
-                low, high = low // 2, high // 2
-            needs = []
-            for index in reversed(range(level.depth, 2 * level.depth)):
-                needs.append(window(low, high, index))
-                low, high = low - level.convs, high + level.convs
-            needs.append((low, high))  # the skip
-            features.append((min(x for x, _ in needs), max(x for _, x in needs)))
-        low, high = features[-1]
-        for number, level in reversed(list(enumerate(self.levels))):
-            low, high = min(low, features[number][0]), max(high, features[number][1])
-            for index in reversed(range(level.depth)):
-                low, high = window(low, high, index)
-                low, high = low - level.convs, high + level.convs
-            if number:
-                low, high = 2 * low, 2 * high + 1
-        return low - 1, high + 1  # the stem
-
     def to_json(self) -> str:
         """The spec as one line of JSON, stable across runs."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from imagen_fast.bundle import FORMAT, Bundle, load_bundle, read_header, save_bundle
-from imagen_fast.errors import WeightsError
+from imagen_fast.errors import SpecError, WeightsError
+from imagen_fast.graph import network
 from imagen_fast.spec import Level, ModelSpec, preset
 
 SPEC = ModelSpec(scale=2, levels=(Level(32, convs=1),))
@@ -42,7 +43,9 @@ def test_round_trip(path: Path) -> None:
         "b": "float16",
     }
     np.testing.assert_array_equal(bundle.tensors["a"], [[0, 1, 2], [3, 4, 5]])
-    assert read_header(path) == (bundle.spec, bundle.metadata)
+    header = read_header(path)
+    assert (header.source, header.tensors, header.metadata) == (SPEC, {}, bundle.metadata)
+    assert (bundle.alignment, bundle.exact_overlap) == (8, 20)
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file is left
 
 
@@ -96,8 +99,8 @@ def test_things_that_are_no_bundle(tmp_path: Path, path: Path) -> None:
     refused(other, "not a safetensors file")
     save_file({"a": np.zeros(1, np.float32)}, other)
     refused(other, "not an imagen-fast model")
-    save_file({"a": np.zeros(1, np.float32)}, other, {"format": FORMAT, "spec": "{}"})
-    refused(other, "missing or unknown keys")
+    save_file({"a": np.zeros(1, np.float32)}, other, {"format": FORMAT, "graph": "{}"})
+    refused(other, "expected exactly the keys")
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     refused(loop, "symbolic links")
@@ -105,7 +108,7 @@ def test_things_that_are_no_bundle(tmp_path: Path, path: Path) -> None:
 
 def test_tensors_that_cannot_be_weights(tmp_path: Path) -> None:
     target = tmp_path / "model.safetensors"
-    metadata = {"format": FORMAT, "spec": SPEC.to_json()}
+    metadata = {"format": FORMAT, "graph": network(SPEC).to_json()}
     for tensor, message in [
         (np.array([1.0, np.nan], np.float32), "'w' holds values that are not finite"),
         (np.array([np.inf], np.float16), "'w' holds values that are not finite"),
@@ -157,8 +160,8 @@ json_values = st.recursive(
 
 @fuzz
 @given(json_values | st.dictionaries(st.sampled_from(["w", "__metadata__", "b"]), json_values))
-@example({"__metadata__": {"format": FORMAT, "spec": "[" * 100_000}})
-@example({"__metadata__": {"format": FORMAT, "spec": "9" * 10_000}})
+@example({"__metadata__": {"format": FORMAT, "graph": "[" * 100_000}})
+@example({"__metadata__": {"format": FORMAT, "graph": "9" * 10_000}})
 def test_hostile_headers(tmp_path: Path, header: object) -> None:
     _write(tmp_path / "hostile.safetensors", header, b"\0" * 16)
     with pytest.raises(WeightsError):
@@ -177,9 +180,9 @@ HUGE = ModelSpec(levels=(Level(4096, depth=64, convs=64),) * 8)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (HUGE, "asks for at least 135168 tensors, its file holds"),
-        (ModelSpec(levels=(Level(4096, convs=1),), window=64), "do not fit its spec"),
-        (preset("tiny", 4), "asks for at least"),
+        (HUGE, "expected 4096 at most"),
+        (ModelSpec(levels=(Level(4096, convs=1),), window=64), "do not fit its graph"),
+        (preset("tiny", 4), "do not fit its graph"),
     ],
 )
 def test_a_spec_that_promises_too_much_allocates_nothing(
@@ -190,7 +193,7 @@ def test_a_spec_that_promises_too_much_allocates_nothing(
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), hard))
     try:
-        with pytest.raises(WeightsError, match=message):
+        with pytest.raises((WeightsError, SpecError), match=message):
             build(Bundle(spec, small_bundle.tensors))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -21,17 +21,18 @@ ALLOWED = {
     "c_library": {"extras"},
     "spec": {"errors"},
     "metrics": {"errors"},
-    "bundle": {"atomic", "spec", "errors"},
+    "graph": {"spec", "errors"},
+    "bundle": {"atomic", "graph", "spec", "errors"},
     "catalogue": {"bundle", "spec", "errors"},
     "image": {"_version", "errors"},
-    "tiling": {"spec", "errors"},
+    "tiling": {"graph", "errors"},
     "atomic": set(),
     "export": {"atomic", "bundle", "image", "extras", "spec", "_version", "errors"},
-    "model_file": {"export", "bundle", "extras", "spec", "errors"},
-    "models": {"bundle", "spec", "errors"},
-    "backends": {"atomic", "export", "extras", "models", "bundle", "spec", "errors"},
+    "model_file": {"export", "bundle", "extras", "errors"},
+    "models": {"bundle", "graph", "spec", "errors"},
+    "backends": {"atomic", "export", "extras", "models", "bundle", "graph", "spec", "errors"},
     "engine": {
-        *("backends", "image", "tiling", "catalogue", "model_file", "bundle", "spec"),
+        *("backends", "image", "tiling", "catalogue", "model_file", "bundle", "graph", "spec"),
         *("_version", "errors"),
     },
     "training": {
@@ -49,7 +50,7 @@ ALLOWED["weights"] = set()
 ALLOWED["__init__"] = {"_version", "engine", "errors", "spec", "tasks"}
 
 WITHOUT_TORCH = (
-    *("errors", "spec", "metrics", "bundle", "catalogue", "image", "tiling", "engine", "export"),
+    *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine", "export"),
     *("model_file", "atomic"),
 )
 

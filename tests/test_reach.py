@@ -1,9 +1,11 @@
-"""`ModelSpec.reads` against what really changes an output: gradients in float64."""
+"""`graph.reach` against what really changes an output: gradients in float64."""
 
 import numpy as np
 import pytest
 import torch
 
+from imagen_fast.graph import network
+from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
 from imagen_fast.models.generator import Generator
 from imagen_fast.spec import PRESETS, Level, ModelSpec
 
@@ -23,31 +25,44 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_reads_is_what_the_network_reads(name: str, vertical: bool) -> None:
     spec = SPECS[name]
-    radius, period, scale = spec.receptive_radius, spec.alignment, spec.scale
-    assert radius is not None
-    middle = -(-radius // period) * period
+    graph, scale = network(spec), spec.scale
+    widest, period = radius(graph), alignment(graph)
+    assert widest is not None
+    middle = -(-widest // period) * period
     length = 2 * middle + 2 * period
     torch.manual_seed(0)
-    network = Generator(spec).double()
+    module = Generator(spec).double()
     with torch.no_grad():
-        for weight in network.parameters():
+        for weight in module.parameters():
             if weight.ndim > 1:  # strong blocks, and a softmax that does not underflow
                 weight.normal_(std=weight[0].numel() ** -0.5)
     shape = (1, 3, length, 3) if vertical else (1, 3, 3, length)
     image = torch.rand(shape, dtype=torch.float64, requires_grad=True)
-    lines = network(image).movedim(2 if vertical else 3, 0)
+    lines = module(image).movedim(2 if vertical else 3, 0)
     reaches = []
     for position in range(middle, middle + period):
         output = lines[scale * position : scale * (position + 1)].sum()
         (gradient,) = torch.autograd.grad(output, image, retain_graph=True)
         along = gradient.movedim(2 if vertical else 3, 0).flatten(1).abs().sum(1)
         read = np.flatnonzero(along.numpy())
-        assert (read[0], read[-1]) == spec.reads(position)
+        assert (read[0], read[-1]) == reads(graph, position)
         reaches += [position - read[0], read[-1] - position]
-    assert max(reaches) == radius
+    assert max(reaches) == widest
 
 
-def test_global_attention_has_no_radius() -> None:
-    spec = ModelSpec(levels=(Level(32), Level(32, attention="global")))
-    assert spec.receptive_radius is None
-    assert PRESETS["listing"].receptive_radius is None
+@pytest.mark.parametrize(
+    "spec",
+    [ModelSpec(levels=(Level(32), Level(32, attention="global"))), PRESETS["listing"]],
+    ids=["family", "listing"],
+)
+def test_global_attention_reads_everything(spec: ModelSpec) -> None:
+    graph = network(spec)
+    assert reads(graph, 0) is None
+    assert radius(graph) is None
+    assert exact_overlap(graph) is None
+
+
+def test_tiles_start_where_all_windows_do() -> None:
+    assert alignment(network(ModelSpec(levels=(Level(32),)))) == 8
+    assert alignment(network(ModelSpec(levels=(Level(32),) * 3, window=4))) == 16
+    assert alignment(network(ModelSpec("plain"))) == 1

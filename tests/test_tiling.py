@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from imagen_fast.errors import TilingError
 from imagen_fast.spec import PRESETS, Level, ModelSpec
-from imagen_fast.tiling import RAMP, automatic, exact_overlap, largest_overlap, plan, stream
+from imagen_fast.graph import network
+from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
+from imagen_fast.tiling import RAMP, automatic, largest_overlap, plan, stream
 
 Samples = NDArray[Any]
 
@@ -128,28 +130,26 @@ def test_tiles_are_few_and_alike(length: int, tile: int) -> None:
 
 
 def test_an_exact_overlap_is_exact_and_the_smallest() -> None:
-    spec = PRESETS["tiny"]
-    overlap = exact_overlap(spec)
+    graph = network(PRESETS["tiny"])
+    overlap, widest, step = exact_overlap(graph), radius(graph), alignment(graph)
     assert overlap is not None
-    assert spec.receptive_radius is not None
-    assert overlap <= spec.receptive_radius + RAMP
+    assert widest is not None
+    assert overlap <= widest + RAMP
 
     def unread(overlap: int) -> int:
         """Output positions whose tiles do not read all that they depend on."""
         count = 0
-        for span in (spans := plan(1, 1000, 256, overlap, spec.alignment).columns):
+        for span in (spans := plan(1, 1000, 256, overlap, step).columns):
             for position in range(span.low, span.high):
-                low, high = spec.reads(position)
+                interval = reads(graph, position)
+                assert interval is not None
+                low, high = interval
                 count += low < span.start and span is not spans[0]
                 count += high >= span.stop and span is not spans[-1]
         return count
 
     assert unread(overlap) == 0
-    assert unread(overlap - spec.alignment // 2) > 0
-
-
-def test_global_attention_has_no_exact_overlap() -> None:
-    assert exact_overlap(ModelSpec(levels=(Level(32, attention="global"),))) is None
+    assert unread(overlap - step // 2) > 0
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def bundle(folder: Path, precision: str, part: Part) -> tuple[Path, float]:
     major, minor = (9, 0) if part.dry else torch.cuda.get_device_capability()
     plan, tensors = made_ready(model, precision, [10 * major + minor])
     path = folder / f"{MODEL}-{precision}.safetensors"
-    path.write_bytes(render(model.spec, model.metadata, plan, tensors))
+    path.write_bytes(render(model, plan, tensors))
     return path, round(time.monotonic() - start, 2)
 
 

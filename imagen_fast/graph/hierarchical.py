@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imagen_fast.graph.builder import Builder
-from imagen_fast.graph.graph import Graph, Grid, Input, Output
+from imagen_fast.graph.graph import MAX_CHANNELS, Graph, Grid, Input, Output
 from imagen_fast.spec import ModelSpec
 
 
@@ -161,7 +161,8 @@ class _Family:
             "window": self.spec.window,
             "shift": index % 2 * self.spec.window // 2,
         }
-        if path != "sampler":
+        maps = level.channels // self.spec.head_dim * self.spec.window**2
+        if path != "sampler" and maps <= MAX_CHANNELS:
             self.maps.append(f"attention.{len(self.maps)}")
             del tensors["proj"]
             self.b.add("attention_map", self.maps[-1], *inputs[:2], tensors=tensors, **windows)

@@ -19,8 +19,8 @@ SHOWN = 3
 def build(bundle: Bundle) -> nn.Module:
     """The network of a bundle: float32, on the CPU, in eval mode, no gradients.
 
-    Nothing is allocated for the spec's sake: the network is laid out without storage, compared
-    with the bundle's tensors, and takes these over. So a file whose spec promises a huge
+    Nothing is allocated for the spec's sake: the graph's tensors are compared with the bundle's,
+    which the network, laid out without storage, then takes over. So a file whose spec promises a huge
     network costs nothing.
 
     Raises:
@@ -55,5 +55,5 @@ def _check_names_and_shapes(bundle: Bundle) -> None:
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise WeightsError(
-            f"the model's tensors do not fit its spec: {'; '.join(wrong[:SHOWN])}{more}"
+            f"the model's tensors do not fit its graph: {'; '.join(wrong[:SHOWN])}{more}"
         )

@@ -105,8 +105,3 @@ def test_presets_take_a_scale_and_name_each_other():
     assert preset("tiny", 2).scale == 2
     with pytest.raises(SpecError, match="choose from tiny, small, base"):
         preset("huge")
-
-
-def test_tiles_start_on_the_coarsest_levels_windows():
-    assert ModelSpec(levels=(Level(32),)).alignment == 8
-    assert ModelSpec(levels=(Level(32),) * 3, window=4).alignment == 16

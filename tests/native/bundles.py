@@ -41,7 +41,7 @@ def with_kernels(bundle: Bundle) -> bytes:
         for x in program.launches
     }
     plan, tensors = bundled.made_ready(bundle, "bf16", (90,))
-    return render(bundle.spec, bundle.metadata, plan, tensors)
+    return render(bundle, plan, tensors)
 
 
 def code_of(entry: str, sizes: list[int]) -> bytes:

@@ -60,7 +60,7 @@ struct Run {
 
     std::vector<float> image() const {
         std::vector<float> values(static_cast<std::size_t>(shape.images) * shape.height *
-                                  shape.width * bundle.spec.values());
+                                  shape.width * bundle.graph.channels());
         unsigned state = 1;
         for (float& value : values) {
             state = state * 1664525u + 1013904223u;
@@ -70,8 +70,8 @@ struct Run {
     }
     std::vector<float> on(Engine& engine) const {
         const auto in = image();
-        std::vector<float> out(in.size() * bundle.spec.scale * bundle.spec.scale);
-        if (engine.run(shape, {{in.data()}, {out.data()}}) != Outcome::done) {
+        std::vector<float> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
+        if (engine.run(Request::picture(shape), {{in.data()}, {out.data()}}) != Outcome::done) {
             fail("a run did not end well");
         }
         return out;
@@ -95,7 +95,7 @@ Options options(const std::string& precision, const std::string& isa, int thread
 }
 
 std::unique_ptr<Engine> engine_of(const Bundle& bundle, const Options& options) {
-    return std::make_unique<Engine>(bundle.spec, bundle.tensors, options);
+    return std::make_unique<Engine>(bundle.graph, bundle.tensors, options);
 }
 
 void every_set(const Bundle& bundle) {
@@ -119,11 +119,12 @@ void every_set(const Bundle& bundle) {
 
 void bytes_and_refusals(const Bundle& bundle) {
     const auto engine = engine_of(bundle, options("fp32", "", 2));
-    const std::vector<unsigned char> in(12 * 13 * bundle.spec.values(), 200);
-    std::vector<unsigned char> out(in.size() * bundle.spec.scale * bundle.spec.scale);
-    const bool listing = bundle.spec.architecture == "listing";
+    const std::vector<unsigned char> in(12 * 13 * bundle.graph.channels(), 200);
+    std::vector<unsigned char> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
+    const bool listing = !bundle.graph.pictures();
     try {
-        const auto outcome = engine->run({1, 12, 13}, {{in.data()}, {out.data()}, true});
+        const auto outcome =
+            engine->run(Request::picture({1, 12, 13}, true), {{in.data()}, {out.data()}});
         if (listing || outcome != Outcome::done) {
             fail("bytes were taken, or not");
         }
@@ -132,7 +133,7 @@ void bytes_and_refusals(const Bundle& bundle) {
     }
     for (const Shape& wrong : {Shape{0, 1, 1}, {1, -1, 1}, {1, 1 << 30, 1 << 30}}) {
         try {
-            engine->prepare(wrong);
+            engine->prepare(Request::picture(wrong));
             fail("an impossible shape was taken");
         } catch (const std::runtime_error&) {
         }
@@ -143,13 +144,14 @@ void no_allocations(const Bundle& bundle) {
     const auto engine = engine_of(bundle, options("fp32", "", 3));
     const Run run{bundle, {1, 20, 22}};
     const auto in = run.image();
-    std::vector<float> out(in.size() * bundle.spec.scale * bundle.spec.scale);
-    engine->prepare(run.shape);
+    std::vector<float> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
+    const Request request = Request::picture(run.shape);
+    engine->prepare(request);
     const Arrays arrays{{in.data()}, {out.data()}};
-    engine->run(run.shape, arrays);  // the threads start
+    engine->run(request, arrays);  // the threads start
     const long before = allocations.load();
     for (int i = 0; i < 3; ++i) {
-        engine->run(run.shape, arrays);
+        engine->run(request, arrays);
     }
     if (allocations.load() != before) {
         fail("a prepared run allocates");
@@ -166,7 +168,7 @@ void at_once(const Bundle& bundle) {
         threads.emplace_back([&, i] {
             for (int j = 0; j < 6; ++j) {
                 if (j % 3 == 2) {
-                    engines[i % 2]->prepare({1, 5 + i, 6});
+                    engines[i % 2]->prepare(Request::picture({1, 5 + i, 6}));
                 }
                 if (distance(run.on(*engines[i % 2]), expected) != 0) {
                     fail("threads change the answer");
@@ -179,9 +181,43 @@ void at_once(const Bundle& bundle) {
     }
 }
 
-// Every level's pictures with the picture's own features as context are what comes without.
-void levels(const Bundle& bundle) {
-    if (bundle.spec.architecture == "listing") {
+// All outputs whose names begin with `what`, by name, from arrays by the names of inputs.
+struct Given {
+    std::string input;
+    Shape shape;
+    const std::vector<float>* values;
+};
+std::vector<std::vector<float>> all_of(Engine& engine, const std::vector<Given>& given,
+                                       const std::string& what) {
+    Request request;
+    Arrays arrays;
+    for (const Given& one : given) {
+        request.given.push_back({engine.graph.input(one.input), one.shape});
+        arrays.in.push_back(one.values->data());
+    }
+    std::vector<std::vector<float>> results;
+    for (std::size_t i = 0; i < engine.graph.outputs.size(); ++i) {
+        const auto& output = engine.graph.outputs[i];
+        if (output.name.rfind(what, 0) == 0) {
+            request.wanted.push_back(static_cast<int>(i));
+            const Shape shape = shape_of(engine.graph, request, output.value);
+            results.emplace_back(static_cast<std::size_t>(shape.images) * shape.height * shape.width *
+                                 engine.graph.values[output.value].channels);
+        }
+    }
+    for (auto& result : results) {
+        arrays.out.push_back(result.data());
+    }
+    if (engine.run(request, arrays) != Outcome::done) {
+        fail("a run for " + what + " did not end well");
+    }
+    return results;
+}
+
+// Every level's pictures with the picture's own features as context are what comes without; maps of
+// attention sum to 1; a latent gives pictures.
+void named(const Bundle& bundle) {
+    if (!bundle.graph.pictures()) {
         return;
     }
     for (const std::string precision : {"fp32", "bf16"}) {
@@ -189,46 +225,38 @@ void levels(const Bundle& bundle) {
             const auto engine = engine_of(bundle, options(precision, isa, 2));
             const Run run{bundle, {2, 11, 15}};
             const auto in = run.image();
-            const auto shapes = level_shapes(bundle.spec, {}, run.shape);
-            std::vector<std::vector<float>> features, pictures, again;
-            for (std::size_t l = 0; l < shapes.size(); ++l) {
-                const std::size_t pixels = shapes[l].images * shapes[l].height * shapes[l].width;
-                const int scale = bundle.spec.scale;
-                features.emplace_back(pixels * bundle.spec.levels[l].channels);
-                pictures.emplace_back(pixels * scale * scale * bundle.spec.image_channels);
-                again.emplace_back(pictures.back().size());
+            std::vector<Given> given{{"image", run.shape, &in}};
+            const auto features = all_of(*engine, given, "features");
+            const auto pictures = all_of(*engine, given, "picture");
+            for (const auto& map : all_of(*engine, given, "attention.0")) {
+                const auto& output = engine->graph.outputs[engine->graph.output("attention.0")];
+                const int channels = engine->graph.values[output.value].channels;
+                float sum = 0;
+                for (int c = 0; c < channels; ++c) {
+                    sum += map[c];
+                }
+                const int heads = static_cast<int>(std::lround(sum));
+                if (heads < 1 || std::fabs(sum - heads) > 0.02f * heads) {
+                    fail("the probabilities of attention do not sum to 1");
+                }
             }
-            Arrays one{{in.data()}, {}}, two{{in.data()}, {}}, three{{in.data()}, {}};
-            for (std::size_t l = 0; l < shapes.size(); ++l) {
-                one.out.push_back(features[l].data());
-                two.out.push_back(pictures[l].data());
-                three.in.push_back(features[l].data());
-                three.out.push_back(again[l].data());
+            Shape shape = run.shape;
+            for (std::size_t l = 0; l < features.size(); ++l) {
+                given.push_back({"context." + std::to_string(l), shape, &features[l]});
+                shape = {shape.images, (shape.height + 1) / 2, (shape.width + 1) / 2};
             }
-            engine->run(run.shape, one, {false, false, Task::Result::features});
-            engine->run(run.shape, two, {false, false, Task::Result::pictures});
-            engine->run(run.shape, three, {false, true, Task::Result::pictures});
+            const auto again = all_of(*engine, given, "picture");
             if (distance(pictures[0], run.on(*engine)) != 0 ||
                 distance(pictures.back(), again.back()) != 0) {
                 fail("levels give another answer");
             }
         }
     }
-    if (bundle.spec.latent_channels) {
-        const auto engine = engine_of(bundle, options("fp32", "", 2));
-        const Shape shape{1, 3, 4};
-        const std::vector<float> latent(12 * bundle.spec.latent_channels, 0.5f);
-        std::vector<std::vector<float>> pictures;
-        Arrays arrays{{latent.data()}, {}};
-        for (const Shape& level : level_shapes(bundle.spec, {true, false, {}}, shape)) {
-            pictures.emplace_back(level.height * level.width * bundle.spec.scale *
-                                  bundle.spec.scale * bundle.spec.image_channels);
-        }
-        for (auto& picture : pictures) {
-            arrays.out.push_back(picture.data());
-        }
-        if (engine->run(shape, arrays, {true, false, Task::Result::pictures}) != Outcome::done) {
-            fail("a latent gives no pictures");
+    for (const auto& input : bundle.graph.inputs) {
+        if (bundle.graph.name(input.value) == "latent") {
+            const auto engine = engine_of(bundle, options("fp32", "", 2));
+            const std::vector<float> latent(12 * bundle.graph.values[input.value].channels, 0.5f);
+            all_of(*engine, {{"latent", {1, 3, 4}, &latent}}, "sample");
         }
     }
 }
@@ -238,7 +266,7 @@ void cancelled(const Bundle& bundle) {
     const Run run{bundle, {1, 60, 60}}, small{bundle, {1, 9, 9}};
     const auto expected = small.on(*engine);
     const auto in = run.image();
-    std::vector<float> out(in.size() * bundle.spec.scale * bundle.spec.scale);
+    std::vector<float> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
     std::atomic<bool> over{false};
     std::thread other([&] {
         while (!over) {
@@ -248,7 +276,8 @@ void cancelled(const Bundle& bundle) {
     });
     bool seen = false;
     for (int i = 0; i < 50 && !seen; ++i) {
-        seen = engine->run(run.shape, {{in.data()}, {out.data()}}) == Outcome::cancelled;
+        seen = engine->run(Request::picture(run.shape), {{in.data()}, {out.data()}}) ==
+               Outcome::cancelled;
     }
     over = true;
     other.join();
@@ -283,7 +312,7 @@ int main(int count, char** paths) {
         every_set(bundle);
         bytes_and_refusals(bundle);
         no_allocations(bundle);
-        levels(bundle);
+        named(bundle);
         at_once(bundle);
         cancelled(bundle);
         if (kMayFork) {

@@ -3,8 +3,7 @@
 //     cut HEIGHT WIDTH TILE OVERLAP ALIGNMENT   spans of rows, then of columns; or "refused"
 //     automatic HEIGHT WIDTH CAPACITY OVERLAP ALIGNMENT
 //     largest TILE ALIGNMENT
-//     exact SPEC                                exact overlap, -1 if there is none
-//     default TILE SPEC
+//     default TILE ALIGNMENT EXACT
 //     memory                                    bytes that are free
 #include <cstdio>
 #include <iostream>
@@ -12,7 +11,6 @@
 
 #include "../../imagen_fast/runtime/error.h"
 #include "../../imagen_fast/runtime/memory.h"
-#include "../../imagen_fast/runtime/reach.h"
 #include "../../imagen_fast/runtime/tiling.h"
 
 using namespace imagen_fast;
@@ -26,18 +24,12 @@ void print(const std::vector<Span>& spans) {
     }
 }
 
-Spec spec_from(std::istream& in) {
-    std::string json;
-    std::getline(in, json);
-    return Spec::parse(json);
-}
-
 void answer(const std::string& question, std::istream& in) {
     std::int64_t a = 0, b = 0, c = 0, d = 0, e = 0;
     if (question == "cut") {
         in >> a >> b >> c >> d >> e;
         try {
-            const Grid grid = grid_of(a, b, c, d, e);
+            const Tiling grid = grid_of(a, b, c, d, e);
             print(grid.rows);
             std::cout << "| ";
             print(grid.columns);
@@ -50,11 +42,9 @@ void answer(const std::string& question, std::istream& in) {
     } else if (question == "largest") {
         in >> a >> b;
         std::cout << largest_overlap(a, b);
-    } else if (question == "exact") {
-        std::cout << exact_overlap(spec_from(in), kRamp).value_or(-1);
     } else if (question == "default") {
-        in >> a;
-        std::cout << default_overlap(spec_from(in), a);
+        in >> a >> b >> c;
+        std::cout << default_overlap({b, c}, a);
     } else if (question == "memory") {
         std::cout << available_memory();
     } else {

@@ -48,6 +48,23 @@ def truth(bundle: Bundle, method: str, *inputs: object) -> list[NDArray[np.float
     return [x.permute(0, 2, 3, 1).numpy() for x in outputs]
 
 
+def named(
+    method: str,
+    start: NDArray[np.float32],
+    context: Sequence[NDArray[np.float32]] | None = None,
+    *,
+    levels: int,
+) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """What `Backend.run` takes for a method of the reference: inputs and outputs by name."""
+    generates = method == "generate"
+    given = {"latent" if generates else "image": start}
+    for number, x in enumerate(context or ()):
+        given[f"latent.context.{number}" if generates else f"context.{number}"] = x
+    what = {"features": "features", "progressive": "picture", "generate": "sample"}[method]
+    wanted = [f"{what}.{number}" for number in range(levels)]
+    return given, wanted if method == "features" else [what, *wanted[1:]]
+
+
 def rms(error: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(error**2)))
 
@@ -80,8 +97,9 @@ def test_parity(
             assert isinstance(context, Sequence)
             inputs = (inputs[0], [x.astype(np.float32) for x in context])
     backend = native.Native(bundle, precision=precision, isa=isa)
-    ours = getattr(backend, method)(*inputs)
-    theirs = getattr(Eager(bundle, precision=precision), method)(*inputs)
+    given, wanted = named(method, *inputs, levels=len(bundle.spec.levels))
+    ours = list(backend.run(given, wanted).values())
+    theirs = list(Eager(bundle, precision=precision).run(given, wanted).values())
     assert [x.shape for x in ours] == [x.shape for x in expected]
     for mine, other, exact in zip(ours, theirs, expected, strict=True):
         error, bound = rms(mine - exact), 2 * rms(other - exact) + FLOOR[precision]
@@ -95,15 +113,22 @@ def test_parity(
 def test_what_is_refused(backend: type[Eager], bundle_of: Callable[..., Bundle]) -> None:
     made = backend(bundle_of(MIXED))
     image = random(1, 9, 10, 3)
+    everything = ["picture", "picture.1", "picture.2"]
     for wrong in (image[0], image[..., :2], image.astype(np.float64)):
-        with pytest.raises(BackendError, match=r"the input .*; expected"):
-            made.progressive(wrong)
-    context = made.features(image)
-    with pytest.raises(BackendError, match=r"has 2 feature maps; expected 3"):
-        made.progressive(image, context[:2])
-    with pytest.raises(BackendError, match=r"expected \(1, 9, 10, 20\)"):
-        made.progressive(image, [context[0][:, 1:], *context[1:]])
-    with pytest.raises(BackendError, match=r"expected \(any, any, any, 3\)"):
-        made.generate(random(1, 3, 3, 4))
-    with pytest.raises(BackendError, match="no latent entry"):
-        backend(bundle_of(ModelSpec(scale=1, levels=(Level(32, convs=0),)))).generate(image)
+        with pytest.raises(BackendError, match=r"image .*; expected"):
+            made.run({"image": wrong}, everything)
+    features = made.run({"image": image}, ["features.0", "features.1", "features.2"])
+    context = {name.replace("features", "context"): x for name, x in features.items()}
+    with pytest.raises(BackendError, match=r"context.0 has shape .*expected \(1, 9, 10, 20\)"):
+        made.run({"image": image, **context, "context.0": context["context.0"][:, 1:]}, everything)
+    with pytest.raises(BackendError, match=r"expected \(N, H, W, 3\)"):
+        made.run({"latent": random(1, 3, 3, 4)}, ["sample"])
+    with pytest.raises(BackendError, match="'image' is needed"):
+        made.run({"latent": random(1, 3, 3, 3)}, everything)
+    with pytest.raises(BackendError, match="bytes are for the finest picture alone"):
+        made.run({"image": np.zeros((1, 9, 10, 3), np.uint8)}, everything)
+    other = backend(bundle_of(ModelSpec(scale=1, levels=(Level(32, convs=0),))))
+    with pytest.raises(BackendError, match="no input 'latent'; it has image, context.0"):
+        other.run({"latent": image}, ["picture"])
+    with pytest.raises(BackendError, match="no output 'sample'"):
+        other.run({"image": image}, ["sample"])

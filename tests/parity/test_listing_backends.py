@@ -1,6 +1,5 @@
 """The article's listing on every backend, against the reference in float64."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -58,22 +57,19 @@ def test_parity(case: str, precision: str, isa: str) -> None:
     x = np.random.default_rng(1).standard_normal(shape, dtype=np.float32) * 2
     with torch.inference_mode():
         truth = build(bundle).double()(torch.from_numpy(x).double()).numpy()
-    theirs = rms(Eager(bundle, precision=precision).rows(x) - truth)
+    theirs = rms(Eager(bundle, precision=precision).run(x[:, None])[:, 0] - truth)
     backend = native.Native(bundle, precision=precision, isa=isa)
-    ours = rms(backend.rows(x) - truth)
+    ours = rms(backend.run(x[:, None])[:, 0] - truth)
     assert ours <= 2 * theirs + FLOOR[precision], f"{ours:.2e}, PyTorch {theirs:.2e}"
 
 
 @pytest.mark.parametrize("backend", [Eager, native.Native])
-def test_what_is_refused(backend: type[Eager], bundle_of: Callable[..., Bundle]) -> None:
+def test_what_is_refused(backend: type[Eager]) -> None:
     listing = backend(listing_bundle(ODD))
-    for wrong in (np.zeros((1, 4, 36), np.float32), np.zeros((4, 37), np.float32)):
-        with pytest.raises(BackendError, match=r"expected float32 \(N, T, 37\)"):
-            listing.rows(wrong)
-    with pytest.raises(BackendError, match="call `rows`"):
-        listing.run(np.zeros((1, 4, 4, 3), np.uint8))
+    for wrong in (np.zeros((1, 1, 4, 36), np.float32), np.zeros((4, 37), np.float32)):
+        with pytest.raises(BackendError, match=r"rows has shape .*expected \(N, H, W, 37\)"):
+            listing.run(wrong)
+    with pytest.raises(BackendError, match="rows is uint8; expected float32"):
+        listing.run(np.zeros((1, 1, 4, 37), np.uint8))
     with pytest.raises(NonFiniteError):
-        listing.rows(np.full((1, 4, 37), np.inf, np.float32))
-    pictures = backend(bundle_of(ModelSpec(scale=1, levels=(Level(32, convs=0),))))
-    with pytest.raises(BackendError, match="call `run`"):
-        pictures.rows(np.zeros((1, 4, 3), np.float32))
+        listing.run(np.full((1, 1, 4, 37), np.inf, np.float32))

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from imagen_fast.bundle import Bundle
+from imagen_fast.graph import network
 from imagen_fast.models.build import build
 from imagen_fast.spec import Level, ModelSpec, preset
 
@@ -66,13 +67,13 @@ class Reference:
         self.truth = self.run(torch.float64)
 
     def run(self, dtype: torch.dtype) -> NDArray[np.float64]:
-        network = self.network.to(torch.float64 if dtype == torch.float64 else torch.float32)
+        module = self.network.to(torch.float64 if dtype == torch.float64 else torch.float32)
         x = torch.from_numpy(self.image).permute(0, 3, 1, 2)
         with (
             torch.inference_mode(),
             torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16),
         ):
-            y = network(x.double() if dtype == torch.float64 else x)
+            y = module(x.double() if dtype == torch.float64 else x)
         clamped: NDArray[np.float64] = y.double().clamp(0, 1).permute(0, 2, 3, 1).numpy()
         return clamped
 
@@ -87,11 +88,10 @@ def reference(request: pytest.FixtureRequest, bundle_of: Callable[..., Bundle]) 
 @pytest.mark.parametrize(("precision", "isa"), ENGINES)
 def test_parity(reference: Reference, precision: str, isa: str) -> None:
     engine = _native.Engine(
-        reference.bundle.spec.to_json(), reference.bundle.tensors, precision=precision, isa=isa
+        reference.bundle.graph.to_json(), reference.bundle.tensors, precision=precision, isa=isa
     )
     assert (engine.precision, engine.isa) == (precision, isa)
-    out = np.full(reference.truth.shape, np.nan, np.float32)
-    assert engine.run(reference.image, out)
+    out = engine.run({"image": reference.image}, ["picture"])["picture"]
     floor, psnr = TOLERANCE[precision]
     error = rms(out - reference.truth)
     theirs = rms(reference.run(TORCH_DTYPE[precision]) - reference.truth)
@@ -103,11 +103,10 @@ def test_parity(reference: Reference, precision: str, isa: str) -> None:
 @pytest.mark.parametrize("isa", _native.available("fp32"))
 def test_bytes_are_the_rounded_floats(isa: str, tiny_bundle: Bundle) -> None:
     bytes_in = np.random.default_rng(2).integers(0, 256, (1, 11, 13, 3), np.uint8)
-    engine = _native.Engine(tiny_bundle.spec.to_json(), tiny_bundle.tensors, isa=isa)
-    floats = np.empty((1, 22, 26, 3), np.float32)
-    bytes_out = np.empty((1, 22, 26, 3), np.uint8)
-    assert engine.run((bytes_in / np.float32(255)).astype(np.float32), floats)
-    assert engine.run(bytes_in, bytes_out)
+    engine = _native.Engine(tiny_bundle.graph.to_json(), tiny_bundle.tensors, isa=isa)
+    image = (bytes_in / np.float32(255)).astype(np.float32)
+    floats = engine.run({"image": image}, ["picture"])["picture"]
+    bytes_out = engine.run({"image": bytes_in}, ["picture"])["picture"]
     assert floats.min() >= 0
     assert floats.max() <= 1
     np.testing.assert_array_equal(bytes_out, np.rint(floats * 255).astype(np.uint8))
@@ -131,9 +130,8 @@ def test_logits_beyond_any_float_exponential(
             for name, t in bundle_of(spec, seed).tensors.items()
         }
         sharp = Reference(Bundle(spec, tensors), image)
-        engine = _native.Engine(spec.to_json(), tensors, precision=precision, isa=isa)
-        out = np.empty(sharp.truth.shape, np.float32)
-        assert engine.run(sharp.image, out)
+        engine = _native.Engine(network(spec).to_json(), tensors, precision=precision, isa=isa)
+        out = engine.run({"image": sharp.image}, ["picture"])["picture"]
         ours.append(out - sharp.truth)
         theirs.append(sharp.run(TORCH_DTYPE[precision]) - sharp.truth)
     assert rms(np.stack(ours)) <= 2 * rms(np.stack(theirs)) + TOLERANCE[precision][0]
@@ -145,9 +143,9 @@ def test_what_is_not_finite_is_noticed(
     precision: str, isa: str, tensor: str, small_bundle: Bundle
 ) -> None:
     tensors = {**small_bundle.tensors, tensor: small_bundle.tensors[tensor] + np.float32(3e38)}
-    engine = _native.Engine(small_bundle.spec.to_json(), tensors, precision=precision, isa=isa)
+    engine = _native.Engine(small_bundle.graph.to_json(), tensors, precision=precision, isa=isa)
     image = np.ones((1, 9, 9, 3), np.float32)
-    finite = engine.run(image, np.empty((1, 18, 18, 3), np.float32))
+    finite = engine.run({"image": image}, ["picture"]) is not None
     with torch.inference_mode():
         y = build(Bundle(small_bundle.spec, tensors))(torch.ones(1, 3, 9, 9))
     assert finite == bool(torch.isfinite(y).all())

@@ -22,14 +22,13 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (1, 33, 41, 3), np.uint8)
 
 
 def engine_of(bundle: Bundle, **options: object) -> "_native.Engine":
-    return _native.Engine(bundle.spec.to_json(), bundle.tensors, **options)
+    return _native.Engine(bundle.graph.to_json(), bundle.tensors, **options)
 
 
 def result(engine: "_native.Engine", image: np.ndarray = IMAGE) -> np.ndarray:
-    n, h, w, c = image.shape
-    out = np.empty((n, 2 * h, 2 * w, c), image.dtype)
-    assert engine.run(image, out)
-    return out
+    outputs = engine.run({"image": image}, ["picture"])
+    assert outputs is not None
+    return outputs["picture"]
 
 
 def test_threads_change_nothing(tiny_bundle: Bundle) -> None:
@@ -66,15 +65,17 @@ def test_memory_of_the_shape_before(
     for h, w in ((5, 7), (33, 40), (16, 41), (1, 1)):
         image = IMAGE[:, :h, :w].astype(np.float32) / 255
         fresh = native(bundle, precision="fp32")
-        context = fresh.features(image[:, ::-1])
-        for expected, run in (
-            ([fresh.run(image)], lambda image, _: [backend.run(image)]),
-            (fresh.progressive(image, context), backend.progressive),
+        features = fresh.run({"image": image[:, ::-1]}, ["features.0", "features.1"])
+        context = {name.replace("features", "context"): x for name, x in features.items()}
+        for given, wanted in (
+            ({"image": image}, ["picture"]),
+            ({"image": image, **context}, ["picture.1", "picture"]),
         ):
+            expected = fresh.run(given, wanted)
             with pytest.raises(NonFiniteError):
                 backend.run(poison)
-            for ours, theirs in zip(run(image, context), expected, strict=True):
-                np.testing.assert_array_equal(ours, theirs)
+            for name, ours in backend.run(given, wanted).items():
+                np.testing.assert_array_equal(ours, expected[name])
 
 
 def test_engines_and_threads_at_once(tiny_bundle: Bundle, small_bundle: Bundle) -> None:
@@ -102,11 +103,10 @@ import os, sys, numpy as np
 from imagen_fast import _native
 engine = _native.Engine.load(sys.argv[1], threads=2)
 image = np.arange(40 * 40 * 3, dtype=np.uint8).reshape(1, 40, 40, 3)
-outs = [np.zeros((1, 80, 80, 3), np.uint8) for _ in range(2)]
-engine.run(image, outs[0])
+run = lambda: engine.run({"image": image}, ["picture"])["picture"]
+before = run()
 child = os.fork()
-engine.run(image, outs[1])
-same = bool((outs[0] == outs[1]).all())
+same = bool((run() == before).all())
 if not child:
     del engine
     os._exit(0 if same else 1)
@@ -132,7 +132,7 @@ def test_what_cannot_run_is_refused(small_bundle: Bundle, monkeypatch: pytest.Mo
 
 
 def test_tensors_that_do_not_fit(small_bundle: Bundle) -> None:
-    spec, tensors = small_bundle.spec.to_json(), small_bundle.tensors
+    graph, tensors = small_bundle.graph.to_json(), small_bundle.tensors
     name = "encoder.stem.weight"
     for wrong, message in (
         ({k: v for k, v in tensors.items() if k != name}, f"{name} is missing"),
@@ -143,25 +143,27 @@ def test_tensors_that_do_not_fit(small_bundle: Bundle) -> None:
         ({**tensors, name: np.zeros((3, 3, 3, 32), np.float32).T}, "C-contiguous"),
     ):
         with pytest.raises(WeightsError, match=message):
-            _native.Engine(spec, wrong)
+            _native.Engine(graph, wrong)
 
 
 def test_arrays_that_do_not_fit(small_bundle: Bundle) -> None:
-    engine, out = engine_of(small_bundle), np.empty((1, 66, 82, 3), np.uint8)
-    frozen = out.copy()
-    frozen.flags.writeable = False
-    for tiles, target in (
-        (IMAGE[0], out),
-        (IMAGE.astype(np.int16), out),
-        (IMAGE[..., :2].copy(), out),
-        (IMAGE[:, ::2], np.empty((1, 34, 82, 3), np.uint8)),
-        (IMAGE, out[:, 1:]),
-        (IMAGE, out.astype(np.float32)),
-        (IMAGE, frozen),
-        (IMAGE[:, :0], out[:, :0]),
+    engine = engine_of(small_bundle)
+    floats = IMAGE.astype(np.float32)
+    for given, wanted, message in (
+        ({"image": IMAGE[0]}, ["picture"], r"of shape \(N, H, W, C\)"),
+        ({"image": IMAGE.astype(np.int16)}, ["picture"], "C-contiguous array of float32"),
+        ({"image": IMAGE[..., :2].copy()}, ["picture"], r"of shape \(1, 33, 41, 3\)"),
+        ({"image": IMAGE[:, ::2]}, ["picture"], "C-contiguous"),
+        ({"image": IMAGE[:, :0]}, ["picture"], "cannot run tiles"),
+        ({"image": IMAGE}, ["features.0"], "bytes are for pictures alone"),
+        ({"image": IMAGE}, [], "needs an input and an output"),
+        ({}, ["picture"], "needs an input and an output"),
+        ({"image": IMAGE}, ["film"], "no output 'film'; it has picture, "),
+        ({"film": IMAGE}, ["picture"], "no input 'film'; it has image, "),
+        ({"context.0": floats[..., :1].repeat(32, 3)}, ["picture"], "'image' is needed"),
     ):
-        with pytest.raises(BackendError):
-            engine.run(tiles, target)
+        with pytest.raises(BackendError, match=message):
+            engine.run(given, wanted)
 
 
 def test_the_default_on_a_cpu(small_bundle: Bundle) -> None:

@@ -12,11 +12,13 @@ from safetensors.numpy import load_file
 
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.errors import WeightsError
+from imagen_fast.graph import network
 from imagen_fast.spec import Level, ModelSpec
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
 SPEC = ModelSpec(scale=2, levels=(Level(32, convs=1),))
+GRAPH = network(SPEC).to_json()
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,9 @@ def test_engine_from_a_file_is_the_engine_from_arrays(small_bundle: Bundle, tmp_
     }
     save_bundle(Bundle(SPEC, half), tmp_path / "m.safetensors")
     image = np.random.default_rng(0).integers(0, 256, (1, 9, 9, 3), np.uint8)
-    outs = [np.empty((1, 18, 18, 3), np.uint8) for _ in range(2)]
-    _native.Engine.load(str(tmp_path / "m.safetensors")).run(image, outs[0])
-    _native.Engine(SPEC.to_json(), half).run(image, outs[1])
+    loaded = _native.Engine.load(str(tmp_path / "m.safetensors"))
+    made = _native.Engine(network(SPEC).to_json(), half)
+    outs = [engine.run({"image": image}, ["picture"])["picture"] for engine in (loaded, made)]
     np.testing.assert_array_equal(*outs)
 
 
@@ -60,16 +62,17 @@ def test_engine_from_a_file_is_the_engine_from_arrays(small_bundle: Bundle, tmp_
         ({"a": {"shape": [2, 4]}}, "do not fit its shape"),
         ({"a": {"shape": [2, -3]}}, "impossible shape"),
         ({"a": {"shape": [1 << 62, 1 << 62]}}, "impossible shape"),
-        ({"a": {"shape": [2, 3.0]}}, "not valid JSON"),
+        ({"a": {"shape": [2, 3.0]}}, "is not an integer"),
         ({"a": {"data_offsets": [4, 28]}}, "overlap or leave gaps"),
         ({"b": {"data_offsets": [0, 10]}}, "overlap or leave gaps"),
         ({"b": {"data_offsets": [30, 40]}}, "ends beyond the file"),
         ({"b": {"data_offsets": [24]}}, "two data_offsets"),
         ({"b": {"extra": 1}}, "exactly dtype, shape and data_offsets"),
         ({"__metadata__": {"format": "other"}}, "not an imagen-fast model"),
-        ({"__metadata__": {"spec": "{}"}}, "has no key"),
-        ({"__metadata__": {"spec": SPEC.to_json().replace('"scale":2', '"scale":9')}}, "scale"),
-        ({"__metadata__": {"spec": SPEC.to_json()[:-1] + ',"x":1}'}}, "unknown keys"),
+        ({"__metadata__": {"graph": "{}"}}, "has no key"),
+        ({"__metadata__": {"graph": GRAPH[:-1] + ',"x":1}'}}, "unknown keys"),
+        ({"__metadata__": {"alignment": "0"}}, "its alignment is '0'; expected 1 to 65536"),
+        ({"__metadata__": {"exact_overlap": "-1"}}, "its exact_overlap is '-1'"),
     ],
 )
 def test_wrong_headers(
@@ -140,6 +143,8 @@ def test_damage_is_refused_or_harmless(data: st.DataObject, path: Path, tmp_path
         metadata, shapes = _native.read_bundle(str(damaged))
     except WeightsError:
         return
+    if metadata.get("spec") != SPEC.to_json():
+        return  # what is known of the architecture beside the graph, which C++ does not read
     if any(not np.isfinite(t).all() for t in load_file(damaged).values()):
         return  # values are checked where they are used
     expected = load_bundle(damaged)

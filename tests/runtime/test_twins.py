@@ -4,19 +4,21 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from imagen_fast import tiling
 from imagen_fast.backends import memory
+from imagen_fast.bundle import Bundle
 from imagen_fast.engine import Engine
 from imagen_fast.errors import TilingError
-from imagen_fast.spec import PRESETS, Level, ModelSpec
+from imagen_fast.spec import PRESETS
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = [f"imagen_fast/runtime/{name}.cc" for name in
-           ("json", "memory", "reach", "spec", "tiling", "view")]  # fmt: skip
+           ("memory", "tiling", "view")]  # fmt: skip
 
 Ask = Callable[[list[str]], list[str]]
 
@@ -82,29 +84,23 @@ def test_automatic_tiles_and_largest_overlaps(ask: Ask) -> None:
     assert ask([f"largest {tile} {alignment}" for tile, alignment in sizes]) == expected
 
 
-SPECS = [
-    *PRESETS.values(),
-    ModelSpec(levels=(Level(32, convs=0),), window=2),
-    ModelSpec(levels=(Level(32, depth=3, convs=1), Level(32)), window=6),
-    ModelSpec(levels=(Level(32), Level(32, depth=2), Level(32, convs=4), Level(32)), window=4),
-    ModelSpec(levels=(Level(32), Level(32, attention="global"))),
-]
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{len(spec.levels)}-{spec.window}")
-def test_overlaps(spec: ModelSpec, ask: Ask) -> None:
-    exact = tiling.exact_overlap(spec)
-    assert ask([f"exact {spec.to_json()}"]) == [str(-1 if exact is None else exact)]
-
+@pytest.mark.parametrize("exact", [None, 0, 16, 32, 100])
+@pytest.mark.parametrize("alignment", [1, 8, 16, 32])
+def test_default_overlaps(exact: int | None, alignment: int, ask: Ask) -> None:
     class Model(Engine):
         """Only what the default overlap depends on."""
 
         def __init__(self, tile: int) -> None:
-            self.spec, self._tile = spec, tile
+            self._tile = tile
+            facts = {"alignment": str(alignment)}
+            if exact is not None:
+                facts["exact_overlap"] = str(exact)
+            self._backend = SimpleNamespace(bundle=Bundle(PRESETS["tiny"], {}, facts))
 
     tiles = [0, 40, 112, 300]
     expected = [str(Model(tile)._default_overlap()) for tile in tiles]
-    assert ask([f"default {tile} {spec.to_json()}" for tile in tiles]) == expected
+    known = -1 if exact is None else exact
+    assert ask([f"default {tile} {alignment} {known}" for tile in tiles]) == expected
 
 
 def test_free_memory(ask: Ask) -> None:
