@@ -217,9 +217,9 @@ void Plan::give(int value) {
             (number >= 0 && writes_picture(graph_, graph_.operations[number]))) {
             continue;
         }
-        made_.emplace_back(kernels_.rows_out(graph_.values[value].channels, output.picture));
         cpu::Args args;
         args.x = plain(resolve(value));
+        made_.emplace_back(kernels_.rows_out(graph_.values[value].channels, output.picture));
         add(made_.back().get(), args, kNone, static_cast<int>(i));
     }
 }

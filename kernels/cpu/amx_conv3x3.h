@@ -37,12 +37,14 @@ public:
         start<rows>(in, row, pixel, weights, bias, beside, Sums<rows>());
         products<1>(in, row, pixel, weights + 512, beside, Sums<rows>());
         products<2>(in, row, pixel, weights + 1024, beside, Sums<rows>());
-        for (int i = 32; i < 3 * channels; i += 32) {
-            in += 32;
-            weights += 3 * 512;
-            products<0>(in, row, pixel, weights, beside, Sums<rows>());
-            products<1>(in, row, pixel, weights + 512, beside, Sums<rows>());
-            products<2>(in, row, pixel, weights + 1024, beside, Sums<rows>());
+        for (int kx = 0, from = 32; kx < 3; ++kx, from = 0) {
+            for (int i = from; i < channels; i += 32) {
+                const std::uint16_t* at = in + kx * pixel_elements + i;
+                weights += 3 * 512;
+                products<0>(at, row, pixel, weights, beside, Sums<rows>());
+                products<1>(at, row, pixel, weights + 512, beside, Sums<rows>());
+                products<2>(at, row, pixel, weights + 1024, beside, Sums<rows>());
+            }
         }
         c_ = c;
     }

@@ -9,60 +9,56 @@ namespace imagen_fast::cpu {
 
 // The common cases: an activation, then at most one plane is added.
 template <class S, Activation activation, bool adds>
-class PutOf {
+struct PutOf {
     using Scalar = typename S::Scalar;
-
-public:
     static constexpr int vectors = 2;
 
-    IMAGEN_INLINE PutOf(const Finisher<S>& finisher, const Args& args, int n, int y, int x, int c)
-        : added_(adds ? args.added[0].at<Scalar>(n, y, x) + c : nullptr),
-          out_(args.out.at<Scalar>(n, y, x) + c),
-          slopes_(finisher.slopes() + c),
-          added_pixel_(args.added[0].pixel),
-          pixel_(args.out.pixel),
-          streamed_(args.out.streamed) {}
-
+    static IMAGEN_INLINE PutOf at(const Finisher<S>& finisher, const Args& args, int n, int y, int x,
+                                  int c) {
+        return {adds ? args.added[0].template at<Scalar>(n, y, x) + c : nullptr,
+                args.out.template at<Scalar>(n, y, x) + c,
+                finisher.slopes() + c,
+                args.added[0].pixel,
+                args.out.pixel,
+                args.out.streamed};
+    }
     IMAGEN_INLINE void operator()(int i, const float* values) const {
-        auto low = activate<S, activation>(S::load(values), slopes_);
-        auto high = activate<S, activation>(S::load(values + S::lanes), slopes_ + S::lanes);
+        auto low = activate<S, activation>(S::load(values), slopes);
+        auto high = activate<S, activation>(S::load(values + S::lanes), slopes + S::lanes);
         if constexpr (adds) {
-            const Scalar* from = added_ + static_cast<std::ptrdiff_t>(i) * added_pixel_;
+            const Scalar* from = added + static_cast<std::ptrdiff_t>(i) * added_pixel;
             low = S::add(S::load(from), low);
             high = S::add(S::load(from + S::lanes), high);
         }
-        put<S>(out_ + static_cast<std::ptrdiff_t>(i) * pixel_, low, high, streamed_);
+        put<S>(out + static_cast<std::ptrdiff_t>(i) * pixel, low, high, streamed);
     }
 
-private:
-    const Scalar* added_;
-    Scalar* out_;
-    const float* slopes_;
-    int added_pixel_, pixel_;
-    bool streamed_;
+    const Scalar* added;
+    Scalar* out;
+    const float* slopes;
+    int added_pixel, pixel;
+    bool streamed;
 };
 
 // All others.
 template <class S>
-class PutAny {
+struct PutAny {
     using Scalar = typename S::Scalar;
-
-public:
     static constexpr int vectors = 2;
 
-    IMAGEN_INLINE PutAny(const Finisher<S>& finisher, const Args& args, int n, int y, int x, int c)
-        : finisher_(&finisher), args_(&args), n_(n), y_(y), x_(x), c_(c) {}
-
+    static IMAGEN_INLINE PutAny at(const Finisher<S>& finisher, const Args& args, int n, int y,
+                                   int x, int c) {
+        return {&finisher, &args, n, y, x, c};
+    }
     IMAGEN_INLINE void operator()(int i, const float* values) const {
         auto low = S::load(values), high = S::load(values + S::lanes);
-        finisher_->finish(*args_, n_, y_, x_ + i, c_, low, high);
-        put<S>(args_->out.template at<Scalar>(n_, y_, x_ + i) + c_, low, high, args_->out.streamed);
+        finisher->finish(*args, n, y, x + i, c, low, high);
+        put<S>(args->out.template at<Scalar>(n, y, x + i) + c, low, high, args->out.streamed);
     }
 
-private:
-    const Finisher<S>* finisher_;
-    const Args* args_;
-    int n_, y_, x_, c_;
+    const Finisher<S>* finisher;
+    const Args* args;
+    int n, y, x, c;
 };
 
 template <class S>
@@ -105,7 +101,7 @@ private:
     template <class Put>
     void into(int block, const Args& args, std::byte* scratch) const {
         conv_.run(block, args.x, scratch, [&](int n, int y, int x, int channel) {
-            return Put(finisher_, args, n, y, x, channel);
+            return Put::at(finisher_, args, n, y, x, channel);
         });
     }
 
