@@ -23,7 +23,7 @@ ALLOWED = {
     "metrics": {"errors"},
     "bundle": {"atomic", "spec", "errors"},
     "catalogue": {"bundle", "spec", "errors"},
-    "image": {"_version", "errors"},
+    "image": {"atomic", "_version", "errors"},
     "tiling": {"spec", "errors"},
     "atomic": set(),
     "export": {"atomic", "bundle", "image", "extras", "spec", "_version", "errors"},
@@ -39,7 +39,7 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
-ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
+ALLOWED["bench"] = {*ALLOWED["backends"], "backends"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["cli"].add("c_library")

@@ -1,7 +1,7 @@
 """Encode a picture into a file that is there whole or not at all.
 
 Rows go to a temporary file in the folder of the output, which takes the output's name when the
-last row is written and disappears if anything goes wrong before that.
+last row is written and disappears if anything goes wrong before that (see `atomic`).
 
 ICC profile, EXIF, XMP and resolution are carried, nothing else: WebP has no place for the
 resolution (but EXIF may state it), BMP for anything but it. What a PNG file says of its colours
@@ -12,7 +12,6 @@ that a picture whose gAMA is not that of sRGB looks different there.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from imagen_fast import atomic
 from imagen_fast.errors import ImageError, ImagenError
 from imagen_fast.image import exif
 from imagen_fast.image.picture import Metadata, Picture, Samples
@@ -161,6 +161,7 @@ def open_writer(
     dtype: Any = np.uint8,
     metadata: Metadata | None = None,
     quality: int | None = None,
+    overwrite: bool = True,
 ) -> Iterator[Writer]:
     """Open `path` to be written strip by strip; the extension chooses the format.
 
@@ -168,11 +169,13 @@ def open_writer(
     dtype     of the rows: uint8, or uint16, which PNG and TIFF keep and the others round to 8 bits
     metadata  carried along; the size that an EXIF block states is brought up to date
     quality   1 to 100 of JPEG (4:4:4) and WebP, 95 if None; 100 makes WebP lossless
+    overwrite whether a file of this name may be replaced, which hands on its mode bits
 
     PNG and TIFF need memory for a strip, JPEG, WebP and BMP for the picture. The file appears
     under its name when the block ends; an exception in it, KeyboardInterrupt too, leaves nothing.
     A symbolic link is followed. Raises ImageError as `check_output` does, and if the disk is full
-    or the folder cannot be written.
+    or the folder cannot be written; with FileExistsError as its cause if `overwrite` is False and
+    the name is taken when the block ends.
     """
     path, dtype, metadata = Path(path), np.dtype(dtype), metadata or Metadata()
     if channels not in (1, 3) or dtype not in (np.uint8, np.uint16) or min(height, width) < 1:
@@ -186,28 +189,29 @@ def open_writer(
     if metadata.exif:
         metadata = replace(metadata, exif=exif.resized(metadata.exif, height, width))
     shape = (height, width, channels + alpha)
-    target = Path(os.path.realpath(path))
-    # Short, whatever the length of the output's name, and in its folder to be renamed there.
-    temporary = target.with_name(f".imagen-fast-{secrets.token_hex(8)}.part")
+    with _explained(path):
+        part = atomic.Part(path, replace=overwrite)
     try:
-        with _opened(path, temporary) as file:
-            with _explained(path):
-                encoder = _encoder(form, file, shape, dtype, metadata, quality)
-            try:
-                writer = Writer(path, encoder, shape, dtype)
-                yield writer
-                writer.finish()
-            finally:
-                encoder.close()
         with _explained(path):
-            temporary.replace(target)
+            encoder = _encoder(form, part.file, shape, dtype, metadata, quality)
+        try:
+            writer = Writer(path, encoder, shape, dtype)
+            yield writer
+            writer.finish()
+        finally:
+            encoder.close()
+        with _explained(path):
+            part.publish()
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        part.discard()
 
 
 def writer_for(
-    path: str | os.PathLike[str], picture: Picture, scale: int = 1, quality: int | None = None
+    path: str | os.PathLike[str],
+    picture: Picture,
+    scale: int = 1,
+    quality: int | None = None,
+    overwrite: bool = True,
 ) -> AbstractContextManager[Writer]:
     """`open_writer` for the rows of `picture` enlarged `scale` times; does not hold the picture."""
     height, width, channels = picture.color.shape
@@ -220,6 +224,7 @@ def writer_for(
         picture.color.dtype,
         picture.metadata,
         quality,
+        overwrite,
     )
 
 
@@ -262,21 +267,6 @@ def _check_place(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path, temporary: Path) -> Iterator[BinaryIO]:
-    """The temporary file; what was buffered reaches the disk, or fails to, when it is closed."""
-    with _explained(path):
-        file = temporary.open("xb")
-    try:
-        yield file
-    except BaseException:
-        with suppress(OSError):
-            file.close()
-        raise
-    with _explained(path):
-        file.close()
-
-
-@contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Whatever fails inside comes out as one ImageError, unless it has been explained already."""
     try:
@@ -285,6 +275,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageError(f"{path}: there is not enough memory to write it") from error
+    except FileExistsError as error:
+        raise ImageError(
+            f"{path} exists: it appeared while the picture was computed, and was not replaced"
+        ) from error
     except Exception as error:  # encoders fail in many ways
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ImageError(f"{path}: cannot be written: {reason or type(error).__name__}") from error
