@@ -63,11 +63,11 @@ def _workers(text: str) -> tuple[int, int]:
     help="Input pixels that a tile reads beyond what it answers for. [32 or less]",
 )
 @click.option("--suffix", help="Ends the name of each result. [_x and the scale]")
-@click.option("--ext", help="Format of the results: png, jpg, webp, tiff or bmp. [png]")
+@click.option("--ext", help="Format of the results: png, jpg, webp, avif, tiff or bmp. [png]")
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
-    help="Of JPEG and WebP, 1 to 100; 100 makes WebP lossless. [95]",
+    help="Of JPEG, WebP and AVIF, 1 to 100; 100 makes WebP lossless. [95]",
 )
 @engine_options
 @click.option(
@@ -217,7 +217,7 @@ def _names_a_file(output: Path, inputs: list[Path]) -> bool:
             f"-o {shown(output)} is a file, but no picture by its name; name a folder, or a file "
             f"that ends in one of {known}"
         )
-    # results.v2 is a good name for a folder, but photo.avif is none for one picture's result.
+    # results.v2 is a good name for a folder, but photo.heic is none for one picture's result.
     if re.fullmatch(r"\.[a-z][a-z0-9]{2,4}", ext) and len(inputs) == 1 and inputs[0].is_file():
         raise click.UsageError(
             f"-o {shown(output)}: {ext} cannot be written; expected one of {known}, or an existing "

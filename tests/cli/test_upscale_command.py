@@ -207,7 +207,7 @@ def test_the_summary_repeats_the_failures(upscale, picture, tmp_path):
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("big.avif", ".avif cannot be written; expected one of .png"),
+        ("big.heic", ".heic cannot be written; expected one of .png"),
         ("big.JXL", ".jxl cannot be written"),
         ("plain", "is a file, but no picture by its name"),
         ("plain.txt", "is a file, but no picture by its name"),
