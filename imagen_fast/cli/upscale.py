@@ -166,9 +166,7 @@ def command(
     for folder in sorted({Path(os.path.realpath(job.target)).parent for job in planned}):
         for leftover in atomic.remove_leftovers(folder):
             if not quiet:
-                click.echo(
-                    f"removed {shown(leftover)}, left unfinished by a run that was killed", err=True
-                )
+                click.echo(f"removed {shown(leftover)}, left unfinished by a killed run", err=True)
     interrupted = False
     with Interruptible() as ending, report(planned, quiet, notes) as progress:
         try:

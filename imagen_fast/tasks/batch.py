@@ -99,6 +99,15 @@ def run(
     saving: deque[_Active] = deque()
     reading = ThreadPoolExecutor(readers, "read")
     writing = ThreadPoolExecutor(writers, "write")
+
+    def finish() -> None:
+        reading.shutdown(wait=False, cancel_futures=True)
+        while saving:
+            result = saving[0].result()
+            saving.popleft()
+            _tell(observer, result)
+        writing.shutdown()
+
     try:
         for job, future in _read_ahead(reading, jobs, readers, max_pixels):
             active = _Active(job)
@@ -113,15 +122,13 @@ def run(
                 saving.append(active)
             while saving and saving[0].saving.finished:
                 _tell(observer, saving.popleft().result())
-    except KeyboardInterrupt:
-        if pictures := sum(not active.saving.finished for active in saving):
+        finish()
+    except BaseException as error:  # not `finally`, which a second interrupt would enter again
+        pictures = sum(not active.saving.finished for active in saving)
+        if pictures and isinstance(error, KeyboardInterrupt):
             observer.interrupted(pictures)
+        finish()
         raise
-    finally:
-        reading.shutdown(wait=False, cancel_futures=True)
-        for active in saving:
-            _tell(observer, active.result())
-        writing.shutdown()
 
 
 def _tell(observer: Observer, result: Result) -> None:

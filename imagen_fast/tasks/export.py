@@ -67,6 +67,8 @@ def export(
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
     _check_place(target, overwrite)
+    for leftover in atomic.remove_leftovers(target.parent):
+        say(f"removed {leftover}, left unfinished by a killed run")
     if missing := form.missing(verify=verified):
         raise ExportError(f"cannot export to {kind}: {missing}")
     bundle = load_bundle(source)
