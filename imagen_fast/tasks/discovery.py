@@ -144,7 +144,7 @@ class _Search:
     def _enters(self, folder: Path, *, links: bool = False) -> bool:
         if _same(folder, self.output):
             return False
-        if not links and folder.is_symlink():
+        if not links and os.path.islink(folder):  # noqa: PTH114
             self.left_out[folder] = "a linked folder"
             return False
         return True
@@ -166,7 +166,7 @@ class _Search:
             return entered[folder]
 
         for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
-            if enters(match.parent) and not match.is_dir() and self._takes(match):
+            if enters(match.parent) and not _is_folder(match) and self._takes(match):
                 yield Found(match)
         yield from map(_locked, _unreadable(pattern, enters))
 
@@ -207,7 +207,7 @@ def _has_picture(folder: Path, stem: str) -> bool:
     names = [f"{base}.{ext}"] if f".{ext.lower()}" in PICTURE_EXTENSIONS else []
     for ext in PICTURE_EXTENSIONS:
         names += [f"{stem}{ext}", f"{stem}{ext.upper()}"]
-    return any((folder / name).exists() for name in names)
+    return any(os.path.lexists(folder / name) for name in names)
 
 
 def _unreadable(pattern: str, enters: Callable[[Path], bool]) -> Iterator[OSError]:
@@ -215,12 +215,14 @@ def _unreadable(pattern: str, enters: Callable[[Path], bool]) -> Iterator[OSErro
     parent, child = os.path.split(pattern)
     while glob.has_magic(parent):
         for folder in map(Path, glob.glob(parent, recursive=True)):  # noqa: PTH207
-            if folder.is_dir() and enters(folder):
+            if _is_folder(folder) and enters(folder):
                 try:
                     if glob.has_magic(child):
                         os.scandir(folder).close()
                     else:
-                        (folder / child).exists()
+                        (folder / child).stat()
+                except FileNotFoundError:
+                    continue
                 except OSError as error:
                     yield error
         parent, child = os.path.split(parent)
@@ -231,5 +233,13 @@ def _locked(error: OSError) -> Found:
     return Found(Path(os.fsdecode(error.filename)), problem=reason)
 
 
+def _is_folder(path: Path) -> bool:
+    """False where it cannot be told, which pathlib raises for."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def _same(a: Path, b: Path | None) -> bool:
-    return b is not None and b.exists() and a.exists() and a.samefile(b)
+    try:
+        return b is not None and a.samefile(b)
+    except OSError:
+        return False

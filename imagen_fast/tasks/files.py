@@ -68,9 +68,7 @@ def plan(
         jobs = [Job(item.source, output, problem=item.problem) for item in found]
     else:
         jobs = _named(found, output, suffix, ext)
-    inputs = {
-        _identity(job.source): job.source for job in jobs if not job.problem and job.source.exists()
-    }
+    inputs = {_identity(job.source): job.source for job in jobs if not job.problem}
     taken: dict[Path, Path] = {}
     jobs = [replace(job, existing=existing) for job in jobs]
     return [job if job.problem else _checked(job, inputs, taken) for job in jobs]
@@ -94,7 +92,7 @@ def _named(found: Sequence[Found], output: Path | None, suffix: str, ext: str) -
 
 def _checked(
     job: Job,
-    inputs: dict[tuple[int, int], Path],
+    inputs: dict[tuple[int, int] | None, Path],
     taken: dict[Path, Path],
 ) -> Job:
     first = taken.setdefault(job.target, job.source)
@@ -111,7 +109,10 @@ def _checked(
     return job.now()
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """The file behind every link, symbolic or hard."""
-    status = path.stat()
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The file behind every link, symbolic or hard; None if that cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
