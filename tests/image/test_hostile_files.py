@@ -75,7 +75,7 @@ def test_paths_that_are_no_files(tmp_path):
         refused(tmp_path / "locked.png", "cannot be opened: Permission denied")
 
 
-@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("extension", [".gif", ".webp", ".png", ".avif"])
 def test_animations_are_refused_and_their_frames_counted(tmp_path, photo, extension):
     frames = [Image.fromarray(np.roll(photo, 20 * n, axis=0)) for n in range(5)]
     path = tmp_path / f"x{extension}"
