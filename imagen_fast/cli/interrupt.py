@@ -38,16 +38,16 @@ class Interruptible(AbstractContextManager["Interruptible"]):
         self.number = number
         raise KeyboardInterrupt
 
+    def ignore(self) -> None:
+        """From now on nothing interrupts any more: the process is about to `leave`."""
+        self._before.clear()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-
-def ignore() -> None:
-    """From now on nothing interrupts, where Python delivers signals: the end is near."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
 
 
 def leave(code: int) -> NoReturn:

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from imagen_fast import atomic, engine
-from imagen_fast.cli import COMMANDS, interrupt, left_out
-from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli import COMMANDS, left_out
+from imagen_fast.cli.interrupt import Interruptible, leave
 from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
@@ -192,13 +192,13 @@ def command(
                         max_pixels=max_pixels,
                     )
         except KeyboardInterrupt:
-            interrupt.ignore()
+            ending.ignore()
             interrupted = True
     if not quiet:
         progress.summarise()
     if interrupted:
         click.echo("interrupted", err=True)
-        interrupt.leave(128 + ending.number)  # as shells report it
+        leave(128 + ending.number)  # as shells report it
     ctx.exit(1 if progress.counts()["failed"] else 0)
 
 

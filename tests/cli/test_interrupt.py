@@ -141,16 +141,19 @@ def test_a_second_interrupt_ends_at_once_and_cleans_up(
     assert files(tmp_path / "out") == []
 
 
-def test_many_interrupts_in_a_row_end_without_a_traceback(encoding, picture, files, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_many_interrupts_in_a_row_end_without_a_traceback(
+    encoding, picture, files, tmp_path, number
+):
     """As a terminal sends them while Ctrl-C is held."""
     process = encoding(100, picture(tmp_path / "a.png"), "-o", tmp_path / "out", "--ext", "jpg")
     while process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         time.sleep(0.03)
     stderr = process.communicate(timeout=30)[1]
     assert "Traceback" not in stderr
     assert stderr.endswith("interrupted\n")
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert files(tmp_path / "out") == []
 
 
