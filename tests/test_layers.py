@@ -24,7 +24,7 @@ ALLOWED = {
     "graph": {"spec", "errors"},
     "bundle": {"atomic", "graph", "spec", "errors"},
     "catalogue": {"bundle", "spec", "errors"},
-    "image": {"_version", "errors"},
+    "image": {"atomic", "_version", "errors"},
     "tiling": {"graph", "errors"},
     "atomic": set(),
     "export": {"atomic", "bundle", "image", "extras", "spec", "_version", "errors"},
@@ -40,7 +40,7 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
-ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
+ALLOWED["bench"] = {*ALLOWED["backends"], "backends"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["cli"].add("c_library")

@@ -37,7 +37,14 @@ ISA = {
     "sve": "SVE",
     "bf16": "BF16",
 }
-PILLOW_FORMATS = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF"}
+PILLOW_FORMATS = {
+    "jpg": "JPEG",
+    "zlib": "PNG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "jpg_2000": "JPEG 2000",
+    "libtiff": "TIFF",
+}
 
 
 @click.command(name="doctor")

@@ -67,6 +67,8 @@ def export(
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
     _check_place(target, overwrite)
+    for leftover in atomic.remove_leftovers(target.parent):
+        say(f"removed {leftover}, left unfinished by a killed run")
     if missing := form.missing(verify=verified):
         raise ExportError(f"cannot export to {kind}: {missing}")
     bundle = load_bundle(source)
@@ -101,7 +103,7 @@ def export(
         verification=found,
     )
     beside = manifest.path_beside(target)
-    _write(target, data, beside, text.encode())
+    _write(target, data, beside, text.encode(), overwrite)
     return Exported(target, beside, len(data), found)
 
 
@@ -132,15 +134,28 @@ def _check_place(target: Path, overwrite: bool) -> None:
         raise ExportError(f"{target}: the folder {target.parent} does not exist; create it first")
 
 
-def _write(target: Path, data: bytes, beside: Path, text: bytes) -> None:
+def _write(target: Path, data: bytes, beside: Path, text: bytes, overwrite: bool) -> None:
     """Both files or none: a manifest never tells of a file that is not there."""
+    parts: list[atomic.Part] = []
     try:
-        beside.unlink(missing_ok=True)  # of the file that is replaced
-        atomic.write(target, data)
+        for path, content in ((target, data), (beside, text)):
+            parts.append(atomic.Part(path, replace=overwrite))
+            parts[-1].file.write(content)
+        if overwrite:
+            beside.unlink(missing_ok=True)  # of the file that is replaced
+        parts[0].publish(synced=True)
         try:
-            atomic.write(beside, text)
+            parts[1].publish(synced=True)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+    except FileExistsError as error:
+        raise ExportError(
+            f"{target} or its manifest exists: it appeared while the model was exported, and was "
+            "not replaced"
+        ) from error
     except OSError as error:
         raise ExportError(f"{target}: cannot write: {error.strerror or error}") from error
+    finally:
+        for part in parts:
+            part.discard()

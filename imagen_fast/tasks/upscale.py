@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from numpy.typing import NDArray
 
-from imagen_fast import catalogue
+from imagen_fast import atomic, catalogue
 from imagen_fast.engine import Engine, load
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
@@ -82,8 +83,8 @@ def upscale(
         scale: how many times larger each side becomes.
         model: a shipped model's name or a bundle's path; by default the shipped one for `scale`.
         output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
-        overwrite: for a path, replace the output if it exists.
-        quality: for a path, 1 to 100 of JPEG and WebP; 95 if None.
+        overwrite: for a path, replace the output if it exists, or appears meanwhile.
+        quality: for a path, 1 to 100 of JPEG, WebP and AVIF; 95 if None.
         max_pixels: for a path, the largest picture that is decoded.
         options: backend, device, precision, threads, tile, overlap, isa: see `load`.
 
@@ -110,12 +111,14 @@ def upscale(
         with _loaded(model, scale, options) as engine:
             return engine(image)
     source, target = _places(image, output, scale, overwrite)
+    for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
+        warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
     with _loaded(model, scale, options) as engine:
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for
 
         picture = read(source, max_pixels=max_pixels)
-        with writer_for(target, picture, scale, quality) as writer:
+        with writer_for(target, picture, scale, quality, overwrite) as writer:
             for rows in engine.stream(picture):
                 writer.write(rows)
     return target

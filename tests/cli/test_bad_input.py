@@ -111,6 +111,32 @@ def test_an_unreadable_file_and_folder(unprivileged, picture):
     path.parent.chmod(0o700)
 
 
+@pytest.mark.parametrize("mode", [0, 0o600, 0o300])
+@pytest.mark.parametrize("way", ["folder", "**/*.png", "*/*.png", "*/y/*.png"])
+def test_an_unreadable_subfolder_is_a_failure_and_does_not_stop_the_rest(
+    unprivileged, picture, mode, way
+):
+    folder, run = unprivileged
+    for name in ("in/locked/a.png", "in/locked/y/b.png", "in/open/c.png", "in/open/y/d.png"):
+        picture(folder / name)
+    if mode == 0o300 and way == "*/y/*.png":
+        pytest.skip("leads through a folder that need not be listed")
+    os.chown(folder / "in/locked", 65534, -1)
+    (folder / "in/locked").chmod(mode)
+    inputs = (folder / "in", "-r") if way == "folder" else (folder / "in" / way,)
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o777)
+    result = run(*inputs, "-o", folder / "out")
+    (folder / "in/locked").chmod(0o700)
+    assert result.exit_code == 1
+    assert f"error: {folder}/in/locked" in result.stderr
+    assert f"failed: {folder}/in/locked" in result.stdout
+    assert "Permission denied" in result.stdout
+    done = {path.name for path in (folder / "out").rglob("*.png")}
+    expected = {"folder": {"c", "d"}, "**/*.png": {"c", "d"}, "*/*.png": {"c"}, "*/y/*.png": {"d"}}
+    assert done == {f"{name}_x2.png" for name in expected[way]}
+
+
 def test_a_read_only_folder(unprivileged, picture, files):
     folder, run = unprivileged
     path = picture(folder / "in/a.png")
