@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from imagen_fast import atomic
-from imagen_fast.errors import BackendError, SpecError, WeightsError
+from imagen_fast.errors import OperationError, SpecError, WeightsError
 from imagen_fast.graph import Graph, network, reach
 from imagen_fast.spec import ModelSpec
 
@@ -56,9 +56,9 @@ class Bundle:
 
     @property
     def spec(self) -> ModelSpec:
-        """The architecture's spec. Raises BackendError if the graph is of none of ours."""
+        """The architecture's spec. Raises OperationError if the graph is of none of ours."""
         if isinstance(self.source, Graph):
-            raise BackendError(
+            raise OperationError(
                 "this model is a network of its own, of none of our architectures, which the "
                 "native engine alone runs; choose backend native"
             )

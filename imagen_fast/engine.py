@@ -70,12 +70,14 @@ def load(
     path = catalogue.resolve(name_or_path)
     if backend == "auto" and is_onnx(path):
         kind, _ = backends.choose("onnxruntime", device)
-        why = "auto: what runs ONNX files"
+        tried = [(kind, "auto: what runs ONNX files")]
     else:
-        kind, why = backends.choose(backend, device)
+        tried = backends.candidates(backend, device)
     bundle = load_model(path)
     _check_pictures(path, bundle.graph)
-    made = kind(bundle, device=device, precision=precision, threads=threads, isa=isa)
+    made, why = backends.make(
+        bundle, tried, device=device, precision=precision, threads=threads, isa=isa
+    )
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
     except BaseException:

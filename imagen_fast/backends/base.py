@@ -46,6 +46,7 @@ class Backend(ABC):
 
     Raises:
         BackendError: device, precision or instruction set is unknown or not to be had here.
+        OperationError: there is no kernel for one of the network's operations.
         WeightsError: the bundle's tensors do not fit its graph.
     """
 
@@ -104,7 +105,7 @@ class Backend(ABC):
 
     @property
     def spec(self) -> ModelSpec:
-        """The architecture's spec. Raises BackendError if the graph is of none of ours."""
+        """The architecture's spec. Raises OperationError if the graph is of none of ours."""
         return self.bundle.spec
 
     @property

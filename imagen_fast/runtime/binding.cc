@@ -157,11 +157,14 @@ PYBIND11_MODULE(_native, m) {
     const py::module_ errors = py::module_::import("imagen_fast.errors");
     static py::handle weights_error = errors.attr("WeightsError").cast<py::object>().release();
     static py::handle backend_error = errors.attr("BackendError").cast<py::object>().release();
+    static py::handle operation_error = errors.attr("OperationError").cast<py::object>().release();
     py::register_exception_translator([](std::exception_ptr pointer) {
         try {
             std::rethrow_exception(pointer);
         } catch (const WeightsError& error) {
             PyErr_SetString(weights_error.ptr(), error.what());
+        } catch (const OperationError& error) {
+            PyErr_SetString(operation_error.ptr(), error.what());
         } catch (const BackendError& error) {
             PyErr_SetString(backend_error.ptr(), error.what());
         } catch (const ArgumentError& error) {
