@@ -268,7 +268,9 @@ class Engine:
         return min(limits)
 
     def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
-        tile = tiling.automatic(height, width, capacity, self._overlap, self._open().bundle.alignment)
+        tile = tiling.automatic(
+            height, width, capacity, self._overlap, self._open().bundle.alignment
+        )
         if height * width > capacity and tile * tile > capacity:
             raise TilingError(
                 f"an overlap of {self._overlap} needs tiles of {tile} pixels, and memory is free "

@@ -50,7 +50,18 @@ ALLOWED["weights"] = set()
 ALLOWED["__init__"] = {"_version", "engine", "errors", "spec", "tasks"}
 
 WITHOUT_TORCH = (
-    *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine", "export"),
+    *(
+        "errors",
+        "spec",
+        "graph",
+        "metrics",
+        "bundle",
+        "catalogue",
+        "image",
+        "tiling",
+        "engine",
+        "export",
+    ),
     *("model_file", "atomic"),
 )
 

@@ -16,9 +16,7 @@ def needed(graph: Graph, outputs: Iterable[str]) -> Graph:
         if operation.output in names:
             kept.append(operation)
             names.update(operation.inputs)
-    names |= {
-        x.grid.of for name, x in graph.inputs.items() if name in names and x.grid is not None
-    }
+    names |= {x.grid.of for name, x in graph.inputs.items() if name in names and x.grid is not None}
     return Graph(
         {name: x for name, x in graph.inputs.items() if name in names},
         tuple(reversed(kept)),

@@ -20,7 +20,9 @@ def alignment(graph: Graph) -> int:
     """
     graph = _main(graph)
     periods = [period(x, graph.values[x.output].grid) for x in graph.operations]
-    return math.lcm(*periods, *(period(x, graph.values[x.inputs[0]].grid) for x in graph.operations))
+    return math.lcm(
+        *periods, *(period(x, graph.values[x.inputs[0]].grid) for x in graph.operations)
+    )
 
 
 def reads(graph: Graph, position: int) -> Interval | None:
