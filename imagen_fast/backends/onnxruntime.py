@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.backends.base import Tiles
+from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.export.options import Options

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from imagen_fast import atomic
-from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.backends.base import Tiles
+from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.export.options import Options

@@ -31,6 +31,7 @@ class Whole:
     high: int
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return type(value) is int and self.low <= value <= self.high
 
 
@@ -39,6 +40,7 @@ class Number:
     """A finite number."""
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e30
 
 
@@ -49,6 +51,7 @@ class Word:
     of: tuple[str, ...]
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return value in self.of
 
 
@@ -57,6 +60,7 @@ class Flag:
     """True or false."""
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return type(value) is bool
 
 
