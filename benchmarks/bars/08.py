@@ -4,9 +4,9 @@
 
 builds COMMIT beside this tree and runs both in turns, each in a process of its own: every
 instruction set of this processor, 1 and 2 threads, 64², 256² and 1024² input, `sr-x4-tiny`; then
-the time to load it, and the peak memory of a 6000×4000 photograph. With --networks (a folder that holds
-disp-x4.onnx and span-c28-x4.onnx) it times these as graphs on the native engine beside OpenVINO, in
-bf16. Prints medians and their ratios; the samples go to benchmarks/results/DEVICE/bars-08.json.
+the time to load it, and the peak memory of a 6000×4000 photograph. With --networks (a folder with
+disp-x4.onnx and span-c28-x4.onnx) it times these as graphs on the native engine beside OpenVINO,
+in bf16. Prints medians and their ratios; samples go to benchmarks/results/DEVICE/bars-08.json.
 """
 
 from __future__ import annotations

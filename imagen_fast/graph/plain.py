@@ -8,7 +8,7 @@ from imagen_fast.spec import ModelSpec
 
 
 def plain(spec: ModelSpec) -> Graph:
-    """Input `image`, outputs `picture` and `attention.I`, the probabilities of attention block I."""
+    """Input `image`, outputs `picture` and `attention.I`, the maps of attention block I."""
     b = Builder()
     level = spec.levels[0]
     b.inputs["image"] = Input(spec.image_channels, picture=True)
