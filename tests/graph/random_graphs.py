@@ -45,6 +45,7 @@ class _Draw:
         self.inputs: dict[str, Input] = {}
         self.operations: list[Operation] = []
         self.values: dict[str, Value] = {}
+        self.degree: dict[str, int] = {}  # how many values were multiplied: few, or errors grow
 
     def pick(self, options: Any) -> Any:
         return options[int(self.rng.integers(len(options)))]
@@ -81,8 +82,7 @@ class _Draw:
                     "kernel": kernel,
                     "stride": 2 if kernel == 2 else 1,
                 }
-                grid = value.grid.halved() if kernel == 2 else value.grid
-                same = self.like(Value(attributes["channels"], grid))
+                same = self.like(Value(attributes["channels"], value.grid)) if kernel != 2 else []
                 inputs += [self.pick(same) for _ in range(int(self.rng.integers(3))) if same]
             case "subpixel_convolution":
                 attributes = {"channels": self.pick((1, 2, 3)), "factor": self.pick((1, 2, 3))}
@@ -139,6 +139,10 @@ class _Draw:
         shapes = KINDS[kind].tensors(KINDS[kind].settings(operation), read, result)
         roles = [r.rstrip("?") for r in shapes if not r.endswith("?") or self.chance(0.8)]
         tensors = {role: f"{name}.{role}" for role in roles}
+        degrees = [self.degree.get(n, 1) for n in inputs]
+        self.degree[name] = sum(degrees) if kind == "product" else max(degrees)
+        if self.degree[name] > 3:
+            return
         self.operations.append(replace(operation, tensors=tensors))
         self.values[name] = result
 

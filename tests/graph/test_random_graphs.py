@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from random_graphs import Arrays, inputs_for, random_graph, weights_for
-from reference import Reference
+from reference import WINOGRAD, Reference
 
 from imagen_fast.graph import Graph
 from imagen_fast.graph.passes import needed
@@ -43,7 +43,10 @@ def test_parity(seed: int) -> None:
     for given, wanted in given_and_wanted(graph, inputs):
         reference = Reference(graph, tensors, given, wanted)
         for (precision, isa), engine in engines.items():
+            # What is not finite in one run must not be seen by the next one, in the same memory.
+            engine.run({name: np.full_like(x, np.nan) for name, x in given.items()}, wanted)
             found = engine.run(given, wanted)
             assert found is not None
-            problem = reference.problem(found, precision)
+            floor = WINOGRAD if (precision, isa) == ("bf16", "avx512") else 0
+            problem = reference.problem(found, precision, floor)
             assert problem == "", f"{wanted} of {list(given)} on {isa} in {precision}: {problem}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def more(*steps: dict[str, Any]) -> Change:
 def many(kind: str, count: int, **how: Any) -> Change:
     """A chain of operations."""
     names = ["image", *(f"x{i}" for i in range(count))]
-    return more(*(step(kind, y, x, **how) for x, y in zip(names, names[1:], strict=False)))
+    return more(*(step(kind, y, x, **how) for x, y in pairwise(names)))
 
 
 conv = {"weight": "w"}
