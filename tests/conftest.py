@@ -26,7 +26,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 WITH_TORCH = [
     *("models", "training", "parity", "kernels", "test_reach.py"),
     *("backends/test_compiled.py", "backends/test_eager.py", "backends/test_triton.py"),
-    "backends/test_cuda_slots.py",
+    *("backends/test_cuda_slots.py", "graph/test_architectures.py"),
+    *("graph/test_hand_written.py", "graph/test_published_networks.py"),
+    "graph/test_random_graphs.py",
 ]
 collect_ignore = []
 if find_spec("torch"):

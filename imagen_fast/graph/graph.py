@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,8 @@ MAX_OPERATIONS = 4096
 MAX_CHANNELS = 4096
 MAX_HALVINGS = 16
 MAX_FACTOR = 65_536
+MAX_INPUTS = 64  # of a graph
+MAX_READ = 16  # of an operation
 
 Attribute = int | float | str | bool
 
@@ -144,11 +146,20 @@ class Graph:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if not self.inputs or not self.outputs:
             raise SpecError("a graph needs inputs and outputs")
-        if len(self.operations) > MAX_OPERATIONS:
-            raise SpecError(f"{len(self.operations)} operations; expected {MAX_OPERATIONS} at most")
+        for what, count, most in (
+            ("inputs", len(self.inputs), MAX_INPUTS),
+            ("operations", len(self.operations), MAX_OPERATIONS),
+            ("outputs", len(self.outputs), MAX_OPERATIONS),
+        ):
+            if count > most:
+                raise SpecError(f"{count} {what}; expected {most} at most")
         for name, output in self.outputs.items():
             if output.value not in self.values:
                 raise SpecError(f"output {name!r} is {output.value!r}, which no operation gives")
+            given = self.inputs.get(output.value)
+            if given is not None and given.optional and not given.default:
+                raise SpecError(f"output {name!r} is an input that may be left out")
+        _ = self.tensors  # refuses roles and shapes that do not fit
 
     def __hash__(self) -> int:
         return hash((tuple(self.inputs), self.operations, tuple(self.outputs)))
@@ -160,6 +171,7 @@ class Graph:
 
         values = {name: self._input(name, x) for name, x in self.inputs.items()}
         waiting = {name: x.default for name, x in self.inputs.items() if x.default}
+        absent = {name for name, x in self.inputs.items() if x.optional and not x.default}
         for operation in self.operations:
             where = f"operation {operation.output!r} ({operation.kind})"
             kind = KINDS.get(operation.kind)
@@ -173,7 +185,12 @@ class Graph:
                     x for x in operation.inputs if waiting.get(x, "") not in values | {"": 0}
                 ]:
                     raise SpecError(f"reads {late[0]!r} before its default is computed")
-                values[operation.output] = kind.value(operation, read)
+                value = values[operation.output] = kind.value(operation, read)
+                if not absent.isdisjoint(operation.inputs):
+                    names = ["" if name in absent else name for name in operation.inputs]
+                    less = kind.value(operation, [values[name] if name else None for name in names])
+                    if less != value:
+                        raise SpecError("it depends on whether an input is left out")
             except KeyError as error:
                 raise SpecError(f"{where}: reads {error.args[0]!r}, which is not there") from None
             except SpecError as error:
@@ -181,11 +198,15 @@ class Graph:
         for name, default in waiting.items():
             if default not in values or values[default] != values[name]:
                 raise SpecError(f"input {name!r}: its default {default!r} is no such value")
+            if default in self.inputs and self.inputs[default].optional:
+                raise SpecError(f"input {name!r}: its default {default!r} may be left out itself")
         return MappingProxyType(values)
 
     def _input(self, name: str, x: Input) -> Value:
         if not name or type(x.channels) is not int or not 1 <= x.channels <= MAX_CHANNELS:
             raise SpecError(f"input {name!r} has {x.channels!r} channels")
+        if x.default and not x.optional:
+            raise SpecError(f"input {name!r} has a default and is not optional")
         if x.grid is None:
             return Value(x.channels, Grid(name))
         base = self.inputs.get(x.grid.of)
@@ -218,6 +239,13 @@ class Graph:
         grid = self.values[next(iter(self.outputs.values())).value].grid
         return 0 if grid.halvings or grid.of != next(iter(self.inputs)) else grid.factor
 
+    def given(self, names: Iterable[str]) -> Graph:
+        """The graph for runs that hand in these inputs of the optional ones, and no others."""
+        names = set(names)
+        graph = self.without(n for n, x in self.inputs.items() if x.optional and n not in names)
+        needed = {n: replace(x, default="", optional=False) for n, x in graph.inputs.items()}
+        return Graph(needed, graph.operations, graph.outputs)
+
     def without(self, names: Iterable[str]) -> Graph:
         """The graph with these optional inputs left out: their defaults stand in their place."""
         left_out = {name: self.inputs[name].default for name in names}
@@ -233,7 +261,10 @@ class Graph:
                 )
                 for x in self.operations
             ),
-            self.outputs,
+            {
+                name: replace(x, value=left_out.get(x.value, x.value))
+                for name, x in self.outputs.items()
+            },
         )
 
     def to_json(self) -> str:
@@ -258,7 +289,8 @@ class Graph:
             SpecError: not JSON, a key is missing, unknown or of a wrong type, or no such graph.
         """
         try:
-            data = json.loads(text, parse_constant=_refuse)
+            data = json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+            json.dumps(data, ensure_ascii=False).encode()  # halves of characters are none
         except (ValueError, RecursionError) as error:
             raise SpecError(f"the model's graph is not JSON: {error}") from error
         top = _fields(data, "graph", inputs=list, operations=list, outputs=list)
@@ -271,6 +303,12 @@ class Graph:
 
 def _refuse(word: str) -> float:
     raise ValueError(f"{word} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(fields := dict(pairs)) != len(pairs):
+        raise ValueError("a key is given twice")
+    return fields
 
 
 def _input_json(name: str, x: Input) -> dict[str, Any]:

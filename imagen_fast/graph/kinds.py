@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_fast.errors import SpecError
-from imagen_fast.graph.graph import MAX_CHANNELS, Attribute, Grid, Operation, Value
+from imagen_fast.graph.graph import MAX_CHANNELS, MAX_READ, Attribute, Grid, Operation, Value
 
 ACTIVATIONS = ("none", "relu", "leaky_relu", "prelu", "silu", "sigmoid", "gelu")
 
@@ -119,7 +119,7 @@ class Kind:
         settings = self.settings(operation)
         roles = self.roles(len(read))
         needed = sum(1 for role in roles if not role.endswith(("?", "*")))
-        if not needed <= len(read) <= len(roles):
+        if not needed <= len(read) <= min(len(roles), MAX_READ):
             raise SpecError(f"{len(read)} inputs; expected {', '.join(self.inputs)}")
         for role, x in zip(roles, read, strict=False):
             if x is None and not role.endswith("?"):
@@ -187,6 +187,8 @@ def _enlarged_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Inter
 
 def _subpixel(a: Settings, x: Read) -> Value:
     base = _context(x)
+    if a["channels"] * a["factor"] ** 2 > MAX_CHANNELS:
+        raise SpecError(f"more than {MAX_CHANNELS} channels before the shuffle")
     if base is not None and base != Value(a["channels"], _first(x).grid):
         raise SpecError(f"its base is {base}; expected {a['channels']} channels, as x lies")
     return Value(a["channels"], _first(x).grid.enlarged(a["factor"]))
@@ -226,7 +228,11 @@ def _attention(a: Settings, x: Read) -> Value:
     context = _context(x)
     if _first(x).channels % a["head_dim"]:
         raise SpecError(f"{_first(x).channels} channels; expected a multiple of head_dim")
+    if a.get("plain") and (len(x) > 1 or a["head_dim"] != _first(x).channels):
+        raise SpecError("the listing's attention has one head and one input")
     if "window" in a:
+        if a["window"] % 2:
+            raise SpecError(f"window is {a['window']}; expected an even number")
         if a["shift"] not in (0, a["window"] // 2):
             raise SpecError(f"shift is {a['shift']}; expected 0 or half a window")
         if context is not None and context != _first(x):

@@ -112,13 +112,15 @@ typedef struct imagen_fast_input {
     size_t size;          /* sizeof(imagen_fast_input) */
     const void* data;     /* the first sample; floats are aligned to 4 bytes, strides as well */
     int32_t type;         /* IMAGEN_FAST_UINT8 or IMAGEN_FAST_FLOAT32 */
-    int32_t channels;     /* imagen_fast_channels(engine); for 3: red, green, blue, gamma-encoded */
+    int32_t channels;     /* imagen_fast_channels(engine); for 3: red, green, blue, gamma-encoded;
+                             of imagen_fast_run_graph, what imagen_fast_input_info says */
     int64_t images;       /* how many; 1 or more */
     int64_t height, width; /* in pixels; 1 or more */
     /* Bytes from one pixel, row and picture to the next; 0: nothing lies between them. Pixels may
      * lie further apart than their samples take (RGBA, of which three are used); rows from bottom
      * to top have a negative stride and `data` in the last row in memory. */
     int64_t pixel_stride, row_stride, image_stride;
+    const char* name;     /* of the model's inputs; NULL: its first one */
 } imagen_fast_input;
 
 /* The same, to write. Bytes between pixels and rows stay as they are. */
@@ -130,7 +132,20 @@ typedef struct imagen_fast_output {
     int64_t images;        /* the input's */
     int64_t height, width; /* the input's, times imagen_fast_scale(engine) */
     int64_t pixel_stride, row_stride, image_stride;
+    const char* name;      /* of the model's outputs; NULL: its first one */
 } imagen_fast_output;
+
+/* An input or an output of a model: see imagen_fast_input_info. */
+typedef struct imagen_fast_info {
+    size_t size;       /* sizeof(imagen_fast_info) */
+    const char* name;  /* lives as long as the engine */
+    int32_t channels;
+    int32_t picture;   /* 1: samples from 0 to 1, or bytes; 0: numbers of any size, always floats */
+    int32_t optional;  /* 1: an input that may be left out */
+    /* How large it is: factor * ceil(side / 2^halvings), where side is the height (width) of the
+     * input number `of`. An input whose `of` is its own number is of any size. */
+    int32_t of, halvings, factor;
+} imagen_fast_info;
 
 /* How to watch a run. */
 typedef struct imagen_fast_run_options {
@@ -156,8 +171,8 @@ IMAGEN_FAST_API const char* imagen_fast_last_error(void) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API const char* imagen_fast_status_text(imagen_fast_status) IMAGEN_FAST_NOEXCEPT;
 
 /* Reads a model (.safetensors, as this project's), checks all of it and makes it ready to run.
- * Nothing in the file can run code, unless `device` asks for a GPU. The file, or `data`, is not needed afterwards; `data` may have
- * any alignment. `options` may be NULL.
+ * Nothing in the file can run code, unless `device` asks for a GPU. The file, or `data`, is not
+ * needed afterwards; `data` may have any alignment. `options` may be NULL.
  * *engine is the caller's, to be given back with imagen_fast_free; NULL after an error.
  * Errors: INVALID_ARGUMENT, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY, DEVICE_FAILED. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_load(
@@ -175,7 +190,8 @@ IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NO
  * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
  * (255). Working memory depends on the tile and the width: see imagen_fast_memory.
  * After an error the output holds anything. `options` may be NULL.
- * Errors: INVALID_ARGUMENT, UNSUPPORTED (threads cannot be started), OUT_OF_MEMORY, NOT_FINITE,
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (the model makes no picture of a picture, threads cannot be
+ * started), OUT_OF_MEMORY, NOT_FINITE,
  * CANCELLED; on a GPU also BAD_MODEL (its plan is damaged) and DEVICE_FAILED, after which the engine
  * can only be freed. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run(
@@ -187,6 +203,56 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_run(
  * by way of pinned memory, unless they lie in such (cuMemHostAlloc) themselves. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run_untiled(
     imagen_fast_engine* engine, const imagen_fast_input* in, const imagen_fast_output* out,
+    const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
+
+/* Models have inputs and outputs with names: beside a picture a style, a latent, the last frame, or
+ * features and attention maps. imagen_fast_run is the case of the first input and the first output,
+ * both pictures, in tiles of any number. These functions run all of them, each whole:
+ *
+ *     imagen_fast_input in[] = {
+ *         {sizeof *in, pixels, IMAGEN_FAST_UINT8, 3, 1, height, width, 0, 0, 0, "image"},
+ *         {sizeof *in, numbers, IMAGEN_FAST_FLOAT32, 64, 1, 1, 1, 0, 0, 0, "style"}};
+ *     imagen_fast_output out[] = {{sizeof *out}, {sizeof *out}};
+ *     out[0].name = "picture";
+ *     out[1].name = "features";
+ *     imagen_fast_sizes(engine, in, 2, out, 2, NULL);     // types, channels, images, heights, widths
+ *     out[0].data = ...;                                  // memory for them
+ *     imagen_fast_run_graph(engine, in, 2, out, 2, NULL);
+ *
+ * How many inputs and outputs there are; 0 for an engine that is NULL. */
+IMAGEN_FAST_API int32_t imagen_fast_input_count(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API int32_t imagen_fast_output_count(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
+
+/* Describes input or output `number`, counted from 0. info->size must be set; the rest is written.
+ * Errors: INVALID_ARGUMENT. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_input_info(
+    const imagen_fast_engine* engine, int32_t number, imagen_fast_info* info) IMAGEN_FAST_NOEXCEPT;
+IMAGEN_FAST_API imagen_fast_status imagen_fast_output_info(
+    const imagen_fast_engine* engine, int32_t number, imagen_fast_info* info) IMAGEN_FAST_NOEXCEPT;
+
+/* Writes type, channels, images, height and width of outputs whose `name` is set, for inputs of
+ * these names, types, sizes and numbers; `data` is not looked at and may be NULL. Pictures are of
+ * the type that picture inputs have (without any, floats), everything else is floats. The
+ * structures of an array are as far apart as the `size` of the first, which all must have.
+ * *bytes, unless `bytes` is NULL: what imagen_fast_run_graph will hold while it works, as
+ * imagen_fast_memory says it.
+ * Errors: INVALID_ARGUMENT (a name that the model does not have, an input that is missing, given
+ * twice or of a size that does not fit the others, ...), UNSUPPORTED (results are too large),
+ * OUT_OF_MEMORY. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_sizes(
+    const imagen_fast_engine* engine, const imagen_fast_input* inputs, size_t input_count,
+    imagen_fast_output* outputs, size_t output_count, uint64_t* bytes) IMAGEN_FAST_NOEXCEPT;
+
+/* Computes these outputs from these inputs, all at once, without tiles; everything that they do not
+ * need is left out. Inputs and outputs are as imagen_fast_sizes says; strides as in one picture,
+ * with up to 4096 channels a pixel. Floats of pictures lie between 0 and 1, all others are finite.
+ * Inputs that the outputs do not need are checked and not read. Outputs must overlap in memory with
+ * nothing. `progress` is told once, at the end. Results, errors and everything else as
+ * imagen_fast_run and imagen_fast_sizes; a model with GPU kernels computes its first output from its
+ * first input alone, else UNSUPPORTED. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_run_graph(
+    imagen_fast_engine* engine, const imagen_fast_input* inputs, size_t input_count,
+    const imagen_fast_output* outputs, size_t output_count,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
 
 /* Ends the runs that are going on in other threads, within a tenth of a second; they return
@@ -203,7 +269,8 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_memory(
     uint64_t* bytes) IMAGEN_FAST_NOEXCEPT;
 
 /* What was loaded and how it runs. Strings live as long as the engine. For an engine that is NULL
- * numbers are 0 and strings "". */
+ * numbers are 0 and strings "". Scale and channels are 0 for a model that makes no picture of a
+ * picture alone, which imagen_fast_run_graph runs and imagen_fast_run refuses as UNSUPPORTED. */
 IMAGEN_FAST_API int32_t imagen_fast_scale(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API int32_t imagen_fast_channels(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;
 IMAGEN_FAST_API int32_t imagen_fast_threads(const imagen_fast_engine*) IMAGEN_FAST_NOEXCEPT;

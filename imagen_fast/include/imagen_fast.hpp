@@ -68,6 +68,14 @@ Picture picture_of(Sample* pixels, std::int64_t height, std::int64_t width, int 
     return picture;
 }
 
+// An array (N, H, W, C) without gaps: one of a model's inputs or outputs.
+struct Array {
+    std::string name;
+    std::int64_t images = 0, height = 0, width = 0;
+    int channels = 0;
+    std::vector<float> values;
+};
+
 class Engine {
 public:
     explicit Engine(const std::string& path, const imagen_fast_options& how = options()) {
@@ -87,21 +95,51 @@ public:
     std::string precision() const { return imagen_fast_precision(get()); }
     std::string isa() const { return imagen_fast_isa(get()); }
 
+    // What the model reads and gives, by names: see imagen_fast_input_info.
+    std::vector<imagen_fast_info> inputs() const {
+        return infos(imagen_fast_input_count(get()), imagen_fast_input_info);
+    }
+    std::vector<imagen_fast_info> outputs() const {
+        return infos(imagen_fast_output_count(get()), imagen_fast_output_info);
+    }
+
+    // Outputs of these names from inputs by theirs, all of floats: see imagen_fast_run_graph.
+    std::vector<Array> run(const std::vector<Array>& given, const std::vector<std::string>& wanted,
+                           const Watch& watch = {}) {
+        std::vector<imagen_fast_input> in;
+        for (const Array& array : given) {
+            in.push_back({sizeof(imagen_fast_input), array.values.data(), IMAGEN_FAST_FLOAT32,
+                          array.channels, array.images, array.height, array.width, 0, 0, 0,
+                          array.name.c_str()});
+        }
+        std::vector<imagen_fast_output> out(wanted.size());
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            out[i].size = sizeof out[i];
+            out[i].name = wanted[i].c_str();
+        }
+        check(imagen_fast_sizes(get(), in.data(), in.size(), out.data(), out.size(), nullptr));
+        for (const Array& array : given) {
+            const std::int64_t pixels = array.images * array.height * array.width;
+            if (static_cast<std::int64_t>(array.values.size()) != pixels * array.channels) {
+                throw std::invalid_argument(array.name + " has another number of values than it says");
+            }
+        }
+        std::vector<Array> results;
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            const auto count = out[i].images * out[i].height * out[i].width * out[i].channels;
+            results.push_back({wanted[i], out[i].images, out[i].height, out[i].width,
+                               out[i].channels,
+                               std::vector<float>(static_cast<std::size_t>(count))});
+            out[i].data = results.back().values.data();
+        }
+        const imagen_fast_run_options options = watched(watch);
+        check(imagen_fast_run_graph(get(), in.data(), in.size(), out.data(), out.size(), &options));
+        return results;
+    }
+
     // Pictures with strides, or several: see imagen_fast_run.
     void run(const imagen_fast_input& in, const imagen_fast_output& out, const Watch& watch = {}) {
-        imagen_fast_run_options options{};
-        options.size = sizeof options;
-        options.user = const_cast<Watch*>(&watch);
-        if (watch.cancelled) {
-            options.cancelled = [](void* user) noexcept {
-                return static_cast<std::int32_t>(static_cast<Watch*>(user)->cancelled());
-            };
-        }
-        if (watch.progress) {
-            options.progress = [](double done, void* user) noexcept {
-                static_cast<Watch*>(user)->progress(done);
-            };
-        }
+        const imagen_fast_run_options options = watched(watch);
         check(imagen_fast_run(get(), &in, &out, &options));
     }
 
@@ -118,6 +156,34 @@ public:
     }
 
 private:
+    template <class Describe>
+    std::vector<imagen_fast_info> infos(std::int32_t count, Describe describe) const {
+        std::vector<imagen_fast_info> all(static_cast<std::size_t>(count));
+        for (std::int32_t i = 0; i < count; ++i) {
+            all[static_cast<std::size_t>(i)].size = sizeof(imagen_fast_info);
+            check(describe(get(), i, &all[static_cast<std::size_t>(i)]));
+        }
+        return all;
+    }
+
+    // The watch must outlive what is returned.
+    static imagen_fast_run_options watched(const Watch& watch) {
+        imagen_fast_run_options options{};
+        options.size = sizeof options;
+        options.user = const_cast<Watch*>(&watch);
+        if (watch.cancelled) {
+            options.cancelled = [](void* user) noexcept {
+                return static_cast<std::int32_t>(static_cast<Watch*>(user)->cancelled());
+            };
+        }
+        if (watch.progress) {
+            options.progress = [](double done, void* user) noexcept {
+                static_cast<Watch*>(user)->progress(done);
+            };
+        }
+        return options;
+    }
+
     struct Free {
         void operator()(imagen_fast_engine* engine) const noexcept { imagen_fast_free(engine); }
     };

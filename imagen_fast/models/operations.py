@@ -41,9 +41,7 @@ def run_graph(
     Raises:
         SpecError: an input is missing.
     """
-    graph = graph.without(
-        [name for name, x in graph.inputs.items() if x.optional and name not in inputs]
-    )
+    graph = graph.given(inputs)
     if outputs is None:
         outputs = [n for n in graph.outputs if needed(graph, [n]).inputs.keys() <= inputs.keys()]
     graph = needed(graph, outputs)

@@ -6,7 +6,7 @@ namespace imagen_fast {
 
 namespace {
 
-constexpr std::int64_t kMostSide = 1 << 30, kMostImages = 1 << 30;
+constexpr std::int64_t kMostSide = 1 << 30, kMostImages = 1 << 30, kMostChannels = 4096;
 
 [[noreturn]] void refuse(const std::string& what) { throw ArgumentError(what); }
 
@@ -73,13 +73,11 @@ Extent extent(const View& view, const std::string& name) {
 }
 
 template <class Picture>
-View checked(const Picture* given, const char* type, const std::string& name) {
+View checked(const Picture* given, const char* type, const std::string& name, bool memory) {
     const Picture picture = structure(given, type);
     View view;
-    view.data = static_cast<std::byte*>(const_cast<void*>(
-        static_cast<const void*>(not_null(picture.data, (name + ".data").c_str()))));
     view.bytes = is_bytes(picture.type, name + ".type");
-    between(picture.channels, 1, 4, name + ".channels");
+    between(picture.channels, 1, kMostChannels, name + ".channels");
     between(picture.images, 1, kMostImages, name + ".images");
     between(picture.height, 1, kMostSide, name + ".height");
     between(picture.width, 1, kMostSide, name + ".width");
@@ -87,6 +85,11 @@ View checked(const Picture* given, const char* type, const std::string& name) {
     view.images = picture.images;
     view.height = picture.height;
     view.width = picture.width;
+    if (!memory) {
+        return view;
+    }
+    view.data = static_cast<std::byte*>(const_cast<void*>(
+        static_cast<const void*>(not_null(picture.data, (name + ".data").c_str()))));
     // Each has room for what the smaller ones reach, so that nothing is written twice.
     const std::int64_t pixel = view.pixel_bytes();
     view.pixel_stride = stride(picture.pixel_stride, pixel, pixel, name + ".pixel_stride");
@@ -137,18 +140,18 @@ bool is_bytes(std::int32_t type, const std::string& name) {
 
 void side(std::int64_t pixels, const char* name) { between(pixels, 1, kMostSide, name); }
 
-View view_of(const imagen_fast_input* given, const char* name) {
-    return checked(given, "imagen_fast_input", name);
+View view_of(const imagen_fast_input* given, const std::string& name, bool memory) {
+    return checked(given, "imagen_fast_input", name, memory);
 }
 
-View view_of(const imagen_fast_output* given, const char* name) {
-    return checked(given, "imagen_fast_output", name);
+View view_of(const imagen_fast_output* given, const std::string& name, bool memory) {
+    return checked(given, "imagen_fast_output", name, memory);
 }
 
-void refuse_overlap(const View& in, const View& out) {
-    const Extent a = extent(in, "input"), b = extent(out, "output");
+void refuse_overlap(const View& in, const View& out, const std::string& names) {
+    const Extent a = extent(in, names), b = extent(out, names);
     if (a.first < b.last && b.first < a.last) {
-        refuse("input and output overlap in memory; expected memory of their own");
+        refuse(names + " overlap in memory; expected memory of their own");
     }
 }
 

@@ -34,6 +34,9 @@ constexpr std::size_t first_size(const imagen_fast_input*) {
 constexpr std::size_t first_size(const imagen_fast_output*) {
     return offsetof(imagen_fast_output, image_stride) + sizeof(imagen_fast_output::image_stride);
 }
+constexpr std::size_t first_size(const imagen_fast_info*) {
+    return offsetof(imagen_fast_info, factor) + sizeof(imagen_fast_info::factor);
+}
 
 // A structure of the caller's, whose `size` may be that of another version's: what it does not have
 // is 0, and what this version does not know must be 0. NULL stands for one that is all 0.
@@ -72,10 +75,25 @@ bool is_bytes(std::int32_t type, const std::string& name);
 // A height or a width, in pixels.
 void side(std::int64_t pixels, const char* name);
 
-View view_of(const imagen_fast_input*, const char* name);
-View view_of(const imagen_fast_output*, const char* name);
+// A picture to read or to write. Without `memory` its data and strides are not looked at.
+View view_of(const imagen_fast_input*, const std::string& name, bool memory = true);
+View view_of(const imagen_fast_output*, const std::string& name, bool memory = true);
 
 // Throws if the memory between the first and the last byte of one lies in that of the other.
-void refuse_overlap(const View& in, const View& out);
+void refuse_overlap(const View& in, const View& out, const std::string& names);
+
+// One of the caller's structures, which are as far apart as the first one's size.
+template <class T>
+T* element(T* first, std::size_t number) {
+    std::size_t size = 0, own = 0;
+    std::memcpy(&size, first, sizeof size);
+    auto* bytes = reinterpret_cast<const unsigned char*>(first) + number * size;
+    std::memcpy(&own, bytes, sizeof own);
+    if (own != size) {
+        throw ArgumentError("structures of one array have the sizes " + std::to_string(size) +
+                            " and " + std::to_string(own) + "; expected one size");
+    }
+    return reinterpret_cast<T*>(const_cast<unsigned char*>(bytes));
+}
 
 }  // namespace imagen_fast

@@ -107,16 +107,17 @@ py::object run(Engine& engine, const py::dict& inputs, const std::vector<std::st
     needed(engine.graph, request);  // refuses impossible shapes before they are multiplied
     Arrays arrays;
     for (std::size_t i = 0; i < given.size(); ++i) {
-        const int channels = engine.graph.values[request.given[i].input].channels;
-        expect(given[i].second, "input '" + given[i].first + "'", request.bytes,
-               request.given[i].shape, channels);
+        const auto& input = engine.graph.inputs[request.given[i].input];
+        expect(given[i].second, "input '" + given[i].first + "'", request.bytes && input.picture,
+               request.given[i].shape, engine.graph.values[input.value].channels);
         arrays.in.push_back(given[i].second.data());
     }
     py::dict results;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
         const int value = engine.graph.outputs[request.wanted[i]].value;
         const Shape shape = shape_of(engine.graph, request, value);
-        py::array result(request.bytes ? py::dtype::of<std::uint8_t>() : py::dtype::of<float>(),
+        const bool bytes = request.bytes && engine.graph.outputs[request.wanted[i]].picture;
+        py::array result(bytes ? py::dtype::of<std::uint8_t>() : py::dtype::of<float>(),
                          std::vector<py::ssize_t>{shape.images, shape.height, shape.width,
                                                   engine.graph.values[value].channels});
         arrays.out.push_back(result.mutable_data());

@@ -33,10 +33,8 @@ std::int64_t CpuRunner::capacity(std::uint64_t bytes) const {
     return engine_.capacity(budget);
 }
 
-Outcome CpuRunner::run(const Shape& shape, const void* in, void* out, bool bytes,
+Outcome CpuRunner::run(const Request& request, const Arrays& arrays,
                        const std::function<bool()>& stop) {
-    const Arrays arrays{{in}, {out}};
-    const Request request = Request::picture(shape, bytes);
     const Outcome outcome = engine_.run(request, arrays, stop);
     if (outcome != Outcome::not_finite || engine_.precision == "fp32") {
         return outcome;

@@ -18,12 +18,9 @@ public:
     // `precision` "" is the one to prefer. Throws as Engine does.
     CpuRunner(const Bundle&, Options);
 
-    Outcome run(const Shape&, const void* in, void* out, bool bytes,
-                const std::function<bool()>& stop) override;
+    Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop) override;
     void cancel() override;
-    std::uint64_t memory(const Shape& shape, bool bytes) const override {
-        return engine_.memory(Request::picture(shape, bytes));
-    }
+    std::uint64_t memory(const Request& request) const override { return engine_.memory(request); }
     std::int64_t capacity(std::uint64_t budget) const override;
     const Graph& graph() const override { return engine_.graph; }
     const std::string& precision() const override { return engine_.precision; }

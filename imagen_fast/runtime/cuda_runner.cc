@@ -38,6 +38,17 @@ int chunk_of(int count, std::int64_t pixels) {
     return best;
 }
 
+// The size of the picture that a request is for, the first input to the first output.
+Shape picture_of(const imagen_fast::Graph& graph, const Request& request) {
+    needed(graph, request);
+    const Shape& shape = request.given[0].shape;
+    if (!(request == Request::picture(shape, request.bytes))) {
+        throw BackendError("files with GPU kernels compute '" + graph.outputs[0].name + "' from '" +
+                           graph.name(0) + "' alone; run other inputs and outputs on the processor");
+    }
+    return shape;
+}
+
 // The plan's own sizes of picture and image must be those that are copied.
 void check_sizes(const Program& program, const Work& work, const imagen_fast::Graph& graph, const Shape& shape,
                  bool bytes) {
@@ -148,8 +159,10 @@ CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
 
 CudaRunner::~CudaRunner() = default;
 
-Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool bytes,
+Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
                         const std::function<bool()>& stop) {
+    const Shape shape = picture_of(graph_, request);
+    const bool bytes = request.bytes;
     const std::lock_guard<std::mutex> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
     const Current current(state_->device);
@@ -182,8 +195,8 @@ Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool byte
             if (busy.size() == kAtOnce) {
                 finish();
             }
-            next->start(static_cast<const std::byte*>(in) + i * small,
-                        static_cast<std::byte*>(out) + i * large);
+            next->start(static_cast<const std::byte*>(arrays.in[0]) + i * small,
+                        static_cast<std::byte*>(arrays.out[0]) + i * large);
             busy.push_back(&*next);
             if (++next == slots.end()) {
                 next = slots.begin();
@@ -202,7 +215,9 @@ Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool byte
     }
 }
 
-std::uint64_t CudaRunner::memory(const Shape& shape, bool bytes) const {
+std::uint64_t CudaRunner::memory(const Request& request) const {
+    const Shape shape = picture_of(graph_, request);
+    const bool bytes = request.bytes;
     const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
     const Work work = state_->work(graph_, {chunk, shape.height, shape.width}, bytes);
     const std::size_t slots = std::min<std::size_t>(shape.images / chunk, kAtOnce);

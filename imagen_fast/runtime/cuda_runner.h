@@ -20,11 +20,11 @@ public:
     ~CudaRunner() override;
 
     // Throws MemoryError; DeviceError, after which only the destructor may be called;
-    // WeightsError, ArgumentError: the plan does not fit this shape.
-    Outcome run(const Shape&, const void* in, void* out, bool bytes,
-                const std::function<bool()>& stop) override;
+    // WeightsError, ArgumentError: the plan does not fit this shape; BackendError: it is no request
+    // for one picture of one.
+    Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop) override;
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
-    std::uint64_t memory(const Shape&, bool bytes) const override;
+    std::uint64_t memory(const Request&) const override;
     std::int64_t capacity(std::uint64_t budget) const override;
     const Graph& graph() const override { return graph_; }
     const std::string& precision() const override { return precision_; }

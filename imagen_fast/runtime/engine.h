@@ -30,8 +30,8 @@ public:
     // kernel for an operation.
     Engine(const Graph&, const Tensors&, const Options&);
 
-    // Takes all the memory that runs of this request need. Throws BackendError: the request does
-    // not fit the graph, or asks for the impossible. MemoryError: memory ran out.
+    // Takes all the memory that runs of this request need. Throws as `needed`; MemoryError:
+    // memory ran out.
     void prepare(const Request&);
 
     // Arrays (N, H, W, C) in and out, in the request's order. Pictures are clamped to [0, 1].

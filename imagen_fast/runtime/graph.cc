@@ -127,6 +127,10 @@ public:
                 throw WeightsError("input '" + graph_.values[input].name + "' is of another size than '" +
                                    name + "', which stands in for it");
             }
+            if (static_cast<std::size_t>(value) < graph_.inputs.size() &&
+                graph_.inputs[value].optional) {
+                throw WeightsError("'" + name + "' stands in for an input and may be left out itself");
+            }
             graph_.inputs[input].standing_in = value;
         }
         std::set<std::string> names;
@@ -137,6 +141,11 @@ public:
             one.value = find(record.string("value"), "output '" + one.name + "'");
             one.picture = record.boolean("picture");
             record.done();
+            const auto input = static_cast<std::size_t>(one.value);
+            if (input < graph_.inputs.size() && graph_.inputs[input].optional &&
+                graph_.inputs[input].standing_in == kNone) {
+                throw WeightsError("output '" + one.name + "' is an input that may be left out");
+            }
             if (!names.insert(one.name).second) {
                 throw WeightsError("two outputs are called '" + one.name + "'");
             }
@@ -153,6 +162,45 @@ private:
         value.channels = record.integer("channels", 1, kMostChannels);
         name(value);
         graph_.values.push_back(value);
+    }
+
+    // The names of an operation's tensors are those that its kind has.
+    static void check_roles(const std::string& what, const Operation& o) {
+        std::vector<const char*> needed;
+        std::size_t known = 0;
+        switch (o.kind) {
+            case Kind::convolution:
+            case Kind::subpixel_convolution:
+            case Kind::transposed_convolution:
+                needed = {"weight"};
+                known = o.tensors.count("bias");
+                break;
+            case Kind::window_attention:
+                needed = {"q", "kv", "temperature", "position", "proj"};
+                break;
+            case Kind::attention_map:
+                needed = {"q", "kv", "temperature", "position"};
+                break;
+            case Kind::global_attention:
+                needed = {"q", "kv", "temperature", "proj"};
+                if (o.plain) {
+                    needed = {"q", "k", "v", "proj", "q_bias", "k_bias", "v_bias", "proj_bias"};
+                }
+                break;
+            default:
+                break;
+        }
+        if (o.activation == Activation::prelu) {
+            needed.push_back("slopes");
+        }
+        for (const char* role : needed) {
+            if (!o.tensors.count(role)) {
+                throw WeightsError(what + " lacks its tensor '" + role + "'");
+            }
+        }
+        if (o.tensors.size() != needed.size() + known) {
+            throw WeightsError(what + " has tensors that its kind does not have");
+        }
     }
 
     void place_input(const Json& json, std::size_t number) {
@@ -183,6 +231,7 @@ private:
                 throw WeightsError(record.what() + " has a default and is not optional");
             }
             standing_in_.push_back({number, default_});
+            defaults_.insert(input.value);
         }
         graph_.inputs.push_back(input);
         if (graph_.inputs.size() == graph_.values.size()) {
@@ -229,7 +278,9 @@ private:
                                    "' before what stands in for it is computed");
             }
         }
+        check_roles(what, operation);
         infer(what, operation, value);
+        check_without(what, operation, value);
         name(value);
         graph_.values.push_back(value);
         operation.output = number;
@@ -270,7 +321,7 @@ private:
             } else {
                 double& number = key == "slope" ? o.slope : key == "scale" ? o.scale : o.offset;
                 number = record.take(key).number(name);
-                if (std::fabs(number) > 1e30) {
+                if (!(std::fabs(number) < 1e30)) {
                     throw WeightsError(name + " is out of range");
                 }
             }
@@ -285,6 +336,7 @@ private:
         needs("channels", o.channels > 0 || (kind != Kind::convolution && kind != Kind::slice &&
                                              kind != Kind::subpixel_convolution &&
                                              kind != Kind::transposed_convolution));
+        needs("first", kind != Kind::slice || record.has("first"));
         needs("kernel", kind != Kind::convolution || record.has("kernel"));
         needs("factor", record.has("factor") ||
                             (kind != Kind::subpixel_convolution && kind != Kind::pixel_shuffle &&
@@ -339,6 +391,8 @@ private:
                 expect(x.channels % o.head_dim == 0, "channels are no multiple of head_dim");
                 expect(!second || second->channels == x.channels, "its context does not fit");
                 same = 2;
+                expect(!o.plain || (o.head_dim == x.channels && o.inputs.size() == 1),
+                       "the listing's attention has one head and one input");
                 if (o.kind != Kind::global_attention) {
                     expect(!second || *second == x, "its context does not fit");
                     expect(o.window % 2 == 0 && (o.shift == 0 || o.shift == o.window / 2),
@@ -393,6 +447,25 @@ private:
         }
     }
 
+    // An operation that reads inputs which may be left out, and nothing else then, gives the same.
+    void check_without(const std::string& what, Operation operation, const Value& value) const {
+        bool changed = false;
+        for (int& input : operation.inputs) {
+            if (input != kNone && static_cast<std::size_t>(input) < graph_.inputs.size() &&
+                graph_.inputs[input].optional && !defaults_.count(input)) {
+                input = kNone;
+                changed = true;
+            }
+        }
+        if (changed) {
+            Value other;
+            infer(what, operation, other);
+            if (!(other == value)) {
+                throw WeightsError(what + " depends on whether an input is left out");
+            }
+        }
+    }
+
     static Grid halved(const std::string& what, Grid grid) {
         if (grid.factor % 2 == 0) {
             grid.factor /= 2;
@@ -435,6 +508,7 @@ private:
     Graph graph_;
     std::map<std::string, int, std::less<>> numbers_;  // values by name
     std::vector<std::pair<std::size_t, std::string>> standing_in_;  // for an input
+    std::set<int> defaults_;                                         // inputs that have one
     std::vector<std::pair<int, int>> own_;
 };
 
@@ -447,7 +521,7 @@ int find(const List& list, std::string_view name, const char* what, Name name_of
         }
         all += (i ? ", " : "") + name_of(list[i]);
     }
-    throw BackendError("this model has no " + std::string(what) + " '" + std::string(name) +
+    throw ArgumentError("this model has no " + std::string(what) + " '" + std::string(name) +
                        "'; it has " + all);
 }
 

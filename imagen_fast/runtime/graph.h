@@ -89,18 +89,13 @@ struct Graph {
     static Graph parse(std::string_view json);
 
     const std::string& name(int value) const { return values[static_cast<std::size_t>(value)].name; }
-    // By name. Throws BackendError: there is none.
+    // By name. Throws ArgumentError: there is none.
     int input(std::string_view name) const;
     int output(std::string_view name) const;
     // By how much the first output is larger than the first input; 0 if it is no multiple.
     int scale() const;
     // Channels of the first input.
     int channels() const { return values[0].channels; }
-    // Whether it is a network from one picture to one picture, whatever else it has.
-    bool pictures() const {
-        return inputs[0].picture && outputs[0].picture && scale() > 0 &&
-               values[outputs[0].value].channels == channels();
-    }
 };
 
 }  // namespace imagen_fast

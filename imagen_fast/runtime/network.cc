@@ -38,12 +38,17 @@ Graph lower(const Graph& from) {
         const int base = operation.input(1);
         const bool fits = base == kNone ||
                           (base < static_cast<int>(from.inputs.size())
-                               ? !from.inputs[base].optional
+                               ? from.inputs[base].picture && !from.inputs[base].optional
                                : to.operations[base - from.inputs.size()].kind == Kind::halve);
         if (operation.kind != Kind::subpixel_convolution ||
             (fits && writes_picture(from, original))) {
             moved[original.output] = add(std::move(operation), value);
             continue;
+        }
+        if (base != kNone && base < static_cast<int>(from.inputs.size()) &&
+            from.inputs[base].optional && from.inputs[base].standing_in == kNone) {
+            throw BackendError("the native engine cannot run operation '" + value.name +
+                               "', which adds a base that may be left out; choose another backend");
         }
         Operation conv = operation, shuffle;
         conv.kind = Kind::convolution;

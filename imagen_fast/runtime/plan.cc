@@ -115,14 +115,14 @@ void Plan::compute(int number) {
                     out = static_cast<int>(i);
                 }
             }
-            return add(operators[0].get(), args, base.array, out);
+            return add(operators[0].get(), args, base.array, out, request_.bytes);
         }
         case Kind::convolution:
             if (reads_picture(graph_, network_.storage, operation)) {
                 const Samples image = samples(x);
                 args.image = image.data;
                 args.out = into(operation.output);
-                return add(operators[0].get(), args, image.array);
+                return add(operators[0].get(), args, image.array, kNone, image.bytes);
             }
             // It was packed for the value that it names.
             args.x = operation.stride == 2        ? whole(x)
@@ -213,14 +213,14 @@ void Plan::give(int value) {
     for (std::size_t i = 0; i < request_.wanted.size(); ++i) {
         const auto& output = graph_.outputs[request_.wanted[i]];
         const int number = value - static_cast<int>(graph_.inputs.size());
-        if (output.value != value ||
+        if (resolve(output.value) != value ||
             (number >= 0 && writes_picture(graph_, graph_.operations[number]))) {
             continue;
         }
         cpu::Args args;
-        args.x = plain(resolve(value));
+        args.x = plain(value);
         made_.emplace_back(kernels_.rows_out(graph_.values[value].channels, output.picture));
-        add(made_.back().get(), args, kNone, static_cast<int>(i));
+        add(made_.back().get(), args, kNone, static_cast<int>(i), request_.bytes && output.picture);
     }
 }
 
@@ -245,10 +245,10 @@ void Plan::release(int number) {
 Plan::Samples Plan::samples(int value) const {
     for (std::size_t i = 0; i < request_.given.size(); ++i) {
         if (request_.given[i].input == value) {
-            return {nullptr, static_cast<int>(i)};
+            return {nullptr, static_cast<int>(i), request_.bytes && graph_.inputs[value].picture};
         }
     }
-    return {packed_.at(value), kNone};
+    return {packed_.at(value)};
 }
 
 cpu::Plane Plan::plane(int value) {
@@ -261,7 +261,7 @@ cpu::Plane Plan::plane(int value) {
         cpu::Args args;
         args.image = image.data;
         args.out = loaded;
-        add(made_.back().get(), args, image.array);
+        add(made_.back().get(), args, image.array, kNone, image.bytes);
     }
     cpu::Plane plane = planes_.at(stored.plane);
     plane.data = static_cast<std::byte*>(plane.data) +
@@ -354,10 +354,10 @@ void Plan::copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<
     add(made_.back().get(), args);
 }
 
-void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out) {
+void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out, bool bytes) {
     steps_.push_back({op, args, in, out});
     steps_.back().args.not_finite = &not_finite_;
-    steps_.back().args.bytes = request_.bytes;
+    steps_.back().args.bytes = bytes;
     const std::size_t scratch = op->scratch(args);
     most_scratch_ = scratch > most_scratch_ ? scratch : most_scratch_;
 }

@@ -21,8 +21,7 @@ enum class Outcome { done, not_finite, cancelled };  // not finite: somewhere in
 // Holds pointers into the network, the kernel set and the arena, which must outlive it.
 class Plan {
 public:
-    // All memory is taken here, from the arena. The request fits the graph. Throws std::bad_alloc;
-    // BackendError: bytes where floats are needed.
+    // All memory is taken here, from the arena. Throws std::bad_alloc, and as `needed`.
     Plan(const Network&, const cpu::KernelSet&, const Request&, int threads, Arena&);
 
     // Allocates nothing. Ends between two blocks once `cancelled` is set; sets it when `stop`, if
@@ -35,6 +34,7 @@ private:
     struct Samples {
         void* data = nullptr;
         int array = kNone;  // which of Arrays
+        bool bytes = false;
     };
     struct Step {
         const cpu::Op* op;
@@ -64,7 +64,8 @@ private:
     void* take(std::size_t bytes);
     void copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<int>& order);
     // `in` and `out` are places in Arrays whose pointers become the step's image and picture.
-    void add(const cpu::Op* op, const cpu::Args& args, int in = kNone, int out = kNone);
+    void add(const cpu::Op* op, const cpu::Args& args, int in = kNone, int out = kNone,
+             bool bytes = false);
 
     const Network& network_;
     const Graph& graph_;

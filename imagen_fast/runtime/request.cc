@@ -22,7 +22,7 @@ const Request::Given* find(const Request& request, int input) {
 }
 
 [[noreturn]] void missing(const Graph& graph, int input) {
-    throw BackendError("the model's input '" + graph.name(input) + "' is needed and was not given");
+    throw ArgumentError("the model's input '" + graph.name(input) + "' is needed and was not given");
 }
 
 void check_given(const Graph& graph, const Request& request) {
@@ -30,26 +30,41 @@ void check_given(const Graph& graph, const Request& request) {
         const std::string what = "input '" + graph.name(given.input) + "'";
         const Shape& shape = given.shape;
         if (find(request, given.input) != &given) {
-            throw BackendError(what + " is given twice");
+            throw ArgumentError(what + " is given twice");
         }
         if (shape.images < 1 || shape.height < 1 || shape.width < 1 ||
             std::int64_t{shape.height} * shape.width > kMostPixels / shape.images) {
-            throw BackendError("cannot run tiles of shape " +
+            throw ArgumentError("cannot run tiles of shape " +
                                text({shape.images, shape.height, shape.width}));
         }
         if (shape.images != request.given[0].shape.images) {
-            throw BackendError(what + " has another number of images than the first");
+            throw ArgumentError(what + " has another number of images than the first");
         }
         const Shape expected = shape_of(graph, request, given.input);
         if (!(shape == expected)) {
-            throw BackendError(what + " is " + text({shape.images, shape.height, shape.width}) +
+            throw ArgumentError(what + " is " + text({shape.images, shape.height, shape.width}) +
                                "; expected " +
                                text({expected.images, expected.height, expected.width}));
         }
-        if (request.bytes && !graph.inputs[given.input].picture) {
-            throw BackendError(what + " is no picture: bytes are for pictures alone; expected floats");
+    }
+}
+
+// Inputs and results that are read on the way to what is wanted, one flag for each value.
+std::vector<char> values_read(const Graph& graph, const Request& request) {
+    std::vector<char> read(graph.values.size());
+    for (const int output : request.wanted) {
+        read[given_for(graph, request, graph.outputs[output].value)] = 1;
+    }
+    for (std::size_t i = graph.operations.size(); i-- > 0;) {
+        const Operation& operation = graph.operations[i];
+        for (const int input : operation.inputs) {
+            const int value = given_for(graph, request, input);
+            if (read[operation.output] && value != kNone) {
+                read[value] = 1;
+            }
         }
     }
+    return read;
 }
 
 }  // namespace
@@ -78,44 +93,40 @@ Shape shape_of(const Graph& graph, const Request& request, int value) {
     return {of->shape.images, static_cast<int>(height), static_cast<int>(width)};
 }
 
+bool makes_pictures(const Graph& graph) {
+    const auto& output = graph.outputs[0];
+    if (!graph.inputs[0].picture || !output.picture || graph.scale() < 1 ||
+        graph.values[output.value].channels != graph.channels()) {
+        return false;
+    }
+    const std::vector<char> read = values_read(graph, Request::picture({1, 1, 1}));
+    return std::count(read.begin() + 1, read.begin() + graph.inputs.size(), 1) == 0;
+}
+
 std::vector<char> needed(const Graph& graph, const Request& request) {
     if (request.given.empty() || request.wanted.empty()) {
-        throw BackendError("a run needs an input and an output");
+        throw ArgumentError("a run needs an input and an output");
     }
     check_given(graph, request);
-    const int inputs = static_cast<int>(graph.inputs.size());
-    std::vector<char> read(graph.values.size()), needed(graph.operations.size());
     for (const int output : request.wanted) {
-        if (request.bytes && !graph.outputs[output].picture) {
-            throw BackendError("output '" + graph.outputs[output].name +
-                               "' is no picture: bytes are for pictures alone; expected floats");
+        if (std::count(request.wanted.begin(), request.wanted.end(), output) > 1) {
+            throw ArgumentError("output '" + graph.outputs[output].name + "' is wanted twice");
         }
-        read[graph.outputs[output].value] = 1;
     }
-    for (std::size_t i = graph.operations.size(); i-- > 0;) {
-        const Operation& operation = graph.operations[i];
-        if (!read[operation.output]) {
+    const std::vector<char> read = values_read(graph, request);
+    for (int v = 0; v < static_cast<int>(read.size()); ++v) {
+        if (!read[v]) {
             continue;
         }
-        needed[i] = 1;
-        if (request.bytes && operation.kind == Operation::Kind::halve) {
-            throw BackendError("bytes are for the finest picture alone; expected floats");
+        if (v < static_cast<int>(graph.inputs.size()) && !find(request, v)) {
+            missing(graph, v);
         }
-        for (const int input : operation.inputs) {
-            const int value = given_for(graph, request, input);
-            if (value != kNone) {
-                read[value] = 1;
-            }
-        }
+        shape_of(graph, request, v);  // refuses what is too large
     }
-    for (int i = 0; i < inputs; ++i) {
-        if (read[i] && !find(request, i)) {
-            missing(graph, i);
-        }
-    }
-    for (std::size_t v = 0; v < read.size(); ++v) {
-        if (read[v]) {
-            shape_of(graph, request, static_cast<int>(v));  // refuses what is too large
+    std::vector<char> needed(read.begin() + graph.inputs.size(), read.end());
+    for (std::size_t i = 0; i < needed.size(); ++i) {
+        if (needed[i] && request.bytes && graph.operations[i].kind == Operation::Kind::halve) {
+            throw ArgumentError("bytes are for the finest picture alone; expected floats");
         }
     }
     return needed;

@@ -42,15 +42,20 @@ struct Arrays {
     std::vector<void*> out;
 };
 
-// The operations that a request needs, one flag for each. Throws BackendError: an input is missing,
-// given twice, or of another size than the graph says; a size is impossible; bytes where a value is
-// no picture.
+// The operations that a request needs, one flag for each. Throws ArgumentError: an input is missing,
+// given or wanted twice, or of another size than the graph says; a size is impossible; pictures in
+// bytes would have to be halved. BackendError: a result is too large.
 std::vector<char> needed(const Graph&, const Request&);
 
 // The value that is read for an input: itself, another that stands in for it, or kNone.
 int given_for(const Graph&, const Request&, int value);
 
-// The size of a value. Throws BackendError: the input that it depends on is not given.
+// Whether the first input is a picture, and alone enough for the first output, which is one of as
+// many channels, larger by a whole factor.
+bool makes_pictures(const Graph&);
+
+// The size of a value. Throws ArgumentError: the input that it depends on is not given; BackendError:
+// it is too large.
 Shape shape_of(const Graph&, const Request&, int value);
 
 }  // namespace imagen_fast

@@ -1,4 +1,4 @@
-// What an Upscaler computes tiles on: the processor, or a GPU.
+// What an Upscaler computes on: the processor, or a GPU.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,15 @@ class Runner {
 public:
     virtual ~Runner() = default;
 
-    // Pictures (N, H, W, C) → (N, s·H, s·W, C) of the same type, uint8 or float. `stop` is asked
-    // now and then on the calling thread; true cancels the run.
-    virtual Outcome run(const Shape&, const void* in, void* out, bool bytes,
-                        const std::function<bool()>& stop) = 0;
+    // `stop` is asked now and then on the calling thread; true cancels the run. Throws as `needed`;
+    // BackendError: it cannot run this request.
+    virtual Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop) = 0;
 
     // Ends the run that is going on in another thread, if any.
     virtual void cancel() = 0;
 
-    // Bytes that `run` takes for that.
-    virtual std::uint64_t memory(const Shape&, bool bytes) const = 0;
+    // Bytes that `run` takes for that. Throws as `run`.
+    virtual std::uint64_t memory(const Request&) const = 0;
 
     // How many pixels a tile may have for feature maps to fit `budget` bytes; 0: a part of what is
     // free.

@@ -38,6 +38,9 @@ bool writes_picture(const Graph& graph, const Operation& operation) {
             pictures += output.picture ? 1 : 2;
         }
     }
+    for (const auto& input : graph.inputs) {
+        pictures += input.standing_in == operation.output ? 2 : 0;
+    }
     return pictures == 1 &&
            std::none_of(graph.operations.begin(), graph.operations.end(), [&](const auto& other) {
                return std::count(other.inputs.begin(), other.inputs.end(), operation.output) > 0;

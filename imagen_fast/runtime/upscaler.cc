@@ -15,15 +15,7 @@ namespace {
 
 constexpr std::int64_t kMostPixels = 1 << 28;  // of one tile; as Engine has it
 
-void check_kind(const Bundle& bundle) {
-    if (!bundle.graph.pictures()) {
-        throw BackendError("the model makes no picture of a picture (a listing reads rows of "
-                           "numbers); expected one for pictures");
-    }
-}
-
 std::unique_ptr<Runner> runner_of(const Bundle& bundle, const UpscalerOptions& options) {
-    check_kind(bundle);
     if (!options.device.empty() && options.device != "cpu") {
         if (!options.isa.empty()) {
             throw ArgumentError("isa is for the processor; leave it out with device \"" +
@@ -71,11 +63,15 @@ Upscaler::Upscaler(const Bundle& bundle, const UpscalerOptions& options)
     : metadata(bundle.metadata),
       options_(options),
       runner_(runner_of(bundle, options)),
+      pictures_(makes_pictures(bundle.graph)),
       tileable_(bundle.tileable),
       overlap_(options.overlap < 0 ? default_overlap(tileable_, options.tile) : options.overlap) {
     if (options.tile < 0) {
         throw ArgumentError("tile is " + std::to_string(options.tile) +
                             "; expected a size in pixels, or 0 for automatic");
+    }
+    if (!pictures_) {
+        return;
     }
     // Sizes that cannot work are an error now, whichever pictures will come.
     const std::int64_t tile = options.tile ? options.tile : automatic(capacity() + 1, 1);
@@ -101,7 +97,15 @@ Tiling Upscaler::grid(std::int64_t height, std::int64_t width) const {
     return grid_of(height, width, tile, overlap_, tileable_.alignment);
 }
 
+void Upscaler::refuse_others() const {
+    if (!pictures_) {
+        throw BackendError("the model makes no picture of a picture alone; expected one that does, "
+                           "or a run with named inputs and outputs");
+    }
+}
+
 void Upscaler::check(const View& in, const View& out) const {
+    refuse_others();
     if (in.channels != graph().channels()) {
         throw ArgumentError("the input has " + std::to_string(in.channels) +
                             " channels; expected the model's " +
@@ -115,7 +119,7 @@ void Upscaler::check(const View& in, const View& out) const {
                             text({in.images, height, width, in.channels}) + "; it is " +
                             text({out.images, out.height, out.width, out.channels}));
     }
-    if (!within_unit(in)) {
+    if (!within(in, 0, 1)) {
         throw ArgumentError("the input holds floats that do not lie between 0 and 1");
     }
 }
@@ -166,10 +170,7 @@ void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) 
     Tile tile;
     if (!in.packed() || !out.packed()) {
         tile.make_room(shape, graph().scale(), in.pixel_bytes());
-        const std::int64_t bytes = in.height * in.width * in.pixel_bytes();
-        for (std::int64_t n = 0; n < in.images; ++n) {
-            cut_out(in, n, 0, in.height, 0, in.width, tile.in.data() + n * bytes);
-        }
+        pack(in, tile.in.data());
         source = tile.in.data();
         target = tile.out.data();
     }
@@ -182,10 +183,15 @@ void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) 
 
 void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes,
                        const std::function<bool()>& stop) {
+    compute(Request::picture(shape, bytes), {{in}, {out}}, stop);
+}
+
+void Upscaler::compute(const Request& request, const Arrays& arrays,
+                       const std::function<bool()>& stop) {
     if (stop()) {
         throw CancelledError("the run was cancelled");
     }
-    const Outcome outcome = runner_->run(shape, in, out, bytes, stop);
+    const Outcome outcome = runner_->run(request, arrays, stop);
     if (outcome == Outcome::cancelled) {
         throw CancelledError("the run was cancelled");
     }
@@ -194,18 +200,54 @@ void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes
     }
 }
 
+void Upscaler::run_graph(const std::vector<Named>& given, const std::vector<Named>& wanted,
+                         const Watch& watch) {
+    const auto stop = stop_of(watch);
+    const Request request = request_for(graph(), given, wanted);
+    check_samples(graph(), given);
+    for (const Named& one : wanted) {
+        check_size(graph(), request, one);
+    }
+    // What lies in the caller's memory with gaps passes through memory without.
+    std::vector<std::vector<std::byte>> copies;
+    copies.reserve(given.size() + wanted.size());
+    const auto copy = [&](const View& view) {
+        copies.emplace_back(static_cast<std::size_t>(view.packed_bytes()));
+        return copies.back().data();
+    };
+    Arrays arrays;
+    for (const Named& one : given) {
+        std::byte* const packed = one.view.packed() ? one.view.data : copy(one.view);
+        if (packed != one.view.data) {
+            pack(one.view, packed);
+        }
+        arrays.in.push_back(packed);
+    }
+    for (const Named& one : wanted) {
+        arrays.out.push_back(one.view.packed() ? one.view.data : copy(one.view));
+    }
+    compute(request, arrays, stop);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        if (arrays.out[i] != wanted[i].view.data) {
+            fill(wanted[i].view, static_cast<const std::byte*>(arrays.out[i]));
+        }
+    }
+    tell(watch, 1);
+}
+
 void Upscaler::cancel() {
     cancels_.fetch_add(1);
     runner_->cancel();
 }
 
 std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width, bool bytes) const {
+    refuse_others();
     const Tiling cut = grid(height, width);
     // The first tile is as large as any.
     const Span &row = cut.rows[0], &column = cut.columns[0];
     const Shape shape = shape_of(1, row.stop - row.start, column.stop - column.start);
     const std::uint64_t pixel = (bytes ? 1 : sizeof(float)) * graph().channels();
-    return runner_->memory(shape, bytes) + Tile::bytes(shape, graph().scale(), pixel) +
+    return runner_->memory(Request::picture(shape, bytes)) + Tile::bytes(shape, graph().scale(), pixel) +
            Joiner::memory(cut, graph().scale(), pixel);
 }
 

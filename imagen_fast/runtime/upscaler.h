@@ -10,6 +10,7 @@
 #include <string>
 
 #include "bundle.h"
+#include "named.h"
 #include "pool.h"
 #include "runner.h"
 #include "tiling.h"
@@ -36,16 +37,21 @@ struct Watch {
 // May be called from several threads; they take turns, a tile at a time.
 class Upscaler {
 public:
-    // Throws WeightsError, BackendError as Engine and CudaRunner do, BackendError: the model is no
-    // network for pictures; MemoryError: none for such a tile; ArgumentError: tile and overlap do not fit.
+    // Throws WeightsError, BackendError as Engine and CudaRunner do; of a model that makes pictures of
+    // pictures also MemoryError: none for such a tile; ArgumentError: tile and overlap do not fit.
     Upscaler(const Bundle&, const UpscalerOptions&);
 
-    // Enlarges pictures one after the other, in tiles. Throws ArgumentError: the views do not fit
-    // each other, floats lie outside 0 to 1; MemoryError; NotFiniteError; CancelledError.
+    // Enlarges pictures one after the other, in tiles. Throws BackendError: the model makes no
+    // pictures of pictures; ArgumentError: the views do not fit each other, floats lie outside 0 to
+    // 1; MemoryError; NotFiniteError; CancelledError.
     void run(const View& in, const View& out, const Watch& = {});
 
     // All at once and each as one tile. Throws as `run`, and ArgumentError: too many pixels.
     void run_untiled(const View& in, const View& out, const Watch& = {});
+
+    // Computes outputs from inputs by their names, each whole. Throws as `request_for` and `run`.
+    void run_graph(const std::vector<Named>& given, const std::vector<Named>& wanted,
+                   const Watch& = {});
 
     // Ends the runs that go on in other threads.
     void cancel();
@@ -55,6 +61,7 @@ public:
     std::uint64_t memory(std::int64_t height, std::int64_t width, bool bytes) const;
 
     const Graph& graph() const { return runner_->graph(); }
+    bool pictures() const { return pictures_; }  // whether it makes them of pictures
     const Runner& runner() const { return *runner_; }
     std::int64_t overlap() const { return overlap_; }
     std::int64_t exact_overlap() const { return tileable_.exact_overlap; }  // -1: there is none
@@ -64,16 +71,19 @@ public:
 private:
     struct Tile;
 
+    void refuse_others() const;
     void check(const View& in, const View& out) const;
     std::int64_t capacity() const;
     std::int64_t automatic(std::int64_t height, std::int64_t width) const;
     Tiling grid(std::int64_t height, std::int64_t width) const;
     void compute(const Shape&, const void* in, void* out, bool bytes,
                  const std::function<bool()>& stop);
+    void compute(const Request&, const Arrays&, const std::function<bool()>& stop);
     std::function<bool()> stop_of(const Watch&) const;
 
     const UpscalerOptions options_;
     const std::unique_ptr<Runner> runner_;
+    const bool pictures_;
     const Tileable tileable_;
     const std::int64_t overlap_;
     std::atomic<std::uint64_t> cancels_{0};

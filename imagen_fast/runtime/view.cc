@@ -9,14 +9,14 @@ bool View::packed() const {
            (images == 1 || image_stride == height * width * pixel_stride);
 }
 
-bool within_unit(const View& view) {
+bool within(const View& view, float low, float high) {
     for (std::int64_t n = 0; !view.bytes && n < view.images; ++n) {
         for (std::int64_t y = 0; y < view.height; ++y) {
             bool inside = true;
             for (std::int64_t x = 0; x < view.width; ++x) {
                 const auto* pixel = reinterpret_cast<const float*>(view.at(n, y, x));
                 for (int c = 0; c < view.channels; ++c) {
-                    inside &= pixel[c] >= 0.0f && pixel[c] <= 1.0f;  // false for NaN
+                    inside &= pixel[c] >= low && pixel[c] <= high;  // false for NaN
                 }
             }
             if (!inside) {
@@ -54,6 +54,13 @@ void put(const View& view, std::int64_t image, std::int64_t y, std::int64_t x,
     }
     for (std::int64_t i = 0; i < count; ++i) {
         std::memcpy(view.at(image, y, x + i), pixels + i * pixel, pixel);
+    }
+}
+
+void pack(const View& view, std::byte* out) {
+    for (std::int64_t n = 0; n < view.images; ++n) {
+        cut_out(view, n, 0, view.height, 0, view.width, out);
+        out += view.height * view.width * view.pixel_bytes();
     }
 }
 

@@ -102,7 +102,7 @@ private:
     public:
         IMAGEN_INLINE explicit Finish(const Sink& sink) : sink_(sink) {}
         IMAGEN_INLINE void start(const Chunk& chunk, int channel, const float* products) {
-            for (int row = 0; row < chunk.rows; ++row) {
+            for (int row = 0; row < kRows && row < chunk.rows; ++row) {  // the compiler sees the end
                 new (put_ + row) Put(sink_(chunk.n, chunk.y + row, chunk.x, channel));
             }
             chunk_ = chunk;

@@ -204,6 +204,171 @@ void impossible_pictures(imagen_fast_engine* engine) {
     imagen_fast::api::check(imagen_fast_memory(engine, type, 1 << 30, 1 << 30, &bytes));
 }
 
+// A run by names of everything that must be given, and of all outputs that it is enough for.
+struct NamedRun {
+    explicit NamedRun(imagen_fast_engine* engine) : engine(engine) {
+        const std::int64_t images = 2, height = 9, width = 7;
+        for (std::int32_t i = 0; i < imagen_fast_input_count(engine); ++i) {
+            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+            imagen_fast::api::check(imagen_fast_input_info(engine, i, &info));
+            if (info.optional || (i && imagen_fast_scale(engine))) {
+                continue;
+            }
+            const auto side = [&](std::int64_t of) {
+                const std::int64_t part = std::int64_t{1} << info.halvings;
+                return info.factor * ((of + part - 1) / part);
+            };
+            numbers.emplace_back(
+                static_cast<std::size_t>(images * side(height) * side(width) * info.channels), 0.5f);
+            inputs.push_back({sizeof(imagen_fast_input), nullptr, IMAGEN_FAST_FLOAT32,
+                              info.channels, images, side(height), side(width), 0, 0, 0, info.name});
+        }
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            inputs[i].data = numbers[i].data();
+        }
+        for (std::int32_t i = 0; i < imagen_fast_output_count(engine); ++i) {
+            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+            imagen_fast::api::check(imagen_fast_output_info(engine, i, &info));
+            imagen_fast_output output{};
+            output.size = sizeof output;
+            output.name = info.name;
+            if (imagen_fast_sizes(engine, inputs.data(), inputs.size(), &output, 1, nullptr) ==
+                IMAGEN_FAST_OK) {
+                outputs.push_back(output);
+            }
+        }
+        make_room();
+    }
+    void make_room() {
+        imagen_fast::api::check(imagen_fast_sizes(engine, inputs.data(), inputs.size(),
+                                                  outputs.data(), outputs.size(), nullptr));
+        for (auto& output : outputs) {
+            results.emplace_back(static_cast<std::size_t>(output.images * output.height *
+                                                          output.width * output.channels), 77.0f);
+            output.data = results.back().data();
+        }
+    }
+    imagen_fast_status operator()() const {
+        return imagen_fast_run_graph(engine, inputs.data(), inputs.size(), outputs.data(),
+                                     outputs.size(), nullptr);
+    }
+
+    imagen_fast_engine* engine;
+    std::vector<imagen_fast_input> inputs;
+    std::vector<imagen_fast_output> outputs;
+    std::vector<std::vector<float>> numbers, results;
+};
+
+void named(imagen_fast_engine* engine) {
+    const NamedRun right(engine);
+    imagen_fast::api::check(right());
+    for (const auto& result : right.results) {
+        for (const float value : result) {
+            if (value == 77.0f) {
+                fail("a result was not written");
+            }
+        }
+    }
+    // With gaps, and one output after the other.
+    NamedRun gaps(engine);
+    std::vector<std::vector<float>> wide;
+    for (auto& input : gaps.inputs) {
+        const std::int64_t pixel = 4 * (input.channels + 3);
+        wide.emplace_back(static_cast<std::size_t>(pixel / 4 * input.images * input.height *
+                                                   input.width), 0.5f);
+        input.data = wide.back().data();
+        input.pixel_stride = pixel;
+    }
+    for (std::size_t i = 0; i < gaps.outputs.size(); ++i) {
+        auto& out = gaps.outputs[i];
+        const std::int64_t row = out.width * out.channels * 4 + 12;
+        std::vector<float> room(static_cast<std::size_t>(row / 4 * out.height * out.images), 77.0f);
+        out.data = room.data();
+        out.row_stride = row;
+        imagen_fast::api::check(imagen_fast_run_graph(engine, gaps.inputs.data(), gaps.inputs.size(),
+                                                      &out, 1, nullptr));
+        for (std::int64_t y = 0; y < out.images * out.height; ++y) {
+            const float* expected = right.results[i].data() + y * out.width * out.channels;
+            const float* found = room.data() + y * row / 4;
+            if (std::memcmp(expected, found, static_cast<std::size_t>(row - 12)) != 0 ||
+                found[row / 4 - 1] != 77.0f) {
+                fail("gaps or other outputs change the answer");
+            }
+        }
+    }
+
+    const auto no = [&](const char* message, void (*change)(NamedRun&)) {
+        NamedRun run(engine);
+        change(run);
+        refused(run(), message, "a run by names");
+    };
+    no("engine is NULL", [](NamedRun& run) { run.engine = nullptr; });
+    no("there are 0 inputs", [](NamedRun& run) { run.inputs.clear(); });
+    no("there are 0 outputs", [](NamedRun& run) { run.outputs.clear(); });
+    no("there are 500 outputs", [](NamedRun& run) { run.outputs.resize(500); });
+    no("imagen_fast_input.size is 7", [](NamedRun& run) { run.inputs[0].size = 7; });
+    no("inputs[0].data is NULL", [](NamedRun& run) { run.inputs[0].data = nullptr; });
+    no("inputs[0].type is 0", [](NamedRun& run) { run.inputs[0].type = 0; });
+    no("outputs[0].type is 5", [](NamedRun& run) { run.outputs[0].type = 5; });
+    no("no input 'nothing'", [](NamedRun& run) { run.inputs[0].name = "nothing"; });
+    no("no output ''", [](NamedRun& run) { run.outputs[0].name = ""; });
+    no("4097", [](NamedRun& run) { run.inputs[0].channels = 4097; });
+    no("channels; expected", [](NamedRun& run) { run.inputs[0].channels -= 1; });
+    no("is float32 of", [](NamedRun& run) { run.outputs[0].channels -= 1; });
+    no("is float32 of", [](NamedRun& run) { run.outputs[0].width -= 1; });
+    no("is uint8 of", [](NamedRun& run) { run.outputs[0].type = IMAGEN_FAST_UINT8; });
+    no("given twice", [](NamedRun& run) { run.inputs.push_back(run.inputs[0]); });
+    no("wanted twice", [](NamedRun& run) {
+        run.outputs.push_back(run.outputs[0]);
+        run.results.push_back(run.results[0]);
+        run.outputs.back().data = run.results.back().data();
+    });
+    no("overlap in memory", [](NamedRun& run) {
+        run.outputs[0].data = run.numbers[0].data();
+    });
+    no("cannot run tiles", [](NamedRun& run) {
+        run.inputs[0].height = run.inputs[0].width = 1;
+        run.inputs[0].images = 1 << 30;
+        run.inputs[0].pixel_stride = run.inputs[0].row_stride = run.inputs[0].image_stride = 0;
+        run.outputs.resize(1);
+        run.outputs[0].data = reinterpret_cast<void*>(std::uintptr_t{1} << 60);
+    });
+    no("holds floats that", [](NamedRun& run) { run.numbers.back()[5] = NAN; });
+    no("holds floats that", [](NamedRun& run) { run.numbers[0][5] = INFINITY; });
+    if (right.inputs.size() > 1) {
+        no("and was not given", [](NamedRun& run) { run.inputs.pop_back(); });
+        no("no picture: bytes", [](NamedRun& run) {
+            run.inputs.back().type = IMAGEN_FAST_UINT8;
+            run.inputs.back().row_stride = run.inputs.back().pixel_stride = 0;
+        });
+        no("'style' is", [](NamedRun& run) { run.inputs.back().width -= 1; });
+        no("number of images", [](NamedRun& run) { run.inputs.back().images = 1; });
+        no("of one array", [](NamedRun& run) { run.inputs.back().size += 8; });
+        no("overlap in memory", [](NamedRun& run) { run.outputs[1].data = run.outputs[0].data; });
+        // Bytes where pictures are, floats where numbers are; the first input without its name.
+        NamedRun bytes(engine);
+        const std::vector<unsigned char> small(9 * 7 * 3 * 2, 99);
+        bytes.inputs[0].type = IMAGEN_FAST_UINT8;
+        bytes.inputs[0].data = small.data();
+        bytes.inputs[0].name = nullptr;
+        bytes.make_room();
+        if (bytes.outputs[0].type != IMAGEN_FAST_UINT8 ||
+            bytes.outputs[1].type != IMAGEN_FAST_FLOAT32 || bytes() != IMAGEN_FAST_OK) {
+            fail("bytes beside floats");
+        }
+    }
+    imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+    refused(imagen_fast_input_info(engine, -1, &info), "no input -1", "an info");
+    refused(imagen_fast_output_info(engine, 5000, &info), "no output 5000", "an info");
+    refused(imagen_fast_input_info(nullptr, 0, &info), "engine is NULL", "an info");
+    refused(imagen_fast_input_info(engine, 0, nullptr), "info is NULL", "an info");
+    info.size = 3;
+    refused(imagen_fast_input_info(engine, 0, &info), "imagen_fast_info.size is 3", "an info");
+    if (imagen_fast_input_count(nullptr) || imagen_fast_output_count(nullptr)) {
+        fail("an engine that is NULL has inputs");
+    }
+}
+
 // Cut off, changed, garbage: an engine or a message, and a run at most.
 void damaged(const std::vector<char>& model) {
     const auto load = [](const std::vector<char>& bytes) {
@@ -214,7 +379,9 @@ void damaged(const std::vector<char>& model) {
         imagen_fast_engine* engine = nullptr;
         const auto status = imagen_fast_load_memory(bytes.data(), bytes.size(), &how, &engine);
         if (status == IMAGEN_FAST_OK) {
-            (void)Run(engine)();
+            if (imagen_fast_scale(engine)) {
+                (void)Run(engine)();
+            }
         } else if (status != IMAGEN_FAST_BAD_MODEL || !*imagen_fast_last_error()) {
             fail("a damaged model gives another status");
         }
@@ -313,12 +480,19 @@ int main(int count, char** paths) {
     for (int i = 1; i < count; ++i) {
         imagen_fast_engine* engine = nullptr;
         const auto status = imagen_fast_load(paths[i], nullptr, &engine);
-        if (status == IMAGEN_FAST_UNSUPPORTED) {
-            expect(status, IMAGEN_FAST_UNSUPPORTED, "expected a model for pictures", "a listing");
-            std::printf("%s: refused, as it should be\n", paths[i]);
+        imagen_fast::api::check(status);
+        named(engine);
+        if (!imagen_fast_scale(engine)) {
+            expect(Run(engine)(), IMAGEN_FAST_INVALID_ARGUMENT, "channels is 0", "no channels");
+            Run run(engine);
+            run.in.channels = run.out.channels = 3;
+            run.out.height = run.out.width = 9;
+            expect(run(), IMAGEN_FAST_UNSUPPORTED, "no picture of a picture", "a run");
+            imagen_fast_free(engine);
+            damaged(content(paths[i]));
+            std::printf("%s: as it should be\n", paths[i]);
             continue;
         }
-        imagen_fast::api::check(status);
         impossible_options(paths[i]);
         impossible_pictures(engine);
         imagen_fast_free(engine);

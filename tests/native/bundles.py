@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.graph import Graph
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.listing import ListingGenerator
 from imagen_fast.spec import Level, ModelSpec
@@ -65,10 +67,22 @@ def code_of(entry: str, sizes: list[int]) -> bytes:
     )
 
 
+def hand_written() -> Bundle:
+    """Three branches, two inputs, two outputs."""
+    graph = Graph.from_json((Path(__file__).parents[1] / "graph/hand_written.json").read_text())
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: (rng.standard_normal(shape) * np.prod(shape[1:]) ** -0.5).astype(np.float32)
+        for name, shape in graph.tensors.items()
+    }
+    return Bundle(graph, tensors, {"name": "hand-written"})
+
+
 def main() -> None:
-    """Write one file for each of `SPECS`, and one with GPU kernels."""
+    """Write one file for each of `SPECS`, one of no architecture, and one with GPU kernels."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    save_bundle(hand_written(), folder / "hand.safetensors")
     for name, spec in SPECS.items():
         torch.manual_seed(0)
         network = (ListingGenerator if spec.architecture == "listing" else Generator)(spec)

@@ -54,28 +54,50 @@ using namespace imagen_fast;
     std::exit(1);
 }
 
+// A run that gives the first output, and what it reads and writes.
 struct Run {
-    const Bundle& bundle;
-    Shape shape;
-
-    std::vector<float> image() const {
-        std::vector<float> values(static_cast<std::size_t>(shape.images) * shape.height *
-                                  shape.width * bundle.graph.channels());
-        unsigned state = 1;
-        for (float& value : values) {
-            state = state * 1664525u + 1013904223u;
-            value = static_cast<float>(state >> 8) / (1 << 24);
+    Run(const Bundle& bundle, const Shape& shape) : request(Request::picture(shape)) {
+        const Graph& graph = bundle.graph;
+        for (std::size_t i = 1; i < graph.inputs.size() && !makes_pictures(graph); ++i) {
+            if (!graph.inputs[i].optional) {
+                const Grid& grid = graph.values[i].grid;
+                request.given.push_back({static_cast<int>(i),
+                                         {shape.images, static_cast<int>(grid.size(shape.height)),
+                                          static_cast<int>(grid.size(shape.width))}});
+            }
         }
-        return values;
+        unsigned state = 1;
+        for (const auto& given : request.given) {
+            in.emplace_back(size(given.shape, graph.values[given.input].channels));
+            for (float& value : in.back()) {
+                state = state * 1664525u + 1013904223u;
+                value = static_cast<float>(state >> 8) / (1 << 24);
+            }
+        }
+        const int value = graph.outputs[0].value;
+        out.resize(size(shape_of(graph, request, value), graph.values[value].channels));
+        for (const auto& values : in) {
+            arrays.in.push_back(values.data());
+        }
+        arrays.out.push_back(out.data());
+    }
+    Run(const Run&) = delete;
+
+    static std::size_t size(const Shape& shape, int channels) {
+        return static_cast<std::size_t>(shape.images) * shape.height * shape.width * channels;
     }
     std::vector<float> on(Engine& engine) const {
-        const auto in = image();
-        std::vector<float> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
-        if (engine.run(Request::picture(shape), {{in.data()}, {out.data()}}) != Outcome::done) {
+        std::vector<float> results(out.size());
+        if (engine.run(request, {arrays.in, {results.data()}}) != Outcome::done) {
             fail("a run did not end well");
         }
-        return out;
+        return results;
     }
+
+    Request request;
+    std::vector<std::vector<float>> in;
+    std::vector<float> out;
+    Arrays arrays;
 };
 
 float distance(const std::vector<float>& a, const std::vector<float>& b) {
@@ -119,21 +141,16 @@ void every_set(const Bundle& bundle) {
 
 void bytes_and_refusals(const Bundle& bundle) {
     const auto engine = engine_of(bundle, options("fp32", "", 2));
-    const std::vector<unsigned char> in(12 * 13 * bundle.graph.channels(), 200);
-    std::vector<unsigned char> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
-    const bool listing = !bundle.graph.pictures();
-    try {
-        const auto outcome =
-            engine->run(Request::picture({1, 12, 13}, true), {{in.data()}, {out.data()}});
-        if (listing || outcome != Outcome::done) {
-            fail("bytes were taken, or not");
-        }
-    } catch (const std::runtime_error&) {
-        if (!listing) throw;
+    Run run(bundle, {1, 12, 13});
+    run.request.bytes = true;  // pictures are read as if their floats were bytes
+    if (engine->run(run.request, run.arrays) != Outcome::done) {
+        fail("bytes were not taken");
     }
     for (const Shape& wrong : {Shape{0, 1, 1}, {1, -1, 1}, {1, 1 << 30, 1 << 30}}) {
         try {
-            engine->prepare(Request::picture(wrong));
+            Request request = Run(bundle, {1, 4, 4}).request;
+            request.given[0].shape = wrong;
+            engine->prepare(request);
             fail("an impossible shape was taken");
         } catch (const std::runtime_error&) {
         }
@@ -143,15 +160,11 @@ void bytes_and_refusals(const Bundle& bundle) {
 void no_allocations(const Bundle& bundle) {
     const auto engine = engine_of(bundle, options("fp32", "", 3));
     const Run run{bundle, {1, 20, 22}};
-    const auto in = run.image();
-    std::vector<float> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
-    const Request request = Request::picture(run.shape);
-    engine->prepare(request);
-    const Arrays arrays{{in.data()}, {out.data()}};
-    engine->run(request, arrays);  // the threads start
+    engine->prepare(run.request);
+    engine->run(run.request, run.arrays);  // the threads start
     const long before = allocations.load();
     for (int i = 0; i < 3; ++i) {
-        engine->run(request, arrays);
+        engine->run(run.request, run.arrays);
     }
     if (allocations.load() != before) {
         fail("a prepared run allocates");
@@ -168,7 +181,7 @@ void at_once(const Bundle& bundle) {
         threads.emplace_back([&, i] {
             for (int j = 0; j < 6; ++j) {
                 if (j % 3 == 2) {
-                    engines[i % 2]->prepare(Request::picture({1, 5 + i, 6}));
+                    engines[i % 2]->prepare(Run(bundle, {1, 5 + i, 6}).request);
                 }
                 if (distance(run.on(*engines[i % 2]), expected) != 0) {
                     fail("threads change the answer");
@@ -217,15 +230,15 @@ std::vector<std::vector<float>> all_of(Engine& engine, const std::vector<Given>&
 // Every level's pictures with the picture's own features as context are what comes without; maps of
 // attention sum to 1; a latent gives pictures.
 void named(const Bundle& bundle) {
-    if (!bundle.graph.pictures()) {
+    if (bundle.graph.outputs.size() < 3) {  // none of our architectures
         return;
     }
     for (const std::string precision : {"fp32", "bf16"}) {
         for (const auto& isa : available(precision)) {
             const auto engine = engine_of(bundle, options(precision, isa, 2));
             const Run run{bundle, {2, 11, 15}};
-            const auto in = run.image();
-            std::vector<Given> given{{"image", run.shape, &in}};
+            const Shape size = run.request.given[0].shape;
+            std::vector<Given> given{{"image", size, &run.in[0]}};
             const auto features = all_of(*engine, given, "features");
             const auto pictures = all_of(*engine, given, "picture");
             for (const auto& map : all_of(*engine, given, "attention.0")) {
@@ -240,7 +253,7 @@ void named(const Bundle& bundle) {
                     fail("the probabilities of attention do not sum to 1");
                 }
             }
-            Shape shape = run.shape;
+            Shape shape = size;
             for (std::size_t l = 0; l < features.size(); ++l) {
                 given.push_back({"context." + std::to_string(l), shape, &features[l]});
                 shape = {shape.images, (shape.height + 1) / 2, (shape.width + 1) / 2};
@@ -265,8 +278,6 @@ void cancelled(const Bundle& bundle) {
     const auto engine = engine_of(bundle, options("fp32", "", 2));
     const Run run{bundle, {1, 60, 60}}, small{bundle, {1, 9, 9}};
     const auto expected = small.on(*engine);
-    const auto in = run.image();
-    std::vector<float> out(in.size() * bundle.graph.scale() * bundle.graph.scale());
     std::atomic<bool> over{false};
     std::thread other([&] {
         while (!over) {
@@ -276,8 +287,7 @@ void cancelled(const Bundle& bundle) {
     });
     bool seen = false;
     for (int i = 0; i < 50 && !seen; ++i) {
-        seen = engine->run(Request::picture(run.shape), {{in.data()}, {out.data()}}) ==
-               Outcome::cancelled;
+        seen = engine->run(run.request, run.arrays) == Outcome::cancelled;
     }
     over = true;
     other.join();

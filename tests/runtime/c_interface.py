@@ -64,6 +64,20 @@ class Picture(ctypes.Structure):
         ("pixel_stride", c_int64),
         ("row_stride", c_int64),
         ("image_stride", c_int64),
+        ("name", c_char_p),
+    )
+
+
+class Info(ctypes.Structure):
+    _fields_ = (
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("channels", c_int32),
+        ("picture", c_int32),
+        ("optional", c_int32),
+        ("of", c_int32),
+        ("halvings", c_int32),
+        ("factor", c_int32),
     )
 
 
@@ -94,6 +108,12 @@ def library() -> ctypes.CDLL:
     lib.imagen_fast_memory.argtypes = [c_void_p, c_int32, c_int64, c_int64, POINTER(c_uint64)]
     lib.imagen_fast_load.argtypes = [c_char_p, c_void_p, c_void_p]
     lib.imagen_fast_load_memory.argtypes = [c_void_p, c_size_t, c_void_p, c_void_p]
+    for name in ("input", "output"):
+        getattr(lib, f"imagen_fast_{name}_count").argtypes = [c_void_p]
+        getattr(lib, f"imagen_fast_{name}_info").argtypes = [c_void_p, c_int32, POINTER(Info)]
+    arrays = [c_void_p, POINTER(Picture), c_size_t, POINTER(Picture), c_size_t]
+    lib.imagen_fast_sizes.argtypes = [*arrays, POINTER(c_uint64)]
+    lib.imagen_fast_run_graph.argtypes = [*arrays, c_void_p]
     for name in ("run", "run_untiled"):
         getattr(lib, f"imagen_fast_{name}").argtypes = [c_void_p] * 4
     return lib
@@ -125,16 +145,16 @@ def options(
     )
 
 
-def picture(samples: Samples) -> Picture:
+def picture(samples: Samples, name: str | None = None) -> Picture:
     """(N, H, W, C), a view of any strides but of the samples of a pixel, as it is."""
     assert samples.strides[3] == samples.itemsize
     n, h, w, c = samples.shape
     kind = UINT8 if samples.dtype == np.uint8 else FLOAT32
     data = samples.__array_interface__["data"][0]
     image_stride, row_stride, pixel_stride, _ = samples.strides
-    return Picture(
-        ctypes.sizeof(Picture), data, kind, c, n, h, w, pixel_stride, row_stride, image_stride
-    )
+    strides = (pixel_stride, row_stride, image_stride)
+    called = None if name is None else name.encode()
+    return Picture(ctypes.sizeof(Picture), data, kind, c, n, h, w, *strides, called)
 
 
 class Engine:
@@ -184,6 +204,51 @@ class Engine:
         out = np.full((n, self.scale * h, self.scale * w, c), 77, batch.dtype)
         self.run_into(batch, out, **how)
         return out if samples.ndim == 4 else out[0]
+
+    def infos(self, which: str) -> list[Info]:
+        """Of all inputs, or of all outputs."""
+        infos = []
+        for number in range(getattr(self, f"{which}_count")):
+            info = Info(ctypes.sizeof(Info))
+            describe = getattr(self.lib, f"imagen_fast_{which}_info")
+            self.check(describe(self.handle, number, byref(info)))
+            infos.append(info)
+        return infos
+
+    def sizes(self, given: dict[str, Samples], wanted: list[str]) -> dict[str, Samples]:
+        """Arrays to compute outputs into, and in `bytes_needed` what that will take."""
+        inputs = [picture(x, name) for name, x in given.items()]
+        outputs = (Picture * len(wanted))()
+        for output, name in zip(outputs, wanted, strict=True):
+            output.size, output.name = ctypes.sizeof(Picture), name.encode()
+        found = c_uint64()
+        self.check(
+            self.lib.imagen_fast_sizes(
+                self.handle, (Picture * len(inputs))(*inputs), len(inputs), outputs, len(outputs),
+                byref(found),
+            )
+        )  # fmt: skip
+        self.bytes_needed = found.value
+        types = {UINT8: np.uint8, FLOAT32: np.float32}
+        return {
+            name: np.full((x.images, x.height, x.width, x.channels), 77, types[x.type])
+            for name, x in zip(wanted, outputs, strict=True)
+        }
+
+    def run_graph(
+        self, given: dict[str, Samples], wanted: list[str] | dict[str, Samples]
+    ) -> dict[str, Samples]:
+        """Outputs by name, computed into the arrays that are given for them, if they are."""
+        results = wanted if isinstance(wanted, dict) else self.sizes(given, wanted)
+        inputs = [picture(x, name) for name, x in given.items()]
+        outputs = [picture(x, name) for name, x in results.items()]
+        self.check(
+            self.lib.imagen_fast_run_graph(
+                self.handle, (Picture * len(inputs))(*inputs), len(inputs),
+                (Picture * len(outputs))(*outputs), len(outputs), None,
+            )
+        )  # fmt: skip
+        return results
 
     def memory(self, height: int, width: int) -> int:
         """For pictures of bytes."""

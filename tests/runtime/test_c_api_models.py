@@ -17,9 +17,11 @@ from c_interface import BAD_MODEL, UNSUPPORTED, Engine, Failed, library
 from safetensors.numpy import save_file
 
 from imagen_fast import c_library
-from imagen_fast.bundle import Bundle, load_bundle, save_bundle
+from imagen_fast.backends.native import Native
+from imagen_fast.bundle import FORMAT, Bundle, describe, load_bundle, save_bundle
 from imagen_fast.errors import WeightsError
-from imagen_fast.spec import ModelSpec, preset
+from imagen_fast.graph import network
+from imagen_fast.spec import preset
 
 if missing := c_library.missing():
     pytest.skip(missing, allow_module_level=True)
@@ -37,7 +39,7 @@ def refusal(lib: ctypes.CDLL, model: Path | bytes) -> Failed:
 
 
 def with_metadata(bundle: Bundle, path: Path, **changed: str) -> Path:
-    metadata = {"format": "imagen-fast-1", "spec": bundle.spec.to_json(), **changed}
+    metadata = {"format": FORMAT, **describe(bundle), **changed}
     save_file(bundle.tensors, path, metadata)
     return path
 
@@ -67,10 +69,10 @@ def with_more(bundle: Bundle, path: Path) -> None:
     save_bundle(Bundle(bundle.spec, {**bundle.tensors, **more}), path)
 
 
-def huge_spec(bundle: Bundle, path: Path) -> None:
-    spec = json.loads(bundle.spec.to_json())
-    spec["levels"] *= 1000
-    with_metadata(bundle, path, spec=json.dumps(spec))
+def huge_graph(bundle: Bundle, path: Path) -> None:
+    graph = json.loads(bundle.graph.to_json())
+    graph["operations"] *= 1000
+    with_metadata(bundle, path, graph=json.dumps(graph))
 
 
 def long_header(bundle: Bundle, path: Path) -> None:
@@ -91,16 +93,16 @@ def nested_header(bundle: Bundle, path: Path) -> None:
         (lambda bundle, path: path.write_bytes(b"PK\3\4" + bytes(99)), "not a safetensors file"),
         (lambda bundle, path: save_file(bundle.tensors, path), "not an imagen-fast model"),
         (
-            lambda bundle, path: with_metadata(bundle, path, format="imagen-fast-2"),
-            "format 'imagen-fast-2', and this version reads 'imagen-fast-1'; update imagen-fast",
+            lambda bundle, path: with_metadata(bundle, path, format="imagen-fast-3"),
+            "format 'imagen-fast-3', and this version reads 'imagen-fast-2'; update imagen-fast",
         ),
-        (lambda bundle, path: with_metadata(bundle, path, spec="[]"), "spec is not an object"),
+        (lambda bundle, path: with_metadata(bundle, path, graph="[]"), "graph is not an object"),
         (cut_off, "ends beyond the file"),
         (longer, "do not end where the file ends"),
         (not_a_number, "'encoder.stem.bias' holds values that are not finite"),
-        (of_another_spec, "do not fit its spec"),
-        (with_more, "do not fit its spec"),
-        (huge_spec, "spec.levels has 1000 levels; expected 1 to 8"),
+        (of_another_spec, "do not fit its graph"),
+        (with_more, "do not fit its graph"),
+        (huge_graph, "operations and"),
         (long_header, "its header says 4611686018427387904 bytes"),
         (nested_header, "JSON"),
     ],
@@ -131,17 +133,30 @@ def test_the_message_names_the_file(lib: ctypes.CDLL, tmp_path: Path) -> None:
 def test_a_newer_model_is_said_to_be_newer_in_python_too(
     small_bundle: Bundle, tmp_path: Path
 ) -> None:
-    path = with_metadata(small_bundle, tmp_path / "m.safetensors", format="imagen-fast-2")
-    with pytest.raises(WeightsError, match="this version reads 'imagen-fast-1'; update"):
+    path = with_metadata(small_bundle, tmp_path / "m.safetensors", format="imagen-fast-3")
+    with pytest.raises(WeightsError, match="this version reads 'imagen-fast-2'; update"):
         load_bundle(path)
 
 
-def test_a_listing_is_not_for_pictures(lib: ctypes.CDLL, tmp_path: Path) -> None:
-    spec: ModelSpec = preset("listing", scale=1)
-    save_bundle(Bundle(spec, {}), tmp_path / "m.safetensors")
-    error = refusal(lib, tmp_path / "m.safetensors")
-    assert error.status == UNSUPPORTED
-    assert "expected a model for pictures" in str(error)
+def test_a_listing_runs_by_its_names_and_is_not_for_pictures(
+    lib: ctypes.CDLL, tmp_path: Path
+) -> None:
+    spec = preset("listing", scale=1)
+    shapes, rng = network(spec).tensors, np.random.default_rng(1)
+    bundle = Bundle(
+        spec, {n: rng.standard_normal(x).astype(np.float32) / 8 for n, x in shapes.items()}
+    )
+    save_bundle(bundle, tmp_path / "m.safetensors")
+    rows = np.random.default_rng(0).standard_normal((2, 1, 7, 64)).astype(np.float32)
+    expected = Native(bundle, precision="fp32").run(rows)
+    with Engine(lib, tmp_path / "m.safetensors", precision="fp32") as engine:
+        assert (engine.scale, engine.channels) == (0, 0)
+        np.testing.assert_array_equal(engine.run_graph({"rows": rows}, ["rows"])["rows"], expected)
+        with pytest.raises(Failed, match="no picture of a picture") as caught:
+            engine.run_into(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4, 3), np.uint8))
+        assert caught.value.status == UNSUPPORTED
+        with pytest.raises(Failed, match="no picture of a picture"):
+            engine.memory(4, 4)
 
 
 @pytest.mark.parametrize(
