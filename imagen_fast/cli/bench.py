@@ -151,9 +151,9 @@ def command(
     if json_path:
         record_file.write(made, json_path)
     compared = comparison.compare(made, old) if old else None
-    bench_table.show(made, compared)
     if html_path:
         record_file.write_text(page.render([*earlier, made], compared), html_path)
+    bench_table.show(made, compared)
     for kept in filter(None, (json_path, html_path)):
         click.echo(f"written: {kept}")
     if compared and fail_above is not None:
