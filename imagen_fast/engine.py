@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
+from imagen_fast.cores import warn_of_more
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.model_file import is_onnx, load_model
+from imagen_fast.spec import ModelSpec
 from imagen_fast.tiling import Samples
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ def load(
         backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto", "fp32", "bf16" or "fp16".
-        threads: CPU threads; None leaves the choice to the backend.
+        threads: CPU threads, 1 to 1024; None leaves the choice to the backend. More than there
+            are cores is a RuntimeWarning.
         tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
         overlap: input pixels that a tile reads beyond what it answers for, on each side; None
             for the default. With `Engine.exact_overlap` tiles change nothing.
@@ -65,6 +68,7 @@ def load(
         TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
             memory none for such a tile.
     """
+    backends.check(backend, device, precision, threads, isa)
     path = catalogue.resolve(name_or_path)
     if backend == "auto" and is_onnx(path):
         kind, _ = backends.choose("onnxruntime", device)
@@ -81,7 +85,10 @@ def load(
             f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
             "pictures are enlarged as RGB"
         )
+    check_tiles(bundle.spec, tile, overlap)
     made = kind(bundle, device=device, precision=precision, threads=threads, isa=isa)
+    if made.device == "cpu":
+        warn_of_more(threads)
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
     except BaseException:
@@ -114,20 +121,22 @@ class Engine:
     ) -> None:
         self.model, self.spec, self.scale = model, backend.spec, backend.spec.scale
         self.reruns = 0
-        self._tile, self._why = _size("tile", tile), why
+        check_tiles(self.spec, tile, overlap)
+        self._tile, self._why = operator.index(tile), why
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
         self._turn = threading.Lock()
         # Size, tiles and batch: a picture as large as the last finds its memory taken already.
         self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
-        if tile < 0:
-            raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 for automatic")
-        self._overlap = self._default_overlap() if overlap is None else _size("overlap", overlap)
+        self._overlap = (
+            tiling.default_overlap(self.spec, self._tile)
+            if overlap is None
+            else operator.index(overlap)
+        )
         # Sizes that cannot work are an error now, whichever pictures will come.
-        if tile == 0:
+        if self._tile == 0:
             capacity = backend.capacity
-            tile = self._automatic_tile(capacity + 1, 1, capacity)
-        tiling.plan(tile + 1, tile + 1, tile, self._overlap, self.spec.alignment)
+            self._automatic_tile(capacity + 1, 1, capacity)
 
     @property
     def exact_overlap(self) -> int | None:
@@ -262,21 +271,20 @@ class Engine:
             )
         return self._careful
 
-    def _default_overlap(self) -> int:
-        """As measured, but no more than a small tile has room for, or exactness needs."""
-        limits = [tiling.DEFAULT_OVERLAP]
-        if self._tile > 0:
-            limits.append(max(0, tiling.largest_overlap(self._tile, self.spec.alignment)))
-        if self.exact_overlap is not None:
-            limits.append(self.exact_overlap)
-        return min(limits)
-
     def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
         tile = tiling.automatic(height, width, capacity, self._overlap, self.spec.alignment)
         if height * width > capacity and tile * tile > capacity:
+            side = int(capacity**0.5)
+            most = tiling.largest_overlap(side, self.spec.alignment)
+            if self._overlap <= tiling.DEFAULT_OVERLAP:
+                raise TilingError(
+                    f"memory is free for tiles of {side} pixels, and the smallest have {tile}; "
+                    "end other programs, or choose a tile to try it all the same"
+                )
             raise TilingError(
-                f"an overlap of {self._overlap} needs tiles of {tile} pixels, and memory is free "
-                f"for {int(capacity**0.5)}; expected a smaller overlap, or a tile"
+                f"an overlap of {self._overlap} needs tiles of {tile} pixels, and those chosen "
+                f"here have up to {side}; expected an overlap of at most {most}, or a tile of "
+                f"{tile} or more"
             )
         return tile
 
@@ -367,11 +375,19 @@ class Engine:
         return output if output.dtype == dtype else _rounded(output, dtype)
 
 
-def _size(name: str, value: object) -> int:
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
+def check_tiles(spec: ModelSpec, tile: int, overlap: int | None) -> None:
+    """Raise TilingError for sizes as in `load` that work with no picture larger than a tile."""
+    for name, value in (("tile", tile), ("overlap", 0 if overlap is None else overlap)):
+        try:
+            size = operator.index(value)
+        except TypeError:
+            raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
+        if size < 0:
+            least = "a size in pixels, or 0 for automatic" if name == "tile" else "0 or more pixels"
+            raise TilingError(f"{name} is {size}; expected {least}")
+    if tile:
+        chosen = tiling.default_overlap(spec, tile) if overlap is None else overlap
+        tiling.plan(tile + 1, tile + 1, tile, chosen, spec.alignment)
 
 
 def _full(dtype: np.dtype[Any]) -> int:

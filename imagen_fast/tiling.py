@@ -76,14 +76,25 @@ def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Gr
         raise TilingError(f"tile is {tile}; expected a positive number of pixels")
     shared = -(-2 * overlap // alignment) * alignment
     if tile < max(height, width) and tile < shared + alignment:
-        raise TilingError(
-            f"a tile of {tile} pixels has no room for an overlap of {overlap} on both sides; "
-            f"expected a tile of at least {shared + alignment} pixels, or a smaller overlap"
-        )
+        raise TilingError(_too_small(tile, overlap, alignment, shared + alignment))
     ramp = min(RAMP, shared)
     return Grid(
         tuple(_spans(height, tile, shared, ramp, alignment)),
         tuple(_spans(width, tile, shared, ramp, alignment)),
+    )
+
+
+def _too_small(tile: int, overlap: int, alignment: int, least: int) -> str:
+    most = largest_overlap(tile, alignment)
+    if most < 0:
+        beside = f" with an overlap of {overlap}" if overlap else ""
+        return (
+            f"a tile of {tile} pixels is too small for this model; expected at least {least} "
+            f"pixels{beside}"
+        )
+    return (
+        f"a tile of {tile} pixels has no room for an overlap of {overlap} on both sides; expected "
+        f"a tile of at least {least} pixels, or an overlap of at most {most}"
     )
 
 
@@ -123,6 +134,16 @@ def _is_exact(spec: ModelSpec, shared: int) -> bool:
 def largest_overlap(tile: int, alignment: int) -> int:
     """The most overlap for which a tile of this size has room. Negative if it has for none."""
     return (tile // alignment - 1) * alignment // 2
+
+
+def default_overlap(spec: ModelSpec, tile: int) -> int:
+    """As measured, but no more than exactness needs or the tile has room for; 0 is automatic."""
+    limits = [DEFAULT_OVERLAP]
+    if tile > 0:
+        limits.append(max(0, largest_overlap(tile, spec.alignment)))
+    if (exact := exact_overlap(spec)) is not None:
+        limits.append(exact)
+    return min(limits)
 
 
 def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:

@@ -17,6 +17,7 @@ EXPORT = Path(imagen_fast.export.__file__).parent  # lies elsewhere in a checkou
 ALLOWED = {
     "errors": set(),
     "_version": set(),
+    "cores": set(),
     "extras": set(),
     "c_library": {"extras"},
     "spec": {"errors"},
@@ -26,12 +27,12 @@ ALLOWED = {
     "image": {"_version", "errors"},
     "tiling": {"spec", "errors"},
     "atomic": set(),
-    "export": {"atomic", "bundle", "image", "extras", "spec", "_version", "errors"},
+    "export": {"atomic", "bundle", "cores", "image", "extras", "spec", "_version", "errors"},
     "model_file": {"export", "bundle", "extras", "spec", "errors"},
     "models": {"bundle", "spec", "errors"},
-    "backends": {"atomic", "export", "extras", "models", "bundle", "spec", "errors"},
+    "backends": {"atomic", "cores", "export", "extras", "models", "bundle", "spec", "errors"},
     "engine": {
-        *("backends", "image", "tiling", "catalogue", "model_file", "bundle", "spec"),
+        *("backends", "cores", "image", "tiling", "catalogue", "model_file", "bundle", "spec"),
         *("_version", "errors"),
     },
     "training": {
@@ -39,7 +40,7 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
-ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
+ALLOWED["bench"] = {"backends", "cores", "models", "export", "bundle", "spec", "extras", "errors"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["cli"].add("c_library")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from imagen_fast._version import __version__
 from imagen_fast.backends import BACKENDS, backend_class, choose
 from imagen_fast.bundle import load_bundle
 from imagen_fast.cli.text import count
+from imagen_fast.cores import cores
 from imagen_fast.errors import ImagenError
 from imagen_fast.extras import install
 
@@ -91,8 +91,7 @@ def _cpu() -> dict[str, Any]:
                 name = value.strip()
             elif key.strip() in ("flags", "Features"):
                 flags.update(value.split())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"name": name, "cores": cores, "isa": [ISA[flag] for flag in ISA if flag in flags]}
+    return {"name": name, "cores": cores(), "isa": [ISA[flag] for flag in ISA if flag in flags]}
 
 
 def _torch() -> dict[str, Any]:
