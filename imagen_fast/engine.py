@@ -17,13 +17,12 @@ from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
 from imagen_fast.cores import warn_of_more
-from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.errors import BackendError, ImageError, WeightsError
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.model_file import is_onnx, load_model
-from imagen_fast.spec import ModelSpec
+from imagen_fast.model_file import is_onnx, load_model, read_header
 from imagen_fast.tiling import Samples
 
 if TYPE_CHECKING:
@@ -61,6 +60,9 @@ def load(
         isa: CPU instruction set of the native engine: "amx", "avx512", "avx2" or "generic"; ""
             for the variable IMAGEN_FAST_ISA or else the best.
 
+    Where "auto" falls back on PyTorch because the native engine was not built, that is a
+    RuntimeWarning too.
+
     Raises:
         WeightsError: no such model, its file is damaged, or it is not for pictures of three
             channels.
@@ -85,15 +87,38 @@ def load(
             f"{path}: its pictures have {bundle.spec.image_channels} channels; expected 3, since "
             "pictures are enlarged as RGB"
         )
-    check_tiles(bundle.spec, tile, overlap)
+    tiling.check(bundle.spec, tile, overlap)
     made = kind(bundle, device=device, precision=precision, threads=threads, isa=isa)
     if made.device == "cpu":
         warn_of_more(threads)
+        if backend == "auto" and kind.name == "eager":
+            missing = backends.backend_class("native").missing()
+            warnings.warn(
+                f"{missing}. Until then PyTorch computes, several times slower",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
     except BaseException:
         made.close()
         raise
+
+
+def check(
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    tile: int = 0,
+    overlap: int | None = None,
+    isa: str = "",
+) -> None:
+    """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
+    backends.check(backend, device, precision, threads, isa)
+    spec, _ = read_header(catalogue.resolve(name_or_path))
+    tiling.check(spec, tile, overlap)
 
 
 class PrecisionWarning(RuntimeWarning):
@@ -121,7 +146,7 @@ class Engine:
     ) -> None:
         self.model, self.spec, self.scale = model, backend.spec, backend.spec.scale
         self.reruns = 0
-        check_tiles(self.spec, tile, overlap)
+        tiling.check(self.spec, tile, overlap)
         self._tile, self._why = operator.index(tile), why
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
@@ -160,7 +185,8 @@ class Engine:
                 uint16 or float32 from 0 to 1, whose result has the same dtype and channels.
 
         Raises:
-            ImageError: the picture is of another kind, empty, or its floats are out of range.
+            ImageError: the picture is of another kind, empty, closed or cut short, or its floats
+                are out of range.
             BackendError: the engine is closed, memory ran out, or the weights give no finite
                 picture.
         """
@@ -171,9 +197,9 @@ class Engine:
         from PIL.Image import Image
 
         if isinstance(image, Image):
-            from imagen_fast.image.pillow import from_pil, to_pil
+            from imagen_fast.image.pillow import from_any_pil, to_pil
 
-            return to_pil(self._picture(from_pil(image)))
+            return to_pil(self._picture(from_any_pil(image)))
         raise ImageError(
             f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
             "a Picture (imagen_fast.upscale takes paths)"
@@ -189,6 +215,11 @@ class Engine:
         as calling the engine does, while it runs. `progress` is told after every batch of tiles
         which part of them is computed.
         """
+        if not isinstance(picture, Picture):
+            raise ImageError(
+                f"cannot stream a {type(picture).__name__}; expected a Picture, as "
+                "imagen_fast.image.read.read gives it"
+            )
         return self._stream(picture.color, picture.alpha, progress)
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -274,18 +305,7 @@ class Engine:
     def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
         tile = tiling.automatic(height, width, capacity, self._overlap, self.spec.alignment)
         if height * width > capacity and tile * tile > capacity:
-            side = int(capacity**0.5)
-            most = tiling.largest_overlap(side, self.spec.alignment)
-            if self._overlap <= tiling.DEFAULT_OVERLAP:
-                raise TilingError(
-                    f"memory is free for tiles of {side} pixels, and the smallest have {tile}; "
-                    "end other programs, or choose a tile to try it all the same"
-                )
-            raise TilingError(
-                f"an overlap of {self._overlap} needs tiles of {tile} pixels, and those chosen "
-                f"here have up to {side}; expected an overlap of at most {most}, or a tile of "
-                f"{tile} or more"
-            )
+            raise tiling.too_much(tile, capacity, self._overlap, self.spec.alignment)
         return tile
 
     def _picture(self, picture: Picture) -> Picture:
@@ -373,21 +393,6 @@ class Engine:
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)
-
-
-def check_tiles(spec: ModelSpec, tile: int, overlap: int | None) -> None:
-    """Raise TilingError for sizes as in `load` that work with no picture larger than a tile."""
-    for name, value in (("tile", tile), ("overlap", 0 if overlap is None else overlap)):
-        try:
-            size = operator.index(value)
-        except TypeError:
-            raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
-        if size < 0:
-            least = "a size in pixels, or 0 for automatic" if name == "tile" else "0 or more pixels"
-            raise TilingError(f"{name} is {size}; expected {least}")
-    if tile:
-        chosen = tiling.default_overlap(spec, tile) if overlap is None else overlap
-        tiling.plan(tile + 1, tile + 1, tile, chosen, spec.alignment)
 
 
 def _full(dtype: np.dtype[Any]) -> int:

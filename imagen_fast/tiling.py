@@ -17,6 +17,7 @@ seen of a tile's output depends on what the tile does not read: tiled equals who
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -146,6 +147,24 @@ def default_overlap(spec: ModelSpec, tile: int) -> int:
     return min(limits)
 
 
+def check(spec: ModelSpec, tile: int, overlap: int | None) -> None:
+    """Raise TilingError for sizes that cannot work, whichever pictures will come.
+
+    `tile` 0 and `overlap` None are chosen later.
+    """
+    for name, value in (("tile", tile), ("overlap", 0 if overlap is None else overlap)):
+        try:
+            size = operator.index(value)
+        except TypeError:
+            raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
+        if size < 0:
+            least = "a size in pixels, or 0 for automatic" if name == "tile" else "0 or more pixels"
+            raise TilingError(f"{name} is {size}; expected {least}")
+    if tile:
+        chosen = default_overlap(spec, tile) if overlap is None else overlap
+        plan(tile + 1, tile + 1, tile, chosen, spec.alignment)
+
+
 def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:
     """The tile size for a picture, of which `capacity` input pixels may be computed at once.
 
@@ -155,6 +174,21 @@ def automatic(height: int, width: int, capacity: int, overlap: int, alignment: i
         return max(height, width)
     side = min(int(capacity**0.5), LARGEST_AUTOMATIC) // alignment * alignment
     return max(side, -(-2 * overlap // alignment) * alignment + alignment)
+
+
+def too_much(tile: int, capacity: int, overlap: int, alignment: int) -> TilingError:
+    """Why `automatic` gave a tile of more pixels than `capacity`."""
+    side = int(capacity**0.5)
+    if overlap <= DEFAULT_OVERLAP:
+        return TilingError(
+            f"memory is free for tiles of {side} pixels, and the smallest have {tile}; end other "
+            "programs, or choose a tile to try it all the same"
+        )
+    return TilingError(
+        f"an overlap of {overlap} needs tiles of {tile} pixels, and those chosen here have up to "
+        f"{side}; expected an overlap of at most {largest_overlap(side, alignment)}, or a tile of "
+        f"{tile} or more"
+    )
 
 
 def stream(

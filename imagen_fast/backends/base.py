@@ -135,6 +135,8 @@ class Backend(ABC):
         """
         if self.spec.architecture == "listing":
             raise BackendError("a listing model reads rows of numbers, not pictures: call `rows`")
+        if not isinstance(tiles, np.ndarray):
+            raise BackendError(f"tiles are a {type(tiles).__name__}; expected a NumPy array")
         if tiles.ndim != 4 or tiles.shape[3] != self.spec.image_channels or 0 in tiles.shape:
             raise BackendError(
                 f"tiles have shape {tiles.shape}; expected (N, H, W, {self.spec.image_channels}), "
@@ -153,6 +155,8 @@ class Backend(ABC):
         """
         if self.spec.architecture != "listing":
             raise BackendError("this model reads pictures, not rows of numbers: call `run`")
+        if not isinstance(x, np.ndarray):
+            raise BackendError(f"rows are a {type(x).__name__}; expected a NumPy array")
         d_model = self.spec.levels[0].channels
         if x.ndim != 3 or x.shape[2] != d_model or 0 in x.shape or x.dtype != np.float32:
             raise BackendError(

@@ -111,15 +111,10 @@ def model_and_scale(model: str | None, scale: str | None) -> tuple[str, int]:
     return model, spec.scale
 
 
-def check_engine(model: str, *, tile: int = 0, overlap: int | None = None, **options: Any) -> None:
-    """Raise click.UsageError for options of `load` that can be had together on no machine.
-
-    Loads nothing, so that wrong options are an error even where there turns out to be no work.
-    """
-    spec, _ = read_header(catalogue.resolve(model))
+def check_engine(model: str, **options: Any) -> None:
+    """`engine.check`, which loads nothing: what is wrong is so even where there is no work."""
     with as_usage(BackendError, TilingError):
-        backends.check(options.pop("backend"), **options)
-        engine.check_tiles(spec, tile, overlap)
+        engine.check(model, **options)
 
 
 def load_engine(model: str, **options: Any) -> engine.Engine:

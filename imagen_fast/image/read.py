@@ -21,6 +21,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from imagen_fast import stand_in
 from imagen_fast.errors import ImageError
 from imagen_fast.image import png_read, tiff_read
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
@@ -72,14 +73,16 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _decoder(file: BinaryIO) -> Decoder:
-    start = file.read(16)
+    start = file.read(stand_in.BEGINNING)
     file.seek(0)
     if not start:
         raise ImageError("the file is empty")
     for signature, decoder in _DECODERS.items():
         if start.startswith(signature) and (signature != b"RIFF" or start[8:12] == b"WEBP"):
             return decoder
-    raise ImageError(f"it is no picture that can be read, expected {READABLE}")
+    what = stand_in.explain(start)
+    said = f"; it is {what}" if what else ""
+    raise ImageError(f"it is no picture that can be read, expected {READABLE}{said}")
 
 
 class _Jpeg(JpegImageFile):
