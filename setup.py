@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext, has_flag
 from setuptools import find_packages, setup
-from setuptools.errors import BaseError, CompileError
+from setuptools.errors import BaseError
 from setuptools.modified import newer_group
 
 PLACES = {"imagen_fast.kernels": "kernels", "imagen_fast.export": "export"}
@@ -68,8 +68,8 @@ class Build(build_ext):
     def run(self):
         try:
             super().run()
-        except BaseError as error:
-            raise CompileError(NOT_BUILT.format(error)) from error
+        except Exception as error:  # compilers', archivers' and linkers' have no base in common
+            raise BaseError(NOT_BUILT.format(error)) from error
 
     def build_extension(self, extension):
         static = self.library_folder() / "libimagen_fast.a"

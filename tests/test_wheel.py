@@ -75,7 +75,11 @@ def test_a_wheel_without_the_engine_has_to_be_asked_for_and_says_so_when_used(
         assert "install a C++17 compiler" in said
 
     # Without PyTorch as well, nothing works.
-    code = "import sys; sys.modules['torch'] = None; from imagen_fast.cli import main; main({})"
+    # An editable install would lend its engine to this one.
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['imagen_fast._native'] = None\n"
+        "from imagen_fast.cli import main; main({})"
+    )
     missing = "the native engine was not built when imagen-fast was installed; install a C++17"
     (tmp_path / "a.png").write_bytes((ROOT / "docs/side-by-side.png").read_bytes())
     for arguments, output in ((["doctor"], "stdout"), (["upscale", "a.png"], "stderr")):

@@ -27,7 +27,8 @@ class _Output(io.FileIO):
         super().__init__(descriptor, "w", closefd=False)
         self.lost: OSError | None = None
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> Any:
+        """As a file's; the whole of what is dropped counts as written."""
         if self.lost is None:
             try:
                 return super().write(data)
