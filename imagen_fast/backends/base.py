@@ -8,12 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from imagen_fast.backends import options
 from imagen_fast.backends.levels import Levels, Tiles
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.spec import ModelSpec
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class NonFiniteError(BackendError):
@@ -28,13 +27,14 @@ class Backend(ABC):
     Args:
         bundle: spec and weights.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: one of `PRECISIONS`; what the weights and activations are computed in.
-        threads: CPU threads; None leaves the choice to the backend.
+        precision: one of `options.PRECISIONS`; what weights and activations are computed in.
+        threads: CPU threads, 1 to 1024; None leaves the choice to the backend.
         isa: CPU instruction set by its name; "" leaves the choice to the backend.
 
     Attributes:
         name: as in `BACKENDS`.
         kinds: of devices that it serves.
+        precisions: that it has, on some device.
         device, precision: what was resolved from the arguments, never "auto".
         threads: how many are used, None if the backend does not say.
         takes_isa, isa: whether its CPU instruction set can be chosen, and which one runs; None if
@@ -48,6 +48,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "fp16")
     takes_isa: ClassVar[bool] = False
     takes_exported: ClassVar[bool] = False
     isa: str | None = None
@@ -64,21 +65,39 @@ class Backend(ABC):
         threads: int | None = None,
         isa: str = "",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise BackendError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise BackendError(f"threads is {threads!r}; expected a positive integer")
-        if isa and not self.takes_isa:
-            raise BackendError(
-                f"backend {self.name!r} has no isa to choose; expected backend native"
-            )
+        self.check(device, precision, threads, isa)
         if bundle.exported and not self.takes_exported:
             raise BackendError(
                 f"backend {self.name!r} runs bundles (.safetensors), not exported ONNX files; "
                 "choose backend onnxruntime"
             )
         self.bundle = bundle
-        self._start(device, precision, threads, isa)
+        self._start(device, precision, options.thread_count(threads), isa)
+
+    @classmethod
+    def check(
+        cls,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        isa: str = "",
+    ) -> None:
+        """Raise BackendError for options that this backend has on no machine."""
+        options.check(device, precision, threads, isa)
+        if options.device_kind(device) not in ("auto", *cls.kinds):
+            (kind,) = cls.kinds
+            raise BackendError(
+                f"backend {cls.name!r} runs on {'the cpu' if kind == 'cpu' else 'CUDA'} only, not "
+                f"on {device!r}; choose another backend, or auto"
+            )
+        if precision not in ("auto", *cls.precisions):
+            raise BackendError(
+                f"backend {cls.name!r} has no {precision}; choose {' or '.join(cls.precisions)}"
+            )
+        if isa and not cls.takes_isa:
+            raise BackendError(
+                f"backend {cls.name!r} has no isa to choose; expected backend native"
+            )
 
     @abstractmethod
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
@@ -116,6 +135,8 @@ class Backend(ABC):
         """
         if self.spec.architecture == "listing":
             raise BackendError("a listing model reads rows of numbers, not pictures: call `rows`")
+        if not isinstance(tiles, np.ndarray):
+            raise BackendError(f"tiles are a {type(tiles).__name__}; expected a NumPy array")
         if tiles.ndim != 4 or tiles.shape[3] != self.spec.image_channels or 0 in tiles.shape:
             raise BackendError(
                 f"tiles have shape {tiles.shape}; expected (N, H, W, {self.spec.image_channels}), "
@@ -134,6 +155,8 @@ class Backend(ABC):
         """
         if self.spec.architecture != "listing":
             raise BackendError("this model reads pictures, not rows of numbers: call `run`")
+        if not isinstance(x, np.ndarray):
+            raise BackendError(f"rows are a {type(x).__name__}; expected a NumPy array")
         d_model = self.spec.levels[0].channels
         if x.ndim != 3 or x.shape[2] != d_model or 0 in x.shape or x.dtype != np.float32:
             raise BackendError(

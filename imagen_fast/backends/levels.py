@@ -68,6 +68,8 @@ class Levels:
 
 def _check(name: str, array: Tiles, shape: tuple[int | None, ...]) -> None:
     """None in a shape stands for any size but 0."""
+    if not isinstance(array, np.ndarray):
+        raise BackendError(f"{name} is a {type(array).__name__}; expected a NumPy array")
     fits = array.ndim == len(shape) and 0 not in array.shape
     if not fits or any(x not in (None, y) for x, y in zip(shape, array.shape, strict=True)):
         expected = ", ".join("any" if x is None else str(x) for x in shape)

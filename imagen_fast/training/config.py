@@ -13,6 +13,8 @@ from typing import Literal
 from imagen_fast.errors import SpecError, TrainingError
 from imagen_fast.spec import Level, ModelSpec, preset
 
+_MOST = 2**62  # of counts, which torch holds in 64 bits
+
 
 def _within(name: str, value: float, low: float, high: float = math.inf) -> None:
     if not low <= value <= high:
@@ -158,14 +160,15 @@ class RunConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
-        _within("run.steps", self.steps, 0)
+        _within("run.steps", self.steps, 0, _MOST)
         _within("run.minutes", self.minutes, 0)
         if bool(self.steps) == bool(self.minutes):
             raise TrainingError("give one of run.steps and run.minutes: how long to train")
+        _within("run.seed", self.seed, 0, _MOST)
         _within("run.processes", self.processes, 1, 1024)
         _within("run.threads", self.threads, 0, 1024)
         for name in ("log_every", "validate_every", "checkpoint_every"):
-            _within(f"run.{name}", getattr(self, name), 1)
+            _within(f"run.{name}", getattr(self, name), 1, _MOST)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,16 @@ from types import MappingProxyType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from imagen_fast.errors import TrainingError
+from imagen_fast.extras import install
 from imagen_fast.training.config import Config
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    try:
+        import tomli as tomllib
+    except ImportError as error:
+        raise TrainingError(f"the package tomli is not installed; {install('train')}") from error
 
 
 def load_config(

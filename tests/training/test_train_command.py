@@ -5,6 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from toml_file import write_toml
 
@@ -52,6 +53,30 @@ def test_wrong_configurations_are_one_line(tables, tmp_path):
     assert result.stderr.count("\n") == 1
     assert invoke(str(tmp_path / "nowhere.toml")).exit_code == 1
     assert invoke("--steps", "many", "x.toml").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(
+            "--steps 0",
+            "--minutes nan",
+            "--minutes -1",
+            "--pause-after nan",
+            "--threads 3000000000",
+        ),
+        *("--device gpu", "--processes 0", "--set nonsense", "--set optimiser.lr=fast"),
+        *("--set run.seed=99999999999999999999", "--set data.batch=0"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_wrong_usage(tables, tmp_path, options):
+    config = write_toml(tmp_path / "run.toml", tables)
+    result = invoke(config, *options.split())
+    assert result.exit_code == 2, result.output
+    assert "Error: " in result.stderr
+    tables["optimiser"] = {"lr": "fast"}  # and in the file it is the file's
+    config = write_toml(tmp_path / "run.toml", tables)
+    assert invoke(config, "--set", "data.batch=0").exit_code == 1
 
 
 def test_ctrl_c_saves_and_exits_as_shells_expect(tables, tmp_path):
