@@ -1,6 +1,6 @@
 """Runs the parts in boxes of time, whatever becomes of the ones before; one JSON after each.
 
-    python -m on_gpu OUT [--seconds 300] [--dry-run | --compile-only] [--only PART] [--cache FOLDER]
+    python -m on_gpu OUT [--seconds 300] [--dry-run | --compile-only] [--only PART] [--cache FILE]
 
 OUT/gpu.json holds machine, commit, clocks before and after, and of each part how it ended and its
 rows with all raw samples; everything else stays in a temporary folder. What a part leaves of its
@@ -25,6 +25,7 @@ from typing import Any
 
 from imagen_fast.bench import gpu, machine
 from on_gpu.cache import carried
+from on_gpu.clock import Clock
 from on_gpu.report import ending, summary, whole
 
 GRACE = 10  # seconds that a part may take beyond its box before it is ended
@@ -178,34 +179,28 @@ def main() -> int:
     mode.add_argument("--dry-run", dest="mode", action="store_const", const="--dry-run")
     mode.add_argument("--compile-only", dest="mode", action="store_const", const="--compile-only")
     parser.add_argument("--only", action="append", help="a part's name; may be repeated")
-    parser.add_argument("--cache", type=Path, help="folder of kernels that --compile-only compiled")
+    parser.add_argument("--cache", type=Path, help="file of kernels that --compile-only compiled")
     options = parser.parse_args()
     given = () if options.mode is None else (options.mode,)
-    start = time.monotonic()
+    clock = Clock()
     facts = machine.describe() | {"commit": os.environ["COMMIT"]}
     result: dict[str, Any] = {"machine": facts, "mode": options.mode, "before": gpu.state()}
-    result |= {"ok": True, "parts": {}, "told": []}
-
-    def tell(text: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - start), 60)
-        result["told"].append(f"{minutes}:{seconds:02} {text}")
-        print(result["told"][-1], flush=True)
-
+    result |= {"ok": True, "parts": {}, "told": clock.told}
     wanted = [x for x in steps("--dry-run" in given) if x.name in (options.only or [x.name])]
     if "--compile-only" in given:
         wanted = [x for x in wanted if x.compiles]
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, carried(options.cache, "--compile-only" in given):
         for index, step in enumerate(wanted):
-            left = options.seconds - (time.monotonic() - start) - GRACE
+            left = options.seconds - clock.seconds - GRACE
             seconds = left * step.share / sum(x.share for x in wanted[index:])
-            tell(f"{step.name} begins, for {seconds:.0f} s at most")
+            clock.tell(f"{step.name} begins, for {seconds:.0f} s at most")
             found = run(step, Path(name), seconds, *given)
             found["failed"] = failed(step, found)
             result["parts"][step.name] = found
             result["ok"] &= not found["failed"]
             known = f"; known now: {step.tells}" if whole(found) else ""
-            tell(f"{step.name}: {ending(found)}{known}")
+            clock.tell(f"{step.name}: {ending(found)}{known}")
             save(result | {"after": gpu.state()}, options.out / "gpu.json")
     print("\n".join(summary(result)))
     return int(not result["ok"])

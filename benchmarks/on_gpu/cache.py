@@ -1,15 +1,15 @@
-"""Triton's cache, filled on one machine and used on another.
+"""Triton's cache as one file, filled on one machine and used on another.
 
 A group of its files names them by whole paths, so that a cache that was moved is empty to Triton:
-here the paths are written anew. What serves a launch is kept, code and metadata, a tenth of it all.
+here the paths are written anew. What serves a launch is kept: code and metadata.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,34 +18,39 @@ KEPT = (".cubin", ".json")
 
 
 @contextmanager
-def carried(folder: Path | None, fill: bool) -> Iterator[None]:
-    """The cache for this process and what it starts, from `folder` and, if `fill`, back there."""
-    if folder is None:
+def carried(file: Path | None, fill: bool) -> Iterator[None]:
+    """The cache of this process and those that it starts, from a ZIP file and, if `fill`, to it."""
+    if file is None:
         yield
         return
     with tempfile.TemporaryDirectory() as name:
-        here = Path(name)
-        if folder.exists():
-            copied(folder, here)
+        folder = Path(name)
+        if file.exists():
+            unpack(file, folder)
         os.environ["TRITON_CACHE_DIR"] = name
         try:
             yield
         finally:
             del os.environ["TRITON_CACHE_DIR"]
             if fill:
-                copied(here, folder)
+                pack(folder, file)
 
 
-def copied(source: Path, target: Path) -> None:
-    """What is kept of a cache, where it serves."""
-    for path in source.glob("*/*"):
-        if path.suffix not in KEPT:
-            continue
-        place = target / path.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if path.name.startswith("__grp__"):
-            names = json.loads(path.read_text())["child_paths"]
-            kept = {x: str(place.parent.resolve() / x) for x in names if x.endswith(KEPT)}
-            place.write_text(json.dumps({"child_paths": kept}))
-        else:
-            shutil.copyfile(path, place)
+def pack(folder: Path, file: Path) -> None:
+    """Write the file, as a whole or not at all."""
+    temporary = file.with_name(f"{file.name}.part")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.glob("*/*")):
+            if path.suffix in KEPT:
+                archive.write(path, path.relative_to(folder))
+    temporary.replace(file)
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Where the file's kernels then serve."""
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(folder)
+    for path in folder.glob("*/__grp__*"):
+        names = json.loads(path.read_text())["child_paths"]
+        kept = {name: str(path.with_name(name)) for name in names if name.endswith(KEPT)}
+        path.write_text(json.dumps({"child_paths": kept}))

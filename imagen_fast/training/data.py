@@ -134,15 +134,21 @@ class PatchSampler:
 
         Returns low (N, 3, p, p) and high (N, 3, s·p, s·p), float32 in [0, 1], channels_last.
         """
-        places = self._draw()[rank::processes].to(self._low.device, non_blocking=True)
+        return self.cut(self.draw()[rank::processes].to(self._low.device))
+
+    def cut(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch at places from `draw`, on the pixels' device; as `next`."""
         low = self._cut(self._low, places.flatten(0, 1), 1).unflatten(0, places.shape[:2])
         best = detail_of(low).argmax(1)  # (N,) of (N, detail, 3, p, p)
         each = torch.arange(len(best), device=best.device)
         low = low[each, best].contiguous(memory_format=torch.channels_last)
         return low, self._cut(self._high, places[each, best], self.scale)
 
-    def _draw(self) -> Tensor:
-        """(batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns."""
+    def draw(self) -> Tensor:
+        """Places of the next batch, int64, on the CPU.
+
+        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns.
+        """
         shape = (self.batch, self.detail)
         folder = self._weights.multinomial(self.batch, True, generator=self.generator)[:, None]
         sizes = self._folder_ends.diff(prepend=torch.zeros(1).long())

@@ -23,6 +23,7 @@ class Muon(torch.optim.Optimizer):
     A weight (out, ...) is taken as the matrix (out, rest). Its update is the Nesterov momentum
     of its gradient with all singular values brought near 1, so that every direction learns at
     one rate, scaled by √(max(1, rows / columns)). Matrices of one shape go through together.
+    The rate in `param_groups` is a number, or a tensor without axes on the weights' device.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
@@ -46,9 +47,9 @@ class Muon(torch.optim.Optimizer):
                 shapes[matrix.shape].append((p, matrix))
             for (rows, columns), members in shapes.items():
                 updates = orthogonal(torch.stack([matrix for _, matrix in members]))
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for (p, _), update in zip(members, updates, strict=True):
-                    p.add_(update.view(p.shape), alpha=-rate)
+                updates *= group["lr"] * max(1.0, rows / columns) ** 0.5
+                shaped = [x.view(p.shape) for (p, _), x in zip(members, updates, strict=True)]
+                torch._foreach_sub_([p for p, _ in members], shaped)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

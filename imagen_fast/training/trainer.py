@@ -25,6 +25,7 @@ from imagen_fast.training.processes import Processes
 from imagen_fast.training.result import bundle_path, save_result, to_extend, warm_start
 from imagen_fast.training.schedule import Every, Schedule
 from imagen_fast.training.supervised import Supervised
+from imagen_fast.training.update import CudaGraph, Update
 from imagen_fast.training.validation import validate
 
 FORMAT = 1
@@ -131,8 +132,7 @@ class Trainer:
             display.say(warm_start(generator, config.model.warm_start))
         generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
-        self._average: list[Tensor] = list(self.average.parameters())
-        self._weights: list[Tensor] = list(generator.parameters())
+        self._weights = list(generator.parameters())
         self.method = (
             Adversarial(generator, config, config.adversarial, processes)
             if config.adversarial
@@ -154,6 +154,12 @@ class Trainer:
         self._counts: dict[str, int] = {}
         if state is not None:
             self._restore(state)
+        # Not with other processes: their exchange is not the GPU's alone.
+        recordable = device.type == "cuda" and processes.count == 1 and self.method.repeats
+        self.update = Update(
+            self.method, self.data, list(self.average.parameters()), self._weights,
+            CudaGraph() if recordable else None, display.say,
+        )  # fmt: skip
         columns = ("step", *self.method.columns, "lr", "psnr", "ssim", "seconds")
         self.log = CurveLog(self.output / "curves.csv", columns, self.step) if self.first else None
 
@@ -228,16 +234,13 @@ class Trainer:
     def _one_step(self) -> None:
         part = self.schedule.rate(self.step, self.seconds)
         self.lr = part * self._peaks[0]
-        for optimiser, peak in zip(self.method.optimisers.values(), self._peaks, strict=True):
-            optimiser.param_groups[0]["lr"] = part * peak
-        low, high = self.data.next(self.processes.rank, self.processes.count)
-        for name, loss in self.method.step(self.step, low, high).items():
-            self._sums[name] = self._sums[name] + loss if name in self._sums else loss
-            self._counts[name] = self._counts.get(name, 0) + 1
         # The average forgets its start quickly, then slowly.
         decay = min(self.config.optimiser.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(self._average, self._weights, 1 - decay)
+        places = self.data.draw()[self.processes.rank :: self.processes.count]
+        losses = self.update(self.step, places, [part * peak for peak in self._peaks], decay)
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + loss
+            self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
 
     def _log(self, validated: bool) -> None:
