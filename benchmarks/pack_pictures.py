@@ -27,8 +27,10 @@ def chosen(data: Path, most: int) -> list[Path]:
     files = sorted(x for x in (data / "train").glob("*/**/*") if x.is_file())
     random.Random(0).shuffle(files)
     left = most - sum(x.stat().st_size for x in held_out)
-    if not files or left < 0:
-        raise ValueError(f"{data} has {len(files)} files below train, and {left} bytes are left")
+    if not files:
+        raise ValueError(f"{data} has no pictures in folders below train/")
+    if left < 0:
+        raise ValueError(f"the held-out pictures of {data} alone are {-left} bytes too large")
     found = []
     for path in files:
         if path.stat().st_size <= left:
@@ -45,7 +47,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.target.exists():
         parser.error(f"{options.target} exists already; remove it or choose another folder")
-    files = chosen(options.data, int(options.mib * 2**20))
+    try:
+        files = chosen(options.data, int(options.mib * 2**20))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     for path in files:
         place = options.target / path.relative_to(options.data)
         place.parent.mkdir(parents=True, exist_ok=True)

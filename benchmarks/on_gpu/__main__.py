@@ -199,7 +199,8 @@ def main() -> int:
             found["failed"] = failed(step, found)
             result["parts"][step.name] = found
             result["ok"] &= not found["failed"]
-            known = f"; known now: {step.tells}" if whole(found) else ""
+            tells = "what it launches compiles" if "--compile-only" in given else step.tells
+            known = f"; known now: {tells}" if whole(found) else ""
             clock.tell(f"{step.name}: {ending(found)}{known}")
             save(result | {"after": gpu.state()}, options.out / "gpu.json")
     print("\n".join(summary(result)))

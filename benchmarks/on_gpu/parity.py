@@ -19,7 +19,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import nn
 
 from imagen_fast.backends import triton as triton_backend
 from imagen_fast.backends.base import NonFiniteError

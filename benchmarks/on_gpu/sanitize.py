@@ -2,7 +2,7 @@
 
 compute-sanitizer --error-exitcode 9 python -m on_gpu.sanitize --out OUT
 
-Here every tensor has memory of its own, whose end is seen; the program in C++ has one piece for all.
+Here every tensor has memory of its own, whose end is seen; the program in C++ has one for all.
 """
 
 from __future__ import annotations

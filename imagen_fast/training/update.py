@@ -73,13 +73,14 @@ class Update:
         self,
         method: Supervised,
         data: PatchSampler,
-        average: Sequence[Tensor],
+        average: Sequence[nn.Parameter],
         weights: Sequence[nn.Parameter],
         recorder: Recorder | None = None,
         say: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._method, self._data = method, data
-        self._average, self._weights = list(average), list(weights)
+        self._average: list[Tensor] = list(average)
+        self._weights: list[Tensor] = list(weights)
         self._recorder, self._say = recorder, say
         self._steps, self._recorded = 0, False
         optimisers = list(method.optimisers.values())

@@ -175,12 +175,12 @@ with pytest.raises(triton.runtime.errors.OutOfResources):
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_what_is_not_written_or_read_too_early_is_not_right(on_gpu, monkeypatch):
+def test_what_is_not_written_or_read_too_early_is_not_right(on_gpu, monkeypatch, tmp_path):
     from on_gpu import cases, parity
     from on_gpu.layers import Layer
     from on_gpu.part import Part
 
-    part = Part("A part.", ["--out", os.devnull, "--dry-run"], keep=False, exact=True)
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False, exact=True)
     layer = Layer("conv_block", (1, 2, 3), 32)
     assert parity.kernel_errors(layer, torch.float32, part)["ok"]
     right = cases.make(layer, torch.float32, part.device)
@@ -201,7 +201,7 @@ def test_what_is_not_written_or_read_too_early_is_not_right(on_gpu, monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
-def test_the_overflow_check_takes_right_code_and_no_other(on_gpu, monkeypatch, dtype):
+def test_the_overflow_check_takes_right_code_and_no_other(on_gpu, monkeypatch, dtype, tmp_path):
     """Judged by the reference, which computes in every dtype on a CPU."""
     from on_gpu import parity
     from on_gpu.part import DTYPES, Part
@@ -227,7 +227,7 @@ def test_the_overflow_check_takes_right_code_and_no_other(on_gpu, monkeypatch, d
         def run(self, tiles):
             raise parity.NonFiniteError("not finite")
 
-    part = Part("A part.", ["--out", os.devnull, "--dry-run"], keep=False)
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
 
     def verdicts(backend):
         monkeypatch.setattr(parity, "Triton", backend)
@@ -239,7 +239,7 @@ def test_the_overflow_check_takes_right_code_and_no_other(on_gpu, monkeypatch, d
     assert verdicts(Shy) == [True, small]
 
 
-def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch):
+def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch, tmp_path):
     """Not of those that were rounded for the comparison: a network errs by its own rounding."""
     from on_gpu import parity
     from on_gpu.part import Part
@@ -247,9 +247,12 @@ def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch):
     from imagen_fast.backends.eager import Eager
 
     given = {}
-    monkeypatch.setattr(parity.timing, "errors",
-                        lambda ours, theirs, truth: given.update(truth=truth) or {"ok": True})
-    part = Part("A part.", ["--out", os.devnull, "--dry-run"], keep=False)
+    monkeypatch.setattr(
+        parity.timing,
+        "errors",
+        lambda ours, theirs, truth: given.update(truth=truth) or {"ok": True},
+    )
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
     parity.network_errors(parity.NARROW, "fp16", part)
     bundle = parity.network_bundle(parity.NARROW)
     tiles = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 3), np.uint8)
@@ -258,11 +261,11 @@ def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch):
     np.testing.assert_allclose(given["truth"].numpy(), expected, atol=2e-5)
 
 
-def test_algorithms_are_not_chosen_by_timing_where_answers_are_compared(on_gpu):
+def test_algorithms_are_not_chosen_by_timing_where_answers_are_compared(on_gpu, tmp_path):
     from on_gpu.part import Part
 
     for exact in (True, False):
-        Part("A part.", ["--out", os.devnull, "--dry-run"], keep=False, exact=exact)
+        Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False, exact=exact)
         assert torch.backends.cudnn.benchmark is not exact
         assert torch.backends.cudnn.deterministic is exact
 

@@ -1,7 +1,4 @@
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -9,8 +6,6 @@ from signals import signal_after_first_step
 from toml_file import write_toml
 
 from imagen_fast.cli import main
-from imagen_fast.training.config_file import parse_config
-from imagen_fast.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,21 +69,3 @@ def test_ctrl_c_saves_and_exits_as_shells_expect(tables, tmp_path):
     assert result.exit_code == 130
     assert "--resume goes on" in result.stderr
     assert (tmp_path / "run" / "checkpoint.pt").exists()
-
-
-def test_pieces_of_a_run_go_on_from_split_checkpoints(tables, tmp_path):
-    folder, out = tmp_path / "runs" / "piece", tmp_path / "out"
-    tables["run"] |= {"steps": 4, "output": str(folder)}
-    config = write_toml(tmp_path / "piece.toml", tables)
-    assert train(parse_config(tables), pause_after=0).step == 1
-    whole = (folder / "checkpoint.pt").read_bytes()
-    (folder / "checkpoint.pt.part-aa").write_bytes(whole[:1000])
-    (folder / "checkpoint.pt.part-ab").write_bytes(whole[1000:])
-    (folder / "checkpoint.pt").unlink()
-    script = str(ROOT / "benchmarks" / "train_gpu.sh")
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
-    subprocess.run([script, config, "9", str(out)], cwd=tmp_path, env=environment, check=True)
-    assert (out / "curves.csv").read_text().count("\n") == 1 + 4
-    assert (out / "sr-x2-test.safetensors").exists()
-    (part,) = out.glob("checkpoint.pt.part-*")
-    assert part.read_bytes() == (folder / "checkpoint.pt").read_bytes()
