@@ -37,12 +37,12 @@ def rehearse(out, *options, **environment):
     environment.pop("TRITON_INTERPRET", None)
     line = ["sh", SCRIPT, out, *options]
     return subprocess.run(
-        line, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=400
+        line, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900
     )
 
 
 def test_a_whole_run(tmp_path):
-    done = rehearse(tmp_path / "out", "--dry-run", "--seconds", "540")
+    done = rehearse(tmp_path / "out", "--dry-run", "--seconds", "900")
     result = json.loads((tmp_path / "out/gpu.json").read_text())
     logs = {name: part.get("log") for name, part in result["parts"].items()}
     assert done.returncode == 0, (done.stdout, done.stderr, logs)
