@@ -22,13 +22,23 @@ if TYPE_CHECKING:
 @click.command(name="train")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True, help="Go on from the output folder's checkpoint, if any.")
+@click.option(
+    "--extend",
+    is_flag=True,
+    help="Train on with a new schedule: from a finished run's end, or from shipped weights. With "
+    "--resume, once the run is finished.",
+)
 @click.option("-o", "--output", help="Folder for checkpoint, curves and weights.")
-@click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps in all.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Train for this many steps; with --extend, more.",
+)
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     callback=finite,
-    help="Train for this many minutes in all.",
+    help="Train for this many minutes; with --extend, more.",
 )
 @click.option(
     "--pause-after",
@@ -52,6 +62,7 @@ if TYPE_CHECKING:
 def command(
     config: Path,
     resume: bool,
+    extend: bool,
     pause_after: float | None,
     overrides: tuple[str, ...],
     **options: str | float | None,
@@ -63,6 +74,7 @@ def command(
     \b
     imagen-fast train configs/sr-x4-tiny.toml
     imagen-fast train configs/sr-x4-tiny.toml --resume --set optimiser.lr=0.0005
+    imagen-fast train configs/sr-x4-tiny.toml --extend --steps 20000
     """
     given = {key: value for key, value in options.items() if value is not None}
     # Steps and minutes exclude each other: the one asked for here replaces the file's.
@@ -79,6 +91,7 @@ def command(
     outcome = train(
         described,
         resume=resume,
+        extend=extend,
         pause_after=math.inf if pause_after is None else pause_after,
     )
     if outcome.finished:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.extras import install
-from imagen_fast.training.config import Config
+from imagen_fast.training.config import Config, Source
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -99,9 +99,13 @@ def _value(kind: Any, value: object, name: str) -> Any:
     """`value` if it is what the annotation `kind` says, as that type."""
     if get_origin(kind) in (Union, types.UnionType):  # X | None, and TOML has no None
         kind = next(part for part in get_args(kind) if part is not type(None))
+    if kind is Source and isinstance(value, str):
+        value = {"folder": value}
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
         return _record(kind, value, name)
     if get_origin(kind) is tuple:
+        if isinstance(value, str):  # one where several may stand
+            value = [value]
         if not isinstance(value, list):
             raise TrainingError(f"{name} is {value!r}; expected a list")
         return tuple(_value(get_args(kind)[0], item, name) for item in value)

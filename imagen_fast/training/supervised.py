@@ -20,10 +20,12 @@ class Supervised:
 
     Attributes:
         columns: the losses that `step` may report.
+        repeats: whether a step does the same whatever its number, so that it can be recorded.
         modules, optimisers: all that a step changes, by name, for checkpoints.
     """
 
     columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
+    repeats = True
 
     def __init__(self, generator: Generator, config: Config, processes: Processes) -> None:
         self.modules: dict[str, nn.Module] = {"generator": generator}
