@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.models.generator import Generator
-from imagen_fast.training.compiled import compiled
+from imagen_fast.training.compiled import Pictures, compiled
 from imagen_fast.training.config import Config
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
@@ -33,7 +33,7 @@ class Supervised:
         self._loss = PictureLoss(config.loss)
         self._precision = config.run.precision
         self._processes = processes
-        self._progressive = generator.progressive
+        self._progressive: Pictures = generator.progressive
         self._compile = config.run.compile
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:

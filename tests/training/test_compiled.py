@@ -9,6 +9,7 @@ import torch
 
 from imagen_fast.bundle import load_bundle
 from imagen_fast.errors import TrainingError
+from imagen_fast.models.blocks import AttentionBlock
 from imagen_fast.models.generator import Generator
 from imagen_fast.spec import Level, ModelSpec
 from imagen_fast.training.compiled import compiled
@@ -94,14 +95,22 @@ def test_a_run_without_a_compiler_is_the_run_that_never_asked_for_one(
         np.testing.assert_array_equal(tensor, expected[name])
 
 
-def test_one_head_in_bf16_trains_right_with_the_compiler_that_is_here(tables, tmp_path):
-    """GCC 12 gives nan here on processors with AVX-512: see `imagen_fast.training.compiled`."""
-    tables["model"]["levels"] = [{"channels": 32, "convs": 0}]
-    tables["run"]["steps"] = 2
-    expected = load_bundle(train(parse_config(tables)).bundle).tensors
-    tables["run"] |= {"compile": "auto", "output": str(tmp_path / "auto")}
+def test_one_head_in_bf16_is_right_with_the_compiler_that_is_here():
+    """GCC 12 gives nan on processors with AVX-512: see `imagen_fast.training.compiled`."""
+    torch.manual_seed(0)
+    block, low = AttentionBlock(32, 32, window=8, shift=0), torch.randn(2, 32, 8, 8)
+    parameters, noise = list(block.parameters()), torch.randn(2, 32, 8, 8)
+
+    def network(x):
+        return [block(x)]
+
+    def gradients(run):
+        with torch.autocast("cpu", torch.bfloat16):
+            (picture,) = run(low)
+        return torch.autograd.grad((picture.float() * noise).mean(), parameters)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = load_bundle(train(parse_config(tables)).bundle).tensors
-    for name, tensor in expected.items():
-        np.testing.assert_allclose(found[name], tensor, atol=2e-3)
+        fast = compiled(network, parameters, low, "bf16", "auto")
+    for found, expected in zip(gradients(fast), gradients(network), strict=True):
+        assert (found - expected).norm() <= 0.05 * expected.norm()
