@@ -170,7 +170,10 @@ class RunConfig:
             counts instead.
         threads: CPU threads a process; 0 leaves torch's choice.
         precision: `bf16` (autocast; weights stay fp32) or `fp32`.
-        compile: compile the forward and backward pass (torch.compile).
+        compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`,
+            if that works here. The first step compares the compiled gradients with PyTorch's
+            own; where they differ by more than rounding, `true` is an error, and `auto` warns
+            and goes on without compiling.
         log_every, validate_every, checkpoint_every: in steps.
         log_seconds, checkpoint_seconds: the longest time between two rows of the log and between
             two checkpoints, however few steps it has (or that of one step, if that takes longer).
@@ -184,7 +187,7 @@ class RunConfig:
     processes: int = 1
     threads: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
-    compile: bool = False
+    compile: Literal["auto", True, False] = False
     log_every: int = 100
     validate_every: int = 1000
     checkpoint_every: int = 500

@@ -110,9 +110,10 @@ def _value(kind: Any, value: object, name: str) -> Any:
             raise TrainingError(f"{name} is {value!r}; expected a list")
         return tuple(_value(get_args(kind)[0], item, name) for item in value)
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            choices = ", ".join(map(repr, get_args(kind)))
-            raise TrainingError(f"{name} is {value!r}; expected one of {choices}")
+        choices = get_args(kind)
+        if (type(value), value) not in [(type(choice), choice) for choice in choices]:  # 1 == True
+            expected = ", ".join(_toml(choice) for choice in choices)
+            raise TrainingError(f"{name} is {value!r}; expected one of {expected}")
         return value
     if kind is Path:
         return _path(value, name)
@@ -121,6 +122,10 @@ def _value(kind: Any, value: object, name: str) -> Any:
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise TrainingError(f"{name} is {value!r}; expected {_PLAIN[kind]}")
     return value
+
+
+def _toml(value: str | bool) -> str:
+    return repr(value) if isinstance(value, str) else str(value).lower()
 
 
 _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

@@ -51,7 +51,7 @@ def test_there_are_shipped_configurations():
         ("loss", "pixel", "l2", "loss.pixel is 'l2'; expected one of 'l1', 'charbonnier'"),
         ("loss", "coarse", -0.5, "loss.coarse is -0.5; expected at least 0"),
         ("optimiser", "lr", float("nan"), "optimiser.lr is nan; expected a number"),
-        ("run", "compile", 1, "run.compile is 1; expected true or false"),
+        ("run", "compile", 1, "run.compile is 1; expected one of 'auto', true, false"),
         ("run", "minutes", 3, "one of run.steps and run.minutes"),
         ("run", "steps", 0, "one of run.steps and run.minutes"),
         ("run", "checkpoint_seconds", -1, "run.checkpoint_seconds is -1.0; expected at least 0"),
@@ -114,6 +114,15 @@ def test_folders_are_one_path_or_a_list_of_paths_and_tables(tables, monkeypatch)
     ):
         tables["data"]["train"] = value
         assert parse_config(tables).data.train == expected
+
+
+@pytest.mark.parametrize("value", ["auto", True, False])
+def test_compiling_is_wanted_or_not_or_where_it_is_right(tables, value):
+    tables["run"]["compile"] = value
+    assert parse_config(tables).run.compile is value
+    tables["run"]["compile"] = "Auto"
+    with pytest.raises(TrainingError, match=r"expected one of 'auto', true, false"):
+        parse_config(tables)
 
 
 def test_defaults_and_whole_numbers_for_fractions(tables):

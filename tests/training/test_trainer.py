@@ -320,11 +320,12 @@ def test_several_folders_are_told_in_the_bundle_and_a_wrong_pattern_in_a_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_stops(tables, output, number):
+def test_a_signal_saves_and_stops(tables, output, number, capfd):
     tables["run"] |= {"steps": 100_000, "checkpoint_every": 100_000}
     before = signal.getsignal(number)
     with signal_after_first_step(output, number):
         outcome = run(tables)
+    assert capfd.readouterr().err.count("stopping after this step") == 1
     assert outcome.interrupted
     assert not outcome.finished
     assert signal.getsignal(number) == before
