@@ -11,9 +11,15 @@ import click
 @click.command(name="train")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True, help="Go on from the output folder's checkpoint, if any.")
+@click.option(
+    "--extend",
+    is_flag=True,
+    help="Train on with a new schedule: from a finished run's end, or from shipped weights. With "
+    "--resume, once the run is finished.",
+)
 @click.option("-o", "--output", help="Folder for checkpoint, curves and weights.")
-@click.option("--steps", type=int, help="Train for this many steps in all.")
-@click.option("--minutes", type=float, help="Train for this many minutes in all.")
+@click.option("--steps", type=int, help="Train for this many steps; with --extend, more.")
+@click.option("--minutes", type=float, help="Train for this many minutes; with --extend, more.")
 @click.option(
     "--pause-after",
     type=float,
@@ -33,6 +39,7 @@ import click
 def command(
     config: Path,
     resume: bool,
+    extend: bool,
     pause_after: float | None,
     overrides: tuple[str, ...],
     **options: str | float | None,
@@ -44,6 +51,7 @@ def command(
     \b
     imagen-fast train configs/sr-x4-tiny.toml
     imagen-fast train configs/sr-x4-tiny.toml --resume --set optimiser.lr=0.0005
+    imagen-fast train configs/sr-x4-tiny.toml --extend --steps 20000
     """
     from imagen_fast.training.config_file import load_config
     from imagen_fast.training.trainer import train
@@ -57,6 +65,7 @@ def command(
     outcome = train(
         load_config(config, overrides, given),
         resume=resume,
+        extend=extend,
         pause_after=math.inf if pause_after is None else pause_after,
     )
     if outcome.finished:

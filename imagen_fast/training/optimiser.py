@@ -1,11 +1,10 @@
-"""Muon for hidden weights, AdamW for the rest, and the schedule of their rates.
+"""Muon for hidden weights, AdamW for the rest.
 
 Muon is worth 0.64 dB over AdamW alone after 300 steps (`benchmarks/ablation.py`; docs/model.md).
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -16,7 +15,6 @@ from imagen_fast.training.config import OptimiserConfig
 
 # What is not a map from hidden features to hidden features stays with AdamW.
 _NOT_HIDDEN = ("stem", "head", "position", "latent")
-_FLOOR = 0.01  # of the peak rate, at the end of the cosine
 
 
 class Muon(torch.optim.Optimizer):
@@ -84,12 +82,3 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> dict[str, tor
     if hidden:
         optimisers["muon"] = Muon(hidden, config.muon_lr)
     return optimisers
-
-
-def rate(step: int, progress: float, warmup: int) -> float:
-    """What part of its peak the learning rate has: a linear rise, then a cosine to 1 %.
-
-    step counts from 0; progress is the run's, from 0 to 1.
-    """
-    rise = min(1.0, (step + 1) / max(1, warmup))
-    return rise * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress)))

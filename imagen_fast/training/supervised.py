@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.models.generator import Generator
+from imagen_fast.training.compiled import compiled
 from imagen_fast.training.config import Config
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
@@ -33,8 +34,7 @@ class Supervised:
         self._precision = config.run.precision
         self._processes = processes
         self._progressive = generator.progressive
-        if config.run.compile:
-            self._progressive = torch.compile(generator.progressive)
+        self._compile = config.run.compile
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """Update number `number` from low (N, 3, p, p) and high (N, 3, s·p, s·p) in [0, 1].
@@ -46,6 +46,11 @@ class Supervised:
         return {name: value.detach() for name, value in losses.items()}
 
     def _pictures(self, low: Tensor) -> list[Tensor]:
+        if self._compile:  # at the first step, which gives it a batch to be tried on
+            self._progressive = compiled(
+                self._progressive, self._parameters, low, self._precision, self._compile
+            )
+            self._compile = False
         with self._autocast(low):
             pictures = self._progressive(low)
         return [picture.float() for picture in pictures]

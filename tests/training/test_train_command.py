@@ -2,10 +2,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 from click.testing import CliRunner
+from signals import signal_after_first_step
 from toml_file import write_toml
 
 from imagen_fast.cli import main
@@ -54,12 +54,23 @@ def test_wrong_configurations_are_one_line(tables, tmp_path):
     assert invoke("--steps", "many", "x.toml").exit_code == 2
 
 
+def test_a_finished_run_is_extended_by_as_many_steps_as_asked_for(tables, tmp_path):
+    config = write_toml(tmp_path / "run.toml", tables)
+    assert invoke(config, "--steps", "2").exit_code == 0
+    again = invoke(config, "--steps", "2")
+    assert again.exit_code == 1
+    assert "--extend" in again.stderr
+    result = invoke(config, "--steps", "3", "--extend")
+    assert result.exit_code == 0, result.output
+    assert "trained for 5 steps" in result.stdout
+    result = invoke(config, "--steps", "4", "--resume", "--extend")
+    assert "trained for 9 steps" in result.stdout
+
+
 def test_ctrl_c_saves_and_exits_as_shells_expect(tables, tmp_path):
     config = write_toml(tmp_path / "run.toml", tables)
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    result = invoke(config, "--steps", "1000000")
-    timer.join()
+    with signal_after_first_step(tmp_path / "run", signal.SIGINT):
+        result = invoke(config, "--steps", "1000000")
     assert result.exit_code == 130
     assert "--resume goes on" in result.stderr
     assert (tmp_path / "run" / "checkpoint.pt").exists()
