@@ -61,13 +61,13 @@ portable: $(STAMP)
 # What `pip install .` brings, which is all that the demo needs.
 $(INSTALLED): pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e .
 	touch $(INSTALLED)
 
 # What tests and checks need beside it; the package itself is there and not built again. spandrel
 # asks for torchvision, which the networks that the bench takes of it do without.
 $(STAMP): $(INSTALLED) constraints.txt
+	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt 'imagen-fast[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps 'spandrel>=0.4'
 	touch $(STAMP)
