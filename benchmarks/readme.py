@@ -77,7 +77,7 @@ def comparison(found: dict[str, Record]) -> str:
     first = records_[0]
     scale, side = first.settings["scale"], charts.headline(first)[0]
     lines = [
-        f"| {side}×{side}, {scale} times larger | Set5 | {' | '.join(map(short, records_))} |",
+        f"| {side}×{side}, {scale} times larger | PSNR, Set5 | {' | '.join(map(short, records_))} |",
         f"|---|---|{'---|' * len(records_)}",
     ]
     for network, runtime in COMPARED:
@@ -89,8 +89,9 @@ def comparison(found: dict[str, Record]) -> str:
     threads = first.settings["threads"]
     below = (
         f"Medians of `imagen-fast bench`, {threads} threads, each at its fastest precision, "
-        f"{' and '.join(dates)}; Set5: PSNR, others' as published for weights that were trained "
-        "for it. [Every row, machine, version and command](docs/performance.md)."
+        f"{' and '.join(dates)}. PSNR of others as published for weights trained for it; as "
+        "Real-ESRGAN trains RRDB, for texture, it has less. "
+        "[Every row, machine, version and command](docs/performance.md)."
     )
     return "\n\n".join(["\n".join(lines), below, real_esrgan()])
 
@@ -138,13 +139,14 @@ def real_esrgan() -> str:
     ours, *others = found["rows"]
     best = min(others, key=lambda row: row["median_ms"])
     machine_ = found["machine"]
+    busy = "; others used it as well" if (found["load_before"] or 0) > BUSY else ""
     return (
-        f"Real-ESRGAN's small network on ncnn ({best['name'].rpartition(', ')[2]}) takes "
+        f"Real-ESRGAN's small network on ncnn, as its tools run it without a GPU, takes "
         f"{milliseconds(best['median_ms'])} where `{ours['name'].partition(',')[0]}` takes "
         f"{milliseconds(ours['median_ms'])}, and has {best['set5']:.2f} dB on Set5 to "
-        f"{ours['set5']:.2f} (`benchmarks/real_esrgan.py`, {machine_['date'][:10]}, "
-        f"{machine_['cores']} cores of an {machine_['cpu']}, {machine_['family_model']}). It is "
-        "trained to make drawings sharp, which PSNR does not reward."
+        f"{ours['set5']:.2f}; it is trained to make drawings sharp, which PSNR does not reward "
+        f"(`benchmarks/real_esrgan.py`, {machine_['date'][:10]}, {machine_['cores']} cores of an "
+        f"{machine_['cpu']}, {machine_['family_model']}{busy})."
     )
 
 

@@ -16,6 +16,7 @@ SECTIONS = {
     "[model]": c.ModelConfig,
     "[[model.levels]]": Level,
     "[data]": c.DataConfig,
+    "data.train": c.Source,
     "[loss]": c.LossConfig,
     "[optimiser]": c.OptimiserConfig,
     "[run]": c.RunConfig,
@@ -46,11 +47,14 @@ def test_every_key_is_there_with_its_default_and_no_other(section: str) -> None:
 
 def test_every_section_is_there() -> None:
     of_config = {field.name for field in fields(c.Config)}
-    assert {section.strip("[]") for section in SECTIONS} == of_config | {"model.levels"}
+    assert {section.strip("[]") for section in SECTIONS} == of_config | {"model.levels", "data.train"}
     assert re.findall(r"^### `(.*)`$", PAGE, re.MULTILINE) == list(SECTIONS)
 
 
-def test_its_shortest_configuration_is_one(tmp_path: Path) -> None:
+def test_what_it_shows_is_a_configuration(tmp_path: Path) -> None:
+    shortest, folders = (part.split("```")[0] for part in PAGE.split("```toml\n")[1:])
     path = tmp_path / "landscapes.toml"
-    path.write_text(PAGE.split("```toml\n")[1].split("```")[0])
+    path.write_text(shortest)
     assert load_config(path).model.warm_start == "sr-x4-tiny"
+    path.write_text(shortest.replace('train = "~/photos"\n', folders))
+    assert [source.weight for source in load_config(path).data.train] == [80, 20]
