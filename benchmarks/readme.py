@@ -73,19 +73,20 @@ def on(kind: str, found: dict[str, Record]) -> list[Record]:
 
 def comparison(found: dict[str, Record]) -> str:
     """The README's table: time beside quality, on every CPU."""
-    records_ = on("cpu", found)
-    first = records_[0]
+    measured = on("cpu", found)
+    first = measured[0]
     scale, side = first.settings["scale"], charts.headline(first)[0]
     lines = [
-        f"| {side}×{side}, {scale} times larger | PSNR, Set5 | {' | '.join(map(short, records_))} |",
-        f"|---|---|{'---|' * len(records_)}",
+        f"| {side}×{side}, {scale} times larger | PSNR, Set5 | "
+        f"{' | '.join(map(short, measured))} |",
+        f"|---|---|{'---|' * len(measured)}",
     ]
     for network, runtime in COMPARED:
-        times = [fastest(record, network, runtime) for record in records_]
+        times = [fastest(record, network, runtime) for record in measured]
         bold = "**" if (network, runtime) == COMPARED[0] else ""
         cells = [title(network, runtime, first), quality(network, first), *times]
         lines.append(f"| {' | '.join(f'{bold}{cell}{bold}' for cell in cells)} |")
-    dates = sorted({record.machine["date"][:10] for record in records_})
+    dates = sorted({record.machine["date"][:10] for record in measured})
     threads = first.settings["threads"]
     below = (
         f"Medians of `imagen-fast bench`, {threads} threads, each at its fastest precision, "
@@ -138,15 +139,15 @@ def real_esrgan() -> str:
     found = json.loads((RESULTS / "real-esrgan.json").read_text())
     ours, *others = found["rows"]
     best = min(others, key=lambda row: row["median_ms"])
-    machine_ = found["machine"]
+    facts = found["machine"]
     busy = "; others used it as well" if (found["load_before"] or 0) > BUSY else ""
     return (
         f"Real-ESRGAN's small network on ncnn, as its tools run it without a GPU, takes "
         f"{milliseconds(best['median_ms'])} where `{ours['name'].partition(',')[0]}` takes "
         f"{milliseconds(ours['median_ms'])}, and has {best['set5']:.2f} dB on Set5 to "
         f"{ours['set5']:.2f}; it is trained to make drawings sharp, which PSNR does not reward "
-        f"(`benchmarks/real_esrgan.py`, {machine_['date'][:10]}, {machine_['cores']} cores of an "
-        f"{machine_['cpu']}, {machine_['family_model']}{busy})."
+        f"(`benchmarks/real_esrgan.py`, {facts['date'][:10]}, {facts['cores']} cores of an "
+        f"{facts['cpu']}, {facts['family_model']}{busy})."
     )
 
 

@@ -98,18 +98,29 @@ def test_the_example_in_c(static: bool, place: Place, expected: np.ndarray) -> N
     assert len((EXAMPLES / "c" / "upscale.c").read_text().splitlines()) <= 70
 
 
-def test_the_example_in_c_by_pkg_config_as_the_page_links_it(
-    place: Place, expected: np.ndarray
-) -> None:
+def test_the_example_in_c_by_pkg_config(place: Place, expected: np.ndarray) -> None:
+    cc, pkg_config = compiler("cc", "gcc", "clang"), pkg_config_or_skip()
+    found = {"PKG_CONFIG_PATH": place.config("--pkgconfigdir")}
+    flags = place.run(pkg_config, "--cflags", "--libs", "imagen_fast >= 0.1", **found)
+    place.run(cc, "c/upscale.c", *shlex.split(flags), "-o", "upscale")
+    libraries = {"LD_LIBRARY_PATH": place.config("--libdir")}
+    place.environment.update(libraries)
+    check("./upscale", place, expected)
+
+
+def test_pkg_config_with_an_rpath_as_the_page_says(place: Place, expected: np.ndarray) -> None:
     compiler("cc")
-    if not shutil.which("pkg-config"):
-        pytest.skip("needs pkg-config")
-    place.environment["PKG_CONFIG_PATH"] = place.config("--pkgconfigdir")
-    place.run("pkg-config", "--exists", "imagen_fast >= 0.1")
-    line = PAGE.read_text().split("```sh\n")[1].split("```")[0]
+    pkg_config_or_skip()
+    # In a folder whose name a shell does not split, as the line is not written for others.
+    (place.folder / "package").symlink_to(place.installed / "imagen_fast")
+    place.environment["PKG_CONFIG_PATH"] = str(place.folder / "package/lib/pkgconfig")
     (place.folder / "program.c").write_text((EXAMPLES / "c" / "upscale.c").read_text())
-    place.run("sh", "-ec", line)
+    place.run("sh", "-ec", PAGE.read_text().split("```sh\n")[1].split("```")[0])
     check("./program", place, expected)
+
+
+def pkg_config_or_skip() -> str:
+    return shutil.which("pkg-config") or pytest.skip("needs pkg-config")
 
 
 @pytest.mark.parametrize("static", ["OFF", "ON"])

@@ -47,7 +47,10 @@ def test_every_key_is_there_with_its_default_and_no_other(section: str) -> None:
 
 def test_every_section_is_there() -> None:
     of_config = {field.name for field in fields(c.Config)}
-    assert {section.strip("[]") for section in SECTIONS} == of_config | {"model.levels", "data.train"}
+    assert {section.strip("[]") for section in SECTIONS} == of_config | {
+        "model.levels",
+        "data.train",
+    }
     assert re.findall(r"^### `(.*)`$", PAGE, re.MULTILINE) == list(SECTIONS)
 
 
