@@ -73,20 +73,24 @@ class Build(build_ext):
 
     def build_extension(self, extension):
         static = self.library_folder() / "libimagen_fast.a"
+        binding = self.compiler.object_filenames([BINDING], output_dir=self.build_temp)
         if self.force or newer_group(extension.depends, str(static), "newer"):
             self.give_files_their_flags()
             objects = self.compiler.compile(
-                [source for source in SOURCES if source != BINDING],
+                SOURCES,
                 output_dir=self.build_temp,
                 macros=EMULATED,
+                include_dirs=extension.include_dirs,
                 extra_postargs=extension.extra_compile_args,
             )
+            objects = [path for path in objects if path not in binding]
             static.parent.mkdir(parents=True, exist_ok=True)
             if ON_LINUX:
                 self.link_shared(objects, static.with_name(f"libimagen_fast.so.{abi()}"))
             static.unlink(missing_ok=True)  # or else the archiver adds to it
             self.compiler.create_static_lib(objects, "imagen_fast", str(static.parent))
-        extension.extra_objects = [str(static)]
+        # Compiled above, at the same time as the rest: only linked here.
+        extension.sources, extension.extra_objects = [], [*binding, str(static)]
         super().build_extension(extension)
 
     def copy_extensions_to_source(self):
