@@ -147,9 +147,14 @@ CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
     }
 }
 
-CudaRunner::~CudaRunner() = default;
+// In a child process the driver's context does not work, and another thread of the parent may have
+// had the turn.
+CudaRunner::~CudaRunner() {
+    if (born_ != forks()) {
+        (void)state_.release();
+    }
+}
 
-// There the driver's context does not work, and another thread of the parent may have had the turn.
 void CudaRunner::refuse_after_fork() const {
     if (born_ != forks()) {
         throw BackendError("a GPU's engine does not work in a child process made by fork(); load the "
