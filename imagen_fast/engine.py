@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import os
 import platform
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, overload
@@ -24,6 +23,7 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.model_file import is_onnx, load_model, read_header
 from imagen_fast.tiling import Samples
+from imagen_fast.turn import Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -128,7 +128,8 @@ class PrecisionWarning(RuntimeWarning):
 class Engine:
     """A model on a backend. Made by `load`; a context manager; usable from several threads.
 
-    Threads take turns at the backend, a call of `run` or a batch of tiles at a time.
+    Threads take turns at the backend, a call of `run` or a batch of tiles at a time. After
+    `os.fork` the child may use an engine of its parent's if the backend is native.
 
     Attributes:
         model, spec, scale: the model's name, what it is, and how many times it enlarges.
@@ -150,7 +151,7 @@ class Engine:
         self._tile, self._why = operator.index(tile), why
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
-        self._turn = threading.Lock()
+        self._turn = Turn()
         # Size, tiles and batch: a picture as large as the last finds its memory taken already.
         self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
         self._overlap = (

@@ -8,6 +8,7 @@
 
 #include "cuda_slot.h"
 #include "error.h"
+#include "turn.h"
 
 namespace imagen_fast {
 
@@ -136,7 +137,7 @@ struct CudaRunner::State {
 
 CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
                        const std::string& precision)
-    : spec_(checked(bundle).spec), state_(std::make_unique<State>(bundle, device)) {
+    : spec_(checked(bundle).spec), state_(std::make_unique<State>(bundle, device)), born_(forks()) {
     precision_ = state_->model.plan.precision;
     isa_ = "sm_" + std::to_string(state_->model.plan.arch);
     if (!precision.empty() && precision != precision_) {
@@ -146,10 +147,24 @@ CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
     }
 }
 
-CudaRunner::~CudaRunner() = default;
+// In a child process the driver's context does not work, and another thread of the parent may have
+// had the turn.
+CudaRunner::~CudaRunner() {
+    if (born_ != forks()) {
+        (void)state_.release();
+    }
+}
+
+void CudaRunner::refuse_after_fork() const {
+    if (born_ != forks()) {
+        throw BackendError("a GPU's engine does not work in a child process made by fork(); load the "
+                           "model there, or start the process anew instead of forking");
+    }
+}
 
 Outcome CudaRunner::run(const Shape& shape, const void* in, void* out, bool bytes,
                         const std::function<bool()>& stop) {
+    refuse_after_fork();
     const std::lock_guard<std::mutex> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
     const Current current(state_->device);
@@ -218,6 +233,7 @@ std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
                          (side * side);
     double room = static_cast<double>(budget);
     if (!budget) {
+        refuse_after_fork();
         const std::lock_guard<std::mutex> lock(turn_);
         const Current current(state_->device);
         std::size_t free = 0, total = 0;

@@ -20,7 +20,8 @@ public:
     ~CudaRunner() override;
 
     // Throws MemoryError; DeviceError, after which only the destructor may be called;
-    // WeightsError, ArgumentError: the plan does not fit this shape.
+    // WeightsError, ArgumentError: the plan does not fit this shape; BackendError: this is a child of
+    // the process that made it.
     Outcome run(const Shape&, const void* in, void* out, bool bytes,
                 const std::function<bool()>& stop) override;
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
@@ -36,9 +37,12 @@ public:
 private:
     struct State;
 
+    void refuse_after_fork() const;
+
     const Spec spec_;
     std::unique_ptr<State> state_;
     std::string precision_, isa_;
+    const int born_;  // forks() then
     mutable std::mutex turn_;
     std::atomic<bool> cancelled_{false};
 };

@@ -20,6 +20,14 @@ const Spec& checked(const Spec& spec, const Options& options) {
 
 }  // namespace
 
+// The last plan, and the memory that it and those before it work in.
+struct Engine::Work {
+    Arena arena;
+    Shape shape;
+    Task task;
+    std::unique_ptr<Plan> plan;
+};
+
 Engine::Engine(const Spec& wanted, const Tensors& tensors, const Options& options)
     : spec(checked(wanted, options)),
       precision(options.precision),
@@ -28,8 +36,17 @@ Engine::Engine(const Spec& wanted, const Tensors& tensors, const Options& option
       network_(spec, tensors, kernels_),
       pool_(options.pool) {}
 
+Engine::~Engine() { leave_half_changed(); }
+
+// Neither uses nor frees what a thread was at work on that the parent's fork cut off.
+void Engine::leave_half_changed() {
+    if (turn_.was_cut_off()) {
+        (void)work_.release();
+    }
+}
+
 void Engine::prepare(const Shape& shape, const Task& task) {
-    const std::lock_guard<std::mutex> lock(turn_);
+    const std::lock_guard<Turn> lock(turn_);
     plan(shape, task);
 }
 
@@ -57,24 +74,30 @@ std::size_t Engine::memory(const Shape& shape, const Task& task) const {
     return arena.counted();
 }
 
-void Engine::plan(const Shape& shape, const Task& task) {
-    if (plan_ && shape == shape_ && task == task_) {
-        return;
+Plan& Engine::plan(const Shape& shape, const Task& task) {
+    leave_half_changed();
+    if (!work_) {
+        work_ = std::make_unique<Work>();
+    }
+    Work& work = *work_;
+    if (work.plan && shape == work.shape && task == work.task) {
+        return *work.plan;
     }
     check(shape, task);
-    plan_.reset();
-    arena_.restart();
+    work.plan.reset();
+    work.arena.restart();
     try {
-        plan_ = std::make_unique<Plan>(spec, network_, kernels_, task, shape, pool_.threads(),
-                                       arena_);
-        arena_.trim();
+        work.plan = std::make_unique<Plan>(spec, network_, kernels_, task, shape, pool_.threads(),
+                                           work.arena);
+        work.arena.trim();
     } catch (const std::bad_alloc&) {
         throw MemoryError("out of memory for tiles of shape " +
                           text({shape.images, shape.height, shape.width}) +
                           "; choose a smaller tile");
     }
-    shape_ = shape;
-    task_ = task;
+    work.shape = shape;
+    work.task = task;
+    return *work.plan;
 }
 
 Outcome Engine::run(const Shape& shape, const Arrays& arrays, const Task& task,
@@ -87,10 +110,9 @@ Outcome Engine::run(const Shape& shape, const Arrays& arrays, const Task& task,
     if (arrays.bytes && (spec.architecture == "listing" || !(task == Task{}))) {
         throw BackendError("bytes are for pictures alone; expected floats");
     }
-    const std::lock_guard<std::mutex> lock(turn_);
+    const std::lock_guard<Turn> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
-    plan(shape, task);
-    return plan_->run(pool_, arrays, stop, cancelled_);
+    return plan(shape, task).run(pool_, arrays, stop, cancelled_);
 }
 
 }  // namespace imagen_fast

@@ -11,6 +11,7 @@
 #include "network.h"
 #include "plan.h"
 #include "pool.h"
+#include "turn.h"
 
 namespace imagen_fast {
 
@@ -20,12 +21,14 @@ struct Options {
     PoolOptions pool;
 };
 
-// Engines share nothing. One engine may be called from several threads; they take turns.
+// Engines share nothing. One engine may be called from several threads; they take turns. A child
+// process made by fork() may use an engine of its parent's, whatever the parent's threads did then.
 class Engine {
 public:
     // Packs the weights; the tensors are not needed afterwards. Throws WeightsError: they do not
     // fit the spec. BackendError: precision or instruction set cannot run here.
     Engine(const Spec&, const Tensors&, const Options&);
+    ~Engine();
 
     // Takes all the memory that runs of this task on this shape need. Throws BackendError: an
     // impossible shape, a latent for a model without. MemoryError: memory ran out.
@@ -36,7 +39,8 @@ public:
     // many, each image H·W rows of its C = d_model numbers. Prepares what is not prepared. `stop`,
     // if given, is asked several times a second on the calling thread; true cancels the run, which
     // leaves the results half written. Throws as `prepare`, and BackendError: bytes for what is
-    // float, another number of arrays than the task has, or threads cannot be started.
+    // float, another number of arrays than the task has, or threads cannot be started;
+    // CancelledError: `stop` forked, and this is the child.
     Outcome run(const Shape&, const Arrays&, const Task& = {},
                 const std::function<bool()>& stop = {});
 
@@ -52,17 +56,17 @@ public:
     int threads() const { return pool_.threads(); }
 
 private:
+    struct Work;
+
     void check(const Shape&, const Task&) const;
-    void plan(const Shape&, const Task&);
+    void leave_half_changed();
+    Plan& plan(const Shape&, const Task&);
 
     const cpu::KernelSet& kernels_;
     const Network network_;
     Pool pool_;
-    std::mutex turn_;
-    Arena arena_;
-    Shape shape_;
-    Task task_;
-    std::unique_ptr<Plan> plan_;
+    Turn turn_;
+    std::unique_ptr<Work> work_;
     std::atomic<bool> cancelled_{false};
 };
 

@@ -61,6 +61,18 @@ Level parse_level(const Json& json, const std::string& name) {
     return level;
 }
 
+// The article's code, of which nothing but its size may differ.
+void check_listing(const Spec& spec) {
+    const Level& level = spec.levels[0];
+    if (spec.levels.size() > 1 || level.convs || !level.global || spec.head_dim != level.channels) {
+        throw WeightsError("spec: a listing has one level, convs 0, attention 'global' and head_dim "
+                           "equal to channels (one head)");
+    }
+    if (spec.scale != 1 || spec.latent_channels) {
+        throw WeightsError("spec: a listing has scale 1 and no latent");
+    }
+}
+
 }  // namespace
 
 Spec Spec::parse(std::string_view text) {
@@ -92,6 +104,9 @@ Spec Spec::parse(std::string_view text) {
         if (spec.levels.back().channels % spec.head_dim) {
             throw WeightsError(name + ".channels is not a multiple of head_dim");
         }
+    }
+    if (spec.architecture == "listing") {
+        check_listing(spec);
     }
     return spec;
 }

@@ -12,7 +12,7 @@ namespace imagen_fast::cpu {
 // product's sum end in the middle of a pixel, and no kernel has a tail.
 constexpr int kChannelMultiple = 32;
 
-constexpr int round_up(int value, int multiple) {
+IMAGEN_INLINE constexpr int round_up(int value, int multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
@@ -26,12 +26,12 @@ struct Plane {
     int images = 0, height = 0, width = 0, channels = 0;  // channels: padded
     bool streamed = false;  // written past the caches
 
-    constexpr std::ptrdiff_t row() const {
+    IMAGEN_INLINE constexpr std::ptrdiff_t row() const {
         return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * channels;
     }
-    constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
+    IMAGEN_INLINE constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
     // A tile product may read some rows of a matrix beyond the last, for nothing.
-    constexpr std::ptrdiff_t elements() const { return image() * images + kAfterLast * channels; }
+    IMAGEN_INLINE constexpr std::ptrdiff_t elements() const { return image() * images + kAfterLast * channels; }
 
     // Pixel (y, x) of image n; -1 and up to four beyond the last are the border.
     template <class Scalar>

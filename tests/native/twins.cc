@@ -6,6 +6,7 @@
 //     exact SPEC                                exact overlap, -1 if there is none
 //     default TILE SPEC
 //     memory                                    bytes that are free
+//     spec SPEC                                 "accepted" or "refused"
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -57,6 +58,13 @@ void answer(const std::string& question, std::istream& in) {
         std::cout << default_overlap(spec_from(in), a);
     } else if (question == "memory") {
         std::cout << available_memory();
+    } else if (question == "spec") {
+        try {
+            spec_from(in);
+            std::cout << "accepted";
+        } catch (const WeightsError&) {
+            std::cout << "refused";
+        }
     } else {
         std::cout << "what?";
     }

@@ -1,8 +1,9 @@
 """Where C++ does what Python does, for programs without Python: both say the same."""
 
+import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from imagen_fast import tiling
 from imagen_fast.backends import memory
-from imagen_fast.errors import TilingError
+from imagen_fast.errors import SpecError, TilingError
 from imagen_fast.spec import PRESETS, Level, ModelSpec
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,54 @@ def test_overlaps(spec: ModelSpec, ask: Ask) -> None:
     tiles = [0, 40, 112, 300]
     expected = [str(tiling.default_overlap(spec, tile)) for tile in tiles]
     assert ask([f"default {tile} {spec.to_json()}" for tile in tiles]) == expected
+
+
+VALUES = [
+    *(-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 32, 63, 64, 65, 66, 96, 4095, 4096, 4097, 2**31, 2**64),
+    *(1.0, 0.5, True, False, None, "", "4", "window", "global", "hierarchical", "listing", [], {}),
+]
+
+
+def changed_specs() -> Iterator[str]:
+    """Every value in every place of a spec, keys and levels that are missing or too many."""
+    wide = ModelSpec(levels=(Level(64, depth=2), Level(96)), latent_channels=4)
+    for spec in (PRESETS["tiny"], PRESETS["listing"], wide):
+        base = json.loads(spec.to_json())
+        level = base["levels"][-1]
+        for key in base:
+            yield json.dumps({k: v for k, v in base.items() if k != key})
+            yield from (json.dumps(base | {key: value}) for value in VALUES)
+        for key in level:
+            others = base["levels"][:-1]
+            less = {k: v for k, v in level.items() if k != key}
+            yield json.dumps(base | {"levels": [*others, less]})
+            for value in VALUES:
+                yield json.dumps(base | {"levels": [*others, level | {key: value}]})
+        yield from (json.dumps(base | {"levels": [level] * count}) for count in (0, 1, 2, 8, 9))
+        yield json.dumps(base | {"more": 1})
+        yield json.dumps(base | {"levels": [level | {"more": 1}]})
+        yield spec.to_json().replace('"scale"', '"scale":1,"scale"')  # twice
+        yield spec.to_json() + "x"
+    yield from ("", "null", "[]", "{}", "1", '"listing"', "[" * 100_000)
+
+
+def accepts(text: str) -> str:
+    try:
+        ModelSpec.from_json(text)
+    except SpecError:
+        return "refused"
+    return "accepted"
+
+
+def test_specs_that_are_accepted(ask: Ask) -> None:
+    """What one of them accepted alone would be run differently, or half."""
+    specs = list(changed_specs())
+    expected = [accepts(spec) for spec in specs]
+    assert 50 < expected.count("accepted") < 0.9 * len(specs)
+    answers = ask([f"spec {spec}" for spec in specs])
+    different = [x for x, ours, theirs in zip(specs, expected, answers, strict=True)
+                 if ours != theirs]  # fmt: skip
+    assert different == []
 
 
 def test_free_memory(ask: Ask) -> None:
