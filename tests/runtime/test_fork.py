@@ -128,7 +128,7 @@ def test_forks_while_other_threads_are_inside_the_engine(code: str, run: Run) ->
 @needs_c
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_callback_that_forks(threads: int, run: Run) -> None:
-    """The engine's own threads are not in the child: its run ends there, and it can start another."""
+    """The engine's own threads are not in the child: its run ends there, another can start."""
     printed = run(f"""
 from c_interface import CANCELLED, Engine, Failed, library
 engine = Engine(library(), sys.argv[1], isa="generic", precision="fp32", threads={threads})
