@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from imagen_fast.backends import options
 from imagen_fast.backends.base import Backend, NonFiniteError
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError, OperationError
@@ -17,6 +18,7 @@ __all__ = [
     "NonFiniteError",
     "backend_class",
     "candidates",
+    "check",
     "choose",
     "make",
 ]
@@ -45,11 +47,25 @@ def backend_class(name: str) -> type[Backend]:
     Raises:
         BackendError: there is no such backend; says which there are.
     """
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise BackendError(f"no backend {name!r}; choose auto or one of {', '.join(BACKENDS)}")
     module, attribute = BACKENDS[name]
     found: type[Backend] = getattr(import_module(module), attribute)
     return found
+
+
+def check(
+    name: str,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    isa: str = "",
+) -> None:
+    """Raise BackendError for options that can be had together on no machine. Loads nothing."""
+    if name == "auto":
+        options.check(device, precision, threads, isa)
+    else:
+        backend_class(name).check(device, precision, threads, isa)
 
 
 def candidates(name: str, device: str = "auto") -> list[tuple[type[Backend], str]]:
@@ -67,14 +83,14 @@ def candidates(name: str, device: str = "auto") -> list[tuple[type[Backend], str
         if missing := found.missing():
             raise BackendError(f"backend {name!r} cannot run here: {missing}")
         return [(found, "asked for")]
-    kinds = [device.partition(":")[0]]
+    kinds = [options.device_kind(device)]
     if kinds == ["auto"]:
         kinds = ["cuda", "cpu"] if NVIDIA.exists() else ["cpu"]
     reasons: dict[str, str] = {}
     usable = []
     for kind, candidate in product(kinds, AUTO):
         found = backend_class(candidate)
-        if kind in ("cpu", "cuda") and kind not in found.kinds:
+        if kind not in found.kinds:
             if kind == "cuda":
                 reasons[candidate] = "runs on the cpu only"
         elif missing := found.missing():

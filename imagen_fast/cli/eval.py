@@ -11,9 +11,14 @@ from typing import Any
 
 import click
 
-from imagen_fast import engine
 from imagen_fast.cli import left_out
-from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    load_engine,
+    model_and_scale,
+    scale_option,
+)
 from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
 from imagen_fast.tasks.discovery import in_folder
@@ -53,6 +58,15 @@ def command(
     ends the command: a mean over the rest would be another figure. Results of earlier runs are
     left out, as `upscale` does.
     """
+    options: dict[str, Any] = {
+        **{"backend": backend, "device": device, "precision": precision, "threads": threads},
+        "isa": isa,
+    }
+    if model == BASELINE:
+        name, factor = BASELINE, int(scale or DEFAULT_SCALE)
+    else:
+        name, factor = model_and_scale(model, scale)
+        check_engine(name, **options)
     try:
         found = in_folder(folder)
     except OSError as error:
@@ -62,14 +76,7 @@ def command(
     paths = [item.source for item in found.pictures]
     if not paths:
         raise ImageError(f"{folder}: no picture in this folder")
-    if model == BASELINE:
-        name, factor = BASELINE, int(scale or DEFAULT_SCALE)
-        opened: Any = nullcontext()
-    else:
-        name, factor = model_and_scale(model, scale)
-        opened = engine.load(
-            name, backend=backend, device=device, precision=precision, threads=threads, isa=isa
-        )
+    opened: Any = nullcontext() if name == BASELINE else load_engine(name, **options)
     with opened as loaded:
         scores = evaluate(paths, factor, loaded)
         if as_json:

@@ -6,16 +6,22 @@ import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imagen_fast import atomic, engine
 from imagen_fast.cli import COMMANDS, left_out
 from imagen_fast.cli.interrupt import Interruptible, leave
-from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    load_engine,
+    model_and_scale,
+    scale_option,
+)
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
-from imagen_fast.errors import TilingError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.write import FORMATS
 from imagen_fast.tasks import batch, discovery, files
@@ -52,14 +58,14 @@ def _workers(text: str) -> tuple[int, int]:
 @click.option(
     "-t",
     "--tile",
-    type=int,
+    type=click.IntRange(min=0),
     default=0,
     show_default=True,
     help="Side of a tile in input pixels; 0 chooses.",
 )
 @click.option(
     "--tile-overlap",
-    type=int,
+    type=click.IntRange(min=0),
     help="Input pixels that a tile reads beyond what it answers for. [32 or less]",
 )
 @click.option("--suffix", help="Ends the name of each result. [_x and the scale]")
@@ -133,11 +139,14 @@ def command(
     """
     if overwrite and resume:
         raise click.UsageError("--overwrite and --resume exclude each other")
-    if tile < 0:
-        raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 to choose one")
     if suffix and "/" in suffix:
         raise click.UsageError(f"--suffix {suffix!r} must not contain '/'; folders go to -o")
     name, factor = model_and_scale(model, scale)
+    options: dict[str, Any] = {
+        **{"backend": backend, "device": device, "precision": precision, "threads": threads},
+        **{"isa": isa, "tile": tile, "overlap": tile_overlap},
+    }
+    check_engine(name, **options)
     suffix = f"_x{factor}" if suffix is None else suffix
     found = discovery.discover(inputs, recursive=recursive, suffix=suffix, output=output)
     is_file = output is not None and _names_a_file(output, [Path(name) for name in inputs])
@@ -171,16 +180,7 @@ def command(
     with Interruptible() as ending, report(planned, quiet, notes) as progress:
         try:
             if todo := batch.settle(planned, progress):
-                with engine.load(
-                    name,
-                    backend=backend,
-                    device=device,
-                    precision=precision,
-                    threads=threads,
-                    tile=tile,
-                    overlap=tile_overlap,
-                    isa=isa,
-                ) as loaded:
+                with load_engine(name, **options) as loaded:
                     progress.loaded(loaded)
                     batch.run(
                         todo,

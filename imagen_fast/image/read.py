@@ -22,6 +22,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from imagen_fast import stand_in
 from imagen_fast.errors import ImageError
 from imagen_fast.image import avif, jpeg2000, png_read, signatures, tga, tiff_read
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
@@ -75,7 +76,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _decoder(file: BinaryIO, extension: str) -> Decoder:
-    start = file.read(signatures.BRANDS)
+    start = file.read(max(signatures.BRANDS, stand_in.BEGINNING))
     file.seek(0)
     if not start:
         raise ImageError("the file is empty")
@@ -88,7 +89,9 @@ def _decoder(file: BinaryIO, extension: str) -> Decoder:
         raise ImageError(known)
     if extension in tga.EXTENSIONS:
         return tga.decode
-    raise ImageError(f"it is no picture that can be read, expected {READABLE}")
+    what = stand_in.explain(start)
+    said = f"; it is {what}" if what else ""
+    raise ImageError(f"it is no picture that can be read, expected {READABLE}{said}")
 
 
 class _Jpeg(JpegImageFile):

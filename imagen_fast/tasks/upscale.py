@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 from numpy.typing import NDArray
 
 from imagen_fast import atomic, catalogue
-from imagen_fast.engine import Engine, load
+from imagen_fast.engine import Engine, check, load
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 
@@ -101,6 +101,9 @@ def upscale(
         scale = operator.index(scale)
     except TypeError:
         raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
+    max_pixels = _whole("max_pixels", max_pixels, 2**62)
+    if quality is not None:
+        quality = _whole("quality", quality, 100)
     if not isinstance(image, str | os.PathLike):
         given = output is not None or overwrite or quality is not None
         if given or max_pixels != DEFAULT_MAX_PIXELS:
@@ -110,6 +113,7 @@ def upscale(
             )
         with _loaded(model, scale, options) as engine:
             return engine(image)
+    check(model or catalogue.for_scale(scale), **options)
     source, target = _places(image, output, scale, overwrite)
     for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
         warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
@@ -135,6 +139,16 @@ def _loaded(model: PathLike | None, scale: int, options: EngineOptions) -> Engin
     return engine
 
 
+def _whole(name: str, value: object, most: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if not 1 <= number <= most:
+        raise ImageError(f"{name} is {value!r}; expected an int from 1 to {most}")
+    return number
+
+
 def _places(
     image: PathLike, output: PathLike | None, scale: int, overwrite: bool
 ) -> tuple[Path, Path]:
@@ -144,6 +158,8 @@ def _places(
     source = Path(image)
     if source.is_dir():
         raise ImageError(f"{source}: it is a folder, expected a picture file")
+    if output is not None and not isinstance(output, str | os.PathLike):
+        raise ImageError(f"output is {output!r}; expected the path of a file")
     target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}.png")
     if target.exists() and source.exists() and target.samefile(source):
         raise ImageError(f"{target}: the output is the input; choose another name")
