@@ -19,8 +19,6 @@ Outputs = dict[str, NDArray[np.float64]]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Of the values' size: where PyTorch happens to err little, or not to round at all.
 FLOORS = {"fp32": 3e-7, "bf16": 2e-3}
-# Without a matrix unit 3×3 convolutions go by way of Winograd's transforms, which bf16 rounds too.
-WINOGRAD = 1e-2
 
 
 def rms(x: NDArray[np.float64]) -> float:
@@ -45,7 +43,9 @@ class Reference:
             error = rms(array - self.truth[name])
             theirs = rms(self.theirs[precision][name] - self.truth[name])
             size = rms(self.truth[name])
-            if not error <= 2 * theirs + (floor or FLOORS[precision]) * size:
+            # Of a few numbers PyTorch's may all be rounded well by chance.
+            floor = max(floor, FLOORS[precision] if array.size > 64 else 8 * FLOORS[precision])
+            if not error <= 2 * theirs + floor * size:
                 return f"{name}: off by {error:.2e}, PyTorch by {theirs:.2e}, of {size:.2e}"
         return ""
 

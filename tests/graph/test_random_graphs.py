@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from random_graphs import Arrays, inputs_for, random_graph, weights_for
-from reference import WINOGRAD, Reference
+from reference import Reference
 
 from imagen_fast.graph import Graph
 from imagen_fast.graph.passes import needed
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
+# A wrong plan is off by much more. In bf16 a single convolution by way of Winograd's transforms,
+# which are rounded as well, errs thrice as much as PyTorch's.
+FLOORS = {"fp32": 2e-6, "bf16": 1e-2}
 SHAPES = [(1, 1, 1), (2, 9, 7), (1, 18, 37), (1, 3, 2)]
 
 
@@ -47,6 +50,5 @@ def test_parity(seed: int) -> None:
             engine.run({name: np.full_like(x, np.nan) for name, x in given.items()}, wanted)
             found = engine.run(given, wanted)
             assert found is not None
-            floor = WINOGRAD if (precision, isa) == ("bf16", "avx512") else 0
-            problem = reference.problem(found, precision, floor)
+            problem = reference.problem(found, precision, FLOORS[precision])
             assert problem == "", f"{wanted} of {list(given)} on {isa} in {precision}: {problem}"

@@ -245,7 +245,9 @@ WRONG: dict[str, Change] = {
         step("subpixel_convolution", "z", "image", "half", tensors=conv, channels=4, factor=2)
     ),
     "too many probabilities": more(
-        step("attention_map", "z", "image", head_dim=1, window=64, tensors=heads | {"position": "p"})
+        step(
+            "attention_map", "z", "image", head_dim=1, window=64, tensors=heads | {"position": "p"}
+        )
     ),
     "heads in the listing's attention": more(
         step("global_attention", "z", "image", tensors=listing, head_dim=2, plain=True)

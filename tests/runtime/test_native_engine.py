@@ -164,7 +164,6 @@ def test_arrays_that_do_not_fit(small_bundle: Bundle) -> None:
         ({"image": IMAGE[..., :2].copy()}, ["picture"], r"of shape \(1, 33, 41, 3\)"),
         ({"image": IMAGE[:, ::2]}, ["picture"], "C-contiguous"),
         ({"image": IMAGE[:, :0]}, ["picture"], "cannot run tiles"),
-        ({"image": IMAGE}, ["features.0"], "bytes are for pictures alone"),
         ({"image": IMAGE}, [], "needs an input and an output"),
         ({}, ["picture"], "needs an input and an output"),
         ({"image": IMAGE}, ["film"], "no output 'film'; it has picture, "),
