@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.errors import (
+    BackendError,
+    ImageError,
+    ImageWarning,
+    TilingError,
+    WeightsError,
+)
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
@@ -149,6 +155,8 @@ class Engine:
                 result has mode L, LA, RGB, RGBA or I;16; or an array (H, W) or (H, W, C) with
                 1 to 4 channels, grey or RGB, the second or fourth being alpha, in uint8,
                 uint16 or float32 from 0 to 1, whose result has the same dtype and channels.
+                Floats, a Pillow image's too, are clipped to 0 to 1 if they lie up to 0.01 outside,
+                with an ImageWarning.
 
         Raises:
             ImageError: the picture is of another kind, empty, or its floats are out of range.
@@ -164,7 +172,10 @@ class Engine:
         if isinstance(image, Image):
             from imagen_fast.image.pillow import from_pil, to_pil
 
-            return to_pil(self._picture(from_pil(image)))
+            picture = from_pil(image)
+            for note in picture.notes:
+                warnings.warn(note, ImageWarning, stacklevel=2)
+            return to_pil(self._picture(picture))
         raise ImageError(
             f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
             "a Picture (imagen_fast.upscale takes paths)"

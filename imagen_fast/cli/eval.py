@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,19 @@ def command(
             name, backend=backend, device=device, precision=precision, threads=threads, isa=isa
         )
     with opened as loaded:
-        scores = evaluate(paths, factor, loaded)
+        scores = _noted(evaluate(paths, factor, loaded))
         if as_json:
             click.echo(_json(name, factor, list(scores)))
         else:
             _table(Path(name).stem, factor, [path.name for path in paths], scores)
+
+
+def _noted(scores: Iterable[Score]) -> Iterator[Score]:
+    """The scores; what had to be changed in a picture is said on stderr."""
+    for score in scores:
+        for note in score.notes:
+            click.echo(f"warning: {shown(score.name)}: {shown(note)}", err=True)
+        yield score
 
 
 def _table(name: str, scale: int, files: list[str], scores: Iterable[Score]) -> None:

@@ -134,7 +134,10 @@ def check_output(
         _check_place(path)
     if alpha and not form.alpha:
         keep = ", ".join(ext for ext, other in FORMATS.items() if other.alpha)
-        raise ImageError(f"{path}: {form.name} keeps no transparency: write {keep}")
+        raise ImageError(
+            f"{path}: {form.name} keeps no transparency: write {keep}, or lay the picture on a "
+            "colour with --background (background)"
+        )
     side = max(height or 1, width or 1)
     # BMP counts its bytes in 32 bits.
     if side > form.side or (form is _BMP and (height or 1) * (width or 1) * 3 > 2**32 - 2**20):

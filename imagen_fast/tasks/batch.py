@@ -20,6 +20,7 @@ from typing import Literal
 
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImagenError
+from imagen_fast.image.background import RGB, opaque_where_needed
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.read import read
@@ -40,6 +41,7 @@ class Result:
             returns: the frames in it hold the decoded picture.
         height, width: of the output; 0 unless done.
         reruns: how many of its parts were not finite and were computed again in fp32.
+        notes: what was changed or left out when the picture was read, a line each.
         seconds: from the start of computing until the file was complete.
     """
 
@@ -50,6 +52,7 @@ class Result:
     height: int = 0
     width: int = 0
     reruns: int = 0
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -81,10 +84,12 @@ def run(
     readers: int = 1,
     writers: int = 1,
     quality: int | None = None,
+    background: RGB | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Do every job, in order, and tell `observer` how it goes and how each ended.
 
+    Pictures with transparency are laid on the `background`, if there is one.
     On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
     computed leaves no file, and the interrupt goes on.
     """
@@ -96,7 +101,7 @@ def run(
             active = _Active(job)
             try:
                 observer.advanced(job, 0.0)
-                active.compute(future.result(), engine, observer, writing, quality)
+                active.compute(future.result(), engine, observer, writing, quality, background)
             except Exception as error:
                 _tell(observer, active.failed(error))
             else:
@@ -155,6 +160,7 @@ class _Active:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.height = self.width = self.reruns = 0
+        self.notes: tuple[str, ...] = ()
         self._start = time.perf_counter()
 
     def compute(
@@ -164,9 +170,12 @@ class _Active:
         observer: Observer,
         pool: ThreadPoolExecutor,
         quality: int | None,
+        background: RGB | None,
     ) -> None:
         """Compute all rows and hand them on; when this returns, saving may still go on."""
         target = self.job.target
+        picture = opaque_where_needed(picture, target, background)
+        self.notes = picture.notes
         target.parent.mkdir(parents=True, exist_ok=True)
         self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
         alpha = picture.alpha is not None
@@ -184,7 +193,14 @@ class _Active:
         self.reruns = engine.reruns - reruns
 
     def failed(self, error: Exception) -> Result:
-        return Result(self.job, "failed", reason(error, self.job), error, seconds=self._seconds())
+        return Result(
+            self.job,
+            "failed",
+            reason(error, self.job),
+            error,
+            notes=self.notes,
+            seconds=self._seconds(),
+        )
 
     def result(self) -> Result:
         """Wait until the file is complete."""
@@ -198,6 +214,7 @@ class _Active:
             height=self.height,
             width=self.width,
             reruns=self.reruns,
+            notes=self.notes,
             seconds=self._seconds(),
         )
 

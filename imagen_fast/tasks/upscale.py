@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine, load
-from imagen_fast.errors import ImageError, WeightsError
+from imagen_fast.errors import ImageError, ImageWarning, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def upscale(
     output: PathLike | None = None,
     overwrite: bool = False,
     quality: int | None = None,
+    background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> Path: ...
@@ -72,6 +74,7 @@ def upscale(
     output: PathLike | None = None,
     overwrite: bool = False,
     quality: int | None = None,
+    background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> Path | Image | NDArray[Any]:
@@ -84,6 +87,8 @@ def upscale(
         output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
         overwrite: for a path, replace the output if it exists.
         quality: for a path, 1 to 100 of JPEG and WebP; 95 if None.
+        background: for a path, the colour that a picture with transparency is laid on, such as
+            "white" or "#ffcc00"; None keeps transparency, which JPEG and BMP cannot.
         max_pixels: for a path, the largest picture that is decoded.
         options: backend, device, precision, threads, tile, overlap, isa: see `load`.
 
@@ -101,20 +106,25 @@ def upscale(
     except TypeError:
         raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
     if not isinstance(image, str | os.PathLike):
-        given = output is not None or overwrite or quality is not None
+        given = (output, quality, background) != (None, None, None) or overwrite
         if given or max_pixels != DEFAULT_MAX_PIXELS:
             raise ImageError(
-                "output, overwrite, quality and max_pixels are for paths only; "
+                "output, overwrite, quality, background and max_pixels are for paths only; "
                 "save the returned picture yourself"
             )
         with _loaded(model, scale, options) as engine:
             return engine(image)
+    from imagen_fast.image.background import color_of, opaque_where_needed
+
+    behind = None if background is None else color_of(background)
     source, target = _places(image, output, scale, overwrite)
     with _loaded(model, scale, options) as engine:
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for
 
-        picture = read(source, max_pixels=max_pixels)
+        picture = opaque_where_needed(read(source, max_pixels=max_pixels), target, behind)
+        for note in picture.notes:
+            warnings.warn(f"{source}: {note}", ImageWarning, stacklevel=2)
         with writer_for(target, picture, scale, quality) as writer:
             for rows in engine.stream(picture):
                 writer.write(rows)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagen_fast import load
@@ -13,6 +13,7 @@ from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.resample import resize
 
 
+@settings(deadline=None)  # a band of one column at a time is slow
 @given(
     st.integers(1, 40),
     st.integers(1, 40),
