@@ -25,6 +25,7 @@ from imagen_fast.errors import (
 )
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
+from imagen_fast.image.neutral import channel_mean, keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.model_file import is_onnx, load_model
@@ -196,6 +197,7 @@ class Engine:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
+        The network's own answer: calling the engine also keeps neutral what is neutral.
         Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
 
         Raises:
@@ -366,13 +368,18 @@ class Engine:
         return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
     def _run_samples(self, tiles: Samples) -> Samples:
-        """`run` for grey (as three equal channels, then their mean) and for 16 bits."""
+        """`run` for grey (as three equal channels, then their mean) and for 16 bits.
+
+        Pixels of RGB that are neutral like all around them stay neutral.
+        """
         dtype, channels = tiles.dtype, tiles.shape[3]
         if dtype == np.uint16:
             tiles = tiles.astype(np.float32) / np.float32(_full(dtype))
         output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles)
         if channels == 1:
-            output = output.mean(axis=3, keepdims=True, dtype=np.float32)
+            output = channel_mean(output)[..., None]
+        else:
+            keep_neutral(tiles, output)
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)
