@@ -25,7 +25,7 @@ from imagen_fast.errors import (
 )
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
-from imagen_fast.image.neutral import channel_mean, keep_neutral
+from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.model_file import is_onnx, load_model
@@ -197,7 +197,7 @@ class Engine:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
-        The network's own answer: calling the engine also keeps neutral what is neutral.
+        Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral.
         Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
 
         Raises:
@@ -205,7 +205,9 @@ class Engine:
                 memory ran out, or the output is not finite in fp32 either.
         """
         with self._turn:
-            return self._run(self._open(), batch)
+            output = self._run(self._open(), batch)
+        keep_neutral(batch, output)
+        return output
 
     def _run(self, backend: Backend, batch: NDArray[Any]) -> NDArray[Any]:
         try:
@@ -368,18 +370,12 @@ class Engine:
         return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
     def _run_samples(self, tiles: Samples) -> Samples:
-        """`run` for grey (as three equal channels, then their mean) and for 16 bits.
-
-        Pixels of RGB that are neutral like all around them stay neutral.
-        """
+        """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""
         dtype, channels = tiles.dtype, tiles.shape[3]
         if dtype == np.uint16:
             tiles = tiles.astype(np.float32) / np.float32(_full(dtype))
         output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles)
-        if channels == 1:
-            output = channel_mean(output)[..., None]
-        else:
-            keep_neutral(tiles, output)
+        output = output[..., :channels]
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)

@@ -53,8 +53,8 @@ def command(
     YCbCr (BT.601), without a border as wide as the scale. A picture that cannot be measured
     ends the command: a mean over the rest would be another figure.
 
-    Below stand drawn pictures, measured on the network alone: how far it leaves 27 flat colours,
-    and how much colour it gives to neutral hatching. Each is the worst sample of each picture.
+    Below stand drawn pictures: how far 27 flat colours are off, and how much colour hatching gets
+    that is neutral but for a level. The worst sample of each picture counts.
     """
     try:
         paths = pictures_in(folder)

@@ -140,8 +140,8 @@ void Upscaler::run(const View& in, const View& out, const Watch& watch) {
     Tile tile;
     for (std::int64_t n = 0; n < in.images; ++n) {
         if (in_place) {
-            compute_picture(shape_of(1, in.height, in.width), in.at(n, 0, 0), out.at(n, 0, 0),
-                            in.bytes, stop);
+            compute(shape_of(1, in.height, in.width), in.at(n, 0, 0), out.at(n, 0, 0), in.bytes,
+                    stop);
             tell(watch, ++done / tiles);
             continue;
         }
@@ -152,7 +152,7 @@ void Upscaler::run(const View& in, const View& out, const Watch& watch) {
                 const Shape shape = shape_of(1, row.stop - row.start, column.stop - column.start);
                 tile.make_room(shape, scale, in.pixel_bytes());
                 cut_out(in, n, row.start, row.stop, column.start, column.stop, tile.in.data());
-                compute_picture(shape, tile.in.data(), tile.out.data(), in.bytes, stop);
+                compute(shape, tile.in.data(), tile.out.data(), in.bytes, stop);
                 joiner.add(r, c, tile.out.data());
                 tell(watch, ++done / tiles);
             }
@@ -195,11 +195,6 @@ void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes
     if (outcome == Outcome::not_finite) {
         throw NotFiniteError(runner_->not_finite());
     }
-}
-
-void Upscaler::compute_picture(const Shape& shape, const void* in, void* out, bool bytes,
-                               const std::function<bool()>& stop) {
-    compute(shape, in, out, bytes, stop);
     if (spec().image_channels == 3) {
         keep_neutral(shape, spec().scale, in, out, bytes);
     }

@@ -70,9 +70,6 @@ private:
     Grid grid(std::int64_t height, std::int64_t width) const;
     void compute(const Shape&, const void* in, void* out, bool bytes,
                  const std::function<bool()>& stop);
-    // `compute`, and pixels without colour stay without.
-    void compute_picture(const Shape&, const void* in, void* out, bool bytes,
-                         const std::function<bool()>& stop);
     std::function<bool()> stop_of(const Watch&) const;
 
     const UpscalerOptions options_;

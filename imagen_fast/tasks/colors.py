@@ -1,7 +1,8 @@
 """How true a model is to colours that have one right answer: flat ones and neutral hatching.
 
 Photographs hardly show such faults, and PSNR is measured on Y. So pictures are drawn: a flat colour
-stays that colour however much it is enlarged, and black lines on white have no colour at all.
+stays that colour however much it is enlarged, and black lines on white have no colour at all. The
+hatching is a level off neutral, as JPEG leaves it: what is neutral, the engine keeps so by itself.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ class Colors:
 
 
 def measure(engine: Engine) -> Colors:
-    """Of the network itself (`Engine.run`), which leaves to it what the engine keeps neutral."""
+    """Measure a model of any scale on pictures of SIDE × SIDE."""
     flat = np.array(FLAT, np.uint8)[:, None, None]  # (27, 1, 1, 3)
     enlarged = engine.run(np.tile(flat, (1, SIDE, SIDE, 1)))
     off = np.abs(enlarged.astype(np.int16) - flat).max(axis=(1, 2, 3))
     lines = engine.run(np.stack([hatching(*lines) for lines in HATCHINGS]))
-    tint = np.ptp(lines.astype(np.int16), axis=3).max(axis=(1, 2))
+    tint = (np.ptp(lines.astype(np.int16), axis=3).max(axis=(1, 2)) - 1).clip(0)
     return Colors(
         _deviation(off, ["#{:02x}{:02x}{:02x}".format(*color) for color in FLAT]),
         _deviation(tint, ["{}:{} every {}, {} wide".format(*lines) for lines in HATCHINGS]),
@@ -68,10 +69,13 @@ def measure(engine: Engine) -> Colors:
 
 
 def hatching(across: int, down: int, distance: int, width: int) -> NDArray[np.uint8]:
-    """White lines on black, (SIDE, SIDE, 3): where (across·x + down·y) mod distance < width."""
+    """White lines on black, (SIDE, SIDE, 3): where (across·x + down·y) mod distance < width.
+
+    Blue is 1 in black and 254 in white.
+    """
     y, x = np.mgrid[:SIDE, :SIDE]
     lines = (across * x + down * y) % distance < width
-    return np.repeat(255 * lines.astype(np.uint8)[..., None], 3, axis=2)
+    return np.where(lines[..., None], (255, 255, 254), (0, 0, 1)).astype(np.uint8)
 
 
 def _deviation(worst: NDArray[np.int16], names: list[str]) -> Deviation:

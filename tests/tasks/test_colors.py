@@ -19,9 +19,8 @@ class Faulty(Fake):
     def compute(self, tiles):
         output = super().compute(tiles)
         output[..., ::4, 0] += 24 * (output[..., ::4, :] == (0, 255, 255)).all(-1).astype(np.uint8)
-        chessboard = (tiles == hatching(1, 1, 2, 1)).all((1, 2, 3)) if len(tiles) < 20 else ()
-        for index in np.flatnonzero(chessboard):
-            output[index, 5, 7] = (255, 200, 255)
+        for index in np.flatnonzero((tiles == hatching(1, 1, 2, 1)).all((1, 2, 3))):
+            output[index, 5, 7] = (255, 199, 255)
         return output
 
 
@@ -44,13 +43,18 @@ def test_what_is_drawn() -> None:
     assert set(itertools.product((0, 255), repeat=3)) < set(FLAT)
     drawn = np.stack([hatching(*lines) for lines in HATCHINGS])
     assert drawn.shape == (len(HATCHINGS), SIDE, SIDE, 3)
-    assert (np.ptp(drawn, axis=3) == 0).all()
-    assert set(np.unique(drawn)) == {0, 255}
+    assert (np.ptp(drawn, axis=3) == 1).all()
+    assert {tuple(color) for color in drawn.reshape(-1, 3).tolist()} == {
+        (0, 0, 1),
+        (255, 255, 254),
+    }
     assert (drawn.mean((1, 2, 3)) > 60).all()
     assert len({picture.tobytes() for picture in drawn}) == len(HATCHINGS)
 
 
 def test_the_network_is_measured_and_not_what_the_engine_mends(tiny_path: Path) -> None:
+    lines = hatching(1, 1, 2, 1)
+    lines[..., 2] = lines[..., 0]
     with load(tiny_path, device="cpu") as engine:
-        assert np.ptp(engine(hatching(1, 1, 2, 1)).astype(int), axis=2).max() == 0
+        assert np.ptp(engine(lines).astype(int), axis=2).max() == 0
         assert measure(engine).hatching.worst > 1
