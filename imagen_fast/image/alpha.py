@@ -115,8 +115,8 @@ def _nearest_rows(distances: Integers, rows: Integers, height: int) -> Integers:
     nearest = np.empty((height, width), np.int32)
     for row in range(height - 1, -1, -1):
         nearest[row] = last
-        at = np.flatnonzero(begin == row) if row else ()
-        if len(at):
+        if row:
+            at = np.flatnonzero(begin == row)
             last[at] = above[last[at], at]
             begin[at] = begins[last[at], at]
     return nearest

@@ -22,15 +22,15 @@ _STRIP = 1 << 20  # pixels laid at a time
 def color_of(text: str) -> RGB:
     """`white`, `#fc0`, `#ffcc00`, `rgb(255, 204, 0)` and the like; raises ImageError."""
     try:
-        found = ImageColor.getrgb(text)
-    except (ValueError, TypeError, AttributeError):  # the last two of what is no text
-        found = ()
-    if len(found) != 3 or max(found) > 255:
+        red, green, blue, *transparency = ImageColor.getrgb(text)
+        if transparency or max(red, green, blue) > 255:
+            raise ValueError
+    except (ValueError, TypeError, AttributeError) as error:  # the last two of what is no text
         raise ImageError(
             f"the background {text!r} is no colour without transparency; expected a name such as "
             "white, or #rrggbb"
-        )
-    return found
+        ) from error
+    return red, green, blue
 
 
 def opaque_where_needed(picture: Picture, path: Path, background: RGB | None) -> Picture:

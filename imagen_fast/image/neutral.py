@@ -54,4 +54,5 @@ def _all_within_reach(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     for distance in range(1, REACH + 1):
         kept[distance:] &= lines[:-distance]
         kept[:-distance] &= lines[distance:]
-    return kept.swapaxes(0, axis)
+    turned_back: NDArray[np.bool_] = kept.swapaxes(0, axis)
+    return turned_back
