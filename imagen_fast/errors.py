@@ -30,13 +30,6 @@ class ImageError(ImagenError):
     """A picture cannot be read, is of a kind not handled, or cannot be written."""
 
 
-class ImageWarning(UserWarning):
-    """A picture was read, but not all of it could be taken as it is: what was changed or left out.
-
-    The one class here that is no error.
-    """
-
-
 class BackendError(ImagenError):
     """A backend, device or precision is unknown or not available here."""
 
@@ -55,3 +48,7 @@ class ExportError(ImagenError):
 
 class BenchmarkError(ImagenError):
     """A measurement, or an earlier one's record, cannot be used."""
+
+
+class ImageWarning(UserWarning):
+    """No error: a picture was read or written, but something of it was changed or left out."""

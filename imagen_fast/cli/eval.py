@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -71,21 +71,13 @@ def command(
             name, backend=backend, device=device, precision=precision, threads=threads, isa=isa
         )
     with opened as loaded:
-        scores = _noted(evaluate(paths, factor, loaded))
+        scores = evaluate(paths, factor, loaded)
         if as_json:
             click.echo(_json(name, factor, list(scores), loaded and measure(loaded)))
             return
         _table(Path(name).stem, factor, [path.name for path in paths], scores)
         if loaded is not None:
             _faults(measure(loaded))
-
-
-def _noted(scores: Iterable[Score]) -> Iterator[Score]:
-    """The scores; what had to be changed in a picture is said on stderr."""
-    for score in scores:
-        for note in score.notes:
-            click.echo(f"warning: {shown(score.name)}: {shown(note)}", err=True)
-        yield score
 
 
 def _table(name: str, scale: int, files: list[str], scores: Iterable[Score]) -> None:

@@ -44,14 +44,11 @@ class Report(Observer):
         """The engine is ready. Only a terminal is told which it is."""
 
     def finished(self, result: Result) -> None:
-        """Keep the result; say so if it is a failure, was changed, or took another precision."""
+        """Keep the result; say so if it is a failure, or took another precision."""
         self.results.append(result)
-        warnings = list(result.notes)
         if result.reruns:
-            parts = count(result.reruns, "part")
-            warnings.append(f"{parts} not finite, so computed again in fp32")
-        for warning in warnings:
-            line = f"warning: {shown(result.job.source)}: {shown(warning)}"
+            source, parts = shown(result.job.source), count(result.reruns, "part")
+            line = f"warning: {source}: {parts} not finite, so computed again in fp32"
             print(line, file=sys.stderr, flush=True)
         if result.outcome == "failed":
             self.failed(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -9,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import ImageColor
 
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image.picture import Picture, Samples
 from imagen_fast.image.write import FORMATS
 
@@ -37,12 +38,17 @@ def opaque_where_needed(picture: Picture, path: Path, background: RGB | None) ->
     """The picture on `background` if there is one; else as `path`'s format can hold it.
 
     That is without its alpha if the format has no place for it and it hides nothing. A picture
-    whose transparency would be lost comes back as it is, for `check_output` to refuse.
+    whose transparency would be lost comes back as it is, for `check_output` to refuse. An
+    ImageWarning names a profile that the background takes away.
     """
     if picture.alpha is None:
         return picture
     if background is not None:
-        return laid_on(picture, background)
+        laid = laid_on(picture, background)
+        if laid.metadata.icc != picture.metadata.icc:
+            loss = "its grey profile is left out, since the background makes it RGB"
+            warnings.warn(f"{path}: {loss}", ImageWarning, stacklevel=2)
+        return laid
     form = FORMATS.get(path.suffix.lower())
     hides = picture.alpha.min() < np.iinfo(picture.alpha.dtype).max
     return picture if form is None or form.alpha or hides else replace(picture, alpha=None)
@@ -53,7 +59,7 @@ def laid_on(picture: Picture, background: RGB) -> Picture:
 
     Grey stays grey on a grey background and becomes RGB on any other, without a grey profile.
     """
-    color, alpha, metadata, notes = picture.color, picture.alpha, picture.metadata, picture.notes
+    color, alpha, metadata = picture.color, picture.alpha, picture.metadata
     if alpha is None:
         return picture
     full = int(np.iinfo(color.dtype).max)
@@ -65,7 +71,6 @@ def laid_on(picture: Picture, background: RGB) -> Picture:
         channels = 3
         if metadata.icc and metadata.icc[16:20] == b"GRAY":
             metadata = replace(metadata, icc=None)
-            notes += ("its grey profile was left out: the background makes it RGB",)
     laid: Samples = np.empty((*alpha.shape, channels), color.dtype)
     step = max(1, _STRIP // picture.width)
     for top in range(0, picture.height, step):
@@ -73,4 +78,4 @@ def laid_on(picture: Picture, background: RGB) -> Picture:
         opacity = alpha[rows, :, None].astype(np.uint32)  # 65535² and half of it fit into 32 bits
         mixed = color[rows] * opacity + behind * (full - opacity)
         laid[rows] = (mixed + full // 2) // full
-    return Picture(laid, None, metadata, notes)
+    return Picture(laid, None, metadata)

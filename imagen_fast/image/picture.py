@@ -39,7 +39,7 @@ class Picture:
     color     (H, W, 1) grey or (H, W, 3) RGB; uint8 or uint16, full range
     alpha     (H, W), dtype of `color`, not premultiplied; None if the picture is opaque
     metadata  what it carries beside its samples
-    notes     what was changed or left out when it was read, a line each
+    notes     what there is to warn of in how its samples were taken, a line each
     """
 
     color: Samples

@@ -41,7 +41,6 @@ class Result:
             returns: the frames in it hold the decoded picture.
         height, width: of the output; 0 unless done.
         reruns: how many of its parts were not finite and were computed again in fp32.
-        notes: what was changed or left out when the picture was read, a line each.
         seconds: from the start of computing until the file was complete.
     """
 
@@ -52,7 +51,6 @@ class Result:
     height: int = 0
     width: int = 0
     reruns: int = 0
-    notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -160,7 +158,6 @@ class _Active:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.height = self.width = self.reruns = 0
-        self.notes: tuple[str, ...] = ()
         self._start = time.perf_counter()
 
     def compute(
@@ -175,7 +172,6 @@ class _Active:
         """Compute all rows and hand them on; when this returns, saving may still go on."""
         target = self.job.target
         picture = opaque_where_needed(picture, target, background)
-        self.notes = picture.notes
         target.parent.mkdir(parents=True, exist_ok=True)
         self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
         alpha = picture.alpha is not None
@@ -193,14 +189,7 @@ class _Active:
         self.reruns = engine.reruns - reruns
 
     def failed(self, error: Exception) -> Result:
-        return Result(
-            self.job,
-            "failed",
-            reason(error, self.job),
-            error,
-            notes=self.notes,
-            seconds=self._seconds(),
-        )
+        return Result(self.job, "failed", reason(error, self.job), error, seconds=self._seconds())
 
     def result(self) -> Result:
         """Wait until the file is complete."""
@@ -214,7 +203,6 @@ class _Active:
             height=self.height,
             width=self.width,
             reruns=self.reruns,
-            notes=self.notes,
             seconds=self._seconds(),
         )
 

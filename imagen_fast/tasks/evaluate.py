@@ -34,15 +34,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class Score:
-    """One picture's quality; `model` is None if bicubic alone was asked for.
-
-    `notes` say what was changed or left out when it was read.
-    """
+    """One picture's quality; `model` is None if bicubic alone was asked for."""
 
     name: str
     bicubic: Quality
     model: Quality | None
-    notes: tuple[str, ...] = ()
 
 
 def evaluate(paths: Sequence[Path], scale: int, engine: Engine | None) -> Iterator[Score]:
@@ -52,8 +48,7 @@ def evaluate(paths: Sequence[Path], scale: int, engine: Engine | None) -> Iterat
         ImageError: a picture cannot be read, or is too small to be measured at this scale.
     """
     for path in paths:
-        picture = read(path)
-        color = eight_bits(picture.color)
+        color = eight_bits(read(path).color)
         height, width = color.shape[:2]
         smallest = SSIM_WINDOW + 3 * scale
         if min(height, width) < smallest:
@@ -66,7 +61,7 @@ def evaluate(paths: Sequence[Path], scale: int, engine: Engine | None) -> Iterat
         model = None
         if engine is not None:
             model = _compare(engine(Picture(low)).color, high, scale)
-        yield Score(path.name, bicubic, model, picture.notes)
+        yield Score(path.name, bicubic, model)
 
 
 def mean(qualities: Sequence[Quality]) -> Quality:

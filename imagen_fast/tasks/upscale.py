@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine, load
-from imagen_fast.errors import ImageError, ImageWarning, WeightsError
+from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -123,8 +122,6 @@ def upscale(
         from imagen_fast.image.write import writer_for
 
         picture = opaque_where_needed(read(source, max_pixels=max_pixels), target, behind)
-        for note in picture.notes:
-            warnings.warn(f"{source}: {note}", ImageWarning, stacklevel=2)
         with writer_for(target, picture, scale, quality) as writer:
             for rows in engine.stream(picture):
                 writer.write(rows)

@@ -51,7 +51,7 @@ def test_floats_that_were_clipped_are_said(command, fake_model, tmp_path):
     result = command("eval", tmp_path, "-n", fake_model, "--backend", "fake", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["mean"]["model"]["psnr"] > 35  # and not black
-    assert result.stderr.startswith("warning: a.tif: its floats go from 0 to 1.004")
+    assert result.stderr.startswith(f"warning: {tmp_path}/a.tif: its floats go from 0 to 1.004")
 
 
 def test_equal_pictures_are_valid_json(command, fake_model, tmp_path):

@@ -22,11 +22,17 @@ def with_one(value):
     return values
 
 
-def of_array(values, _):
+def warned(function):
+    """What a function returns, and the texts of its warnings."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        color, _ = from_array(values)
-    return color, [str(warning.message) for warning in caught]
+        warnings.simplefilter("always", ImageWarning)
+        returned = function()
+    return returned, [str(warning.message) for warning in caught]
+
+
+def of_array(values, _):
+    (color, _), texts = warned(lambda: from_array(values))
+    return color, texts
 
 
 def of_pillow(values, _):
@@ -36,8 +42,8 @@ def of_pillow(values, _):
 
 def of_file(values, folder):
     tifffile.imwrite(folder / "x.tif", values, photometric="minisblack", metadata=None)
-    picture = read(folder / "x.tif")
-    return picture.color / 65535, list(picture.notes)
+    picture, texts = warned(lambda: read(folder / "x.tif"))
+    return picture.color / 65535, texts
 
 
 WAYS = pytest.mark.parametrize("taken", [of_array, of_pillow, of_file])
