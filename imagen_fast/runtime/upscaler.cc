@@ -8,6 +8,7 @@
 #include "cpu_runner.h"
 #include "cuda_runner.h"
 #include "error.h"
+#include "neutral.h"
 #include "reach.h"
 
 namespace imagen_fast {
@@ -207,6 +208,9 @@ void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes
     }
     if (outcome == Outcome::not_finite) {
         throw NotFiniteError(runner_->not_finite());
+    }
+    if (spec().image_channels == 3) {
+        keep_neutral(shape, spec().scale, in, out, bytes);
     }
 }
 
