@@ -1,20 +1,22 @@
-"""PSNR and SSIM of every shipped model on the standard test sets, beside bicubic.
+"""PSNR and SSIM of every shipped model on the standard test sets, beside bicubic; true colours.
 
     python benchmarks/quality.py
 
 Reads test/set5 and test/bsd100 below $IMAGEN_FAST_DATA, writes benchmarks/results/quality.json
-and prints the table that the README shows.
+and prints the table that the README shows, and how far flat colours and neutral hatching are off.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
 from imagen_fast.catalogue import shipped
+from imagen_fast.tasks.colors import measure
 from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import Quality, evaluate, mean
 
@@ -40,6 +42,7 @@ def main() -> None:
                     "bicubic": _rounded(mean([score.bicubic for score in scores])),
                     "model": _rounded(mean([score.model for score in scores if score.model])),
                 }
+            row["colors"] = asdict(measure(engine))
         rows.append(row)
     RESULT.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=2) + "\n")
     print(f"| | {' | '.join(f'{name} bicubic | {name}' for name in SETS.values())} |")
@@ -48,6 +51,11 @@ def main() -> None:
         pairs = [(row[folder], kind) for folder in SETS for kind in ("bicubic", "model")]
         cells = [f"{scores[kind]['psnr']:.2f}" for scores, kind in pairs]
         print(f"| `{row['model']}` | {' | '.join(cells)} |")
+    print()
+    for row in rows:
+        for name, found in row["colors"].items():
+            print(f"{row['model']}, {name}: worst {found['worst']:.0f} levels at {found['where']}, "
+                  f"mean of the worst {found['mean']:.1f}")  # fmt: skip
 
 
 def _rounded(quality: Quality) -> dict[str, float]:

@@ -17,10 +17,11 @@ from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
 from imagen_fast.cores import warn_of_more
-from imagen_fast.errors import BackendError, ImageError, WeightsError
+from imagen_fast.errors import BackendError, ImageError, ImageWarning, WeightsError
 from imagen_fast.graph import Graph
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
+from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.model_file import is_onnx, load_model, read_header
@@ -179,6 +180,8 @@ class Engine:
                 result has mode L, LA, RGB, RGBA or I;16; or an array (H, W) or (H, W, C) with
                 1 to 4 channels, grey or RGB, the second or fourth being alpha, in uint8,
                 uint16 or float32 from 0 to 1, whose result has the same dtype and channels.
+                Floats, a Pillow image's too, are clipped to 0 to 1 if they lie up to 0.01 outside,
+                with an ImageWarning.
 
         Raises:
             ImageError: the picture is of another kind, empty, closed or cut short, or its floats
@@ -195,7 +198,10 @@ class Engine:
         if isinstance(image, Image):
             from imagen_fast.image.pillow import from_any_pil, to_pil
 
-            return to_pil(self._picture(from_any_pil(image)))
+            picture = from_any_pil(image)
+            for note in picture.notes:
+                warnings.warn(note, ImageWarning, stacklevel=2)
+            return to_pil(self._picture(picture))
         raise ImageError(
             f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
             "a Picture (imagen_fast.upscale takes paths)"
@@ -221,6 +227,7 @@ class Engine:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
+        Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral.
         Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
 
         Raises:
@@ -228,7 +235,9 @@ class Engine:
                 memory ran out, or the output is not finite in fp32 either.
         """
         with self._turn:
-            return self._run(self._open(), batch)
+            output = self._run(self._open(), batch)
+        keep_neutral(batch, output)
+        return output
 
     def _run(self, backend: Backend, batch: NDArray[Any]) -> NDArray[Any]:
         try:
@@ -380,13 +389,12 @@ class Engine:
         return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
     def _run_samples(self, tiles: Samples) -> Samples:
-        """`run` for grey (as three equal channels, then their mean) and for 16 bits."""
+        """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""
         dtype, channels = tiles.dtype, tiles.shape[3]
         if dtype == np.uint16:
             tiles = tiles.astype(np.float32) / np.float32(_full(dtype))
         output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles)
-        if channels == 1:
-            output = output.mean(axis=3, keepdims=True, dtype=np.float32)
+        output = output[..., :channels]
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)

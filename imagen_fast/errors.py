@@ -53,3 +53,7 @@ class ExportError(ImagenError):
 
 class BenchmarkError(ImagenError):
     """A measurement, or an earlier one's record, cannot be used."""
+
+
+class ImageWarning(UserWarning):
+    """No error: a picture was read or written, but something of it was changed or left out."""

@@ -15,7 +15,8 @@ from imagen_fast import load
 from imagen_fast.backends import NonFiniteError
 from imagen_fast.backends.fake import Fake
 from imagen_fast.backends.native import Native
-from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle
+from imagen_fast.catalogue import resolve
 from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
 from imagen_fast.image.picture import Metadata, Picture
@@ -162,11 +163,51 @@ def test_progress_is_told_tile_by_tile(fake: Engine) -> None:
 
 
 def test_grey_stays_grey(native: Native) -> None:
-    engine = Engine(native)
     grey = noise(16, 24)
-    color = engine(np.dstack([grey] * 3)).astype(np.float32)
+    color = native.run(np.dstack([grey] * 3)[None])[0].astype(np.float32)
     assert np.ptp(color, axis=2).max() > 1  # the network does not keep grey by itself
-    assert np.abs(engine(grey) - color.mean(axis=2)).max() <= 0.51
+    assert np.abs(Engine(native)(grey) - color.mean(axis=2)).max() <= 0.51
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_equal_channels_are_enlarged_as_grey_is(dtype: Any, native: Native) -> None:
+    """In tiles as well, and whichever way the picture comes in."""
+    engine = Engine(native, tile=48, overlap=8)
+    grey = noise(60, 90, dtype=dtype)
+    expected, whole = np.dstack([engine(grey)] * 3), Engine(native)(grey)
+    color = np.dstack([grey] * 3)
+    np.testing.assert_array_equal(engine(color), expected)
+    if dtype != np.uint16:
+        np.testing.assert_array_equal(Engine(native).run(color[None])[0, ..., 0], whole)
+    opaque = np.full((60, 90, 1), 1 if dtype == np.float32 else np.iinfo(dtype).max, dtype)
+    np.testing.assert_array_equal(engine(np.dstack([color, opaque]))[..., :3], expected)
+    if dtype != np.float32:
+        np.testing.assert_array_equal(engine(Picture(color)).color, expected)
+    if dtype == np.uint8:
+        np.testing.assert_array_equal(np.asarray(engine(Image.fromarray(color))), expected)
+
+
+def test_hatching_beside_colour_is_neutral_and_all_else_is_the_network_s() -> None:
+    """Up to 2 pixels from colour the network decides; where the tiles lie does not matter."""
+    y, x = np.mgrid[:80, :100]
+    image = np.repeat(255 * ((x + y) % 3 == 0).astype(np.uint8)[..., None], 3, axis=2)
+    image[20:40, 30:60] = noise(20, 30, 3)
+    pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+    backend = Native(load_bundle(resolve("sr-x4")), precision="fp32")
+    raw = backend.run(image[None])[0]
+    near = np.zeros((80, 100), bool)
+    near[18:42, 28:62] = True
+    near = near.repeat(4, axis=0).repeat(4, axis=1)
+    assert np.ptp(raw[~near].astype(int), axis=1).max() > 100
+    for tile in (0, 64):
+        large = Engine(backend, tile=tile)(image)
+        assert np.ptp(large[~near].astype(int), axis=1).max() == 0
+    np.testing.assert_array_equal(Engine(backend)(image)[near], raw[near])
+
+
+def test_pictures_without_neutral_places_are_the_network_s(native: Native) -> None:
+    image = noise(40, 50, 3)
+    np.testing.assert_array_equal(Engine(native)(image), native.run(image[None])[0])
 
 
 def test_sixteen_bits_are_kept(native: Native) -> None:

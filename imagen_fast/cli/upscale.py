@@ -22,6 +22,8 @@ from imagen_fast.cli.options import (
 )
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
+from imagen_fast.errors import ImageError
+from imagen_fast.image import background
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.write import FORMATS
 from imagen_fast.tasks import batch, discovery, files
@@ -40,6 +42,14 @@ def _workers(text: str) -> tuple[int, int]:
             "one at a time; --threads says with how many threads."
         )
     return int(parts[0]), int(parts[-1])
+
+
+def _color(_: click.Context, __: click.Parameter, text: str | None) -> background.RGB | None:
+    """A colour by name or #rrggbb."""
+    try:
+        return None if text is None else background.color_of(text)
+    except ImageError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(name="upscale", short_help=COMMANDS["upscale"])
@@ -74,6 +84,14 @@ def _workers(text: str) -> tuple[int, int]:
     "--quality",
     type=click.IntRange(1, 100),
     help="Of JPEG, WebP and AVIF, 1 to 100; 100 makes WebP lossless. [95]",
+)
+@click.option(
+    "--background",
+    "behind",
+    metavar="COLOR",
+    callback=_color,
+    help="Lay pictures with transparency on this colour: white, '#ffcc00'. "
+    "[transparency stays; jpg and bmp keep none]",
 )
 @engine_options
 @click.option(
@@ -111,6 +129,7 @@ def command(
     suffix: str | None,
     ext: str | None,
     quality: int | None,
+    behind: background.RGB | None,
     backend: str,
     device: str,
     precision: str,
@@ -189,6 +208,7 @@ def command(
                         readers=readers,
                         writers=writers,
                         quality=quality,
+                        background=behind,
                         max_pixels=max_pixels,
                     )
         except KeyboardInterrupt:

@@ -35,6 +35,5 @@ def upright_picture(picture: Picture) -> Picture:
     alpha = None if picture.alpha is None else upright(picture.alpha, how)
     xmp = metadata.xmp and exif.upright_xmp(metadata.xmp)
     dpi = metadata.dpi and (metadata.dpi[::-1] if how >= 5 else metadata.dpi)
-    return Picture(
-        color, alpha, replace(metadata, exif=exif.upright(metadata.exif), xmp=xmp, dpi=dpi)
-    )
+    metadata = replace(metadata, exif=exif.upright(metadata.exif), xmp=xmp, dpi=dpi)
+    return replace(picture, color=color, alpha=alpha, metadata=metadata)

@@ -39,11 +39,13 @@ class Picture:
     color     (H, W, 1) grey or (H, W, 3) RGB; uint8 or uint16, full range
     alpha     (H, W), dtype of `color`, not premultiplied; None if the picture is opaque
     metadata  what it carries beside its samples
+    notes     what there is to warn of in how its samples were taken, a line each
     """
 
     color: Samples
     alpha: Samples | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         color, alpha = self.color, self.alpha

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +12,15 @@ from PIL import Image, ImageCms
 
 from imagen_fast.errors import ImageError
 from imagen_fast.image import exif as exif_block
-from imagen_fast.image import resolution
+from imagen_fast.image import floats, resolution, tags
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 
 # Pixels converted at a time, so that the image and the array are all that is held of a large one.
 BAND = 1 << 18
+
+# Formats whose pixels have a fourth byte that many programs leave 0 instead of using it as alpha.
+_SPARE_BYTE = {"BMP", "CUR", "DIB", "ICO", "PSD", "TGA"}
 
 _PLAIN = {"1": "L", "La": "LA", "RGBX": "RGB", "RGBa": "RGBA", "YCbCr": "RGB", "HSV": "RGB"}
 
@@ -28,14 +30,17 @@ def from_pil(image: Image.Image) -> Picture:
 
     The orientation of the EXIF block in `info` is applied and its tag reset to 1, as `read` does.
 
-    8-bit modes give uint8; `I;16`, `I` and `F` give uint16 (`I` counts to 65535; `F` to 1 or to
-    255, whichever holds its values). CMYK goes through its embedded profile to sRGB, or through
-    Pillow's plain conversion if it has none. Raises ImageError for other modes and ranges.
+    8-bit modes give uint8; `I;16`, `I` and `F` give uint16. White is 65535 in `I`, as in 16-bit
+    files, and 1 in `F`, whose values up to 0.01 beyond 0 to 1 are clipped, with a note. CMYK goes
+    through its embedded profile to sRGB, or through Pillow's plain conversion if it has none.
+    Alpha that is 0 everywhere is left out where the image's format is known to leave it unset.
+    Raises ImageError for other modes and ranges.
     """
     if 0 in image.size:
         width, height = image.size
         raise ImageError(f"a picture needs at least one pixel; this one is {width} × {height}")
-    convert = _converter(image)
+    notes: list[str] = []
+    convert = _converter(image, notes)
     color: Samples | None = None
     alpha: Samples | None = None
     for top, band in bands(image):
@@ -51,7 +56,9 @@ def from_pil(image: Image.Image) -> Picture:
         if alpha is not None:
             alpha[rows] = samples[..., -1]
     assert color is not None
-    return upright_picture(Picture(color, alpha, metadata(image)))
+    if alpha is not None and not alpha.any() and _leaves_alpha_unset(image):
+        alpha = None
+    return upright_picture(Picture(color, alpha, metadata(image), tuple(notes)))
 
 
 def from_any_pil(image: Image.Image) -> Picture:
@@ -153,8 +160,11 @@ def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, bottom))
 
 
-def _converter(image: Image.Image) -> Any:
-    """The function that turns a band of this image into samples (h, W, 1 to 4)."""
+def _converter(image: Image.Image, notes: list[str]) -> Any:
+    """The function that turns a band of this image into samples (h, W, 1 to 4).
+
+    What has to be said of it is added to `notes`.
+    """
     mode, key = image.mode, image.info.get("transparency")
     if mode in ("CMYK", "LAB"):
         return _managed(image)
@@ -170,8 +180,14 @@ def _converter(image: Image.Image) -> Any:
     if mode.startswith("I;16"):
         return lambda band: with_key(_samples(band).astype(np.uint16), key)
     if mode in ("I", "F"):
-        return _ranged(image)
+        return _ranged(image, notes)
     raise ImageError(f"pictures of Pillow's mode {mode!r} are not handled: convert to RGB first")
+
+
+def _leaves_alpha_unset(image: Image.Image) -> bool:
+    if image.format == "TIFF":  # four samples, of which nothing says what the last one is
+        return tags.EXTRA not in getattr(image, "tag_v2", ())
+    return image.format in _SPARE_BYTE
 
 
 def _samples(band: Image.Image) -> NDArray[Any]:
@@ -207,19 +223,33 @@ def _managed(image: Image.Image) -> Any:
     return lambda band: _samples(ImageCms.applyTransform(band, transform) or band)
 
 
-def _ranged(image: Image.Image) -> Any:
-    """32-bit integers and floats, whose range only the values tell → uint16."""
-    low, high = (float(str(value)) for value in image.getextrema())
+def _ranged(image: Image.Image, notes: list[str]) -> Any:
+    """32-bit integers, of which 65535 is white, and floats, of which 1 is → uint16."""
+    # Pillow's own `getextrema` does not see NaN.
+    extremes = [f(_samples(band)) for _, band in bands(image) for f in (np.min, np.max)]
+    low, high = float(np.min(extremes)), float(np.max(extremes))
     if image.mode == "I":
-        top, full, said = 65535.0, 65535.0, "0 to 65535"
-    else:
-        top, said = 255.0, "0 to 1 or 0 to 255"
-        full = 1.0 if high <= 1 else 255.0
-    if not (math.isfinite(low) and math.isfinite(high) and low >= 0 and high <= top):
-        raise ImageError(
-            f"its 32-bit values range from {low} to {high}, expected {said}: rescale them first"
-        )
-    return lambda band: np.round(_samples(band) * (65535.0 / full)).astype(np.uint16)
+        if not 0 <= low <= high <= 65535:
+            raise _out_of_range(low, high, "0 to 65535", "v * (65535 / white)")
+        if 0 < high <= 255:
+            notes.append(
+                f"its 32-bit values go up to {high:.0f} of 65535, so it is nearly black; where "
+                "255 is white, convert it to 8 bits first"
+            )
+        return lambda band: _samples(band).astype(np.uint16)
+    if not floats.near_unit(low, high):
+        raise _out_of_range(low, high, "0 to 1", "v / white")
+    if note := floats.clipped_note(low, high):
+        notes.append(note)
+    return lambda band: np.rint(_samples(band).clip(0, 1) * 65535.0).astype(np.uint16)
+
+
+def _out_of_range(low: float, high: float, expected: str, formula: str) -> ImageError:
+    return ImageError(
+        f"its 32-bit values range from {low:.6g} to {high:.6g}, expected {expected}: divide them "
+        "by the value that is white, such as 255 or 65535. In Pillow that is "
+        f"image.point(lambda v: {formula})"
+    )
 
 
 def _text_exif(text: object) -> bytes | None:

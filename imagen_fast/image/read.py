@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +24,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagen_fast import stand_in
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image import avif, jpeg2000, png_read, signatures, tga, tiff_read
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
 from imagen_fast.image.picture import Picture
@@ -47,13 +48,16 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     of PNG also gAMA, cHRM, sRGB and cICP, which only PNG can be written with. Nothing else is:
     IPTC (JPEG's APP13, TIFF's tag 33723), PNG's texts, comments, gain maps and thumbnails.
 
+    An ImageWarning says of floats that they were clipped, and of 32-bit integers that they are
+    nearly black (see `from_pil`).
+
     Raises ImageError, one line that names the file, for anything that is not such a picture:
     missing, damaged, of more than `max_pixels` pixels, of several frames or pages.
     """
     path = Path(path)
     try:
         with _opened(path) as file:
-            return _decoder(file, path.suffix.lower())(file, max_pixels)
+            picture = _decoder(file, path.suffix.lower())(file, max_pixels)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except MemoryError as error:
@@ -61,6 +65,9 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     except Exception as error:  # decoders fail on hostile files in every way there is
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: it is damaged or of a kind not handled: {reason}") from error
+    for note in picture.notes:
+        warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=2)
+    return picture
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -50,7 +50,7 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
             image.load()  # Pillow applies the orientation itself
             picture = from_pil(image)
         color, alpha = picture.color, picture.alpha
-    return Picture(color, alpha, page.metadata())
+    return replace(picture, color=color, alpha=alpha, metadata=page.metadata())
 
 
 class _Unlimited(TiffImageFile):
@@ -131,6 +131,8 @@ def _decode_deep(file: BinaryIO, page: _Page) -> Picture:
         alpha = np.ascontiguousarray(whole[..., channels])
         if role == 1:
             _divide(color, alpha)
+        if tags.EXTRA not in page.directory and not alpha.any():
+            alpha = None  # a fourth sample of which nothing says that it is alpha, and unused
     return Picture(color, alpha)
 
 

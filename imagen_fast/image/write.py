@@ -139,7 +139,10 @@ def check_output(
         _check_place(path)
     if alpha and not form.alpha:
         keep = ", ".join(ext for ext, other in FORMATS.items() if other.alpha)
-        raise ImageError(f"{path}: {form.name} keeps no transparency: write {keep}")
+        raise ImageError(
+            f"{path}: {form.name} keeps no transparency: write {keep}, or lay the picture on a "
+            "colour with --background (background)"
+        )
     if form is _AVIF and (lacking := avif.missing()):
         raise ImageError(f"{path}: {lacking}")
     height, width = height or 1, width or 1

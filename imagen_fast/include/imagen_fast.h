@@ -191,7 +191,7 @@ IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NO
 
 /* Enlarges pictures of any size, one after the other, in tiles that overlap and blend. Result and
  * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
- * (255). Working memory depends on the tile and the width: see imagen_fast_memory.
+ * (255). Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral. Working memory depends on the tile and the width: see imagen_fast_memory.
  * After an error the output holds anything. `options` may be NULL.
  * Errors: INVALID_ARGUMENT, UNSUPPORTED (the model makes no picture of a picture, threads cannot be
  * started), OUT_OF_MEMORY, NOT_FINITE,

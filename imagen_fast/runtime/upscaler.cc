@@ -8,6 +8,7 @@
 #include "cpu_runner.h"
 #include "cuda_runner.h"
 #include "error.h"
+#include "neutral.h"
 
 namespace imagen_fast {
 
@@ -198,6 +199,9 @@ void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) 
 void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes,
                        const std::function<bool()>& stop) {
     compute(Request::picture(shape, bytes), {{in}, {out}}, stop);
+    if (graph().channels() == 3) {
+        keep_neutral(shape, graph().scale(), in, out, bytes);
+    }
 }
 
 void Upscaler::compute(const Request& request, const Arrays& arrays,

@@ -20,6 +20,7 @@ from typing import Literal
 
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImagenError
+from imagen_fast.image.background import RGB, opaque_where_needed
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.read import read
@@ -84,12 +85,14 @@ def run(
     readers: int = 1,
     writers: int = 1,
     quality: int | None = None,
+    background: RGB | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Do every job, in order, and tell `observer` how it goes and how each ended.
 
     What has the name of a job's output is looked at again when its turn comes, and once more
-    when its file is complete: others may have written it meanwhile.
+    when its file is complete: others may have written it meanwhile. Pictures with transparency are
+    laid on the `background`, if there is one.
 
     On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
     computed leaves no file, and the interrupt goes on. On a second one while they are saved it
@@ -115,7 +118,7 @@ def run(
                 continue
             try:
                 observer.advanced(job, 0.0)
-                active.compute(future.result(), engine, observer, writing, quality)
+                active.compute(future.result(), engine, observer, writing, quality, background)
             except Exception as error:
                 _tell(observer, active.failed(error))
             else:
@@ -185,9 +188,11 @@ class _Active:
         observer: Observer,
         pool: ThreadPoolExecutor,
         quality: int | None,
+        background: RGB | None,
     ) -> None:
         """Compute all rows and hand them on; when this returns, saving may still go on."""
         target = self.job.target
+        picture = opaque_where_needed(picture, target, background)
         target.parent.mkdir(parents=True, exist_ok=True)
         self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
         alpha = picture.alpha is not None

@@ -44,6 +44,7 @@ def upscale(
     output: PathLike | None = None,
     overwrite: bool = False,
     quality: int | None = None,
+    background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> Path: ...
@@ -73,6 +74,7 @@ def upscale(
     output: PathLike | None = None,
     overwrite: bool = False,
     quality: int | None = None,
+    background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> Path | Image | NDArray[Any]:
@@ -85,6 +87,8 @@ def upscale(
         output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
         overwrite: for a path, replace the output if it exists, or appears meanwhile.
         quality: for a path, 1 to 100 of JPEG, WebP and AVIF; 95 if None.
+        background: for a path, the colour that a picture with transparency is laid on, such as
+            "white" or "#ffcc00"; None keeps transparency, which JPEG and BMP cannot.
         max_pixels: for a path, the largest picture that is decoded.
         options: backend, device, precision, threads, tile, overlap, isa: see `load`.
 
@@ -105,15 +109,18 @@ def upscale(
     if quality is not None:
         quality = _whole("quality", quality, 100)
     if not isinstance(image, str | os.PathLike):
-        given = output is not None or overwrite or quality is not None
+        given = (output, quality, background) != (None, None, None) or overwrite
         if given or max_pixels != DEFAULT_MAX_PIXELS:
             raise ImageError(
-                "output, overwrite, quality and max_pixels are for paths only; "
+                "output, overwrite, quality, background and max_pixels are for paths only; "
                 "save the returned picture yourself"
             )
         with _loaded(model, scale, options) as engine:
             return engine(image)
     check(model or catalogue.for_scale(scale), **options)
+    from imagen_fast.image.background import color_of, opaque_where_needed
+
+    behind = None if background is None else color_of(background)
     source, target = _places(image, output, scale, overwrite)
     for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
         warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
@@ -121,7 +128,7 @@ def upscale(
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for
 
-        picture = read(source, max_pixels=max_pixels)
+        picture = opaque_where_needed(read(source, max_pixels=max_pixels), target, behind)
         with writer_for(target, picture, scale, quality, overwrite) as writer:
             for rows in engine.stream(picture):
                 writer.write(rows)

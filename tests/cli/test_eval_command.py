@@ -16,6 +16,7 @@ def test_bicubic_on_set5_is_the_published_figure(command, data, scale, psnr):
     assert len(record["pictures"]) == 5
     assert record["mean"]["bicubic"]["psnr"] == pytest.approx(psnr, abs=0.02)
     assert record["mean"]["model"] is None
+    assert record["colors"] is None
 
 
 def test_model_beside_bicubic(command, fake_model, noise, tmp_path):
@@ -33,12 +34,24 @@ def test_model_beside_bicubic(command, fake_model, noise, tmp_path):
     )
 
     table = command(*arguments).stdout.splitlines()
-    assert len(table) == 2 + 2 + 1
+    assert len(table) == 2 + 2 + 1 + 2
     assert "fake-x2" in table[0]
     name, *figures = table[3].split()
     assert name == "odd.png"
     expected = [odd["bicubic"]["psnr"], odd["bicubic"]["ssim"], odd["model"]["psnr"]]
     assert [float(figure) for figure in figures[:3]] == pytest.approx(expected, abs=0.006)
+    assert table[5].startswith("flat colours: off by up to 0 of 255 levels (#000000), 0.0 on")
+    assert table[6].startswith("neutral hatching: tinted by up to 0 of 255 levels")
+    assert record["colors"]["flat"] == {"worst": 0, "mean": 0, "where": "#000000"}
+
+
+def test_floats_that_were_clipped_are_said(command, fake_model, tmp_path):
+    values = np.linspace(0, 1.004, 1600, dtype=np.float32).reshape(40, 40)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    result = command("eval", tmp_path, "-n", fake_model, "--backend", "fake", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["mean"]["model"]["psnr"] > 35  # and not black
+    assert result.stderr.startswith(f"warning: {tmp_path}/a.tif: its floats go from 0 to 1.004")
 
 
 def test_equal_pictures_are_valid_json(command, fake_model, tmp_path):

@@ -136,6 +136,7 @@ def test_the_real_network_enlarges(command, tiny_path, picture, tmp_path):
         ("a.png", "--ext", "gif"),
         ("a.png", "--suffix", "x/y"),
         ("a.png", "--quality", "0"),
+        ("a.png", "--background", "blanc"),
         ("a.png", "--threads", "0"),
         ("a.png", "--max-pixels", "0"),
         ("a.png", "-j", "0"),
@@ -272,3 +273,42 @@ def test_a_pattern_twice_does_not_enlarge_its_results(upscale, picture, files, t
     for _ in range(2):
         assert upscale(*arguments).exit_code == 0
     assert files(tmp_path / "g") == ["a.png", "out/a_x2.png"]
+
+
+def test_floats_a_little_beyond_white_stay_bright_and_are_said(upscale, tmp_path):
+    values = np.linspace(0, 1, 60, dtype=np.float32).reshape(6, 10)
+    values[3, 4] = 1.0003
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    result = upscale(tmp_path / "a.tif")
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"warning: {tmp_path}/a.tif: its floats go from 0 to 1.0003")
+    large = read(tmp_path / "a_x2.png").color[..., 0]
+    assert np.abs(large[::2, ::2] / 65535 - values.clip(0, 1)).max() < 1e-4
+
+
+def test_floats_of_another_scale_are_refused(upscale, files, tmp_path):
+    Image.fromarray(np.float32([[0, 128, 255]])).save(tmp_path / "a.tif")
+    result = upscale(tmp_path / "a.tif")
+    assert result.exit_code == 1
+    assert "divide them by the value that is white" in result.stderr
+    assert files(tmp_path) == ["a.tif"]
+
+
+def test_transparency_goes_to_a_format_without_it_if_it_hides_nothing_or_has_a_background(
+    upscale, noise, files, tmp_path
+):
+    rgba = noise(6, 8, 4)
+    Image.fromarray(rgba).save(tmp_path / "seen.png")
+    rgba[..., 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "opaque.png")
+    both = (tmp_path / "opaque.png", tmp_path / "seen.png", "-o", tmp_path / "out", "--ext", "bmp")
+    result = upscale(*both)
+    assert result.exit_code == 1
+    assert "1 done, 0 skipped, 1 failed" in result.stdout
+    assert "seen.png: " in result.stderr
+    assert "--background" in result.stderr
+    np.testing.assert_array_equal(
+        read(tmp_path / "out/opaque_x2.bmp").color[::2, ::2], rgba[..., :3]
+    )
+    assert upscale(*both, "--resume", "--background", "white").exit_code == 0
+    assert files(tmp_path / "out") == ["opaque_x2.bmp", "seen_x2.bmp"]

@@ -4,42 +4,73 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagen_fast import load
+from imagen_fast.image import alpha
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.resample import resize
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.floats(0.01, 0.99), st.integers(0, 9))
-def test_only_transparent_pixels_change_and_only_to_visible_colours(
-    height: int, width: int, share: float, seed: int
+@settings(deadline=None)  # a band of one column at a time is slow
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([0.002, 0.05, 0.5]),
+    st.sampled_from([1, 100, alpha.BAND]),
+    st.integers(0, 9),
+)
+def test_a_transparent_pixel_takes_the_colour_of_the_nearest_visible_one(
+    height: int, width: int, share: float, band: int, seed: int
 ) -> None:
+    """Compared with all distances there are, on pictures whose colours are places."""
     rng = np.random.default_rng(seed)
-    color = rng.integers(0, 65536, (height, width, 3), np.uint16)
-    alpha = rng.integers(1, 65536, (height, width), np.uint16) * (
-        rng.random(color.shape[:2]) < share
-    )
-    before = color.copy()
-    filled = fill_transparent(color, alpha.astype(np.uint16))
-    np.testing.assert_array_equal(color, before)
-    assert filled.dtype == color.dtype
-    visible = alpha > 0
-    np.testing.assert_array_equal(filled[visible], color[visible])
-    if visible.any():
-        low, high = color[visible].min(0), color[visible].max(0)
-        assert (filled >= low).all()
-        assert (filled <= high).all()
+    opacity = rng.integers(1, 65536, (height, width)) * (rng.random((height, width)) < share)
+    opacity[rng.integers(height), rng.integers(width)] = 1
+    y, x = np.mgrid[:height, :width]
+    places = np.dstack([y, x]).astype(np.uint16)
+    before = places.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alpha, "BAND", band)
+        filled = fill_transparent(places, opacity.astype(np.uint16)).astype(int)
+    np.testing.assert_array_equal(places, before)
+    assert (opacity[filled[..., 0], filled[..., 1]] > 0).all()
+    seen = np.argwhere(opacity > 0)
+    nearest = ((y[..., None] - seen[:, 0]) ** 2 + (x[..., None] - seen[:, 1]) ** 2).min(-1)
+    np.testing.assert_array_equal((filled[..., 0] - y) ** 2 + (filled[..., 1] - x) ** 2, nearest)
 
 
-def test_the_nearest_colours_win() -> None:
-    color = np.zeros((64, 64, 1), np.uint8)
-    color[:, :16], color[:, 48:] = 50, 200
-    alpha = np.zeros((64, 64), np.uint8)
-    alpha[:, :16] = alpha[:, 48:] = 255
-    filled = fill_transparent(color, alpha)[..., 0]
-    assert (filled[:, :32] == 50).all()
-    assert (filled[:, 32:] == 200).all()
+@pytest.mark.parametrize("shape", [(1, 100_000), (100_000, 1)])
+def test_lines_as_long_as_they_like(shape: tuple[int, int]) -> None:
+    """Which would take hours if the work grew with the square of the length."""
+    opacity = np.zeros(shape, np.uint8)
+    color = np.zeros((*shape, 1), np.float32)
+    opacity.ravel()[[100, 90_000]] = 255
+    color.ravel()[[100, 90_000]] = 0.25, 0.75
+    filled = fill_transparent(color, opacity).ravel()
+    assert filled.dtype == np.float32
+    assert (filled[:45_050] == 0.25).all()
+    assert (filled[45_051:] == 0.75).all()
+
+
+@pytest.mark.parametrize("shift", [0, 3, 8])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_dark_dot_far_away_does_not_reach_a_white_panel(
+    shift: int, turned: bool, dtype: Any
+) -> None:
+    """Wherever the panel ends, on both axes: the dot is 26 pixels from its edge."""
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    edge = 32 + shift
+    image = np.zeros((48, 80, 4), dtype)
+    image[:, :edge] = full
+    image[32, edge + 25, 3] = full
+    image = image.swapaxes(0, 1) if turned else image
+    with load("sr-x4", device="cpu", precision="fp32") as engine:
+        large = engine(image)
+    panel = (large.swapaxes(0, 1) if turned else large)[:, : 4 * edge]
+    assert panel[..., :3].min() > 0.98 * full
 
 
 @pytest.mark.parametrize("opacity", [0, 255])

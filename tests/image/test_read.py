@@ -292,15 +292,6 @@ def test_deep_modes_of_memory():
     equal(from_pil(Image.fromarray(deep)), deep)
     equal(from_pil(Image.fromarray(deep.astype(np.int32))), deep)
     equal(from_pil(Image.fromarray((deep / 65535).astype(np.float32))), deep)
-    equal(from_pil(Image.fromarray(np.float32([[0, 255, 51]]))), np.uint16([[0, 65535, 13107]]))
-    for odd in (
-        np.int32([[70_000]]),
-        np.int32([[-1]]),
-        np.float32([[np.nan]]),
-        np.float32([[1e9]]),
-    ):
-        with pytest.raises(ImageError, match="32-bit values"):
-            from_pil(Image.fromarray(odd))
 
 
 def test_pillow_images_survive_the_way_through(photo, exif_bytes):

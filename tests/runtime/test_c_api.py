@@ -113,6 +113,24 @@ def test_pictures_come_out_as_in_python(
         np.testing.assert_array_equal(engine(image), expected)
 
 
+@pytest.mark.parametrize("tile", [0, 48])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_neutral_pixels_stay_neutral_as_in_python(
+    dtype: Any, tile: int, lib: ctypes.CDLL, tiny_path: Path
+) -> None:
+    """Beside colour, at borders, in the picture's corners, and in a picture that is all grey."""
+    image = np.repeat(noise(70, 90, 1, dtype=dtype), 3, axis=2)
+    image[20:30, 40:55] = noise(10, 15, 3, dtype=dtype)
+    image[:3, :4, 0] = image[60, 89, 1] = 0
+    images = np.stack([image, image[..., :1].repeat(3, axis=2)])
+    with load(tiny_path, precision="fp32", tile=tile) as twin:
+        expected, untiled = np.stack([twin(image) for image in images]), twin.run(images)
+    assert (np.ptp(expected, axis=3) == 0).mean() > 0.5
+    with Engine(lib, tiny_path, precision="fp32", tile=tile) as engine:
+        np.testing.assert_array_equal(engine(images), expected)
+        np.testing.assert_array_equal(engine(images, untiled=True), untiled)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("path", catalogue.files(), ids=lambda path: path.stem)
 def test_shipped_models_come_out_as_in_python(path: Path, precision: str, lib: ctypes.CDLL) -> None:

@@ -32,10 +32,10 @@ class Scaled(torch.autograd.Function):
 
 def stand_in(factor):
     """A compiler whose pictures are right and whose gradients are `factor` times too large."""
-    return lambda network: lambda low: [Scaled.apply(p, factor) for p in network(low)]
+    return lambda network, options: lambda low: [Scaled.apply(p, factor) for p in network(low)]
 
 
-def refusing(network):
+def refusing(low):
     raise RuntimeError("no C++ compiler\nand a long log")
 
 
@@ -68,8 +68,23 @@ def test_right_gradients_are_believed_and_the_random_state_stays(monkeypatch, pr
     assert all(p.grad is None for p in rest[0])
 
 
+def test_code_that_is_wrong_in_wide_vectors_is_tried_in_narrow_ones(monkeypatch):
+    tried = []
+
+    def wrong_when_wide(network, options):
+        tried.append(options)
+        return stand_in(1.0 if options.get("cpp.simdlen") == 256 else math.nan)(network, options)
+
+    monkeypatch.setattr(torch, "compile", wrong_when_wide)
+    network, *rest = arguments("bf16")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiled(network, *rest, True) != network
+    assert tried == [{}, {"cpp.simdlen": 256}]
+
+
 def test_a_compiler_that_fails_is_an_error_or_a_warning(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda network: refusing)
+    monkeypatch.setattr(torch, "compile", lambda network, options: refusing)
     network, *rest = arguments("fp32")
     with pytest.raises(TrainingError, match=r"cannot be compiled \(no C\+\+ compiler\)"):
         compiled(network, *rest, True)

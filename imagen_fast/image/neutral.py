@@ -1,0 +1,58 @@
+"""Neutral pixels, whose red, green and blue are equal, stay neutral when they are enlarged.
+
+A network has weights of its own for each channel, and fine black lines on white come out of it in
+colours. But a pixel in colour can only be found where the picture has colour nearby: whatever
+reduced it has spread colour as far as its kernel reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Input pixels; as far as bicubic reduction spreads colour, the widest kernel in common use.
+REACH = 2
+
+Samples = NDArray[Any]
+
+
+def channel_mean(samples: Samples) -> Samples:
+    """(..., 3) uint8 or float32 → (...) of the same dtype, bytes rounded."""
+    red, green, blue = (samples[..., channel] for channel in range(3))
+    if samples.dtype == np.uint8:
+        total = red.astype(np.uint16)
+        for part in (green, blue, 1):  # thirds never lie halfway: one more rounds them
+            total += part
+        return (total // 3).astype(np.uint8)
+    mean: Samples = (red + green + blue) / np.float32(3)
+    return mean
+
+
+def keep_neutral(tiles: Samples, output: Samples) -> None:
+    """Make the output neutral, in place, where all input pixels within REACH are.
+
+    tiles (N, H, W, 3), output (N, s·H, s·W, 3), uint8 or float32. There each pixel takes the mean
+    of its channels; all others stay. What lies beyond a tile's border counts as neutral.
+    """
+    red, green, blue = (tiles[..., channel] for channel in range(3))
+    neutral = (red == green) & (green == blue)
+    for axis in (1, 2):
+        neutral = _all_within_reach(neutral, axis)
+    if not neutral.any():
+        return
+    scale = output.shape[1] // tiles.shape[1]
+    where = neutral.repeat(scale, axis=1).repeat(scale, axis=2)
+    np.copyto(output, channel_mean(output)[..., None], where=where[..., None])
+
+
+def _all_within_reach(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Whether all up to REACH before and behind along an axis are true."""
+    lines = found.swapaxes(0, axis)
+    kept = lines.copy()
+    for distance in range(1, REACH + 1):
+        kept[distance:] &= lines[:-distance]
+        kept[:-distance] &= lines[distance:]
+    turned_back: NDArray[np.bool_] = kept.swapaxes(0, axis)
+    return turned_back

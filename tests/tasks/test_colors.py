@@ -1,0 +1,60 @@
+"""Drawn pictures whose right answer is known."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagen_fast import load
+from imagen_fast.backends.fake import Fake
+from imagen_fast.bundle import Bundle
+from imagen_fast.engine import Engine
+from imagen_fast.tasks.colors import FLAT, HATCHINGS, SIDE, hatching, measure
+
+
+class Faulty(Fake):
+    """Repeats pixels, but adds red to every 4th column of cyan and tints one of the chessboard."""
+
+    def compute(self, tiles):
+        output = super().compute(tiles)
+        output[..., ::4, 0] += 24 * (output[..., ::4, :] == (0, 255, 255)).all(-1).astype(np.uint8)
+        for index in np.flatnonzero((tiles == hatching(1, 1, 2, 1)).all((1, 2, 3))):
+            output[index, 5, 7] = (255, 199, 255)
+        return output
+
+
+def test_a_network_that_repeats_pixels_is_true(tiny_bundle: Bundle) -> None:
+    found = measure(Engine(Fake(tiny_bundle)))
+    assert (found.flat.worst, found.flat.mean) == (0, 0)
+    assert (found.hatching.worst, found.hatching.mean) == (0, 0)
+
+
+def test_the_worst_sample_is_found_and_named(tiny_bundle: Bundle) -> None:
+    found = measure(Engine(Faulty(tiny_bundle)))
+    assert (found.flat.worst, found.flat.where) == (24, "#00ffff")
+    assert found.flat.mean == pytest.approx(24 / 27)
+    assert (found.hatching.worst, found.hatching.where) == (55, "1:1 every 2, 1 wide")
+    assert found.hatching.mean == pytest.approx(55 / len(HATCHINGS))
+
+
+def test_what_is_drawn() -> None:
+    assert len(set(FLAT)) == 27
+    assert set(itertools.product((0, 255), repeat=3)) < set(FLAT)
+    drawn = np.stack([hatching(*lines) for lines in HATCHINGS])
+    assert drawn.shape == (len(HATCHINGS), SIDE, SIDE, 3)
+    assert (np.ptp(drawn, axis=3) == 1).all()
+    assert {tuple(color) for color in drawn.reshape(-1, 3).tolist()} == {
+        (0, 0, 1),
+        (255, 255, 254),
+    }
+    assert (drawn.mean((1, 2, 3)) > 60).all()
+    assert len({picture.tobytes() for picture in drawn}) == len(HATCHINGS)
+
+
+def test_the_network_is_measured_and_not_what_the_engine_mends(tiny_path: Path) -> None:
+    lines = hatching(1, 1, 2, 1)
+    lines[..., 2] = lines[..., 0]
+    with load(tiny_path, device="cpu") as engine:
+        assert np.ptp(engine(lines).astype(int), axis=2).max() == 0
+        assert measure(engine).hatching.worst > 1
