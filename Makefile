@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 STAMP := $(VENV)/.ready
 CORE := .venv-core
 
 .PHONY: demo test test-core check bench sanitize fuzz portable verify-tensorrt clean
 
-demo: $(STAMP)
+demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)
@@ -57,12 +58,17 @@ portable: $(STAMP)
 	qemu-aarch64-static $(NATIVE)/aarch64/runs $(NATIVE)/seeds/*.safetensors
 	qemu-aarch64-static $(NATIVE)/aarch64/api_runs $(NATIVE)/seeds/*.safetensors
 
-# One set-up for demo, tests and checks: what passes the tests is what the demo shows. spandrel asks
-# for torchvision, which the networks that the bench takes of it do without.
-$(STAMP): pyproject.toml setup.py constraints.txt
+# What `pip install .` brings, which is all that the demo needs.
+$(INSTALLED): pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e .
+	touch $(INSTALLED)
+
+# What tests and checks need beside it; the package itself is there and not built again. spandrel
+# asks for torchvision, which the networks that the bench takes of it do without.
+$(STAMP): $(INSTALLED) constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt 'imagen-fast[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps 'spandrel>=0.4'
 	touch $(STAMP)
 

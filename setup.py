@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext, has_flag
 from setuptools import find_packages, setup
+from setuptools.errors import BaseError
 from setuptools.modified import newer_group
 
 PLACES = {"imagen_fast.kernels": "kernels", "imagen_fast.export": "export"}
@@ -44,27 +45,52 @@ EMULATED = [("IMAGEN_FAST_EMULATE_AMX", None)] if os.environ.get("IMAGEN_FAST_EM
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
 ON_LINUX = platform.system() == "Linux"
 
+# pip shows nothing of a build that succeeds, so one without the engine has to be asked for.
+WITHOUT = "IMAGEN_FAST_WITHOUT_NATIVE"
+NOT_BUILT = f"""the native engine could not be built: {{}}
+
+imagen-fast was NOT installed. Its engine is C++ and needs a C++17 compiler and Python's headers:
+
+    Debian, Ubuntu:  apt install g++ python3-dev
+    Fedora:          dnf install gcc-c++ python3-devel
+    Alpine:          apk add g++ python3-dev
+
+Then install it again. To do without the engine, on PyTorch, which is several times slower:
+
+    {WITHOUT}=1 pip install '.[torch]'
+"""
+
 
 class Build(build_ext):
     """Adds each file's own flags, and links the libraries. A set whose flags the compiler does not
     know stays empty."""
 
+    def run(self):
+        try:
+            super().run()
+        except Exception as error:  # compilers', archivers' and linkers' have no base in common
+            raise BaseError(NOT_BUILT.format(error)) from error
+
     def build_extension(self, extension):
         static = self.library_folder() / "libimagen_fast.a"
+        binding = self.compiler.object_filenames([BINDING], output_dir=self.build_temp)
         if self.force or newer_group(extension.depends, str(static), "newer"):
             self.give_files_their_flags()
             objects = self.compiler.compile(
-                [source for source in SOURCES if source != BINDING],
+                SOURCES,
                 output_dir=self.build_temp,
                 macros=EMULATED,
+                include_dirs=extension.include_dirs,
                 extra_postargs=extension.extra_compile_args,
             )
+            objects = [path for path in objects if path not in binding]
             static.parent.mkdir(parents=True, exist_ok=True)
             if ON_LINUX:
                 self.link_shared(objects, static.with_name(f"libimagen_fast.so.{abi()}"))
             static.unlink(missing_ok=True)  # or else the archiver adds to it
             self.compiler.create_static_lib(objects, "imagen_fast", str(static.parent))
-        extension.extra_objects = [str(static)]
+        # Compiled above, at the same time as the rest: only linked here.
+        extension.sources, extension.extra_objects = [], [*binding, str(static)]
         super().build_extension(extension)
 
     def copy_extensions_to_source(self):
@@ -134,7 +160,6 @@ native = Pybind11Extension(
         "-Wno-uninitialized",
     ],
     libraries=["dl"] if ON_LINUX else [],  # part of libc from glibc 2.34 on
-    optional=True,  # without a compiler the install succeeds, and `imagen-fast doctor` says so
 )
 
 ParallelCompile(max=8).install()  # a file for each core; each takes up to 0.4 GB
@@ -142,6 +167,6 @@ ParallelCompile(max=8).install()  # a file for each core; each takes up to 0.4 G
 setup(
     packages=packages,
     package_dir={"imagen_fast": "imagen_fast", **PLACES},
-    ext_modules=[native],
+    ext_modules=[] if os.environ.get(WITHOUT) else [native],
     cmdclass={"build_ext": Build},
 )

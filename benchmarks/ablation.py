@@ -34,7 +34,8 @@ from imagen_fast.spec import Level, ModelSpec, preset
 from imagen_fast.training.config import LossConfig, OptimiserConfig
 from imagen_fast.training.data import PatchSampler, load_pairs
 from imagen_fast.training.losses import PictureLoss
-from imagen_fast.training.optimiser import build_optimisers, rate
+from imagen_fast.training.optimiser import build_optimisers
+from imagen_fast.training.schedule import rate
 from imagen_fast.training.validation import validate
 
 RESULT = Path(__file__).parent / "results" / "ablation.json"
@@ -242,7 +243,8 @@ def main() -> None:
     for name in options.only:
         variant = VARIANTS[name]
         data = PatchSampler(
-            photographs,
+            [photographs],
+            weights=[1],
             patch=PATCH,
             batch=BATCH,
             detail=variant.detail,

@@ -31,9 +31,10 @@ from numpy.typing import NDArray
 from imagen_fast import catalogue
 from imagen_fast.backends import backend_class
 from imagen_fast.bench.contestant import Contestant, Readiness, Worker
-from imagen_fast.bench.machine import cores, describe, load
+from imagen_fast.bench.machine import describe, load
 from imagen_fast.bench.runtimes import find
 from imagen_fast.bench.summary import psnr
+from imagen_fast.cores import cores
 from imagen_fast.errors import BenchmarkError
 from imagen_fast.tasks.export import export
 

@@ -27,11 +27,12 @@ from imagen_fast.backends.native import Native
 from imagen_fast.bench import session
 from imagen_fast.bench.contestant import Contestant
 from imagen_fast.bench.entrants import Options
-from imagen_fast.bench.machine import cores, describe
+from imagen_fast.bench.machine import describe
 from imagen_fast.bench.observer import Observer
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.record import Row, where
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.cores import cores
 from imagen_fast.spec import Level, ModelSpec
 
 RESULT = Path(__file__).parent / "results" / "native.json"

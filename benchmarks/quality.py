@@ -15,8 +15,8 @@ from pathlib import Path
 import imagen_fast
 from imagen_fast.bench.machine import describe
 from imagen_fast.catalogue import shipped
+from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import Quality, evaluate, mean
-from imagen_fast.tasks.files import pictures_in
 
 RESULT = Path(__file__).parent / "results" / "quality.json"
 SETS = {"set5": "Set5", "bsd100": "B100"}
@@ -34,7 +34,8 @@ def main() -> None:
                 "backend": engine.info()["backend"],
             }
             for folder in SETS:
-                scores = list(evaluate(pictures_in(root / folder), entry.header.graph.scale, engine))
+                paths = [found.source for found in in_folder(root / folder).pictures]
+                scores = list(evaluate(paths, entry.header.graph.scale, engine))
                 row[folder] = {
                     "bicubic": _rounded(mean([score.bicubic for score in scores])),
                     "model": _rounded(mean([score.model for score in scores if score.model])),

@@ -20,8 +20,8 @@ from imagen_fast import catalogue
 from imagen_fast.bench import session
 from imagen_fast.bench.contestant import Contestant
 from imagen_fast.bench.entrants import Options
-from imagen_fast.bench.machine import cores
 from imagen_fast.bench.record import where
+from imagen_fast.cores import cores
 
 ROOT = Path(__file__).parents[1]
 MODEL = catalogue.resolve("sr-x4-tiny")

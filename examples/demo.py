@@ -10,7 +10,7 @@ import imagen_fast
 
 SCALE = 4
 PHOTOGRAPH = Path(__file__).parent / "photographs" / "osprey.png"
-DETAIL = (80, 15, 200, 135)  # the bird, in pixels of the small photograph: left, top, right, bottom
+DETAIL = (80, 20, 200, 100)  # the bird, in pixels of the small photograph: left, top, right, bottom
 LABEL = 24
 
 

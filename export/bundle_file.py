@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from imagen_fast import stand_in
 from imagen_fast.bundle import FAMILY, Bundle, describe
 from imagen_fast.bundle import FORMAT as MODEL
 from imagen_fast.errors import SpecError, WeightsError
@@ -57,6 +58,9 @@ def read_header(path: str | Path) -> tuple[ModelSpec, Plan, dict[str, str]]:
     path = Path(path)
     try:
         with path.open("rb") as file:
+            if what := stand_in.explain(file.read(stand_in.BEGINNING)):
+                raise WeightsError(f"{path}: not a safetensors file: it is {what}")
+            file.seek(0)
             (length,) = struct.unpack("<Q", file.read(8))
             if length > LARGEST_HEADER:
                 raise WeightsError(f"{path}: not a safetensors file, or damaged")

@@ -31,6 +31,7 @@ class KernelBundle(Format):
 
     name: ClassVar[str] = "bundle"
     suffix: ClassVar[str] = ".cuda.safetensors"
+    suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     libraries: ClassVar[tuple[str, ...]] = ("triton", "torch", "numpy")
     precision: ClassVar[str] = "bf16"
     # Thousands of times slower than a GPU: as little as has an odd side at every level, and two

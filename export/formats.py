@@ -30,6 +30,7 @@ class Format(ABC):
     Attributes:
         name: as in `FORMATS`.
         suffix: that its files have, with the dot.
+        suffixes: in which a file's name may end.
         libraries: whose versions the manifest tells, beside this project's.
         precision: unless asked otherwise.
         shapes: (N, H, W) of pictures that verify it, where they are not the photograph's.
@@ -37,6 +38,7 @@ class Format(ABC):
 
     name: ClassVar[str]
     suffix: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
     libraries: ClassVar[tuple[str, ...]] = ()
     precision: ClassVar[str] = "fp32"
     shapes: ClassVar[tuple[tuple[int, int, int], ...] | None] = None

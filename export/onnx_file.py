@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from imagen_fast import stand_in
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, SpecError, WeightsError
@@ -95,7 +96,10 @@ def _parsed(path: Path) -> tuple[ModelProto, ModelSpec, dict[str, str]]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise _error(path, f"larger than {MOST_BYTES >> 30} GB, which no model of ours is")
-        model = ModelProto.FromString(path.read_bytes())
+        data = path.read_bytes()
+        if what := stand_in.explain(data[: stand_in.BEGINNING]):
+            raise _error(path, f"not an ONNX file: it is {what}")
+        model = ModelProto.FromString(data)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         if not all(isinstance(text, str) for text in (*metadata, *metadata.values())):
             raise ValueError("its metadata is not UTF-8")  # which protobuf gives as bytes

@@ -22,6 +22,7 @@ class Onnx(Format):
 
     name: ClassVar[str] = "onnx"
     suffix: ClassVar[str] = ".onnx"
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "torch", "numpy")
 
     @classmethod

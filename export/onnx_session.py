@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from imagen_fast.cores import cores
 from imagen_fast.errors import BackendError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -55,7 +55,7 @@ class Session:
             )
         options = ort.SessionOptions()
         options.log_severity_level = SILENT
-        options.intra_op_num_threads = self.threads = threads or _cores()
+        options.intra_op_num_threads = self.threads = threads or cores()
         settings: dict[str, Any] = {}
         if kind == "cuda":
             settings = {"device_id": index or "0", "use_tf32": "0"}
@@ -103,12 +103,6 @@ class Session:
         planes = self.run(x.transpose(0, 3, 1, 2), (n, c, scale * h, scale * w))
         output: NDArray[Any] = planes.transpose(0, 2, 3, 1)
         return output
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _line(error: Exception) -> str:

@@ -26,6 +26,7 @@ class TensorRT(Format):
 
     name: ClassVar[str] = "tensorrt"
     suffix: ClassVar[str] = ".engine"
+    suffixes: ClassVar[tuple[str, ...]] = (".engine", ".plan", ".trt")
     libraries: ClassVar[tuple[str, ...]] = ("tensorrt", "torch", "onnx", "numpy")
 
     @classmethod

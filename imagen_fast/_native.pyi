@@ -51,9 +51,7 @@ class Engine:
     ) -> None:
         """Take the memory that a run needs: (N, H, W) by input. Raises BackendError."""
 
-    def memory(
-        self, sizes: dict[str, tuple[int, int, int]], outputs: Sequence[str]
-    ) -> int:
+    def memory(self, sizes: dict[str, tuple[int, int, int]], outputs: Sequence[str]) -> int:
         """Bytes that `prepare` takes. Raises BackendError."""
 
     def capacity(self, budget: int) -> int:

@@ -1,25 +1,138 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all.
+
+A file is written as `.imagen-fast-….part` in the folder of its name, which it takes at the end.
+Its writer holds a lock on it, so that what a killed process left behind can be told from what
+another process is writing.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import tempfile
+import re
+import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
+
+_PART = re.compile(r"\.imagen-fast-[0-9a-f]{16}\.part")
+_parts: set[Path] = set()  # that this process is writing
 
 
-def write(path: Path, data: bytes) -> None:
+class Part:
+    """A file in the making. Call `publish` or `discard`, whatever happens; both close it.
+
+    path     the name that it will take; a symbolic link is followed
+    replace  whether it may replace a file. That file's mode bits, and its owner if this process
+             may give files away, go over to the new one.
+
+    Raises OSError if the folder cannot be written.
+
+    Attributes:
+        file: open for writing.
+    """
+
+    def __init__(self, path: Path, *, replace: bool = True) -> None:
+        self._target = Path(os.path.realpath(path))
+        self._replace = replace
+        self._before: os.stat_result | None = None
+        if replace:
+            with suppress(FileNotFoundError):
+                self._before = self._target.stat()
+        while True:
+            # Short, whatever the length of the name, and in its folder to be renamed there.
+            self._path = self._target.with_name(f".imagen-fast-{secrets.token_hex(8)}.part")
+            # What replaces a private file is private from the start.
+            mode = 0o600 if self._before else 0o666
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            self.file: BinaryIO = os.fdopen(os.open(self._path, flags, mode), "wb")
+            _parts.add(self._path)
+            with suppress(OSError):  # a filesystem without locks, where leftovers stay
+                fcntl.flock(self.file, fcntl.LOCK_EX)
+            if os.fstat(self.file.fileno()).st_nlink:
+                return
+            self.discard()  # taken for a leftover before it was locked
+
+    def publish(self, *, synced: bool = False) -> None:
+        """Give the file its name; `synced` waits until its content is on the disk.
+
+        Raises OSError; FileExistsError if the name is taken and `replace` is False.
+        """
+        self.file.flush()
+        descriptor = self.file.fileno()
+        if synced:
+            os.fsync(descriptor)
+        os.close(os.dup(descriptor))  # where some filesystems say that the disk is full
+        if self._before:
+            with suppress(OSError):
+                os.fchown(descriptor, self._before.st_uid, self._before.st_gid)
+            with suppress(OSError):
+                os.fchmod(descriptor, stat.S_IMODE(self._before.st_mode))
+        if self._replace:
+            self._path.replace(self._target)
+        else:
+            _rename_to_free_name(self._path, self._target)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the file, unless it has its name already."""
+        with suppress(OSError):
+            self._path.unlink()
+        _parts.discard(self._path)
+        with suppress(OSError):
+            self.file.close()
+
+
+def write(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write a file that appears under its name only when it is complete and on the disk.
 
-    An exception, KeyboardInterrupt too, leaves nothing behind. Raises OSError.
+    An exception, KeyboardInterrupt too, leaves nothing behind. Raises OSError, FileExistsError if
+    the name is taken and `replace` is False.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    part = Part(path, replace=replace)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        part.file.write(data)
+        part.publish(synced=True)
+    finally:
+        part.discard()
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove what killed processes left unfinished in a folder, and return the paths."""
+    removed = []
+    try:
+        names = sorted(name for name in os.listdir(folder) if _PART.fullmatch(name))  # noqa: PTH208
+    except OSError:
+        return []
+    for path in (folder / name for name in names):
+        with suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def discard_all() -> None:
+    """Remove every file that this process has not finished: for a process that ends at once."""
+    for path in list(_parts):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _rename_to_free_name(path: Path, target: Path) -> None:
+    """Rename a file, or raise FileExistsError: never replace one, not even if it appears now."""
+    try:
+        os.link(path, target)
+        return  # `discard` removes the other name
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:  # a filesystem without hard links
+        pass
+    # Reserve the name, which only one process can do, then replace what reserves it.
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    try:
+        path.replace(target)
+    except OSError:
+        target.unlink()
         raise

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from imagen_fast import atomic
-from imagen_fast.errors import BackendError, SpecError, WeightsError
+from imagen_fast import atomic, stand_in
+from imagen_fast.errors import OperationError, SpecError, WeightsError
 from imagen_fast.graph import Graph, network, reach
 from imagen_fast.spec import ModelSpec
 
@@ -56,9 +56,9 @@ class Bundle:
 
     @property
     def spec(self) -> ModelSpec:
-        """The architecture's spec. Raises BackendError if the graph is of none of ours."""
+        """The architecture's spec. Raises OperationError if the graph is of none of ours."""
         if isinstance(self.source, Graph):
-            raise BackendError(
+            raise OperationError(
                 "this model is a network of its own, of none of our architectures, which the "
                 "native engine alone runs; choose backend native"
             )
@@ -132,7 +132,7 @@ class _Reader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._refuse_pickle()
+        self._refuse_what_is_known()
         try:
             self._file = _open(self.path, framework="numpy")
             found: dict[str, str] | None = self._file.metadata()
@@ -193,10 +193,10 @@ class _Reader:
         except SpecError as error:
             raise self._error(str(error)) from error
 
-    def _refuse_pickle(self) -> None:
+    def _refuse_what_is_known(self) -> None:
         try:
             with self.path.open("rb") as file:
-                start = file.read(4)
+                start = file.read(stand_in.BEGINNING)
         except OSError as error:
             raise self._error(f"cannot read the model: {error.strerror or error}") from error
         except ValueError as error:  # a null byte in the name
@@ -206,6 +206,8 @@ class _Reader:
                 "a pickled checkpoint, which can run any code when loaded, so it is not opened; "
                 "expected a .safetensors file as `imagen-fast train` writes it"
             )
+        if what := stand_in.explain(start):
+            raise self._error(f"not a safetensors file: it is {what}")
 
     def _error(self, problem: str) -> WeightsError:
         return WeightsError(f"{self.path}: {problem}")

@@ -65,7 +65,12 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     Raises:
         WeightsError: neither a shipped name nor a file; says which names exist.
     """
-    text = os.fspath(name_or_path)
+    try:
+        text = os.fsdecode(name_or_path)
+    except TypeError:
+        raise WeightsError(
+            f"the model is {name_or_path!r}; expected a shipped model's name or a path"
+        ) from None
     there = files()
     for path in there:
         if text in (path.stem, _name_and_size(path)[0]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import os
 import platform
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +16,16 @@ from numpy.typing import NDArray
 from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.cores import warn_of_more
+from imagen_fast.errors import BackendError, ImageError, WeightsError
 from imagen_fast.graph import Graph
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.model_file import is_onnx, load_model
+from imagen_fast.model_file import is_onnx, load_model, read_header
 from imagen_fast.tiling import Samples
+from imagen_fast.turn import Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,12 +54,16 @@ def load(
         backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto", "fp32", "bf16" or "fp16".
-        threads: CPU threads; None leaves the choice to the backend.
+        threads: CPU threads, 1 to 1024; None leaves the choice to the backend. More than there
+            are cores is a RuntimeWarning.
         tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
         overlap: input pixels that a tile reads beyond what it answers for, on each side; None
             for the default. With `Engine.exact_overlap` tiles change nothing.
         isa: CPU instruction set of the native engine: "amx", "avx512", "avx2" or "generic"; ""
             for the variable IMAGEN_FAST_ISA or else the best.
+
+    Where "auto" falls back on PyTorch because the native engine was not built, that is a
+    RuntimeWarning too.
 
     Raises:
         WeightsError: no such model, its file is damaged, or it is not for pictures of three
@@ -67,20 +72,48 @@ def load(
         TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
             memory none for such a tile.
     """
+    backends.check(backend, device, precision, threads, isa)
     path = catalogue.resolve(name_or_path)
     if backend == "auto" and is_onnx(path):
         kind, _ = backends.choose("onnxruntime", device)
-        why = "auto: what runs ONNX files"
+        tried = [(kind, "auto: what runs ONNX files")]
     else:
-        kind, why = backends.choose(backend, device)
+        tried = backends.candidates(backend, device)
     bundle = load_model(path)
     _check_pictures(path, bundle.graph)
-    made = kind(bundle, device=device, precision=precision, threads=threads, isa=isa)
+    tiling.check(bundle, tile, overlap)
+    made, why = backends.make(
+        bundle, tried, device=device, precision=precision, threads=threads, isa=isa
+    )
+    if made.device == "cpu":
+        warn_of_more(threads)
+        missing = backends.backend_class("native").missing()
+        if backend == "auto" and made.name == "eager" and missing:
+            warnings.warn(
+                f"{missing}. Until then PyTorch computes, several times slower",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     try:
         return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
     except BaseException:
         made.close()
         raise
+
+
+def check(
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    tile: int = 0,
+    overlap: int | None = None,
+    isa: str = "",
+) -> None:
+    """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
+    backends.check(backend, device, precision, threads, isa)
+    tiling.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
 
 
 class PrecisionWarning(RuntimeWarning):
@@ -90,7 +123,8 @@ class PrecisionWarning(RuntimeWarning):
 class Engine:
     """A model on a backend. Made by `load`; a context manager; usable from several threads.
 
-    Threads take turns at the backend, a call of `run` or a batch of tiles at a time.
+    Threads take turns at the backend, a call of `run` or a batch of tiles at a time. After
+    `os.fork` the child may use an engine of its parent's if the backend is native.
 
     Attributes:
         model, graph, scale: the model's name, what it computes, and how many times it enlarges.
@@ -108,20 +142,22 @@ class Engine:
     ) -> None:
         self.model, self.graph, self.scale = model, backend.graph, backend.graph.scale
         self.reruns = 0
-        self._tile, self._why = _size("tile", tile), why
+        tiling.check(backend.bundle, tile, overlap)
+        self._tile, self._why = operator.index(tile), why
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
-        self._turn = threading.Lock()
+        self._turn = Turn()
         # Size, tiles and batch: a picture as large as the last finds its memory taken already.
         self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
-        if tile < 0:
-            raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 for automatic")
-        self._overlap = self._default_overlap() if overlap is None else _size("overlap", overlap)
+        self._overlap = (
+            tiling.default_overlap(backend.bundle, self._tile)
+            if overlap is None
+            else operator.index(overlap)
+        )
         # Sizes that cannot work are an error now, whichever pictures will come.
-        if tile == 0:
+        if self._tile == 0:
             capacity = backend.capacity
-            tile = self._automatic_tile(capacity + 1, 1, capacity)
-        tiling.plan(tile + 1, tile + 1, tile, self._overlap, backend.bundle.alignment)
+            self._automatic_tile(capacity + 1, 1, capacity)
 
     @property
     def exact_overlap(self) -> int | None:
@@ -145,7 +181,8 @@ class Engine:
                 uint16 or float32 from 0 to 1, whose result has the same dtype and channels.
 
         Raises:
-            ImageError: the picture is of another kind, empty, or its floats are out of range.
+            ImageError: the picture is of another kind, empty, closed or cut short, or its floats
+                are out of range.
             BackendError: the engine is closed, memory ran out, or the weights give no finite
                 picture.
         """
@@ -156,9 +193,9 @@ class Engine:
         from PIL.Image import Image
 
         if isinstance(image, Image):
-            from imagen_fast.image.pillow import from_pil, to_pil
+            from imagen_fast.image.pillow import from_any_pil, to_pil
 
-            return to_pil(self._picture(from_pil(image)))
+            return to_pil(self._picture(from_any_pil(image)))
         raise ImageError(
             f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
             "a Picture (imagen_fast.upscale takes paths)"
@@ -174,6 +211,11 @@ class Engine:
         as calling the engine does, while it runs. `progress` is told after every batch of tiles
         which part of them is computed.
         """
+        if not isinstance(picture, Picture):
+            raise ImageError(
+                f"cannot stream a {type(picture).__name__}; expected a Picture, as "
+                "imagen_fast.image.read.read gives it"
+            )
         return self._stream(picture.color, picture.alpha, progress)
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -256,22 +298,11 @@ class Engine:
             )
         return self._careful
 
-    def _default_overlap(self) -> int:
-        """As measured, but no more than a small tile has room for, or exactness needs."""
-        limits = [tiling.DEFAULT_OVERLAP]
-        if self._tile > 0:
-            limits.append(max(0, tiling.largest_overlap(self._tile, self._open().bundle.alignment)))
-        if self.exact_overlap is not None:
-            limits.append(self.exact_overlap)
-        return min(limits)
-
     def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
-        tile = tiling.automatic(height, width, capacity, self._overlap, self._open().bundle.alignment)
+        alignment = self._open().bundle.alignment
+        tile = tiling.automatic(height, width, capacity, self._overlap, alignment)
         if height * width > capacity and tile * tile > capacity:
-            raise TilingError(
-                f"an overlap of {self._overlap} needs tiles of {tile} pixels, and memory is free "
-                f"for {int(capacity**0.5)}; expected a smaller overlap, or a tile"
-            )
+            raise tiling.too_much(tile, capacity, self._overlap, alignment)
         return tile
 
     def _picture(self, picture: Picture) -> Picture:
@@ -375,13 +406,6 @@ def _check_pictures(path: Path, graph: Graph) -> None:
             f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures are "
             "enlarged as RGB"
         )
-
-
-def _size(name: str, value: object) -> int:
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
 
 
 def _full(dtype: np.dtype[Any]) -> int:

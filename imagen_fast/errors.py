@@ -5,6 +5,7 @@ ImagenError
 ├── WeightsError   a weights file is missing, damaged or of another kind
 ├── ImageError     a picture cannot be read, is of a kind not handled, or cannot be written
 ├── BackendError   a backend, device or precision is unknown or not available here
+│   └── OperationError  a backend has no kernel for one of the network's operations
 ├── TilingError    a tile or overlap size cannot work
 ├── TrainingError  a training configuration or checkpoint cannot be used
 ├── ExportError    a model cannot be exported as asked, or the result is not accurate
@@ -32,6 +33,10 @@ class ImageError(ImagenError):
 
 class BackendError(ImagenError):
     """A backend, device or precision is unknown or not available here."""
+
+
+class OperationError(BackendError):
+    """A backend has no kernel for one of the network's operations, which it names."""
 
 
 class TilingError(ImagenError, ValueError):

@@ -1,7 +1,8 @@
 """What is installed only when it is asked for, and how to get it."""
 
 BUILD_AGAIN = (
-    "install a C++17 compiler (g++ or clang++), then: pip install --force-reinstall --no-deps ."
+    "install a C++17 compiler (g++ or clang++) and Python's headers (python3-dev), then, in the "
+    "folder of its source: pip install --force-reinstall --no-deps ."
 )
 
 

@@ -133,10 +133,11 @@ class ModelSpec:
         """The spec that `to_json` wrote.
 
         Raises:
-            SpecError: not JSON, a key is missing or unknown, or a value is out of range.
+            SpecError: not JSON, a key is missing, unknown or there twice, or a value is out of
+                range.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             raise SpecError(f"the model's spec is not JSON: {error}") from error
         spec = _record(cls, data, "spec")
@@ -149,6 +150,13 @@ class ModelSpec:
 def _check_int(name: str, value: object, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
         raise SpecError(f"{name} is {value!r}; expected an integer from {low} to {high}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError(f"a key is there twice in {[key for key, _ in pairs]}")
+    return record
 
 
 def _record(cls: type, data: object, name: str) -> dict[str, Any]:

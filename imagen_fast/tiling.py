@@ -17,10 +17,11 @@ seen of a tile's output depends on what the tile does not read: tiled equals who
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,14 +75,25 @@ def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Gr
         raise TilingError(f"tile is {tile}; expected a positive number of pixels")
     shared = -(-2 * overlap // alignment) * alignment
     if tile < max(height, width) and tile < shared + alignment:
-        raise TilingError(
-            f"a tile of {tile} pixels has no room for an overlap of {overlap} on both sides; "
-            f"expected a tile of at least {shared + alignment} pixels, or a smaller overlap"
-        )
+        raise TilingError(_too_small(tile, overlap, alignment, shared + alignment))
     ramp = min(RAMP, shared)
     return Grid(
         tuple(_spans(height, tile, shared, ramp, alignment)),
         tuple(_spans(width, tile, shared, ramp, alignment)),
+    )
+
+
+def _too_small(tile: int, overlap: int, alignment: int, least: int) -> str:
+    most = largest_overlap(tile, alignment)
+    if most < 0:
+        beside = f" with an overlap of {overlap}" if overlap else ""
+        return (
+            f"a tile of {tile} pixels is too small for this model; expected at least {least} "
+            f"pixels{beside}"
+        )
+    return (
+        f"a tile of {tile} pixels has no room for an overlap of {overlap} on both sides; expected "
+        f"a tile of at least {least} pixels, or an overlap of at most {most}"
     )
 
 
@@ -104,6 +116,46 @@ def largest_overlap(tile: int, alignment: int) -> int:
     return (tile // alignment - 1) * alignment // 2
 
 
+class Tileable(Protocol):
+    """What decides how a network's pictures are cut: a `Bundle`."""
+
+    @property
+    def alignment(self) -> int:
+        """Input pixels at whose multiples tiles start."""
+
+    @property
+    def exact_overlap(self) -> int | None:
+        """The overlap with which tiles change nothing; None if none is enough."""
+
+
+def default_overlap(network: Tileable, tile: int) -> int:
+    """As measured, but no more than exactness needs or the tile has room for; 0 is automatic."""
+    limits = [DEFAULT_OVERLAP]
+    if tile > 0:
+        limits.append(max(0, largest_overlap(tile, network.alignment)))
+    if (exact := network.exact_overlap) is not None:
+        limits.append(exact)
+    return min(limits)
+
+
+def check(network: Tileable, tile: int, overlap: int | None) -> None:
+    """Raise TilingError for sizes that cannot work, whichever pictures will come.
+
+    `tile` 0 and `overlap` None are chosen later.
+    """
+    for name, value in (("tile", tile), ("overlap", 0 if overlap is None else overlap)):
+        try:
+            size = operator.index(value)
+        except TypeError:
+            raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
+        if size < 0:
+            least = "a size in pixels, or 0 for automatic" if name == "tile" else "0 or more pixels"
+            raise TilingError(f"{name} is {size}; expected {least}")
+    if tile:
+        chosen = default_overlap(network, tile) if overlap is None else overlap
+        plan(tile + 1, tile + 1, tile, chosen, network.alignment)
+
+
 def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:
     """The tile size for a picture, of which `capacity` input pixels may be computed at once.
 
@@ -113,6 +165,21 @@ def automatic(height: int, width: int, capacity: int, overlap: int, alignment: i
         return max(height, width)
     side = min(int(capacity**0.5), LARGEST_AUTOMATIC) // alignment * alignment
     return max(side, -(-2 * overlap // alignment) * alignment + alignment)
+
+
+def too_much(tile: int, capacity: int, overlap: int, alignment: int) -> TilingError:
+    """Why `automatic` gave a tile of more pixels than `capacity`."""
+    side = int(capacity**0.5)
+    if overlap <= DEFAULT_OVERLAP:
+        return TilingError(
+            f"memory is free for tiles of {side} pixels, and the smallest have {tile}; end other "
+            "programs, or choose a tile to try it all the same"
+        )
+    return TilingError(
+        f"an overlap of {overlap} needs tiles of {tile} pixels, and those chosen here have up to "
+        f"{side}; expected an overlap of at most {largest_overlap(side, alignment)}, or a tile of "
+        f"{tile} or more"
+    )
 
 
 def stream(

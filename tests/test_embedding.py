@@ -15,6 +15,7 @@ from imagen_fast import load
 from imagen_fast.catalogue import resolve
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+PAGE = EXAMPLES.parent / "docs" / "embed.md"
 PICTURE = EXAMPLES / "photographs" / "osprey.png"
 MODEL = "sr-x4-tiny"
 CORNER = (101, 67)  # width and height: odd, and quickly done
@@ -98,15 +99,28 @@ def test_the_example_in_c(static: bool, place: Place, expected: np.ndarray) -> N
 
 
 def test_the_example_in_c_by_pkg_config(place: Place, expected: np.ndarray) -> None:
-    cc = compiler("cc", "gcc", "clang")
-    if not (pkg_config := shutil.which("pkg-config")):
-        pytest.skip("needs pkg-config")
+    cc, pkg_config = compiler("cc", "gcc", "clang"), pkg_config_or_skip()
     found = {"PKG_CONFIG_PATH": place.config("--pkgconfigdir")}
     flags = place.run(pkg_config, "--cflags", "--libs", "imagen_fast >= 0.1", **found)
     place.run(cc, "c/upscale.c", *shlex.split(flags), "-o", "upscale")
     libraries = {"LD_LIBRARY_PATH": place.config("--libdir")}
     place.environment.update(libraries)
     check("./upscale", place, expected)
+
+
+def test_pkg_config_with_an_rpath_as_the_page_says(place: Place, expected: np.ndarray) -> None:
+    compiler("cc")
+    pkg_config_or_skip()
+    # In a folder whose name a shell does not split, as the line is not written for others.
+    (place.folder / "package").symlink_to(place.installed / "imagen_fast")
+    place.environment["PKG_CONFIG_PATH"] = str(place.folder / "package/lib/pkgconfig")
+    (place.folder / "program.c").write_text((EXAMPLES / "c" / "upscale.c").read_text())
+    place.run("sh", "-ec", PAGE.read_text().split("```sh\n")[1].split("```")[0])
+    check("./program", place, expected)
+
+
+def pkg_config_or_skip() -> str:
+    return shutil.which("pkg-config") or pytest.skip("needs pkg-config")
 
 
 @pytest.mark.parametrize("static", ["OFF", "ON"])
@@ -146,8 +160,7 @@ def test_the_example_in_cpp(static: str, place: Place, expected: np.ndarray) -> 
 def test_what_the_page_shows_compiles(
     language: str, names: tuple[str, ...], arguments: str, place: Place
 ) -> None:
-    page = (EXAMPLES.parent / "docs" / "embed.md").read_text()
-    include, body = page.split(f"```{language}\n")[1].split("```")[0].split("\n", 1)
+    include, body = PAGE.read_text().split(f"```{language}\n")[1].split("```")[0].split("\n", 1)
     function = f"int run({arguments}, int height, int width) {{\n{body}\nreturn 0;\n}}"
     source = place.folder / f"page.{language}"
     source.write_text(f"{include}\n#include <stdio.h>\n{function}\n")
@@ -180,7 +193,7 @@ def test_cmake_is_told_what_is_wrong(place: Place, tmp_path: Path) -> None:
     shutil.copytree(place.installed / "imagen_fast", tmp_path / "imagen_fast")
     (tmp_path / "imagen_fast" / "lib" / "libimagen_fast.a").unlink()
     without = str(tmp_path / "imagen_fast" / "lib" / "cmake" / "imagen_fast")
-    assert "installed without a C++ compiler" in configure("0.1", without)
+    assert "installed without its native engine" in configure("0.1", without)
 
 
 def test_config_loads_no_torch(place: Place) -> None:

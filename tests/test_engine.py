@@ -315,15 +315,20 @@ def test_info_names_the_libraries(tiny_path: Path) -> None:
 def test_sizes_of_tiles_are_checked_at_once(tiny_path: Path) -> None:
     for options, message in [
         ({"tile": -1}, "tile is -1; expected a size in pixels, or 0"),
-        ({"tile": 8}, "at least 16 pixels"),
-        ({"tile": 64, "overlap": 32}, "at least 80 pixels"),
+        (
+            {"tile": 7},
+            "^a tile of 7 pixels is too small for this model; expected at least 16 pixels$",
+        ),
+        ({"tile": 8, "overlap": 20}, "too small .* at least 64 pixels with an overlap of 20"),
+        ({"tile": 64, "overlap": 32}, "at least 80 pixels, or an overlap of at most 24"),
         ({"overlap": -3}, "overlap is -3"),
         ({"tile": "512"}, "tile is '512'; expected an int"),
         ({"tile": 1.5}, "tile is 1.5; expected an int"),
         ({"overlap": 8.0}, "overlap is 8.0; expected an int"),
         (
             {"overlap": 3000},
-            r"overlap of 3000 needs tiles of 60\d\d pixels, and memory is free for",
+            "overlap of 3000 needs tiles of 6016 pixels, and those chosen here have up to 1024; "
+            "expected an overlap of at most 504, or a tile of 6016",
         ),
     ]:
         with pytest.raises(TilingError, match=message):

@@ -1,38 +1,54 @@
 """Imports go one way, and what costs time is imported only when it is needed."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import imagen_fast.export
+import imagen_fast.kernels
 import pytest
 
 import imagen_fast
 
 ROOT = Path(imagen_fast.__file__).parent
-EXPORT = Path(imagen_fast.export.__file__).parent  # lies elsewhere in a checkout
+ELSEWHERE = {  # in a checkout
+    "export": Path(imagen_fast.export.__file__).parent,
+    "kernels": Path(imagen_fast.kernels.__file__).parent,
+}
 
 # A module may import from its own group and from those that stand in its row.
 ALLOWED = {
     "errors": set(),
     "_version": set(),
+    "cores": set(),
     "extras": set(),
+    "stand_in": set(),
     "c_library": {"extras"},
     "spec": {"errors"},
     "metrics": {"errors"},
     "graph": {"spec", "errors"},
-    "bundle": {"atomic", "graph", "spec", "errors"},
+    "bundle": {"atomic", "graph", "spec", "stand_in", "errors"},
     "catalogue": {"bundle", "spec", "errors"},
-    "image": {"_version", "errors"},
+    "image": {"atomic", "_version", "stand_in", "errors"},
     "tiling": {"graph", "errors"},
     "atomic": set(),
-    "export": {"atomic", "bundle", "image", "extras", "spec", "_version", "errors"},
+    "kernels": {"cores", "models", "bundle", "spec", "errors"},
+    "export": {
+        *("kernels", "atomic", "bundle", "cores", "image", "stand_in", "extras", "spec"),
+        *("_version", "errors"),
+    },
     "model_file": {"export", "bundle", "extras", "errors"},
     "models": {"bundle", "graph", "spec", "errors"},
-    "backends": {"atomic", "export", "extras", "models", "bundle", "graph", "spec", "errors"},
+    "backends": {
+        *("kernels", "atomic", "cores", "export", "extras", "models", "bundle", "graph"),
+        *("spec", "errors"),
+    },
+    "turn": set(),
     "engine": {
-        *("backends", "image", "tiling", "catalogue", "model_file", "bundle", "graph", "spec"),
+        *("backends", "cores", "image", "tiling", "catalogue", "model_file", "bundle", "graph"),
+        *("spec", "turn"),
         *("_version", "errors"),
     },
     "training": {
@@ -40,29 +56,34 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
-ALLOWED["bench"] = {"backends", "models", "export", "bundle", "spec", "extras", "errors"}
+ALLOWED["bench"] = {*ALLOWED["backends"], "backends"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
-ALLOWED["cli"].add("c_library")
+ALLOWED["cli"] |= {"c_library", "kernels"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["weights"] = set()
 # The root only forwards names, when they are asked for.
 ALLOWED["__init__"] = {"_version", "engine", "errors", "spec", "tasks"}
 
+# Within kernels: what each of its parts may import of the others.
+KERNELS = {"triton": {"reference"}, "reference": {"triton"}, "ahead": {"triton"}, "__init__": set()}
+
 WITHOUT_TORCH = (
-    *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine", "export"),
-    *("model_file", "atomic"),
+    *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine"),
+    *("export", "model_file", "atomic", "turn"),
 )
 
 
 def modules() -> list[Path]:
-    return sorted({*ROOT.rglob("*.py"), *EXPORT.rglob("*.py")})
+    return sorted({p for folder in (ROOT, *ELSEWHERE.values()) for p in folder.rglob("*.py")})
 
 
 def place(path: Path) -> Path:
     """Where a module lies in the package."""
-    inside = path.is_relative_to(EXPORT)
-    return Path("export") / path.relative_to(EXPORT) if inside else path.relative_to(ROOT)
+    for name, folder in ELSEWHERE.items():
+        if path.is_relative_to(folder):
+            return Path(name) / path.relative_to(folder)
+    return path.relative_to(ROOT)
 
 
 def group(path: Path) -> str:
@@ -91,6 +112,25 @@ def test_imports_go_one_way(path: Path) -> None:
     groups = {group(p) for p in modules()}
     wrong = (ours & groups) - ALLOWED[group(path)] - {group(path)}
     assert not wrong
+
+
+@pytest.mark.parametrize("path", sorted(ELSEWHERE["kernels"].rglob("*.py")),
+                         ids=lambda p: place(p).as_posix())  # fmt: skip
+def test_imports_within_kernels_go_one_way(path: Path) -> None:
+    part = place(path).parts[1].removesuffix(".py")
+    split = [name.split(".") for name in imported(path)]
+    others = {names[2] for names in split if names[:2] == ["imagen_fast", "kernels"] and names[2:]}
+    assert others <= KERNELS[part] | {part}
+
+
+@pytest.mark.parametrize("suffix", ["h", "cc"])
+def test_kernels_for_cpus_include_nothing_of_what_runs_them(suffix: str) -> None:
+    files = list((ELSEWHERE["kernels"] / "cpu").glob(f"*.{suffix}"))
+    if not files:
+        pytest.skip("only a checkout has the sources")
+    for path in files:
+        for included in re.findall(r'#include "(.*)"', path.read_text("utf-8")):
+            assert (path.parent / included).parent == path.parent, (path.name, included)
 
 
 def needs_torch(path: Path) -> bool:
@@ -126,6 +166,12 @@ def test_help_loads_only_click() -> None:
 def test_an_engine_without_torch_loads_no_torch() -> None:
     code = "import imagen_fast\nimagen_fast.load('sr-x4', backend='fake').info()"
     assert not loaded_after(code) & {"torch", "PIL", "rich", "tifffile"}
+
+
+def test_what_a_bundle_says_of_its_kernels_is_read_without_torch() -> None:
+    loaded = loaded_after("import imagen_fast.export.bundle_plan")
+    assert "imagen_fast.kernels.ahead.expression" in loaded
+    assert not loaded & {"torch", "triton"}
 
 
 @pytest.mark.parametrize("name", imagen_fast.__all__)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imagen_fast.errors import TilingError
-from imagen_fast.spec import PRESETS, Level, ModelSpec
 from imagen_fast.graph import network
 from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
+from imagen_fast.spec import PRESETS
 from imagen_fast.tiling import RAMP, automatic, largest_overlap, plan, stream
 
 Samples = NDArray[Any]

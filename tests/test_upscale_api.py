@@ -1,13 +1,14 @@
 """`imagen_fast.upscale`: the kind of picture that goes in comes out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import imagen_fast
-from imagen_fast import ImageError, TilingError, WeightsError, upscale
+from imagen_fast import BackendError, ImageError, TilingError, WeightsError, upscale
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.catalogue import for_scale, resolve, shipped
 
@@ -57,7 +58,7 @@ def test_quality_and_the_limit_of_pixels_are_for_files(photo: Path, tmp_path: Pa
         for q in (20, 95)
     ]
     assert sizes[0] < sizes[1] / 2
-    with pytest.raises(ImageError, match="the quality is 1 to 100, not 0"):
+    with pytest.raises(ImageError, match="quality is 0; expected an int from 1 to 100"):
         upscale(photo, 2, output=tmp_path / "0.jpg", quality=0, backend="fake")
     for options in ({"overwrite": True}, {"quality": 90}, {"max_pixels": 10}):
         with pytest.raises(ImageError, match="for paths only"):
@@ -152,3 +153,97 @@ def test_the_smallest_size_is_the_default(
     assert resolve("sr-x2-own").stem == "sr-x2-own"
     with pytest.raises(WeightsError, match="scales with a shipped model: 2"):
         for_scale(4)
+
+
+@pytest.mark.parametrize("how", ["closed", "closed early", "file closed", "cut short"])
+def test_pillow_images_that_cannot_be_read(photo: Path, how: str) -> None:
+    if how == "cut short":
+        photo.write_bytes(photo.read_bytes()[:-300])
+    with photo.open("rb") as file:
+        image = Image.open(file if how == "file closed" else photo)
+    if how == "closed":
+        image.load()
+    if how.startswith("closed"):
+        image.close()
+    with pytest.raises(ImageError, match=r"the Pillow image cannot be read \(.*open its file anew"):
+        upscale(image, 2, backend="fake")
+    if how == "cut short":
+        with pytest.raises(ImageError, match=str(photo)):
+            upscale(image, 2, backend="fake")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"device": None}, BackendError, "device None; expected auto, cpu, cuda or cuda:N"),
+        ({"device": 0}, BackendError, "device 0; expected"),
+        ({"device": "cuda:٣"}, BackendError, "expected auto, cpu, cuda or cuda:N"),
+        ({"backend": None}, BackendError, "no backend None; choose"),
+        ({"backend": ["native"]}, BackendError, "no backend"),
+        ({"precision": None}, BackendError, "precision None; expected one of"),
+        ({"isa": None}, BackendError, "no instruction set None; expected one of amx"),
+        ({"isa": "neon"}, BackendError, "no instruction set 'neon'; expected one of amx"),
+        ({"threads": 3_000_000_000}, BackendError, "threads is 3000000000; .* from 1 to 1024"),
+        ({"threads": 2.0}, BackendError, "threads is 2.0; expected an integer from 1 to 1024"),
+        ({"threads": True}, BackendError, "threads is True; expected an integer"),
+        ({"tile": None}, TilingError, "tile is None; expected an int"),
+        ({"tile": -(10**30)}, TilingError, "tile is -1000"),
+        ({"overlap": 10**30, "tile": 64}, TilingError, "an overlap of at most"),
+        ({"model": 7}, WeightsError, "the model is 7; expected a shipped model's name or a path"),
+        ({"output": 7}, ImageError, "output is 7; expected the path of a file"),
+        ({"quality": "high"}, ImageError, "quality is 'high'; expected an int from 1 to 100"),
+        ({"max_pixels": None}, ImageError, "max_pixels is None; expected an int from 1"),
+    ],
+)
+def test_arguments_of_a_wrong_kind(
+    photo: Path, options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    """Also where the result exists, which is said of calls that are right otherwise."""
+    photo.with_name("ein Foto, größer_x2.png").write_bytes(b"old")
+    with pytest.raises(error, match=said):
+        upscale(photo, 2, **options)
+
+
+def test_integers_of_numpy_are_integers(photo: Path) -> None:
+    with imagen_fast.load(
+        "sr-x2", backend="fake", threads=np.int64(1), tile=np.int32(64)
+    ) as engine:
+        assert engine(np.zeros((4, 4), np.uint8)).shape == (8, 8)
+
+
+def test_what_is_no_array_is_refused_by_name() -> None:
+    with imagen_fast.load("sr-x2", backend="fake") as engine:
+        with pytest.raises(BackendError, match="tiles are a list; expected a NumPy array"):
+            engine.run([[1]])
+        with pytest.raises(ImageError, match="cannot stream a ndarray; expected a Picture"):
+            engine.stream(np.zeros((4, 4), np.uint8))
+
+
+def test_the_native_engine_knows_the_instruction_sets_that_are_checked() -> None:
+    from imagen_fast._native import Engine
+    from imagen_fast.backends.options import INSTRUCTION_SETS
+
+    spec = imagen_fast.preset("tiny", 2).to_json()
+    known = ", ".join(INSTRUCTION_SETS)
+    with pytest.raises(BackendError, match=f"no instruction set 'neon'; expected one of {known}"):
+        Engine(spec, {}, isa="neon")
+    for isa, precisions in INSTRUCTION_SETS.items():
+        for precision in {"fp32", "bf16"} - set(precisions):
+            said = f"'{isa}' computes in {' or '.join(precisions)}, not in {precision}"
+            with pytest.raises(BackendError, match=said):
+                Engine(spec, {}, isa=isa, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("IMAGEN_FAST_SPIN_US", value) for value in ("3000000000", "-1", "soon", "9" * 5000)),
+        *(("IMAGEN_FAST_CORES", value) for value in ("0,3000000000", "0,", "all")),
+    ],
+)
+def test_numbers_in_the_environment_are_checked(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BackendError, match=f"{name} holds .*; expected integers from 0 to"):
+        imagen_fast.load("sr-x2", backend="native")

@@ -39,8 +39,21 @@ def wheel(wheel_path):
         return set(archive.namelist())
 
 
-def test_without_a_compiler_the_wheel_is_built_all_the_same(build_wheel, tmp_path):
-    path = build_wheel(tmp_path / "project", CC="/bin/false", CXX="/bin/false")
+def test_without_a_compiler_an_install_fails_and_says_what_to_do(build_wheel, tmp_path):
+    """pip shows nothing of a build that succeeds: a warning in it would be seen by nobody."""
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        build_wheel(tmp_path / "project", CC="/bin/false", CXX="/bin/false")
+    said = caught.value.stderr.decode() + caught.value.stdout.decode()
+    assert "imagen-fast was NOT installed" in said
+    assert "apt install g++ python3-dev" in said
+    assert "IMAGEN_FAST_WITHOUT_NATIVE=1 pip install '.[torch]'" in said
+    assert not list((tmp_path / "project").glob("dist/*.whl"))
+
+
+def test_a_wheel_without_the_engine_has_to_be_asked_for_and_says_so_when_used(
+    build_wheel, tmp_path
+):
+    path = build_wheel(tmp_path / "project", CC="/bin/false", IMAGEN_FAST_WITHOUT_NATIVE="1")
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
@@ -60,6 +73,24 @@ def test_without_a_compiler_the_wheel_is_built_all_the_same(build_wheel, tmp_pat
         said = getattr(done, output)
         assert f"{c_library.shared().name} and libimagen_fast.a: not built" in said
         assert "install a C++17 compiler" in said
+
+    # Without PyTorch as well, nothing works.
+    # An editable install would lend its engine to this one.
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['imagen_fast._native'] = None\n"
+        "from imagen_fast.cli import main; main({})"
+    )
+    missing = "the native engine was not built when imagen-fast was installed; install a C++17"
+    (tmp_path / "a.png").write_bytes((ROOT / "docs/side-by-side.png").read_bytes())
+    for arguments, output in ((["doctor"], "stdout"), (["upscale", "a.png"], "stderr")):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(arguments)],
+            **{"capture_output": True, "text": True, "cwd": tmp_path, "env": environment},
+        )
+        assert done.returncode == 1
+        assert missing in getattr(done, output)
+        assert "pip install '.[torch]'" in getattr(done, output)
+    assert not (tmp_path / "a_x4.png").exists()
 
 
 @pytest.mark.parametrize("folder", PACKAGES)

@@ -1,9 +1,11 @@
-"""Runs the parts in boxes of time, whatever becomes of the ones before; one JSON at the end.
+"""Runs the parts in boxes of time, whatever becomes of the ones before; one JSON after each.
 
-    python -m on_gpu OUT [--seconds 540] [--dry-run] [--only PART]
+    python -m on_gpu OUT [--seconds 300] [--dry-run | --compile-only] [--only PART] [--cache FILE]
 
-OUT/gpu.json holds machine, clocks before and after, and of each part how it ended and its rows with
-all raw samples. Exit code 1 if parity failed or the sanitizer found something, else 0.
+OUT/gpu.json holds machine, commit, clocks before and after, and of each part how it ended and its
+rows with all raw samples; everything else stays in a temporary folder. What a part leaves of its
+box goes to those after it. Exit code 1 if something computed wrong or the sanitizer found
+something, else 0.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagen_fast.bench import gpu, machine
-from on_gpu.report import summary
+from on_gpu.cache import carried
+from on_gpu.clock import Clock
+from on_gpu.report import ending, summary, whole
 
 GRACE = 10  # seconds that a part may take beyond its box before it is ended
 SANITIZER = "compute-sanitizer"
+LOG = 3000  # characters of a log's end that are kept
 
 
 @dataclass(frozen=True)
@@ -34,55 +40,81 @@ class Step:
     name: str
     share: float
     commands: tuple[tuple[str, ...], ...]
+    tells: str = ""  # what is known after it
     decides: bool = False  # whether the exit code is 1 if it fails
+    compiles: bool = False  # whether it has kernels to compile where nothing runs
 
 
 def steps(dry: bool) -> list[Step]:
+    """What is dearest to know comes first."""
+
     def python(*arguments: str) -> tuple[str, ...]:
         return (sys.executable, *arguments)
 
+    def part(name: str, *options: str) -> tuple[str, ...]:
+        return python("-m", f"on_gpu.{name}", *options)
+
     dtypes = ("fp16",) if dry else ("bf16", "fp16", "fp32")
-    parity = tuple(python("-m", "on_gpu.parity", "--dtype", name) for name in dtypes)
-    watched = python("-m", "on_gpu.sanitize")
+    parity = tuple(part("parity", "--dtype", name) for name in dtypes)
+    watched = part("sanitize")
     if not dry:
-        watched = (SANITIZER, "--tool", "memcheck", "--error-exitcode", "9", *watched)
+        options = ("--tool", "memcheck", "--report-api-errors", "no", "--error-exitcode", "9")
+        watched = (SANITIZER, *options, *watched)
     tune = str(Path(__file__).parents[1] / "tune_triton.py")
-    return [
-        Step("parity", 0.2, parity, decides=True),
-        Step("sanitizer", 0.1, (watched,), decides=True),
-        Step("ceilings", 0.04, (python("-m", "on_gpu.ceilings"),)),
-        Step("tuning", 0.18, (python(tune),)),
-        Step("kernels", 0.16, (python("-m", "on_gpu.kernels"),)),
-        Step("embedded", 0.1, (python("-m", "on_gpu.embedded"),), decides=True),
-        Step("end to end", 0.22, (python("-m", "on_gpu.end_to_end"),)),
-    ]
+    found = [
+        Step(
+            "parity", 0.28, (*parity, part("program")), decides=True, compiles=True,
+            tells="every kernel and network is right in every dtype; the C++ program is built",
+        ),
+        Step(
+            "sanitizer", 0.12, (part("sanitize_program"), watched), decides=True,
+            tells="no kernel reads or writes beyond its memory",
+        ),
+        Step(
+            "embedded", 0.1, (part("embedded"),), decides=True,
+            tells="the C++ program is right, and how fast it is",
+        ),
+        Step(
+            "end to end", 0.1, (part("end_to_end"),), compiles=True,
+            tells="how fast pictures are beside PyTorch eager",
+        ),
+        Step("ceilings", 0.04, (part("ceilings"),), tells="what this GPU can do at most"),
+        Step("tuning", 0.14, (python(tune),), tells="the fastest block sizes"),
+        Step(
+            "kernels", 0.12, (part("kernels"),), compiles=True,
+            tells="how fast each kernel is beside its roof and PyTorch's",
+        ),
+        Step(
+            "compiled", 0.1, (part("end_to_end", "--compiled"),),
+            tells="how fast pictures are, tuned, beside torch.compile",
+        ),
+    ]  # fmt: skip
+    # The interpreter takes long, and the last part does the same and more.
+    return [step for step in found if step.name != "end to end"] if dry else found
 
 
-def run(step: Step, out: Path, seconds: float, dry: bool) -> dict[str, Any]:
-    """How a part ended, and its rows."""
-    if step.commands[0][0] == SANITIZER and shutil.which(SANITIZER) is None:
+def run(step: Step, work: Path, seconds: float, *mode: str) -> dict[str, Any]:
+    """How a part ended, and its rows.
+
+    work: a folder for all parts' files.
+    mode: --dry-run, --compile-only, or nothing.
+    """
+    commands = [x for x in step.commands if x[0] != SANITIZER or shutil.which(SANITIZER)]
+    if len(commands) < len(step.commands):
         return {"left_out": f"{SANITIZER} is not installed here"}
     if seconds < 5:
         return {"left_out": "no time was left"}
-    folder = out / step.name.replace(" ", "-")
-    shutil.rmtree(folder, ignore_errors=True)  # an earlier run's
+    folder = work / step.name.replace(" ", "-")
     folder.mkdir(parents=True)
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(out / "cache" / "triton")}
-    environment["TORCHINDUCTOR_CACHE_DIR"] = str(out / "cache" / "inductor")
-    environment["IMAGEN_FAST_TRITON_CONFIGS"] = str(out / "tuning")
-    if dry:
-        environment["TRITON_INTERPRET"] = "1"
-    elif step.name == "sanitizer":
-        environment["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"  # so that tensors have real borders
-    options = ["--out", str(folder), "--seconds", str(seconds), *["--dry-run"] * dry]
     start = time.monotonic()
     processes = []
-    for index, command in enumerate(step.commands):
+    for index, command in enumerate(commands):
         log = (folder / f"log-{index}.txt").open("w")
+        options = ["--out", str(folder), "--seconds", str(seconds), *mode]
         processes.append(
             subprocess.Popen(
-                [*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment,
-                start_new_session=True,
+                [*command, *options], stdout=log, stderr=subprocess.STDOUT,
+                env=environment(step, work, mode), start_new_session=True,
             )
         )  # fmt: skip
         log.close()
@@ -93,14 +125,31 @@ def run(step: Step, out: Path, seconds: float, dry: bool) -> dict[str, Any]:
         for line in path.read_text().splitlines()
         if line.endswith("}")
     ]
-    tails = [path.read_text(errors="replace")[-3000:] for path in sorted(folder.glob("log-*.txt"))]
+    logs = [path.read_text(errors="replace")[-LOG:] for path in sorted(folder.glob("log-*.txt"))]
     return {
         "exit_codes": codes,
         "seconds": round(time.monotonic() - start, 1),
         "box": round(seconds, 1),
         "rows": rows,
-        "log": tails,
+        "files": {path.name: path.read_text() for path in folder.glob("*.json")},
+        "log": logs,
     }
+
+
+def environment(step: Step, work: Path, mode: tuple[str, ...]) -> dict[str, str]:
+    """A part's."""
+    found = {
+        **os.environ,
+        "BUILT": str(work / "built"),
+        "TORCHINDUCTOR_CACHE_DIR": str(work / "cache" / "inductor"),
+        "IMAGEN_FAST_TRITON_CONFIGS": str(work / "tuning"),
+    }
+    found.setdefault("TRITON_CACHE_DIR", str(work / "cache" / "triton"))
+    if "--dry-run" in mode:
+        found["TRITON_INTERPRET"] = "1"
+    elif step.name == "sanitizer":
+        found["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"  # so that tensors have real borders
+    return found
 
 
 def ended(process: subprocess.Popen[bytes], seconds: float) -> int | None:
@@ -125,30 +174,37 @@ def failed(step: Step, found: dict[str, Any]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seconds", type=float, default=540)
-    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--seconds", type=float, default=300)
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--dry-run", dest="mode", action="store_const", const="--dry-run")
+    mode.add_argument("--compile-only", dest="mode", action="store_const", const="--compile-only")
     parser.add_argument("--only", action="append", help="a part's name; may be repeated")
+    parser.add_argument("--cache", type=Path, help="file of kernels that --compile-only compiled")
     options = parser.parse_args()
-    out, dry = options.out.resolve(), options.dry_run
-    out.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + options.seconds
-    facts = machine.describe()
-    facts["commit"] = os.environ.get("COMMIT") or facts["commit"]
-    result: dict[str, Any] = {"machine": facts, "dry_run": dry, "before": gpu.state(), "parts": {}}
-    bad = False
-    for step in steps(dry):
-        if options.only and step.name not in options.only:
-            continue
-        seconds = min(step.share * options.seconds, end - time.monotonic() - GRACE)
-        print(f"{step.name}: up to {seconds:.0f} s", flush=True)
-        found = run(step, out, seconds, dry)
-        found["failed"] = failed(step, found)
-        bad |= found["failed"]
-        result["parts"][step.name] = found
-        result |= {"after": gpu.state(), "ok": not bad}
-        save(result, out / "gpu.json")
+    given = () if options.mode is None else (options.mode,)
+    clock = Clock()
+    facts = machine.describe() | {"commit": os.environ["COMMIT"]}
+    result: dict[str, Any] = {"machine": facts, "mode": options.mode, "before": gpu.state()}
+    result |= {"ok": True, "parts": {}, "told": clock.told}
+    wanted = [x for x in steps("--dry-run" in given) if x.name in (options.only or [x.name])]
+    if "--compile-only" in given:
+        wanted = [x for x in wanted if x.compiles]
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, carried(options.cache, "--compile-only" in given):
+        for index, step in enumerate(wanted):
+            left = options.seconds - clock.seconds - GRACE
+            seconds = left * step.share / sum(x.share for x in wanted[index:])
+            clock.tell(f"{step.name} begins, for {seconds:.0f} s at most")
+            found = run(step, Path(name), seconds, *given)
+            found["failed"] = failed(step, found)
+            result["parts"][step.name] = found
+            result["ok"] &= not found["failed"]
+            tells = "what it launches compiles" if "--compile-only" in given else step.tells
+            known = f"; known now: {tells}" if whole(found) else ""
+            clock.tell(f"{step.name}: {ending(found)}{known}")
+            save(result | {"after": gpu.state()}, options.out / "gpu.json")
     print("\n".join(summary(result)))
-    return int(bad)
+    return int(not result["ok"])
 
 
 def save(result: dict[str, Any], path: Path) -> None:

@@ -60,6 +60,7 @@ class Case:
             bytes or float32.
         weights: packed.
         ours: the operation, with `None` or a configuration, into memory of its own; NHWC.
+        written: that memory, the result first.
         bytes, flops: that cannot be avoided.
     """
 
@@ -69,6 +70,7 @@ class Case:
     inputs: list[Tensor | None]
     weights: Any
     ours: Callable[[dict[str, Any] | None], Tensor]
+    written: list[Tensor]
     bytes: int
     flops: int
 
@@ -128,8 +130,9 @@ def make(layer: Layer, dtype: torch.dtype, device: torch.device) -> Case:
         inputs = [x, features(layer.channels) if layer.cross else None]
         inputs += [features(layer.channels)] if layer.also else []
     weights = _packed(layer, module, dtype, device)
-    ours = _ours(layer, weights, inputs)
-    return Case(layer, dtype, module, inputs, weights, ours, *cost(layer, weights, ITEM[dtype]))
+    ours, written = _ours(layer, weights, inputs)
+    costs = cost(layer, weights, ITEM[dtype])
+    return Case(layer, dtype, module, inputs, weights, ours, written, *costs)
 
 
 def _module(layer: Layer) -> nn.Module:
@@ -173,7 +176,7 @@ def _packed(layer: Layer, module: Any, dtype: torch.dtype, device: torch.device)
 
 def _ours(
     layer: Layer, weights: Any, inputs: list[Tensor | None]
-) -> Callable[[dict[str, Any] | None], Tensor]:
+) -> tuple[Callable[[dict[str, Any] | None], Tensor], list[Tensor]]:
     """Allocates where the kernel writes once, so that what is timed allocates nothing."""
     x = inputs[0]
     assert x is not None
@@ -207,7 +210,7 @@ def _ours(
         getattr(MODULES[kernel], kernel)(*arguments, **given, config=config)
         return out
 
-    return run
+    return run, [out, *([into["scratch"]] if "scratch" in into else [])]
 
 
 def cost(layer: Layer, weights: Any, item: int) -> tuple[int, int]:

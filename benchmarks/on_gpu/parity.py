@@ -2,12 +2,16 @@
 
     python -m on_gpu.parity --out OUT --dtype bf16
 
-Exit code 1 if anything errs by more, fails, or is not told apart from what is finite.
+Memory that is to be written is filled before, once with NaN and once with zeros: what differs
+between the two was not written, or was read before it was. Exit code 1 if anything errs by more,
+fails, or is not told apart from what is finite.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +19,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import nn
 
 from imagen_fast.backends import triton as triton_backend
 from imagen_fast.backends.base import NonFiniteError
@@ -40,6 +43,7 @@ MIXED = ModelSpec(
     latent_channels=3,
 )
 NARROW = ModelSpec(scale=2, levels=(Level(32, convs=1),))
+POISON = (0xFF, 0x00)  # NaN in every float type, and zero
 
 
 def networks(dry: bool) -> dict[str, ModelSpec]:
@@ -61,14 +65,30 @@ def kernel_rows(part: Part, name: str) -> None:
                     if one not in done and (layer.image_channels or one is layer):
                         done.add(one)
                         facts = {"kernel": one.name, "size": one.size, "bytes": one.as_bytes}
-                        work = partial(kernel_errors, one, DTYPES[name], part.device)
+                        work = partial(kernel_errors, one, DTYPES[name], part)
                         part.attempt(work, what="kernel", dtype=name, **facts)
 
 
-def kernel_errors(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
-    case = cases.make(layer, dtype, device)
-    out = case.ours(None)
-    return timing.errors(out, case.theirs(dtype)(), case.theirs(torch.float64)())
+def kernel_errors(layer: Layer, dtype: torch.dtype, part: Part) -> dict[str, Any]:
+    case = cases.make(layer, dtype, part.device)
+    outputs = []
+    for byte in POISON:
+        poison(case.written, byte)
+        outputs.append(case.ours(None).clone())
+    if part.compiles:
+        return {}
+    found = timing.errors(outputs[0], case.theirs(dtype)(), case.theirs(torch.float64)())
+    found["written"] = torch.equal(*outputs)
+    found["ok"] &= found["written"]
+    return found
+
+
+def poison(tensors: Iterable[torch.Tensor], byte: int) -> None:
+    """Fill memory that is to be written."""
+    for x in tensors:
+        x.view(-1).view(torch.uint8).fill_(byte)
+        if x.is_cuda:
+            torch.cuda.synchronize()  # before other streams write there
 
 
 def network_bundle(spec: ModelSpec) -> Bundle:
@@ -82,102 +102,131 @@ def network_bundle(spec: ModelSpec) -> Bundle:
     return Bundle(spec, {name: x.detach().numpy() for name, x in network.state_dict().items()})
 
 
-def network_errors(spec: ModelSpec, name: str, device: torch.device) -> dict[str, Any]:
+def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
     """A batch through the backend, in bytes and floats, in chunks and one by one, all levels."""
     bundle = network_bundle(spec)
-    side = (2, 3, 2) if device.type == "cpu" else (3, 45, 83)
+    side = (2, 3, 2) if part.dry else (3, 45, 83)
     tiles = np.random.default_rng(0).integers(0, 256, (*side, spec.image_channels), np.uint8)
     floats = tiles.astype(np.float32) / np.float32(255)
-    backend = Triton(bundle, precision=name, device=device.type)
-    network = build(bundle).to(device)
+    backend = Triton(bundle, precision=name, device=part.device.type)
+    network = build(bundle).to(part.device)
 
     def theirs(dtype: torch.dtype, method: str = "forward") -> torch.Tensor:
-        x = torch.from_numpy(floats).to(device, dtype).movedim(3, 1)
-        y = getattr(network.to(dtype), method)(x)
+        x = torch.from_numpy(floats).to(part.device, dtype).movedim(3, 1)
+        y = getattr(copy.deepcopy(network).to(dtype), method)(x)
         y = y[-1] if isinstance(y, list) else y
         return y.clamp(0, 1).movedim(1, 3).cpu()
 
     with torch.inference_mode():
-        ours = backend.run(floats)
-        found = timing.errors(
-            torch.from_numpy(ours), theirs(DTYPES[name]), truth := theirs(torch.float64)
-        )
-        coarse = torch.from_numpy(backend.progressive(floats)[-1])
+        ours, in_bytes = backend.run(floats), backend.run(tiles)
+        coarse = backend.progressive(floats)[-1]
+        again = []
+        for byte in POISON:
+            poison(memory_of(backend), byte)
+            again.append(backend.run(floats))
+        alone = [backend.run(floats[i : i + 1])[0] for i in range(len(floats))]
+        with mock.patch.object(triton_backend, "CHUNK_PIXELS", 1):  # one by one, through two slots
+            chunks = backend.run(floats)
+        backend.close()
+        if part.compiles:
+            return {}
+        truth = theirs(torch.float64)
+        found = timing.errors(torch.from_numpy(ours), theirs(DTYPES[name]), truth)
         coarsest = [theirs(kind, "progressive") for kind in (DTYPES[name], torch.float64)]
-        found["coarsest"] = timing.errors(coarse, *coarsest)
-    found["alone"] = all(
-        np.array_equal(backend.run(floats[i : i + 1])[0], ours[i]) for i in range(len(floats))
-    )
-    in_bytes = backend.run(tiles) - 255 * truth.numpy()
+        found["coarsest"] = timing.errors(torch.from_numpy(coarse), *coarsest)
     most = 0.51 + 255 * 2 * float(np.abs(ours - truth.numpy()).max())
-    found["bytes"] = bool(np.abs(in_bytes).max() <= most)
-    found["again"] = bool(np.array_equal(backend.run(floats), ours))
-    with mock.patch.object(triton_backend, "CHUNK_PIXELS", 1):  # one by one, through two slots
-        found["chunks"] = bool(np.array_equal(backend.run(floats), ours))
-    backend.close()
-    names = ("alone", "bytes", "again", "chunks")
-    found["ok"] &= found["coarsest"]["ok"] and all(found[name] for name in names)
-    return found
+    checks = {
+        "bytes": bool(np.abs(in_bytes - 255 * truth.numpy()).max() <= most),
+        "written": all(np.array_equal(x, ours) for x in again),
+        "alone": np.array_equal(alone, ours),
+        "chunks": np.array_equal(chunks, ours),
+    }
+    found["ok"] &= found["coarsest"]["ok"] and all(checks.values())
+    return found | checks
 
 
-def latent_errors(name: str, device: torch.device) -> dict[str, Any]:
+def memory_of(backend: Triton) -> Iterable[torch.Tensor]:
+    """What a run of the backend writes: features, and the results of the shapes that are ready."""
+    slots = backend._open()
+    yield slots._memory
+    for ready in slots._ready.values():
+        yield from (slot.result for slot in ready)
+
+
+def latent_errors(name: str, part: Part) -> dict[str, Any]:
     """From a latent, with another picture's features as context."""
     bundle, dtype = network_bundle(MIXED), DTYPES[name]
     latent = torch.randn(1, 3, 4, 3)
     like = torch.rand(1, 12, 16, 3)
-    backend = Triton(bundle, precision=name, device=device.type)
+    backend = Triton(bundle, precision=name, device=part.device.type)
     context = backend.features(like.numpy())
     ours = torch.from_numpy(backend.generate(latent.numpy(), context)[0])
+    if part.compiles:
+        return {}
 
     def theirs(kind: torch.dtype) -> torch.Tensor:
         x, *maps = (
-            y.to(device, kind).movedim(3, 1) for y in (latent, *map(torch.from_numpy, context))
+            y.to(part.device, kind).movedim(3, 1) for y in (latent, *map(torch.from_numpy, context))
         )
-        network: Any = build(bundle).to(device, kind)
+        network: Any = build(bundle).to(part.device, kind)
         return network.generate(x, maps)[0].clamp(0, 1).movedim(1, 3).cpu()
 
     with torch.inference_mode():
         return timing.errors(ours, theirs(dtype), theirs(torch.float64))
 
 
-def listing_errors(name: str, device: torch.device) -> dict[str, Any]:
+def listing_errors(name: str, part: Part) -> dict[str, Any]:
     spec, dtype = preset("listing", 1), DTYPES[name]
     bundle = network_bundle(spec)
-    rows = 30 if device.type == "cpu" else 1030
+    rows = 30 if part.dry else 1030
     x = torch.randn(2, rows, spec.levels[0].channels)
-    ours = torch.from_numpy(Triton(bundle, precision=name, device=device.type).rows(x.numpy()))
-    network: nn.Module = build(bundle).to(device)
+    ours = torch.from_numpy(Triton(bundle, precision=name, device=part.device.type).rows(x.numpy()))
+    if part.compiles:
+        return {}
     with torch.inference_mode():
         theirs, truth = (
-            network.to(kind)(x.to(device, kind)).cpu() for kind in (dtype, torch.float64)
+            build(bundle).to(part.device, kind)(x.to(part.device, kind)).cpu()
+            for kind in (dtype, torch.float64)
         )
     return timing.errors(ours, theirs, truth)
 
 
-def overflow(name: str, device: torch.device) -> dict[str, Any]:
-    """Weights beyond any float's range are told, though a clamp would hide them."""
+def overflow(name: str, part: Part, weight: float) -> dict[str, Any]:
+    """What is not finite is told, though a clamp would hide it, and what is finite is not.
+
+    weight: each of the head's, which add up features of some tens. With 3e38 the picture is beyond
+    every dtype's range, with 1e5 beyond fp16's alone.
+    """
     bundle = network_bundle(NARROW)
-    bundle.tensors["heads.0.conv.weight"] = bundle.tensors["heads.0.conv.weight"] * 3e38
-    backend = Triton(bundle, precision=name, device=device.type)
+    bundle.tensors["encoder.stem.weight"] *= 100
+    bundle.tensors["heads.0.conv.weight"][:] = weight
+    white = np.full((1, 9, 9, 3), 255, np.uint8)
+    x = torch.ones(1, 3, 9, 9, dtype=DTYPES[name], device=part.device)
+    with torch.inference_mode():
+        y = build(bundle).to(part.device, DTYPES[name])(x)
+    finite = bool(torch.isfinite(y).all())
+    backend = Triton(bundle, precision=name, device=part.device.type)
     try:
-        backend.run(np.full((1, 9, 9, 3), 255, np.uint8))
+        backend.run(white)
     except NonFiniteError:
-        return {"ok": True}
-    return {"ok": False}
+        return {"finite": finite, "ok": not finite}
+    return {"finite": finite, "ok": finite}
 
 
 def main() -> int:
-    part = Part(__doc__)
+    part = Part(__doc__, exact=True)
     with torch.inference_mode():
         for name in part.dtypes:
             for spec_name, spec in networks(part.dry).items():
-                work = partial(network_errors, spec, name, part.device)
+                work = partial(network_errors, spec, name, part)
                 part.attempt(work, what="network", dtype=name, network=spec_name)
             if not part.dry:
-                work = partial(latent_errors, name, part.device)
+                work = partial(latent_errors, name, part)
                 part.attempt(work, what="latent with context", dtype=name)
-            part.attempt(partial(listing_errors, name, part.device), what="listing", dtype=name)
-            part.attempt(partial(overflow, name, part.device), what="overflow", dtype=name)
+            part.attempt(partial(listing_errors, name, part), what="listing", dtype=name)
+            for weight in () if part.compiles else (3e38, 1e5):
+                work = partial(overflow, name, part, weight)
+                part.attempt(work, what="overflow", dtype=name, weight=weight)
             kernel_rows(part, name)
     return int(part.failed)
 

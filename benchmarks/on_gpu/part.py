@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from on_gpu import compiler
 from on_gpu.timing import Deadline
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -21,28 +22,53 @@ class Part:
 
     Attributes:
         dry: on the CPU, in Triton's interpreter, over tiny shapes: everything but the figures.
+        compiles: kernels are compiled for a GPU that is not here (`compiler`), over the shapes of
+            a live run; nothing is computed, so there is nothing to compare.
         device: where.
         deadline: when its box of time ends.
         failed: whether anything so far was not right.
         dtypes: names of those that are asked for.
+        flags: those of the part's own options that are given.
+
+    Args:
+        doc: the part's own, for --help.
+        arguments: the command line's; those of this process if None.
+        keep: whether there is a file of rows.
+        exact: whether answers are compared rather than timed.
+        flags: names of the part's own options.
     """
 
     def __init__(
-        self, doc: str | None, arguments: list[str] | None = None, keep: bool = True
+        self,
+        doc: str | None,
+        arguments: list[str] | None = None,
+        keep: bool = True,
+        exact: bool = False,
+        flags: Sequence[str] = (),
     ) -> None:
         parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
         parser.add_argument("--out", type=Path, required=True, help="folder of the rows' file")
         parser.add_argument("--seconds", type=float, default=120)
         parser.add_argument("--dtype", choices=DTYPES, action="append")
         parser.add_argument("--dry-run", action="store_true")
+        parser.add_argument("--compile-only", action="store_true")
+        for flag in flags:
+            parser.add_argument(f"--{flag}", action="store_true")
         options = parser.parse_args(arguments)
+        self.flags = {flag for flag in flags if getattr(options, flag)}
         self.dry: bool = options.dry_run
+        self.compiles: bool = options.compile_only
+        if self.compiles:
+            compiler.install()
         self.out: Path = options.out
         self.deadline = Deadline(options.seconds)
-        self.device = torch.device("cpu" if self.dry else "cuda")
+        self.device = torch.device("cpu" if self.dry or self.compiles else "cuda")
         self.dtypes: list[str] = options.dtype or (["fp16"] if self.dry else ["bf16"])
         self.failed = False
-        torch.backends.cudnn.benchmark = True
+        # The fastest algorithm is found by timing, so it differs from run to run, and rounds as
+        # it likes: what is compared takes the same one always.
+        torch.backends.cudnn.benchmark = not exact
+        torch.backends.cudnn.deterministic = exact
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, ours and theirs
         self.out.mkdir(parents=True, exist_ok=True)
         self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl" if keep else None

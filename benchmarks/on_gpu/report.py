@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+NETWORKS = ("end to end", "compiled")  # parts that time whole networks
+
 
 def summary(result: dict[str, Any]) -> Iterator[str]:
     """Of the dictionary that is saved."""
     parts = result["parts"]
     for name, part in parts.items():
-        yield f"{name}: {_ending(part)}"
+        yield f"{name}: {ending(part)}"
         for row in part.get("rows", ()):
             if row.get("ok") is False:
                 yield f"  not right: {_place(row)} {row.get('failed', '')}".rstrip()
@@ -22,7 +24,7 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
         if row.get("median_us"):
             cold = min(row["cold_ms"])
             yield f"{_place(row)}, C++: {_medians(row['median_us'])}; whole process {cold:.0f} ms"
-    for row in parts.get("end to end", {}).get("rows", ()):
+    for row in (row for name in NETWORKS for row in parts.get(name, {}).get("rows", ())):
         for place in ("on the device", "from memory to memory"):
             if place in row:
                 yield f"{_place(row)}, {place}: {_medians(row[place]['median_us'])}"
@@ -36,18 +38,27 @@ def roofline(row: dict[str, Any], ceilings: dict[str, Any]) -> float | None:
     return max(row["flops"] / rate, row["bytes"] / ceilings["bandwidth"]) / 1e3
 
 
-def _ending(part: dict[str, Any]) -> str:
+def whole(part: dict[str, Any]) -> bool:
+    """Whether a part did all that it was to do, and nothing of it was wrong."""
+    return "left_out" not in part and not any(part["exit_codes"]) and _finished(part)
+
+
+def ending(part: dict[str, Any]) -> str:
+    """How a part ended, in a line."""
     if "left_out" in part:
         return f"left out: {part['left_out']}"
     rows = part["rows"]
-    out_of_time = sum("left_out" in row for row in rows) or None in part["exit_codes"]
     checked = sum("ok" in row for row in rows)
     wrong = sum(row.get("ok") is False for row in rows)
-    ended = ", not finished within its time" if out_of_time else ""
+    ended = "" if _finished(part) else ", not finished within its time"
     return (
         f"{len(rows)} rows, {checked} checked, {wrong} not right{ended}, {part['seconds']} s"
         f"{', FAILED' if part['failed'] else ''}"
     )
+
+
+def _finished(part: dict[str, Any]) -> bool:
+    return None not in part["exit_codes"] and not any("left_out" in row for row in part["rows"])
 
 
 def _place(row: dict[str, Any]) -> str:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from importlib import import_module
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+from imagen_fast.backends import options
 from imagen_fast.backends.base import Backend, NonFiniteError
-from imagen_fast.errors import BackendError
+from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError, OperationError
 
-__all__ = ["BACKENDS", "Backend", "NonFiniteError", "backend_class", "choose"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "NonFiniteError",
+    "backend_class",
+    "candidates",
+    "check",
+    "choose",
+    "make",
+]
 
 # Name → module and class; a module is imported only when its backend is looked at.
 BACKENDS = {
@@ -35,19 +47,33 @@ def backend_class(name: str) -> type[Backend]:
     Raises:
         BackendError: there is no such backend; says which there are.
     """
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise BackendError(f"no backend {name!r}; choose auto or one of {', '.join(BACKENDS)}")
     module, attribute = BACKENDS[name]
     found: type[Backend] = getattr(import_module(module), attribute)
     return found
 
 
-def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
-    """The backend to use, and why.
+def check(
+    name: str,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    isa: str = "",
+) -> None:
+    """Raise BackendError for options that can be had together on no machine. Loads nothing."""
+    if name == "auto":
+        options.check(device, precision, threads, isa)
+    else:
+        backend_class(name).check(device, precision, threads, isa)
 
-    "auto" takes the first of `AUTO` that this machine can run and that serves `device`, where
-    "auto" means a GPU if there is one and a backend for it. Any other name is taken as an order:
-    it is that backend or an error.
+
+def candidates(name: str, device: str = "auto") -> list[tuple[type[Backend], str]]:
+    """The backends to try in turn, and why each.
+
+    "auto" takes those of `AUTO` that this machine can run and that serve `device`, where "auto"
+    means a GPU if there is one and a backend for it. Any other name is taken as an order: it is
+    that backend or an error.
 
     Raises:
         BackendError: no such backend, or something is missing for it; says how to get it.
@@ -56,20 +82,52 @@ def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
         found = backend_class(name)
         if missing := found.missing():
             raise BackendError(f"backend {name!r} cannot run here: {missing}")
-        return found, "asked for"
-    kinds = [device.partition(":")[0]]
+        return [(found, "asked for")]
+    kinds = [options.device_kind(device)]
     if kinds == ["auto"]:
         kinds = ["cuda", "cpu"] if NVIDIA.exists() else ["cpu"]
     reasons: dict[str, str] = {}
+    usable = []
     for kind, candidate in product(kinds, AUTO):
         found = backend_class(candidate)
-        if kind in ("cpu", "cuda") and kind not in found.kinds:
+        if kind not in found.kinds:
             if kind == "cuda":
                 reasons[candidate] = "runs on the cpu only"
         elif missing := found.missing():
             reasons[candidate] = missing
         else:
             passed = "".join(f"; {name}: {why}" for name, why in reasons.items())
-            return found, f"auto: the fastest that works here for device {device!r}{passed}"
-    listed = "; ".join(f"{name}: {why}" for name, why in reasons.items())
-    raise BackendError(f"no backend can run here ({listed})")
+            why = f"auto: the fastest that works here for device {device!r}{passed}"
+            usable.append((found, why))
+    if not usable:
+        listed = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        raise BackendError(f"no backend can run here ({listed})")
+    return usable
+
+
+def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
+    """The first of `candidates`. Raises as it does."""
+    return candidates(name, device)[0]
+
+
+def make(
+    bundle: Bundle, tried: list[tuple[type[Backend], str]], **options: Any
+) -> tuple[Backend, str]:
+    """A model on the first of these backends that has kernels for all its operations, and why.
+
+    Args:
+        options: as `Backend` takes them.
+
+    Raises:
+        OperationError: none has; names what the last one lacks.
+        BackendError, WeightsError: as `Backend`.
+    """
+    passed = ""
+    for kind, why in tried:
+        try:
+            return kind(bundle, **options), why + passed
+        except OperationError as error:
+            if kind is tried[-1][0]:
+                raise
+            passed += f"; {kind.name}: {error}"
+    raise AssertionError("there is always a backend to try")

@@ -9,14 +9,13 @@ from typing import Any, ClassVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.backends import options
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.graph import Graph
 from imagen_fast.spec import ModelSpec
 
 Tiles = NDArray[Any]  # (N, H, W, C), C-contiguous or not
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class NonFiniteError(BackendError):
@@ -31,13 +30,14 @@ class Backend(ABC):
     Args:
         bundle: spec and weights.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: one of `PRECISIONS`; what the weights and activations are computed in.
-        threads: CPU threads; None leaves the choice to the backend.
+        precision: one of `options.PRECISIONS`; what weights and activations are computed in.
+        threads: CPU threads, 1 to 1024; None leaves the choice to the backend.
         isa: CPU instruction set by its name; "" leaves the choice to the backend.
 
     Attributes:
         name: as in `BACKENDS`.
         kinds: of devices that it serves.
+        precisions: that it has, on some device.
         device, precision: what was resolved from the arguments, never "auto".
         threads: how many are used, None if the backend does not say.
         takes_isa, isa: whether its CPU instruction set can be chosen, and which one runs; None if
@@ -46,11 +46,13 @@ class Backend(ABC):
 
     Raises:
         BackendError: device, precision or instruction set is unknown or not to be had here.
+        OperationError: there is no kernel for one of the network's operations.
         WeightsError: the bundle's tensors do not fit its graph.
     """
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "fp16")
     takes_isa: ClassVar[bool] = False
     takes_exported: ClassVar[bool] = False
     isa: str | None = None
@@ -67,21 +69,39 @@ class Backend(ABC):
         threads: int | None = None,
         isa: str = "",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise BackendError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise BackendError(f"threads is {threads!r}; expected a positive integer")
-        if isa and not self.takes_isa:
-            raise BackendError(
-                f"backend {self.name!r} has no isa to choose; expected backend native"
-            )
+        self.check(device, precision, threads, isa)
         if bundle.exported and not self.takes_exported:
             raise BackendError(
                 f"backend {self.name!r} runs bundles (.safetensors), not exported ONNX files; "
                 "choose backend onnxruntime"
             )
         self.bundle = bundle
-        self._start(device, precision, threads, isa)
+        self._start(device, precision, options.thread_count(threads), isa)
+
+    @classmethod
+    def check(
+        cls,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        isa: str = "",
+    ) -> None:
+        """Raise BackendError for options that this backend has on no machine."""
+        options.check(device, precision, threads, isa)
+        if options.device_kind(device) not in ("auto", *cls.kinds):
+            (kind,) = cls.kinds
+            raise BackendError(
+                f"backend {cls.name!r} runs on {'the cpu' if kind == 'cpu' else 'CUDA'} only, not "
+                f"on {device!r}; choose another backend, or auto"
+            )
+        if precision not in ("auto", *cls.precisions):
+            raise BackendError(
+                f"backend {cls.name!r} has no {precision}; choose {' or '.join(cls.precisions)}"
+            )
+        if isa and not cls.takes_isa:
+            raise BackendError(
+                f"backend {cls.name!r} has no isa to choose; expected backend native"
+            )
 
     @abstractmethod
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
@@ -104,7 +124,7 @@ class Backend(ABC):
 
     @property
     def spec(self) -> ModelSpec:
-        """The architecture's spec. Raises BackendError if the graph is of none of ours."""
+        """The architecture's spec. Raises OperationError if the graph is of none of ours."""
         return self.bundle.spec
 
     @property

@@ -29,8 +29,8 @@ class ByArchitecture(Backend):
         maps = [given[name] for i in levels if (name := f"{context}.{i}") in given]
         if maps and len(maps) != len(levels):
             raise BackendError(
-                f"backend {self.name!r} takes a context of {len(levels)} feature maps, one for each "
-                f"level; {len(maps)} were given"
+                f"backend {self.name!r} takes a context of {len(levels)} feature maps, one for "
+                f"each level; {len(maps)} were given"
             )
         features = wanted[0].startswith("features")
         names = [path, *(f"{path}.{i}" for i in levels[1:])]

@@ -12,6 +12,7 @@ from imagen_fast.backends import memory
 from imagen_fast.backends.base import NonFiniteError, Tiles
 from imagen_fast.backends.by_architecture import ByArchitecture
 from imagen_fast.backends.levels import Levels
+from imagen_fast.backends.options import device_kind
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
@@ -184,14 +185,13 @@ def resolve_device(device: str) -> str:
     """
     import torch
 
+    device_kind(device)
     found = torch.cuda.device_count()
     if device == "auto":
         return "cuda:0" if found else "cpu"
     if device == "cpu":
         return device
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or (device != "cuda" and not index.isdecimal()):
-        raise BackendError(f"device {device!r}; expected auto, cpu, cuda or cuda:N")
+    index = device.partition(":")[2]
     if int(index or 0) >= found:
         raise BackendError(
             f"device {device!r} is not here: PyTorch finds {found} CUDA devices; choose cpu, or "

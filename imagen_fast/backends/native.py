@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +12,7 @@ import numpy as np
 
 from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
+from imagen_fast.cores import cores
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import BUILD_AGAIN
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 # Overlaps cost an eighth of the time with tiles of this size, and a quarter with a third of it;
 # more memory someone else may want.
 BUDGET = 512 << 20
+# As the pool of threads has it (runtime/pool.cc), and the system's sets of cores.
+MOST_SPIN_US = 1_000_000
+MOST_CORE = 1023
 
 
 class Native(Backend):
@@ -34,20 +39,15 @@ class Native(Backend):
 
     name: ClassVar[str] = "native"
     kinds: ClassVar[tuple[str, ...]] = ("cpu",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     takes_isa: ClassVar[bool] = True
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
-        if device not in ("auto", "cpu"):
-            raise BackendError(
-                f"backend 'native' runs on the cpu only, not on {device!r}; choose backend eager"
-            )
-        if precision == "fp16":
-            raise BackendError("backend 'native' has no fp16; choose fp32 or bf16")
         from imagen_fast._native import Engine, preferred_precision
 
         self.device = "cpu"
         self.precision = preferred_precision(isa) if precision == "auto" else precision
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         tensors = {name: np.ascontiguousarray(t) for name, t in self.bundle.tensors.items()}
         self._engine: Engine | None = Engine(
             self.graph.to_json(),
@@ -97,20 +97,18 @@ class Native(Backend):
 def _pool() -> dict[str, Any]:
     """What the environment says of the threads."""
     options: dict[str, Any] = {}
-    try:
-        if spin := os.environ.get("IMAGEN_FAST_SPIN_US"):
-            options["spin_us"] = int(spin)
-        if cores := os.environ.get("IMAGEN_FAST_CORES"):
-            options["cores"] = [int(core) for core in cores.split(",")]
-    except ValueError as error:
-        raise BackendError(
-            f"IMAGEN_FAST_SPIN_US and IMAGEN_FAST_CORES hold integers, such as 30 and 0,1: {error}"
-        ) from None
+    if spin := os.environ.get("IMAGEN_FAST_SPIN_US"):
+        options["spin_us"] = _number("IMAGEN_FAST_SPIN_US", spin, MOST_SPIN_US)
+    if bound := os.environ.get("IMAGEN_FAST_CORES"):
+        options["cores"] = [
+            _number("IMAGEN_FAST_CORES", core, MOST_CORE) for core in bound.split(",")
+        ]
     return options
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _number(name: str, text: str, most: int) -> int:
+    """The number in a variable of the environment, or in a part of it."""
+    digits = text.strip()
+    if not re.fullmatch("[0-9]{1,9}", digits) or int(digits) > most:
+        raise BackendError(f"{name} holds {text!r}; expected integers from 0 to {most}")
+    return int(digits)

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.backends.base import Tiles
+from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.export.options import Options
@@ -32,6 +32,7 @@ class OnnxRuntime(FloatGraph):
     """
 
     name: ClassVar[str] = "onnxruntime"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "fp16")
     takes_exported: ClassVar[bool] = True
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
@@ -39,8 +40,6 @@ class OnnxRuntime(FloatGraph):
         from imagen_fast.export.onnx_session import Session, resolve_device
 
         self.device = resolve_device(device)
-        if precision == "bf16":
-            raise BackendError("backend 'onnxruntime' has no bf16; choose fp32 or fp16")
         if self.bundle.exported:
             self.precision = _checked_file(self.bundle, precision)
             data = self.bundle.exported

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from imagen_fast import atomic
-from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.backends.base import Tiles
+from imagen_fast.backends.float_graph import FloatGraph
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.export.options import Options
@@ -24,13 +24,10 @@ class TensorRT(FloatGraph):
 
     name: ClassVar[str] = "tensorrt"
     kinds: ClassVar[tuple[str, ...]] = ("cuda",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp16", "fp32")
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
-        kind, _, index = device.partition(":")
-        if device not in ("auto", "cuda") and (kind != "cuda" or not index.isdecimal()):
-            raise BackendError(f"backend 'tensorrt' runs on CUDA only, not on {device!r}")
-        if precision == "bf16":
-            raise BackendError("backend 'tensorrt' has no bf16; choose fp16 or fp32")
+        index = device.partition(":")[2]
         if self.spec.architecture == "listing":
             raise BackendError("backend 'tensorrt' runs no listings; choose backend onnxruntime")
         self.precision = "fp16" if precision == "auto" else precision

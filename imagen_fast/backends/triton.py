@@ -64,6 +64,17 @@ class Triton(ByArchitecture):
             self._slots: Slots | None = Slots(self._program, self._device)
 
     @classmethod
+    def check(
+        cls,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        isa: str = "",
+    ) -> None:
+        """See `Backend.check`. The cpu serves in the interpreter, so that is looked at later."""
+        super().check("auto" if device == "cpu" else device, precision, threads, isa)
+
+    @classmethod
     def missing(cls) -> str | None:
         """PyTorch, Triton, a C compiler, or a GPU that they can use."""
         if lacking := without_torch("triton"):

@@ -37,11 +37,15 @@ class Inputs:
         self._flops: dict[str, int] = {}
 
     def images(self, size: int, batch: int) -> Path:
-        """A .npy file (batch, size, size, 3)."""
+        """A .npy file (batch, size, size, 3). Raises BenchmarkError."""
         key = size, batch
         if key not in self._images:
-            self._images[key] = self._folder / f"{size}-{batch}.npy"
-            np.save(self._images[key], pictures(batch, size))
+            path = self._folder / f"{size}-{batch}.npy"
+            try:
+                np.save(path, pictures(batch, size))
+            except OSError as error:
+                raise BenchmarkError(f"{path}: cannot be written ({error}); make room") from error
+            self._images[key] = path
         return self._images[key]
 
     def file(self, c: Contestant, size: int, batch: int, seconds: float) -> str:

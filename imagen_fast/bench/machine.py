@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from imagen_fast.bench import gpu
+from imagen_fast.cores import cores
 
 LIBRARIES = (
     *("imagen-fast", "torch", "triton", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt"),
@@ -46,13 +47,6 @@ def folder_name(machine: dict[str, object]) -> str:
     assert isinstance(gpus, list)
     text = f"{machine['cpu']} {machine['family_model']} {machine['cores']} cores"
     return re.sub(r"[^a-z0-9]+", "-", " ".join([*gpus[:1], text]).lower()).strip("-")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load() -> float | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from imagen_fast import atomic
 from imagen_fast.bench.record import FORMAT, LeftOut, Record, Row
 from imagen_fast.bench.roofline import WIDTHS, Roofline
 from imagen_fast.errors import BenchmarkError
@@ -33,15 +32,7 @@ def write_text(text: str, path: Path) -> None:
     """The file appears, or changes, only when it is complete. Raises BenchmarkError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        atomic.write(path, text.encode())
     except OSError as error:
         raise BenchmarkError(f"{path}: cannot write: {error.strerror or error}") from error
 

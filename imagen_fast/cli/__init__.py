@@ -7,16 +7,17 @@ and nothing else. Each module `imagen_fast.cli.<name>` calls its click command `
 from __future__ import annotations
 
 import importlib
-import io
 import logging
 import os
 import sys
 import traceback
 import warnings
+from typing import Any
 
 import click
 
 from imagen_fast._version import __version__
+from imagen_fast.cli.streams import OutputLostError, prepared
 from imagen_fast.errors import ImagenError
 
 COMMANDS = {
@@ -36,8 +37,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 class LazyGroup(click.Group):
     """The commands of `COMMANDS`, and the one place where errors become exit codes.
 
-    An `ImagenError` is one line on stderr and exit code 1, Ctrl-C exit code 130; wrong usage
-    is click's own exit code 2. With `IMAGEN_FAST_DEBUG=1` tracebacks are shown.
+    An `ImagenError`, or an error of the system's, is one line on stderr and exit code 1, Ctrl-C
+    exit code 130; wrong usage is click's own exit code 2; what becomes of lost output see
+    `streams`. With `IMAGEN_FAST_DEBUG=1` tracebacks are shown.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -57,11 +59,13 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run what the command line says, on standard streams of any condition."""
+        with prepared():
+            return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; see the class for what becomes of errors."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # a terminal may lack our characters
-                stream.reconfigure(errors="replace")
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
@@ -72,11 +76,11 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
-        except ImagenError as error:
+        except (ImagenError, OSError) as error:
             _show_traceback()
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {_reason(error)}", err=True)
             ctx.exit(1)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OutputLostError):
             raise
         except Exception as error:
             _show_traceback()
@@ -87,6 +91,13 @@ class LazyGroup(click.Group):
 
 def _warn(message: Warning | str, *where: object, **more: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
+
+
+def _reason(error: Exception) -> str:
+    """One line; of the system's errors (a full disk, a folder that may not be read) the file's."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _show_traceback() -> None:

@@ -10,8 +10,9 @@ import click
 
 from imagen_fast import catalogue
 from imagen_fast.bundle import read_header
-from imagen_fast.cli.options import model_and_scale
-from imagen_fast.errors import WeightsError
+from imagen_fast.cli.options import as_usage, finite, model_and_scale, threads_option
+from imagen_fast.cores import cores, warn_of_more
+from imagen_fast.errors import BenchmarkError, WeightsError
 
 DEFAULT_SECONDS = 105.0
 REGRESSED = 1
@@ -52,11 +53,12 @@ def _numbers(_: click.Context, option: click.Parameter, text: str | None) -> tup
     metavar="NAME,...",
     help="fp32, bf16, fp16. [fp32,bf16]",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [all cores]")
+@threads_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option(
     "--duration",
     type=click.FloatRange(min=1, max=86400),
+    callback=finite,
     default=DEFAULT_SECONDS,
     show_default=True,
     help="Seconds that it may take; what does not fit is left out, and said.",
@@ -88,6 +90,7 @@ def _numbers(_: click.Context, option: click.Parameter, text: str | None) -> tup
 @click.option(
     "--fail-above",
     type=click.FloatRange(min=0),
+    callback=finite,
     metavar="PERCENT",
     help="With --compare: exit code 1 if one of our rows is slower by more, or lost its time.",
 )
@@ -115,16 +118,12 @@ def command(
     slows all alike, and every run that counts is kept, outliers too.
     """
     from imagen_fast.bench import comparison, page, record_file, session
-    from imagen_fast.bench.entrants import Options
-    from imagen_fast.bench.machine import cores
+    from imagen_fast.bench.entrants import Options, check_names
     from imagen_fast.cli import bench_table
     from imagen_fast.cli.bench_progress import watch
 
     if fail_above is not None and old_path is None:
         raise click.UsageError("--fail-above compares with an earlier run: name it by --compare")
-    old = record_file.read(old_path)[-1] if old_path else None
-    keeps = json_path and json_path.suffix == record_file.LINES and json_path.exists()
-    earlier = record_file.read(json_path) if json_path and keeps else []
     name, scale = model_and_scale(model, None)
     path = catalogue.resolve(name)
     if read_header(path).spec.architecture == "listing":
@@ -139,6 +138,12 @@ def command(
         peers=_chosen(peers),
         precisions=precisions,
     )
+    with as_usage(BenchmarkError):
+        check_names(options)
+    old = record_file.read(old_path)[-1] if old_path else None
+    keeps = json_path and json_path.suffix == record_file.LINES and json_path.exists()
+    earlier = record_file.read(json_path) if json_path and keeps else []
+    warn_of_more(threads)
     with ExitStack() as stack:
         made = session.run(
             options,
@@ -151,9 +156,9 @@ def command(
     if json_path:
         record_file.write(made, json_path)
     compared = comparison.compare(made, old) if old else None
-    bench_table.show(made, compared)
     if html_path:
         record_file.write_text(page.render([*earlier, made], compared), html_path)
+    bench_table.show(made, compared)
     for kept in filter(None, (json_path, html_path)):
         click.echo(f"written: {kept}")
     if compared and fail_above is not None:

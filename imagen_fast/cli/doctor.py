@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from imagen_fast._version import __version__
 from imagen_fast.backends import BACKENDS, backend_class, choose
 from imagen_fast.bundle import load_bundle
 from imagen_fast.cli.text import count
+from imagen_fast.cores import cores
 from imagen_fast.errors import ImagenError
 from imagen_fast.extras import install
 
@@ -37,7 +37,14 @@ ISA = {
     "sve": "SVE",
     "bf16": "BF16",
 }
-PILLOW_FORMATS = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF"}
+PILLOW_FORMATS = {
+    "jpg": "JPEG",
+    "zlib": "PNG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "jpg_2000": "JPEG 2000",
+    "libtiff": "TIFF",
+}
 
 
 @click.command(name="doctor")
@@ -47,8 +54,8 @@ PILLOW_FORMATS = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF
 def command(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
     """Show what is installed, which backends work here, and what is missing and how to get it.
 
-    With a BUNDLE of GPU kernels, from `imagen-fast export --format bundle`: whether a GPU of this
-    machine runs it. Exit code 1 if none does.
+    Exit code 1 if no backend works. With a BUNDLE of GPU kernels, from `imagen-fast export
+    --format bundle`: whether a GPU of this machine runs it. Exit code 1 if none does.
     """
     if bundle is not None:
         from imagen_fast.export.bundle_check import can_run
@@ -58,6 +65,7 @@ def command(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
         ctx.exit(int(not runs))
     facts = examine()
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
+    ctx.exit(int(not facts["works"]))
 
 
 def _yes(runs: bool) -> str:
@@ -75,7 +83,7 @@ def examine() -> dict[str, Any]:
         "pillow": _pillow(),
         "training": _training(),
         "backends": {name: _backend(name) for name in BACKENDS},
-        "auto": _auto(),
+        **_auto(),
         "models": _models(),
     }
 
@@ -91,8 +99,7 @@ def _cpu() -> dict[str, Any]:
                 name = value.strip()
             elif key.strip() in ("flags", "Features"):
                 flags.update(value.split())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"name": name, "cores": cores, "isa": [ISA[flag] for flag in ISA if flag in flags]}
+    return {"name": name, "cores": cores(), "isa": [ISA[flag] for flag in ISA if flag in flags]}
 
 
 def _torch() -> dict[str, Any]:
@@ -161,13 +168,15 @@ def _pillow() -> dict[str, Any]:
     return {"version": importlib.metadata.version("pillow"), "formats": formats}
 
 
-def _auto() -> str:
-    """What `--backend auto` takes here, and why."""
+def _auto() -> dict[str, Any]:
+    """Whether anything works, what `--backend auto` takes here and why, and what is the matter."""
+    missing = backend_class("native").missing()
     try:
         chosen, why = choose("auto")
     except ImagenError as error:
-        return str(error)
-    return f"{chosen.name} ({why})"
+        return {"works": False, "auto": str(error), "problem": f"nothing works here: {error}"}
+    problem = missing and f"{missing}. Until then {chosen.name} computes"
+    return {"works": True, "auto": f"{chosen.name} ({why})", "problem": problem}
 
 
 def _models() -> dict[str, str]:
@@ -198,7 +207,7 @@ def _text(facts: dict[str, Any]) -> str:
     models = list(facts["models"].items()) or [("none", "-n takes a .safetensors file")]
     sections = {"": general, "backends": backends, "models": models}
     width = max(len(name) for rows in sections.values() for name, _ in rows)
-    lines = []
+    lines = [f"PROBLEM: {facts['problem']}", ""] if facts["problem"] else []
     for title, rows in sections.items():
         lines += ["", title] if title else []
         lines += [f"{'  ' if title else ''}{name:{width}}  {value}" for name, value in rows]

@@ -11,12 +11,18 @@ from typing import Any
 
 import click
 
-from imagen_fast import engine
-from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
+from imagen_fast.cli import left_out
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    load_engine,
+    model_and_scale,
+    scale_option,
+)
 from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
+from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import Quality, Score, evaluate, mean
-from imagen_fast.tasks.files import pictures_in
 
 BASELINE = "bicubic"
 DEFAULT_SCALE = "4"
@@ -49,22 +55,28 @@ def command(
     As papers do: each picture is cropped to a multiple of the scale, shrunk by antialiased
     bicubic (as MATLAB does), rounded to 8 bits, enlarged and compared with the crop on Y of
     YCbCr (BT.601), without a border as wide as the scale. A picture that cannot be measured
-    ends the command: a mean over the rest would be another figure.
+    ends the command: a mean over the rest would be another figure. Results of earlier runs are
+    left out, as `upscale` does.
     """
-    try:
-        paths = pictures_in(folder)
-    except OSError as error:
-        raise ImageError(f"{folder}: {error.strerror or error}") from error
-    if not paths:
-        raise ImageError(f"{folder}: no picture in this folder")
+    options: dict[str, Any] = {
+        **{"backend": backend, "device": device, "precision": precision, "threads": threads},
+        "isa": isa,
+    }
     if model == BASELINE:
         name, factor = BASELINE, int(scale or DEFAULT_SCALE)
-        opened: Any = nullcontext()
     else:
         name, factor = model_and_scale(model, scale)
-        opened = engine.load(
-            name, backend=backend, device=device, precision=precision, threads=threads, isa=isa
-        )
+        check_engine(name, **options)
+    try:
+        found = in_folder(folder)
+    except OSError as error:
+        raise ImageError(f"{folder}: {error.strerror or error}") from error
+    for note in left_out.lines(found.left_out):
+        click.echo(note, err=True)
+    paths = [item.source for item in found.pictures]
+    if not paths:
+        raise ImageError(f"{folder}: no picture in this folder")
+    opened: Any = nullcontext() if name == BASELINE else load_engine(name, **options)
     with opened as loaded:
         scores = evaluate(paths, factor, loaded)
         if as_json:

@@ -13,7 +13,9 @@ import click
 
 from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli.options import as_usage
 from imagen_fast.cli.text import shown
+from imagen_fast.errors import ExportError
 from imagen_fast.export.formats import FORMATS, Say, find
 from imagen_fast.export.options import Options
 from imagen_fast.export.verify import Verification
@@ -146,6 +148,8 @@ def command(
     options = Options(
         *(precision, shape, fixed, int(opset), io), largest=largest, refit=refit, arch=arch
     )
+    with as_usage(ExportError):
+        export.check(model, kind, output, options)
     try:
         with Interruptible() as ending, _progress(quiet) as say:
             made = export.export(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+from imagen_fast import atomic
 
 
 class Interruptible(AbstractContextManager["Interruptible"]):
@@ -34,6 +38,25 @@ class Interruptible(AbstractContextManager["Interruptible"]):
         self.number = number
         raise KeyboardInterrupt
 
+    def ignore(self) -> None:
+        """From now on nothing interrupts any more: the process is about to `leave`."""
+        self._before.clear()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, without the threads that decode or encode, and without their files.
+
+    A codec cannot be stopped, and Python waits for every thread before it ends: for minutes.
+    """
+    atomic.discard_all()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -9,15 +9,20 @@ from typing import Any
 import click
 
 from imagen_fast import catalogue
-from imagen_fast.bundle import load_bundle
+from imagen_fast.bundle import load_bundle, read_header
 from imagen_fast.cli.text import columns
 from imagen_fast.errors import WeightsError
+from imagen_fast.graph.text import describe
 
 
 @click.command(name="models")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> None:
+@click.option("--graph", metavar="MODEL", help="Print the operations of a model, by name or file.")
+def command(as_json: bool, graph: str | None) -> None:
     """List the models that are shipped; -n of the other commands takes their names."""
+    if graph is not None:
+        _print_graph(graph, as_json)
+        return
     models = [_facts(path) for path in catalogue.files()]
     if as_json:
         click.echo(json.dumps(models, indent=2))
@@ -28,6 +33,16 @@ def command(as_json: bool) -> None:
         for model in models:
             if "damaged" in model:
                 click.echo(f"{model['name']} is damaged: {model['damaged']}")
+
+
+def _print_graph(model: str, as_json: bool) -> None:
+    """A line an operation: its name, channels and size, how it is computed, and from what."""
+    graph = read_header(catalogue.resolve(model)).graph
+    if as_json:
+        click.echo(graph.to_json())
+    else:
+        rows = [("VALUE", "CHANNELS × SIZE", "COMPUTED BY", "FROM"), *describe(graph)]
+        click.echo(columns(rows, right="llll"))
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
-from imagen_fast import catalogue
-from imagen_fast.errors import WeightsError
+from imagen_fast import backends, catalogue, engine
+from imagen_fast.backends.options import INSTRUCTION_SETS, MOST_THREADS, PRECISIONS, device_kind
+from imagen_fast.errors import BackendError, ImagenError, TilingError
 from imagen_fast.model_file import read_header
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,6 +23,36 @@ scale_option = click.option(
     type=click.Choice(["2", "3", "4"]),
     help=f"How many times; shipped models: {_SHIPPED}. [the model's, else 4]",
 )
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    metavar="N",
+    help=f"CPU threads, up to {MOST_THREADS}. [all cores]",
+)
+
+
+@contextmanager
+def as_usage(*kinds: type[ImagenError]) -> Iterator[None]:
+    """What errors of these kinds say is wrong usage, with its exit code."""
+    try:
+        yield
+    except kinds as error:
+        raise click.UsageError(str(error)) from error
+
+
+def a_device(_: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """A callback: the name, which has to be one of a device if it is given."""
+    if name is not None:
+        with as_usage(BackendError):
+            device_kind(name)
+    return name
+
+
+def finite(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """A callback: the number, which may be neither infinite nor NaN: those are within ranges."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a number that counts something.")
+    return value
 
 
 def engine_options(function: F) -> F:
@@ -27,25 +60,33 @@ def engine_options(function: F) -> F:
     for option in (
         click.option(
             "--isa",
-            default="",
+            type=click.Choice(list(INSTRUCTION_SETS)),
+            callback=lambda context, option, name: name or "",
             metavar="NAME",
             help="Instruction set of the native engine: amx, avx512, avx2 or generic. [the best]",
         ),
-        click.option(
-            "--threads", type=click.IntRange(min=1), help="CPU threads of the engine. [all cores]"
-        ),
+        threads_option,
         click.option(
             "--precision",
-            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+            type=click.Choice(PRECISIONS),
             default="auto",
             show_default=True,
             help="auto: bf16 where that is much faster (AMX, AVX-512 of AMD, CUDA), else fp32.",
         ),
         click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+            "--device",
+            default="auto",
+            show_default=True,
+            callback=a_device,
+            help="auto, cpu, cuda or cuda:N.",
         ),
         click.option(
-            "--backend", default="auto", show_default=True, help="See `imagen-fast doctor`."
+            "--backend",
+            type=click.Choice(["auto", *backends.BACKENDS]),
+            default="auto",
+            show_default=True,
+            metavar="NAME",
+            help="See `imagen-fast doctor`.",
         ),
     ):
         function = option(function)
@@ -56,14 +97,27 @@ def model_and_scale(model: str | None, scale: str | None) -> tuple[str, int]:
     """What `-n` and `-s` mean together: the model, and how many times it enlarges.
 
     Raises:
-        WeightsError: unknown or damaged model, no model for the scale, or a model of another.
+        WeightsError: unknown or damaged model, or no model for the scale.
+        click.UsageError: the model is of another scale.
     """
     if model is None:
         wanted = int(scale or 4)
         return catalogue.for_scale(wanted), wanted
     own = read_header(catalogue.resolve(model)).graph.scale
     if scale is not None and own != int(scale):
-        raise WeightsError(
+        raise click.UsageError(
             f"the model {model} enlarges {own} times, not {scale}; leave out -n or -s"
         )
     return model, own
+
+
+def check_engine(model: str, **options: Any) -> None:
+    """`engine.check`, which loads nothing: what is wrong is so even where there is no work."""
+    with as_usage(BackendError, TilingError):
+        engine.check(model, **options)
+
+
+def load_engine(model: str, **options: Any) -> engine.Engine:
+    """`engine.load`. Sizes of tiles that cannot work here are wrong usage."""
+    with as_usage(TilingError):
+        return engine.load(model, **options)

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imagen_fast.cli.text import count, duration, short, shown
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 STYLES = {"done": "green", "skipped": "yellow", "failed": "red", "not finished": "red"}
 
 
-def report(jobs: list[Job], quiet: bool) -> Report:
-    """A `Bar` on a terminal, else a plain `Report`."""
+def report(jobs: list[Job], quiet: bool, notes: Sequence[str] = ()) -> Report:
+    """A `Bar` on a terminal, else a plain `Report`; `notes` end an overview."""
     terminal = sys.stdout.isatty() and sys.stderr.isatty()
-    return Bar(jobs) if terminal and not quiet else Report(jobs)
+    return Bar(jobs, notes) if terminal and not quiet else Report(jobs, notes)
 
 
 class Report(Observer):
     """Collects the results, and prints each failure as one line on stderr when it happens."""
 
-    def __init__(self, jobs: list[Job]) -> None:
+    def __init__(self, jobs: list[Job], notes: Sequence[str] = ()) -> None:
         self.jobs = jobs
+        self.notes = notes
         self.results: list[Result] = []
         self._start = time.perf_counter()
 
@@ -55,6 +57,12 @@ class Report(Observer):
             if result.error and os.environ.get("IMAGEN_FAST_DEBUG") == "1":
                 print(*traceback.format_exception(result.error), sep="", file=sys.stderr)
 
+    def interrupted(self, pictures: int) -> None:
+        """Say what is waited for."""
+        what = count(pictures, "picture")
+        line = f"interrupted: saving {what} that {'is' if pictures == 1 else 'are'} computed; "
+        print(f"{line}a second Ctrl-C gives up on that", file=sys.stderr, flush=True)
+
     def failed(self, result: Result) -> None:
         """Print one failure."""
         line = f"error: {shown(result.job.source)}: {shown(result.reason)}"
@@ -72,6 +80,7 @@ class Report(Observer):
         """Print how it ended."""
         if len(self.jobs) > 1:
             self.overview(time.perf_counter() - self._start)
+            print(*self.notes, sep="\n", end="\n" if self.notes else "")
             return
         for result in self.results:
             target = shown(result.job.target)
@@ -101,8 +110,8 @@ class Report(Observer):
 class Bar(Report):
     """On a terminal: one bar over all pictures with the time that is left, a table at the end."""
 
-    def __init__(self, jobs: list[Job]) -> None:
-        super().__init__(jobs)
+    def __init__(self, jobs: list[Job], notes: Sequence[str] = ()) -> None:
+        super().__init__(jobs, notes)
         self._todo = sum(not job.problem and not job.skip for job in jobs)
         self._started = 0
         self._progress = _progress(several=self._todo > 1)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 
-from imagen_fast import engine
-from imagen_fast.cli import COMMANDS
-from imagen_fast.cli.interrupt import Interruptible
-from imagen_fast.cli.options import engine_options, model_and_scale, scale_option
+from imagen_fast import atomic, engine
+from imagen_fast.cli import COMMANDS, left_out
+from imagen_fast.cli.interrupt import Interruptible, leave
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    load_engine,
+    model_and_scale,
+    scale_option,
+)
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
-from imagen_fast.errors import TilingError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.write import FORMATS
-from imagen_fast.tasks import batch, files
+from imagen_fast.tasks import batch, discovery, files
 from imagen_fast.tasks.files import Existing, Job
 
 
@@ -51,22 +58,22 @@ def _workers(text: str) -> tuple[int, int]:
 @click.option(
     "-t",
     "--tile",
-    type=int,
+    type=click.IntRange(min=0),
     default=0,
     show_default=True,
     help="Side of a tile in input pixels; 0 chooses.",
 )
 @click.option(
     "--tile-overlap",
-    type=int,
+    type=click.IntRange(min=0),
     help="Input pixels that a tile reads beyond what it answers for. [32 or less]",
 )
 @click.option("--suffix", help="Ends the name of each result. [_x and the scale]")
-@click.option("--ext", help="Format of the results: png, jpg, webp, tiff or bmp. [png]")
+@click.option("--ext", help="Format of the results: png, jpg, webp, avif, tiff or bmp. [png]")
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
-    help="Of JPEG and WebP, 1 to 100; 100 makes WebP lossless. [95]",
+    help="Of JPEG, WebP and AVIF, 1 to 100; 100 makes WebP lossless. [95]",
 )
 @engine_options
 @click.option(
@@ -119,9 +126,10 @@ def command(
 ) -> None:
     """Enlarge pictures: files, folders and quoted glob patterns, one or many.
 
-    photo.jpg becomes photo_x4.png. Folders give every picture in them except hidden ones and
-    results of earlier runs (photo_x4.png beside a photo). A result that exists is an error unless
-    --overwrite or --resume is given; an input is never written to.
+    photo.jpg becomes photo_x4.png. Folders and patterns give every picture in them except hidden
+    ones and results of earlier runs (photo_x4.png beside a photo, and what lies in -o); what else
+    is left out is named. A result that exists is an error unless --overwrite or --resume is given,
+    also if it appears while its picture is computed; an input is never written to.
 
     a.jpg and a.png in one call would become one file, so they become a_jpg_x4.png and
     a_png_x4.png. To --resume these are other results than the a_x4.png of a call with one of them.
@@ -131,13 +139,16 @@ def command(
     """
     if overwrite and resume:
         raise click.UsageError("--overwrite and --resume exclude each other")
-    if tile < 0:
-        raise TilingError(f"tile is {tile}; expected a size in pixels, or 0 to choose one")
     if suffix and "/" in suffix:
         raise click.UsageError(f"--suffix {suffix!r} must not contain '/'; folders go to -o")
     name, factor = model_and_scale(model, scale)
+    options: dict[str, Any] = {
+        **{"backend": backend, "device": device, "precision": precision, "threads": threads},
+        **{"isa": isa, "tile": tile, "overlap": tile_overlap},
+    }
+    check_engine(name, **options)
     suffix = f"_x{factor}" if suffix is None else suffix
-    found = files.discover(inputs, recursive=recursive, suffix=suffix, output=output)
+    found = discovery.discover(inputs, recursive=recursive, suffix=suffix, output=output)
     is_file = output is not None and _names_a_file(output, [Path(name) for name in inputs])
     if output and is_file and len(found.pictures) > 1:
         many = count(len(found.pictures), "picture")
@@ -151,9 +162,9 @@ def command(
         existing=existing,
         output_is_file=is_file,
     )
-    if found.left_out and not quiet:
-        results = count(found.left_out, "earlier result")
-        click.echo(f"left out {results}; name such a file to enlarge it all the same", err=True)
+    notes = [] if quiet else left_out.lines(found.left_out)
+    for note in notes:
+        click.echo(note, err=True)
     if dry_run:
         click.echo(_preview(planned))
         ctx.exit(1 if any(job.problem for job in planned) else 0)
@@ -161,20 +172,15 @@ def command(
     # The report says it of each picture, and by name.
     warnings.simplefilter("ignore", engine.PrecisionWarning)
     readers, writers = jobs
+    for folder in sorted({Path(os.path.realpath(job.target)).parent for job in planned}):
+        for leftover in atomic.remove_leftovers(folder):
+            if not quiet:
+                click.echo(f"removed {shown(leftover)}, left unfinished by a killed run", err=True)
     interrupted = False
-    with Interruptible() as ending, report(planned, quiet) as progress:
+    with Interruptible() as ending, report(planned, quiet, notes) as progress:
         try:
             if todo := batch.settle(planned, progress):
-                with engine.load(
-                    name,
-                    backend=backend,
-                    device=device,
-                    precision=precision,
-                    threads=threads,
-                    tile=tile,
-                    overlap=tile_overlap,
-                    isa=isa,
-                ) as loaded:
+                with load_engine(name, **options) as loaded:
                     progress.loaded(loaded)
                     batch.run(
                         todo,
@@ -186,12 +192,13 @@ def command(
                         max_pixels=max_pixels,
                     )
         except KeyboardInterrupt:
+            ending.ignore()
             interrupted = True
     if not quiet:
         progress.summarise()
     if interrupted:
         click.echo("interrupted", err=True)
-        ctx.exit(128 + ending.number)  # as shells report it
+        leave(128 + ending.number)  # as shells report it
     ctx.exit(1 if progress.counts()["failed"] else 0)
 
 
@@ -200,7 +207,7 @@ def _names_a_file(output: Path, inputs: list[Path]) -> bool:
     ext = output.suffix.lower()
     if output.is_dir():
         return False
-    if ext in files.PICTURE_EXTENSIONS | FORMATS.keys():
+    if ext in discovery.PICTURE_EXTENSIONS | FORMATS.keys():
         return True
     known = ", ".join(FORMATS)
     if output.is_file():
@@ -208,7 +215,7 @@ def _names_a_file(output: Path, inputs: list[Path]) -> bool:
             f"-o {shown(output)} is a file, but no picture by its name; name a folder, or a file "
             f"that ends in one of {known}"
         )
-    # results.v2 is a good name for a folder, but photo.avif is none for one picture's result.
+    # results.v2 is a good name for a folder, but photo.heic is none for one picture's result.
     if re.fullmatch(r"\.[a-z][a-z0-9]{2,4}", ext) and len(inputs) == 1 and inputs[0].is_file():
         raise click.UsageError(
             f"-o {shown(output)}: {ext} cannot be written; expected one of {known}, or an existing "

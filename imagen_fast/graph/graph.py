@@ -181,7 +181,9 @@ class Graph:
                 raise SpecError(f"{where}: its name is given twice, or empty")
             try:
                 read = [values[name] if name else None for name in operation.inputs]
-                if late := [x for x in operation.inputs if waiting.get(x, "") not in values | {"": 0}]:
+                if late := [
+                    x for x in operation.inputs if waiting.get(x, "") not in values | {"": 0}
+                ]:
                     raise SpecError(f"reads {late[0]!r} before its default is computed")
                 value = values[operation.output] = kind.value(operation, read)
                 if not absent.isdisjoint(operation.inputs):
@@ -351,9 +353,7 @@ def _read_output(data: object) -> tuple[str, Output]:
 
 
 def _read_operation(data: object) -> Operation:
-    x = _fields(
-        data, "operation", kind=str, output=str, inputs=list, tensors=dict, attributes=dict
-    )
+    x = _fields(data, "operation", kind=str, output=str, inputs=list, tensors=dict, attributes=dict)
     words = [*x["inputs"], *x["tensors"].values()]
     if not all(isinstance(word, str) for word in words):
         raise SpecError(f"operation {x['output']!r} names something that is no text")

@@ -31,6 +31,7 @@ class Whole:
     high: int
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return type(value) is int and self.low <= value <= self.high
 
 
@@ -39,7 +40,10 @@ class Number:
     """A finite number."""
 
     def check(self, value: Attribute) -> bool:
-        return type(value) in (int, float) and abs(value) < 1e30  # type: ignore[arg-type]
+        """Whether an attribute may be this."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return math.isfinite(value) and abs(value) < 1e30
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Word:
     of: tuple[str, ...]
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return value in self.of
 
 
@@ -57,6 +62,7 @@ class Flag:
     """True or false."""
 
     def check(self, value: Attribute) -> bool:
+        """Whether an attribute may be this."""
         return type(value) is bool
 
 
@@ -170,7 +176,8 @@ def _convolution_reads(a: Settings, x: Read, pixels: Interval, place: int) -> In
 
 
 def _convolution_flops(a: Settings, x: Read, y: Value) -> float:
-    return 2.0 * _first(x).channels * a["kernel"] ** 2 * y.channels
+    kernel: int = a["kernel"]
+    return 2.0 * _first(x).channels * kernel**2 * y.channels
 
 
 def _enlarged_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:
@@ -256,8 +263,9 @@ def _map(a: Settings, x: Read) -> Value:
 
 
 def _window_flops(a: Settings, x: Read, y: Value) -> float:
-    c = _first(x).channels
-    return 8.0 * c * c + 4.0 * c * a["window"] ** 2
+    c, window = _first(x).channels, a["window"]
+    assert isinstance(window, int)
+    return 8.0 * c * c + 4.0 * c * window**2
 
 
 def _equal(a: Settings, x: Read) -> Value:
@@ -279,15 +287,16 @@ def _cut(a: Settings, x: Read) -> Value:
     return Value(a["channels"], _first(x).grid)
 
 
-_CHANNELS = (Whole(1, MAX_CHANNELS), None)
-_FACTOR = (Whole(1, 16), None)
-_ACTIVATION = {
+_Range = tuple[Whole | Number | Word | Flag, Attribute | None]
+_CHANNELS: _Range = (Whole(1, MAX_CHANNELS), None)
+_FACTOR: _Range = (Whole(1, 16), None)
+_ACTIVATION: dict[str, _Range] = {
     "activation": (Word(ACTIVATIONS), "none"),
     "slope": (Number(), 0.01),  # of leaky_relu below 0
     "scale": (Number(), 1.0),
 }
-_HEADS = {"head_dim": (Whole(1, MAX_CHANNELS), None)}
-_WINDOW = {**_HEADS, "window": (Whole(2, 64), None), "shift": (Whole(0, 32), 0)}
+_HEADS: dict[str, _Range] = {"head_dim": (Whole(1, MAX_CHANNELS), None)}
+_WINDOW: dict[str, _Range] = {**_HEADS, "window": (Whole(2, 64), None), "shift": (Whole(0, 32), 0)}
 
 KINDS: Mapping[str, Kind] = {
     "convolution": Kind(
@@ -405,5 +414,5 @@ def period(operation: Operation, grid: Grid) -> int:
     """Input pixels after which what an operation on this grid does repeats."""
     window = operation.attributes.get("window", 1)
     assert isinstance(window, int)
-    pixels = window * 2**grid.halvings
+    pixels = window * (1 << grid.halvings)
     return pixels // math.gcd(pixels, grid.factor)

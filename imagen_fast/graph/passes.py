@@ -22,9 +22,7 @@ def needed(graph: Graph, outputs: Iterable[str]) -> Graph:
             kept.append(operation)
             names.update(operation.inputs)
             names.update(default.get(name, "") for name in operation.inputs)
-    names |= {
-        x.grid.of for name, x in graph.inputs.items() if name in names and x.grid is not None
-    }
+    names |= {x.grid.of for name, x in graph.inputs.items() if name in names and x.grid is not None}
     return Graph(
         {name: x for name, x in graph.inputs.items() if name in names},
         tuple(reversed(kept)),

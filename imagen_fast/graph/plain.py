@@ -8,7 +8,7 @@ from imagen_fast.spec import ModelSpec
 
 
 def plain(spec: ModelSpec) -> Graph:
-    """Input `image`, output `picture`: one level, `depth` residual blocks of `convs` convolutions."""
+    """Input `image`, outputs `picture` and `attention.I`, the maps of attention block I."""
     b = Builder()
     level = spec.levels[0]
     b.inputs["image"] = Input(spec.image_channels, picture=True)

@@ -19,8 +19,13 @@ def alignment(graph: Graph) -> int:
     whole picture only if it starts on their common grid.
     """
     graph = _main(graph)
-    periods = [period(x, graph.values[x.output].grid) for x in graph.operations]
-    return math.lcm(*periods, *(period(x, graph.values[x.inputs[0]].grid) for x in graph.operations))
+    return math.lcm(
+        *(
+            period(operation, graph.values[name].grid)
+            for operation in graph.operations
+            for name in (operation.output, operation.inputs[0])
+        )
+    )
 
 
 def reads(graph: Graph, position: int) -> Interval | None:

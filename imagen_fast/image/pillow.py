@@ -54,6 +54,25 @@ def from_pil(image: Image.Image) -> Picture:
     return upright_picture(Picture(color, alpha, metadata(image)))
 
 
+def from_any_pil(image: Image.Image) -> Picture:
+    """`from_pil` of an image from anywhere, whose file may be closed, cut short or damaged.
+
+    Raises ImageError, which names the file if the image has one, for those as well.
+    """
+    try:
+        image.load()
+        return from_pil(image)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders fail in every way there is
+        name = getattr(image, "filename", "")
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(
+            f"{f'{name}: ' if name else ''}the Pillow image cannot be read ({reason}); expected "
+            "one that is open, and whole: open its file anew, or pass its path"
+        ) from error
+
+
 def to_pil(picture: Picture) -> Image.Image:
     """Picture → Pillow image of mode L, LA, RGB or RGBA, or I;16 for opaque 16-bit grey.
 

@@ -1,4 +1,4 @@
-"""JPEG, WebP and BMP through Pillow, whose encoders want the whole picture."""
+"""JPEG, WebP, AVIF and BMP through Pillow, whose encoders want the whole picture."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from imagen_fast.image.picture import Metadata, Samples, eight_bits
 from imagen_fast.image.pillow import info
 
 QUALITY = 95
+_WITHOUT_GREY = ("WEBP", "AVIF")
 
 
 class PillowWriter:
@@ -34,7 +35,7 @@ class PillowWriter:
         self._options = _options(kind, metadata, quality)
         self._color = channels - 1 + channels % 2
         self._transform = None if "icc_profile" in self._options else _transform(metadata, channels)
-        grey = self._color == 1 and kind != "WEBP" and self._transform is None
+        grey = self._color == 1 and kind not in _WITHOUT_GREY and self._transform is None
         mode = ("L" if grey else "RGB") + ("A" if channels > self._color else "")
         self._image = Image.new(mode, (width, height))
         self._row = 0
@@ -64,9 +65,9 @@ def _options(kind: str, metadata: Metadata, quality: int | None) -> dict[str, An
     carried = info(metadata)
     if kind == "BMP":
         return {"dpi": metadata.dpi} if metadata.dpi else {}
+    if kind in _WITHOUT_GREY and _space(metadata) == b"GRAY":
+        del carried["icc_profile"]
     if kind == "WEBP":
-        if _space(metadata) == b"GRAY":  # WebP's pixels are RGB
-            del carried["icc_profile"]
         lossless = quality == 100
         return {"quality": quality or QUALITY, "lossless": lossless, "exact": lossless, **carried}
     return {"quality": quality or QUALITY, "subsampling": "4:4:4", **carried}

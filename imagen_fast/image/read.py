@@ -1,7 +1,8 @@
 """Decode one picture file, which may be anything at all: nothing in it is trusted.
 
-The first bytes choose the decoder, never the name. The size is checked in the header before
-anything is decoded. Whatever goes wrong in a decoder comes out as one ImageError.
+The first bytes choose the decoder, the name only for TGA, which has no signature. The size is
+checked in the header before anything is decoded. Whatever goes wrong in a decoder comes out as one
+ImageError.
 
 No filter of warnings, logger or limit of the process is touched: Pillow may warn of a TIFF file's
 damaged tags and a PNG file's damaged animation, which are then left out.
@@ -21,19 +22,22 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from imagen_fast import stand_in
 from imagen_fast.errors import ImageError
-from imagen_fast.image import png_read, tiff_read
+from imagen_fast.image import avif, jpeg2000, png_read, signatures, tga, tiff_read
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.pillow import from_pil
 
-READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+READABLE = "JPEG, PNG, WebP, AVIF, JPEG 2000, TIFF, BMP, GIF or TGA"
 
 Decoder = Callable[[BinaryIO, int], Picture]
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
-    """Decode a JPEG, PNG, WebP, TIFF, BMP or GIF file of one frame.
+    """Decode a JPEG, PNG, WebP, AVIF, JPEG 2000, TIFF, BMP, GIF or TGA file of one frame.
+
+    Of an MPO file, which is a JPEG file with more pictures behind it, the first is read.
 
     Returns the picture upright: EXIF orientation is applied and its tag reset to 1. 16-bit grey
     and RGB of PNG and TIFF stay 16 bit, everything else is 8 bit (16-bit CMYK too). Palette,
@@ -49,7 +53,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     path = Path(path)
     try:
         with _opened(path) as file:
-            return _decoder(file)(file, max_pixels)
+            return _decoder(file, path.suffix.lower())(file, max_pixels)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except MemoryError as error:
@@ -71,15 +75,23 @@ def _opened(path: Path) -> BinaryIO:
         raise ImageError(f"it cannot be opened: {error.strerror}") from error
 
 
-def _decoder(file: BinaryIO) -> Decoder:
-    start = file.read(16)
+def _decoder(file: BinaryIO, extension: str) -> Decoder:
+    start = file.read(max(signatures.BRANDS, stand_in.BEGINNING))
     file.seek(0)
     if not start:
         raise ImageError("the file is empty")
     for signature, decoder in _DECODERS.items():
         if start.startswith(signature) and (signature != b"RIFF" or start[8:12] == b"WEBP"):
             return decoder
-    raise ImageError(f"it is no picture that can be read, expected {READABLE}")
+    if signatures.is_avif(start):
+        return avif.decode
+    if known := signatures.unreadable(start):
+        raise ImageError(known)
+    if extension in tga.EXTENSIONS:
+        return tga.decode
+    what = stand_in.explain(start)
+    said = f"; it is {what}" if what else ""
+    raise ImageError(f"it is no picture that can be read, expected {READABLE}{said}")
 
 
 class _Jpeg(JpegImageFile):
@@ -106,6 +118,8 @@ _DECODERS: dict[bytes, Decoder] = {
     b"\xff\xd8\xff": _pillow(_Jpeg),
     b"\x89PNG\r\n\x1a\n": png_read.decode,
     b"RIFF": _pillow(WebPImageFile),
+    b"\0\0\0\x0cjP  \r\n\x87\n": jpeg2000.decode,
+    b"\xff\x4f\xff\x51": jpeg2000.decode,
     b"II*\0": tiff_read.decode,
     b"MM\0*": tiff_read.decode,
     b"II+\0": tiff_read.decode,  # BigTIFF

@@ -1,9 +1,9 @@
 """Encode a picture into a file that is there whole or not at all.
 
 Rows go to a temporary file in the folder of the output, which takes the output's name when the
-last row is written and disappears if anything goes wrong before that.
+last row is written and disappears if anything goes wrong before that (see `atomic`).
 
-ICC profile, EXIF, XMP and resolution are carried, nothing else: WebP has no place for the
+ICC profile, EXIF, XMP and resolution are carried, nothing else: WebP and AVIF have no place for the
 resolution (but EXIF may state it), BMP for anything but it. What a PNG file says of its colours
 beside a profile (gAMA, cHRM, sRGB, cICP) is carried to PNG; in other formats it is left out, so
 that a picture whose gAMA is not that of sRGB looks different there.
@@ -12,7 +12,6 @@ that a picture whose gAMA is not that of sRGB looks different there.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,8 +21,9 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from imagen_fast import atomic
 from imagen_fast.errors import ImageError, ImagenError
-from imagen_fast.image import exif
+from imagen_fast.image import avif, exif
 from imagen_fast.image.picture import Metadata, Picture, Samples
 from imagen_fast.image.pillow_write import PillowWriter
 from imagen_fast.image.png_write import PngWriter
@@ -40,6 +40,7 @@ class Format:
     alpha: bool  # keeps alpha
     deep: bool  # keeps 16 bits
     side: int  # pixels of the longest height or width
+    area: int = 2**62  # pixels of the whole
     block: int | None = None  # bytes of EXIF or XMP, each
 
 
@@ -47,13 +48,17 @@ _JPEG = Format("JPEG", alpha=False, deep=False, side=65_500, block=65_500)
 _PNG = Format("PNG", alpha=True, deep=True, side=2**31 - 1)
 _TIFF = Format("TIFF", alpha=True, deep=True, side=2**32 - 1)
 _WEBP = Format("WEBP", alpha=True, deep=False, side=16_383)
-_BMP = Format("BMP", alpha=False, deep=False, side=2**31 - 1)
+# What libavif reads; it writes more.
+_AVIF = Format("AVIF", alpha=True, deep=False, side=2**15, area=2**28)
+# BMP counts its bytes in 32 bits.
+_BMP = Format("BMP", alpha=False, deep=False, side=2**31 - 1, area=(2**32 - 2**20) // 3)
 
 FORMATS = {
     ".png": _PNG,
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": _WEBP,
+    ".avif": _AVIF,
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".bmp": _BMP,
@@ -135,9 +140,10 @@ def check_output(
     if alpha and not form.alpha:
         keep = ", ".join(ext for ext, other in FORMATS.items() if other.alpha)
         raise ImageError(f"{path}: {form.name} keeps no transparency: write {keep}")
-    side = max(height or 1, width or 1)
-    # BMP counts its bytes in 32 bits.
-    if side > form.side or (form is _BMP and (height or 1) * (width or 1) * 3 > 2**32 - 2**20):
+    if form is _AVIF and (lacking := avif.missing()):
+        raise ImageError(f"{path}: {lacking}")
+    height, width = height or 1, width or 1
+    if max(height, width) > form.side or height * width > form.area:
         raise ImageError(
             f"{path}: {width} × {height} pixels do not fit into {form.name}: write .png or .tif"
         )
@@ -161,18 +167,21 @@ def open_writer(
     dtype: Any = np.uint8,
     metadata: Metadata | None = None,
     quality: int | None = None,
+    overwrite: bool = True,
 ) -> Iterator[Writer]:
     """Open `path` to be written strip by strip; the extension chooses the format.
 
     channels  1 grey or 3 RGB; with `alpha` the rows have one channel more, not premultiplied
     dtype     of the rows: uint8, or uint16, which PNG and TIFF keep and the others round to 8 bits
     metadata  carried along; the size that an EXIF block states is brought up to date
-    quality   1 to 100 of JPEG (4:4:4) and WebP, 95 if None; 100 makes WebP lossless
+    quality   1 to 100 of JPEG, AVIF (both 4:4:4) and WebP, 95 if None; 100 makes WebP lossless
+    overwrite whether a file of this name may be replaced, which hands on its mode bits
 
-    PNG and TIFF need memory for a strip, JPEG, WebP and BMP for the picture. The file appears
+    PNG and TIFF need memory for a strip, the others for the picture. The file appears
     under its name when the block ends; an exception in it, KeyboardInterrupt too, leaves nothing.
     A symbolic link is followed. Raises ImageError as `check_output` does, and if the disk is full
-    or the folder cannot be written.
+    or the folder cannot be written; with FileExistsError as its cause if `overwrite` is False and
+    the name is taken when the block ends.
     """
     path, dtype, metadata = Path(path), np.dtype(dtype), metadata or Metadata()
     if channels not in (1, 3) or dtype not in (np.uint8, np.uint16) or min(height, width) < 1:
@@ -186,28 +195,29 @@ def open_writer(
     if metadata.exif:
         metadata = replace(metadata, exif=exif.resized(metadata.exif, height, width))
     shape = (height, width, channels + alpha)
-    target = Path(os.path.realpath(path))
-    # Short, whatever the length of the output's name, and in its folder to be renamed there.
-    temporary = target.with_name(f".imagen-fast-{secrets.token_hex(8)}.part")
+    with _explained(path):
+        part = atomic.Part(path, replace=overwrite)
     try:
-        with _opened(path, temporary) as file:
-            with _explained(path):
-                encoder = _encoder(form, file, shape, dtype, metadata, quality)
-            try:
-                writer = Writer(path, encoder, shape, dtype)
-                yield writer
-                writer.finish()
-            finally:
-                encoder.close()
         with _explained(path):
-            temporary.replace(target)
+            encoder = _encoder(form, part.file, shape, dtype, metadata, quality)
+        try:
+            writer = Writer(path, encoder, shape, dtype)
+            yield writer
+            writer.finish()
+        finally:
+            encoder.close()
+        with _explained(path):
+            part.publish()
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        part.discard()
 
 
 def writer_for(
-    path: str | os.PathLike[str], picture: Picture, scale: int = 1, quality: int | None = None
+    path: str | os.PathLike[str],
+    picture: Picture,
+    scale: int = 1,
+    quality: int | None = None,
+    overwrite: bool = True,
 ) -> AbstractContextManager[Writer]:
     """`open_writer` for the rows of `picture` enlarged `scale` times; does not hold the picture."""
     height, width, channels = picture.color.shape
@@ -220,6 +230,7 @@ def writer_for(
         picture.color.dtype,
         picture.metadata,
         quality,
+        overwrite,
     )
 
 
@@ -262,21 +273,6 @@ def _check_place(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path, temporary: Path) -> Iterator[BinaryIO]:
-    """The temporary file; what was buffered reaches the disk, or fails to, when it is closed."""
-    with _explained(path):
-        file = temporary.open("xb")
-    try:
-        yield file
-    except BaseException:
-        with suppress(OSError):
-            file.close()
-        raise
-    with _explained(path):
-        file.close()
-
-
-@contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Whatever fails inside comes out as one ImageError, unless it has been explained already."""
     try:
@@ -285,6 +281,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageError(f"{path}: there is not enough memory to write it") from error
+    except FileExistsError as error:
+        raise ImageError(
+            f"{path} exists: it appeared while the picture was computed, and was not replaced"
+        ) from error
     except Exception as error:  # encoders fail in many ways
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ImageError(f"{path}: cannot be written: {reason or type(error).__name__}") from error

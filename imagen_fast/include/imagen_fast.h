@@ -15,7 +15,8 @@
  *   built against an older header works with a newer library of the same IMAGEN_FAST_ABI, and one
  *   built against a newer header works with an older library as long as what is new is left 0.
  * - The library keeps none of the caller's pointers after a call returns, prints nothing, installs
- *   no signal handlers and has no state of its own but each thread's message.
+ *   no signal handlers and has no state of its own but each thread's message and, for fork(), a list
+ *   of its engines.
  * - Callbacks run on the thread that called, and must neither throw nor call the same engine.
  */
 #ifndef IMAGEN_FAST_H
@@ -61,7 +62,8 @@ enum {
     IMAGEN_FAST_OUT_OF_MEMORY = 4,
     /* The network gives infinities or NaN, in fp32 too: its weights are damaged. */
     IMAGEN_FAST_NOT_FINITE = 5,
-    /* A callback or imagen_fast_cancel ended the run. */
+    /* A callback or imagen_fast_cancel ended the run; or a callback called fork(), and this is the
+       child, whose engine lacks the threads that worked on it. */
     IMAGEN_FAST_CANCELLED = 6,
     /* A bug in the library; please report the message. */
     IMAGEN_FAST_INTERNAL = 7,
@@ -79,7 +81,8 @@ enum { IMAGEN_FAST_UINT8 = 1, IMAGEN_FAST_FLOAT32 = 2 };
 #define IMAGEN_FAST_NONE (-1)
 
 /* A model made ready to run. Several threads may call the same engine at once; they take turns, a
- * tile at a time. Engines share nothing. An engine made before fork() works in the child too. */
+ * tile at a time. Engines share nothing. An engine made before fork() works in the child too,
+ * whatever other threads were doing with it, unless it is on a GPU. */
 typedef struct imagen_fast_engine imagen_fast_engine;
 
 /* How to run a model. */

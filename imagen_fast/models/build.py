@@ -20,8 +20,8 @@ def build(bundle: Bundle) -> nn.Module:
     """The network of a bundle: float32, on the CPU, in eval mode, no gradients.
 
     Nothing is allocated for the spec's sake: the graph's tensors are compared with the bundle's,
-    which the network, laid out without storage, then takes over. So a file whose spec promises a huge
-    network costs nothing.
+    which the network, laid out without storage, then takes over. So a file whose spec promises a
+    huge network costs nothing.
 
     Raises:
         WeightsError: tensors are missing, unknown, or of another shape.

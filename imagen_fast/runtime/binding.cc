@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -14,6 +15,42 @@ namespace py = pybind11;
 
 namespace imagen_fast {
 namespace {
+
+// The interpreter is free while this lives: its lock is given back, and taken again at the end.
+//
+// Where the interpreter has ended meanwhile, whoever asks for its lock is unwound (by Python before
+// 3.14), through destructors that need it. Such a thread sleeps instead, until the process is gone.
+class Unlocked {
+public:
+    Unlocked() : state_(PyEval_SaveThread()) {}
+    ~Unlocked() { take(); }
+    Unlocked(const Unlocked&) = delete;
+    Unlocked& operator=(const Unlocked&) = delete;
+
+    // Has signals handled, which needs the lock. True if a handler raised something.
+    bool handle_signals() {
+        take();
+        const bool raised = PyErr_CheckSignals() != 0;
+        state_ = PyEval_SaveThread();
+        return raised;
+    }
+
+private:
+    void take() {
+        struct Sleep {
+            bool for_ever = true;
+            ~Sleep() {
+                while (for_ever) {
+                    pause();
+                }
+            }
+        } sleep;
+        PyEval_RestoreThread(state_);
+        sleep.for_ever = false;
+    }
+
+    PyThreadState* state_;
+};
 
 Shape shape_of(const py::array& tiles) {
     if (tiles.ndim() != 4) {
@@ -51,12 +88,12 @@ Tensors tensors_of(const py::dict& arrays) {
 std::unique_ptr<Engine> from_arrays(const std::string& graph, const py::dict& arrays,
                                     const Options& options) {
     const Tensors tensors = tensors_of(arrays);
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     return std::make_unique<Engine>(Graph::parse(graph), tensors, options);
 }
 
 std::unique_ptr<Engine> from_file(const std::string& path, const Options& options) {
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     const Bundle bundle(path);
     return std::make_unique<Engine>(bundle.graph, bundle.tensors, options);
 }
@@ -125,11 +162,8 @@ py::object run(Engine& engine, const py::dict& inputs, const std::vector<std::st
     }
     Outcome outcome;
     {
-        const py::gil_scoped_release release;
-        outcome = engine.run(request, arrays, [] {
-            const py::gil_scoped_acquire acquire;
-            return PyErr_CheckSignals() != 0;
-        });
+        Unlocked unlocked;
+        outcome = engine.run(request, arrays, [&] { return unlocked.handle_signals(); });
     }
     if (PyErr_Occurred()) {  // what a signal's handler raised
         throw py::error_already_set();
@@ -158,11 +192,14 @@ PYBIND11_MODULE(_native, m) {
     const py::module_ errors = py::module_::import("imagen_fast.errors");
     static py::handle weights_error = errors.attr("WeightsError").cast<py::object>().release();
     static py::handle backend_error = errors.attr("BackendError").cast<py::object>().release();
+    static py::handle operation_error = errors.attr("OperationError").cast<py::object>().release();
     py::register_exception_translator([](std::exception_ptr pointer) {
         try {
             std::rethrow_exception(pointer);
         } catch (const WeightsError& error) {
             PyErr_SetString(weights_error.ptr(), error.what());
+        } catch (const OperationError& error) {
+            PyErr_SetString(operation_error.ptr(), error.what());
         } catch (const BackendError& error) {
             PyErr_SetString(backend_error.ptr(), error.what());
         } catch (const ArgumentError& error) {
@@ -194,7 +231,7 @@ PYBIND11_MODULE(_native, m) {
             [](Engine& engine, const Sizes& sizes, const std::vector<std::string>& outputs,
                bool bytes) {
                 const Request request = request_of(engine, sizes, outputs, bytes);
-                const py::gil_scoped_release release;
+                const Unlocked unlocked;
                 engine.prepare(request);
             },
             py::arg("sizes"), py::arg("outputs"), py::arg("bytes") = false)

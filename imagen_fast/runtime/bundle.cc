@@ -23,6 +23,7 @@ namespace {
 constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 16 << 20;
 constexpr std::size_t kMostDimensions = 8;
 constexpr char kFormat[] = "imagen-fast-2", kFamily[] = "imagen-fast-";
+constexpr char kLfs[] = "version https://git-lfs";
 constexpr char kKernels[] = "imagen-fast-cuda-2";
 
 const std::map<std::string, Dtype, std::less<>> kTypes = {
@@ -68,6 +69,19 @@ Range range_of(const std::string& name, const Json::Object& entry) {
         throw WeightsError("tensor '" + name + "' has data_offsets that do not fit its shape");
     }
     return {begin, end};
+}
+
+// What checkouts and downloads leave in place of a file, with the remedy; nullptr if it is no such
+// thing. As imagen_fast/stand_in.py has it.
+const char* stand_in(std::string_view file) {
+    if (file.substr(0, sizeof kLfs - 1) == kLfs) {
+        return "a Git LFS pointer, and the file itself was not fetched: run `git lfs pull`";
+    }
+    const std::size_t start = file.find_first_not_of("\xef\xbb\xbf \t\r\n");
+    if (start != file.npos && file[start] == '<') {
+        return "a web page, which a server sent in place of the file: download the file itself";
+    }
+    return nullptr;
 }
 
 }  // namespace
@@ -179,6 +193,9 @@ void Bundle::read(Kind kind) {
         length |= static_cast<std::uint64_t>(bytes[i]) << 8 * i;
     }
     if (length > kLargestHeader || length > size_ - kLengthBytes) {
+        if (const char* what = stand_in({reinterpret_cast<const char*>(bytes), size_})) {
+            throw WeightsError(std::string("not a safetensors file: it is ") + what);
+        }
         throw WeightsError("not a safetensors file, or damaged (its header says " +
                            std::to_string(length) + " bytes)");
     }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "cuda_device.h"
 #include "error.h"
 #include "upscaler.h"
 
@@ -69,6 +70,8 @@ imagen_fast_status guarded(const Work& work) noexcept {
     }
 }
 
+constexpr std::size_t kMostCores = 1024;  // as many as there may be threads
+
 UpscalerOptions options_of(const imagen_fast_options* given) {
     const imagen_fast_options options = structure(given, "imagen_fast_options");
     UpscalerOptions wanted;
@@ -80,11 +83,18 @@ UpscalerOptions options_of(const imagen_fast_options* given) {
     wanted.overlap = chosen("overlap", options.overlap, -1, 0);
     wanted.memory = options.memory;
     wanted.device = options.device ? options.device : "";
+    if (!wanted.device.empty() && wanted.device != "cpu") {
+        (void)cuda::index_of(wanted.device);  // a wrong name is an error before the file is read
+    }
     if (options.reserved) {
         throw ArgumentError("imagen_fast_options.reserved is not 0");
     }
     if (!options.cores != !options.core_count) {
         throw ArgumentError("cores and core_count must be given together");
+    }
+    if (options.core_count > kMostCores) {
+        throw ArgumentError("core_count is " + std::to_string(options.core_count) +
+                            "; expected at most " + std::to_string(kMostCores));
     }
     wanted.pool.cores.assign(options.cores, options.cores + options.core_count);
     return wanted;

@@ -1,6 +1,7 @@
 #include "cpu_runner.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "isa.h"
 #include "memory.h"
@@ -44,7 +45,7 @@ Outcome CpuRunner::run(const Request& request, const Arrays& arrays,
 }
 
 Engine& CpuRunner::careful() {
-    const std::lock_guard<std::mutex> lock(making_);
+    const std::lock_guard<Turn> lock(making_);
     if (!careful_) {
         const Bundle bundle(file_.data(), file_.size());
         careful_ = std::make_unique<Engine>(bundle.graph, bundle.tensors,
@@ -55,7 +56,7 @@ Engine& CpuRunner::careful() {
 
 void CpuRunner::cancel() {
     engine_.cancel();
-    const std::lock_guard<std::mutex> lock(making_);
+    const std::lock_guard<Turn> lock(making_);
     if (careful_) {
         careful_->cancel();
     }

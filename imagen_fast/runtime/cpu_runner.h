@@ -4,12 +4,12 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "bundle.h"
 #include "engine.h"
 #include "runner.h"
+#include "turn.h"
 
 namespace imagen_fast {
 
@@ -35,7 +35,7 @@ private:
     const PoolOptions pool_;
     Engine engine_;
     const std::vector<char> file_;  // the model's, for the engine in fp32; empty if this one is
-    std::mutex making_;
+    Turn making_;
     std::unique_ptr<Engine> careful_;  // the same in fp32, made when it is needed
     std::atomic<std::int64_t> reruns_{0};
 };

@@ -7,9 +7,6 @@
 
 namespace imagen_fast::cuda {
 
-namespace {
-
-// N of "cuda:N"; 0 of "cuda".
 int index_of(const std::string& name) {
     constexpr std::size_t start = sizeof "cuda:" - 1;
     int index = 0;
@@ -25,8 +22,6 @@ int index_of(const std::string& name) {
     }
     throw ArgumentError("device is \"" + name + "\"; expected \"cpu\", \"cuda\" or \"cuda:N\"");
 }
-
-}  // namespace
 
 Device::Device(const std::string& name) {
     const int index = index_of(name);

@@ -9,6 +9,9 @@
 
 namespace imagen_fast::cuda {
 
+// N of "cuda:N"; 0 of "cuda". Throws ArgumentError: another name.
+int index_of(const std::string& name);
+
 // Holds the context that all users of the GPU in this process share.
 class Device {
 public:

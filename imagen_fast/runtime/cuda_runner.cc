@@ -8,6 +8,7 @@
 
 #include "cuda_slot.h"
 #include "error.h"
+#include "turn.h"
 
 namespace imagen_fast {
 
@@ -147,7 +148,7 @@ struct CudaRunner::State {
 
 CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
                        const std::string& precision)
-    : graph_(checked(bundle).graph), state_(std::make_unique<State>(bundle, device)) {
+    : graph_(checked(bundle).graph), state_(std::make_unique<State>(bundle, device)), born_(forks()) {
     precision_ = state_->model.plan.precision;
     isa_ = "sm_" + std::to_string(state_->model.plan.arch);
     if (!precision.empty() && precision != precision_) {
@@ -157,10 +158,24 @@ CudaRunner::CudaRunner(const Bundle& bundle, const std::string& device,
     }
 }
 
-CudaRunner::~CudaRunner() = default;
+// In a child process the driver's context does not work, and another thread of the parent may have
+// had the turn.
+CudaRunner::~CudaRunner() {
+    if (born_ != forks()) {
+        (void)state_.release();
+    }
+}
+
+void CudaRunner::refuse_after_fork() const {
+    if (born_ != forks()) {
+        throw BackendError("a GPU's engine does not work in a child process made by fork(); load the "
+                           "model there, or start the process anew instead of forking");
+    }
+}
 
 Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
                         const std::function<bool()>& stop) {
+    refuse_after_fork();
     const Shape shape = picture_of(graph_, request);
     const bool bytes = request.bytes;
     const std::lock_guard<std::mutex> lock(turn_);
@@ -233,6 +248,7 @@ std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
                          (side * side);
     double room = static_cast<double>(budget);
     if (!budget) {
+        refuse_after_fork();
         const std::lock_guard<std::mutex> lock(turn_);
         const Current current(state_->device);
         std::size_t free = 0, total = 0;

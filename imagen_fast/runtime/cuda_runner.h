@@ -21,7 +21,7 @@ public:
 
     // Throws MemoryError; DeviceError, after which only the destructor may be called;
     // WeightsError, ArgumentError: the plan does not fit this shape; BackendError: it is no request
-    // for one picture of one.
+    // for one picture of one, or this is a child of the process that made it.
     Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop) override;
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
     std::uint64_t memory(const Request&) const override;
@@ -36,9 +36,12 @@ public:
 private:
     struct State;
 
+    void refuse_after_fork() const;
+
     const Graph graph_;
     std::unique_ptr<State> state_;
     std::string precision_, isa_;
+    const int born_;  // forks() then
     mutable std::mutex turn_;
     std::atomic<bool> cancelled_{false};
 };

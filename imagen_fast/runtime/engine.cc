@@ -17,6 +17,13 @@ const Graph& checked(const Graph& graph, const Options& options) {
 
 }  // namespace
 
+// The last plan, and the memory that it and those before it work in.
+struct Engine::Work {
+    Arena arena;
+    Request request;
+    std::unique_ptr<Plan> plan;
+};
+
 Engine::Engine(const Graph& wanted, const Tensors& tensors, const Options& options)
     : graph(checked(wanted, options)),
       precision(options.precision),
@@ -25,8 +32,17 @@ Engine::Engine(const Graph& wanted, const Tensors& tensors, const Options& optio
       network_(graph, tensors, kernels_),
       pool_(options.pool) {}
 
+Engine::~Engine() { leave_half_changed(); }
+
+// Neither uses nor frees what a thread was at work on that the parent's fork cut off.
+void Engine::leave_half_changed() {
+    if (turn_.was_cut_off()) {
+        (void)work_.release();
+    }
+}
+
 void Engine::prepare(const Request& request) {
-    const std::lock_guard<std::mutex> lock(turn_);
+    const std::lock_guard<Turn> lock(turn_);
     plan(request);
 }
 
@@ -43,22 +59,29 @@ std::int64_t Engine::capacity(std::int64_t budget) const {
     return static_cast<std::int64_t>(static_cast<double>(budget) / bytes * side * side);
 }
 
-void Engine::plan(const Request& request) {
-    if (plan_ && request == request_) {
-        return;
+Plan& Engine::plan(const Request& request) {
+    leave_half_changed();
+    if (!work_) {
+        work_ = std::make_unique<Work>();
     }
-    plan_.reset();
-    arena_.restart();
+    Work& work = *work_;
+    if (work.plan && request == work.request) {
+        return *work.plan;
+    }
+    work.plan.reset();
+    work.arena.restart();
     try {
-        plan_ = std::make_unique<Plan>(network_, kernels_, request, pool_.threads(), arena_);
-        arena_.trim();
+        work.plan =
+            std::make_unique<Plan>(network_, kernels_, request, pool_.threads(), work.arena);
+        work.arena.trim();
     } catch (const std::bad_alloc&) {
         const Shape& shape = request.given[0].shape;
         throw MemoryError("out of memory for tiles of shape " +
                           text({shape.images, shape.height, shape.width}) +
                           "; choose a smaller tile");
     }
-    request_ = request;
+    work.request = request;
+    return *work.plan;
 }
 
 Outcome Engine::run(const Request& request, const Arrays& arrays,
@@ -66,10 +89,9 @@ Outcome Engine::run(const Request& request, const Arrays& arrays,
     if (arrays.in.size() != request.given.size() || arrays.out.size() != request.wanted.size()) {
         throw BackendError("another number of arrays than the request has");
     }
-    const std::lock_guard<std::mutex> lock(turn_);
+    const std::lock_guard<Turn> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
-    plan(request);
-    return plan_->run(pool_, arrays, stop, cancelled_);
+    return plan(request).run(pool_, arrays, stop, cancelled_);
 }
 
 }  // namespace imagen_fast

@@ -13,6 +13,7 @@
 #include "plan.h"
 #include "pool.h"
 #include "request.h"
+#include "turn.h"
 
 namespace imagen_fast {
 
@@ -22,13 +23,15 @@ struct Options {
     PoolOptions pool;
 };
 
-// Engines share nothing. One engine may be called from several threads; they take turns.
+// Engines share nothing. One engine may be called from several threads; they take turns. A child
+// process made by fork() may use an engine of its parent's, whatever the parent's threads did then.
 class Engine {
 public:
     // Packs the weights; the tensors are not needed afterwards. Throws WeightsError: they do not
     // fit the graph. BackendError: precision or instruction set cannot run here, or there is no
     // kernel for an operation.
     Engine(const Graph&, const Tensors&, const Options&);
+    ~Engine();
 
     // Takes all the memory that runs of this request need. Throws as `needed`; MemoryError:
     // memory ran out.
@@ -38,7 +41,7 @@ public:
     // Prepares what is not prepared. `stop`, if given, is asked several times a second on the
     // calling thread; true cancels the run, which leaves the results half written. Throws as
     // `prepare`, and BackendError: another number of arrays than the request has, or threads cannot
-    // be started.
+    // be started; CancelledError: `stop` forked, and this is the child.
     Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop = {});
 
     // Bytes that `prepare` takes for that. Throws as `prepare`.
@@ -56,15 +59,16 @@ public:
     int threads() const { return pool_.threads(); }
 
 private:
-    void plan(const Request&);
+    struct Work;
+
+    void leave_half_changed();
+    Plan& plan(const Request&);
 
     const cpu::KernelSet& kernels_;
     const Network network_;
     Pool pool_;
-    std::mutex turn_;
-    Arena arena_;
-    Request request_;
-    std::unique_ptr<Plan> plan_;
+    Turn turn_;
+    std::unique_ptr<Work> work_;
     std::atomic<bool> cancelled_{false};
 };
 

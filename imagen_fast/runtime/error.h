@@ -16,6 +16,11 @@ struct BackendError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// There is no kernel for one of a network's operations.
+struct OperationError : BackendError {
+    using BackendError::BackendError;
+};
+
 // Memory ran out.
 struct MemoryError : BackendError {
     using BackendError::BackendError;

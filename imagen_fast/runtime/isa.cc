@@ -1,5 +1,6 @@
 #include "isa.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -100,6 +101,14 @@ std::string ordered(const std::string& isa) {
     return isa.empty() && variable ? variable : isa;
 }
 
+std::string joined(const std::vector<std::string>& names, const char* between) {
+    std::string text;
+    for (const auto& name : names) {
+        text += (text.empty() ? "" : between) + name;
+    }
+    return text;
+}
+
 }  // namespace
 
 std::vector<std::string> available(const std::string& precision) {
@@ -121,14 +130,30 @@ std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
             return {candidate.isa, candidate.kernels()};
         }
     }
-    std::string here;
-    for (const auto& name : available(precision)) {
-        here += (here.empty() ? "" : ", ") + name;
+    const std::string from = isa.empty() ? " (from IMAGEN_FAST_ISA)" : "";
+    std::vector<std::string> known, computes;
+    for (const Candidate& candidate : kCandidates) {
+        if (known.empty() || known.back() != candidate.isa) {
+            known.emplace_back(candidate.isa);
+        }
+        if (wanted == candidate.isa) {
+            computes.emplace_back(candidate.precision);
+        }
     }
-    const std::string what =
-        wanted.empty() ? precision + " kernels"
-                       : "instruction set '" + wanted + "' in " + precision +
-                             (isa.empty() ? " (from IMAGEN_FAST_ISA)" : "");
+    if (!wanted.empty() && computes.empty()) {
+        throw BackendError("no instruction set '" + wanted + "'" + from + "; expected one of " +
+                           joined(known, ", "));
+    }
+    if (!wanted.empty() &&
+        std::find(computes.begin(), computes.end(), precision) == computes.end()) {
+        throw BackendError("instruction set '" + wanted + "'" + from + " computes in " +
+                           joined(computes, " or ") + ", not in " + precision +
+                           "; choose another, or leave one of the two out");
+    }
+    const std::string here = joined(available(precision), ", ");
+    const std::string what = wanted.empty()
+                                 ? precision + " kernels"
+                                 : "instruction set '" + wanted + "' in " + precision + from;
     throw BackendError(what + " cannot run here; available for " + precision + ": " +
                        (here.empty() ? "none, choose precision fp32" : here));
 }

@@ -128,7 +128,7 @@ private:
     }
 
     [[noreturn]] void cannot(const Operation& operation, const std::string& why) const {
-        throw BackendError("the native engine cannot run operation '" +
+        throw OperationError("the native engine cannot run operation '" +
                            graph_.name(operation.output) + "', which " + why +
                            "; choose another backend");
     }

@@ -13,7 +13,7 @@ namespace imagen_fast {
 
 struct Network {
     // Throws WeightsError: a tensor is missing, unknown, of another shape or not finite;
-    // BackendError: there is no kernel for an operation, which it names.
+    // OperationError: there is no kernel for an operation, which it names.
     Network(const Graph&, const Tensors&, const cpu::KernelSet&);
 
     // Of one operation: one operator, keys and queries of global attention, or none where nothing

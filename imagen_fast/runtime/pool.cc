@@ -1,7 +1,5 @@
 #include "pool.h"
 
-#include <unistd.h>
-
 #ifdef __linux__
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +17,7 @@
 #include <vector>
 
 #include "error.h"
+#include "turn.h"
 
 namespace imagen_fast {
 
@@ -200,7 +199,7 @@ struct Pool::Crew {
         }
     }
 
-    const pid_t process = getpid();
+    const int born = forks();
     const std::chrono::microseconds spin;
     const bool bound;
     int avoided = -1;
@@ -219,9 +218,12 @@ struct Pool::Crew {
 
 Pool::Pool(const PoolOptions& options) : options_(checked(options)) {}
 
-Pool::~Pool() {
-    if (crew_ && crew_->process != getpid()) {
-        (void)crew_.release();  // its threads stayed in the parent process
+Pool::~Pool() { leave_to_parent(); }
+
+// In a child process: the crew's threads are not there, and its locks may be held for ever.
+void Pool::leave_to_parent() {
+    if (crew_ && crew_->born != forks()) {
+        (void)crew_.release();
     }
 }
 
@@ -232,15 +234,18 @@ void Pool::run(int blocks, const std::function<void(int, int)>& work) {
         }
         return;
     }
-    if (crew_ && crew_->process != getpid()) {
-        (void)crew_.release();  // as above; its locks may be held for ever
-    }
+    leave_to_parent();
     if (!crew_) {
         crew_ = std::make_unique<Crew>(options_);
     }
     crew_->work = &work;
     crew_->start(blocks);
     crew_->share(0);
+    leave_to_parent();
+    if (!crew_) {
+        throw CancelledError("a callback or a signal's handler called fork() during the run, which "
+                             "goes on in the parent process; in the child, start it again");
+    }
     crew_->finish();
 }
 

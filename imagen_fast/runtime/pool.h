@@ -19,7 +19,7 @@ int usable_cores();
 
 // The calling thread works too, so a pool of one has no threads of its own. Threads start with the
 // first call that needs them; between calls they spin for a moment, because the next step follows
-// at once, and then sleep. In a child process made by fork the threads are started anew.
+// at once, and then sleep. In a child process made by fork() the threads are started anew.
 // One call at a time.
 class Pool {
 public:
@@ -32,11 +32,14 @@ public:
 
     // work(block, thread) for every block below `blocks`, thread being below threads(); returns
     // when all are done. The work must not throw. Throws BackendError: the first call that needs
-    // threads cannot start them.
+    // threads cannot start them; CancelledError: the work called fork(), this is the child, and
+    // what other threads had begun is not done.
     void run(int blocks, const std::function<void(int, int)>& work);
 
 private:
     struct Crew;
+
+    void leave_to_parent();
 
     PoolOptions options_;
     std::unique_ptr<Crew> crew_;

@@ -11,7 +11,7 @@ namespace imagen_fast {
 
 namespace {
 
-constexpr std::int64_t kDefaultOverlap = 32, kLargestAutomatic = 1024;
+constexpr std::int64_t kLargestAutomatic = 1024;
 
 std::int64_t rounded_up(std::int64_t value, std::int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -38,6 +38,19 @@ std::vector<Span> spans(std::int64_t length, std::int64_t tile, std::int64_t sha
     return found;
 }
 
+std::string too_small(std::int64_t tile, std::int64_t overlap, std::int64_t alignment,
+                      std::int64_t least) {
+    const std::int64_t most = largest_overlap(tile, alignment);
+    if (most < 0) {
+        return "a tile of " + std::to_string(tile) +
+               " pixels is too small for this model; expected at least " + std::to_string(least) +
+               " pixels" + (overlap ? " with an overlap of " + std::to_string(overlap) : "");
+    }
+    return "a tile of " + std::to_string(tile) + " pixels has no room for an overlap of " +
+           std::to_string(overlap) + " on both sides; expected a tile of at least " +
+           std::to_string(least) + " pixels, or an overlap of at most " + std::to_string(most);
+}
+
 // Linearly from `before` to `after` at place `index` of `count`. Compiled without contraction
 // (setup.py), since NumPy rounds the product too.
 template <class Sample>
@@ -62,10 +75,7 @@ Tiling grid_of(std::int64_t height, std::int64_t width, std::int64_t tile, std::
     }
     const std::int64_t shared = rounded_up(2 * overlap, alignment);
     if (tile < std::max(height, width) && tile < shared + alignment) {
-        throw ArgumentError("a tile of " + std::to_string(tile) +
-                            " pixels has no room for an overlap of " + std::to_string(overlap) +
-                            " on both sides; expected a tile of at least " +
-                            std::to_string(shared + alignment) + " pixels, or a smaller overlap");
+        throw ArgumentError(too_small(tile, overlap, alignment, shared + alignment));
     }
     const std::int64_t ramp = std::min(kRamp, shared);
     return {spans(height, tile, shared, ramp, alignment),

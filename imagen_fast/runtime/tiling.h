@@ -40,6 +40,9 @@ Tiling grid_of(std::int64_t height, std::int64_t width, std::int64_t tile, std::
 // The most overlap for which a tile has room; negative if it has for none.
 std::int64_t largest_overlap(std::int64_t tile, std::int64_t alignment);
 
+// The overlap that needs no asking, where it fits.
+constexpr std::int64_t kDefaultOverlap = 32;
+
 // The overlap to use unless asked otherwise; `tile` 0 stands for one chosen later.
 std::int64_t default_overlap(const Tileable&, std::int64_t tile);
 

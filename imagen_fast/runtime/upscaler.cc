@@ -36,6 +36,10 @@ Shape shape_of(std::int64_t images, std::int64_t height, std::int64_t width) {
     return {static_cast<int>(images), static_cast<int>(height), static_cast<int>(width)};
 }
 
+const char* type_of(const View& view) {
+    return view.bytes ? "IMAGEN_FAST_UINT8" : "IMAGEN_FAST_FLOAT32";
+}
+
 void tell(const Watch& watch, double done) {
     if (watch.progress) {
         watch.progress(done);
@@ -84,10 +88,17 @@ std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const 
     const std::int64_t most = capacity();
     const std::int64_t tile = automatic_tile(height, width, most, overlap_, tileable_.alignment);
     if (height > most / width && tile > most / tile) {
-        throw MemoryError("an overlap of " + std::to_string(overlap_) + " needs tiles of " +
-                          std::to_string(tile) + " pixels, and memory is free for " +
-                          std::to_string(static_cast<std::int64_t>(std::sqrt(most))) +
-                          "; expected a smaller overlap, or a tile");
+        const auto side = static_cast<std::int64_t>(std::sqrt(most));
+        if (overlap_ <= kDefaultOverlap) {
+            throw MemoryError("memory is free for tiles of " + std::to_string(side) +
+                              " pixels, and the smallest have " + std::to_string(tile) +
+                              "; end other programs, or choose a tile to try it all the same");
+        }
+        throw ArgumentError("an overlap of " + std::to_string(overlap_) + " needs tiles of " +
+                            std::to_string(tile) + " pixels, and those chosen here have up to " +
+                            std::to_string(side) + "; expected an overlap of at most " +
+                            std::to_string(largest_overlap(side, tileable_.alignment)) +
+                            ", or a tile of " + std::to_string(tile) + " or more");
     }
     return tile;
 }
@@ -111,11 +122,14 @@ void Upscaler::check(const View& in, const View& out) const {
                             " channels; expected the model's " +
                             std::to_string(graph().channels()));
     }
+    if (out.bytes != in.bytes) {
+        throw ArgumentError(std::string("the output's type is ") + type_of(out) +
+                            "; expected the input's, " + type_of(in));
+    }
     const std::int64_t height = graph().scale() * in.height, width = graph().scale() * in.width;
-    if (out.bytes != in.bytes || out.channels != in.channels || out.images != in.images ||
+    if (out.channels != in.channels || out.images != in.images ||
         out.height != height || out.width != width) {
-        throw ArgumentError("the output must be of the input's type and of (images, height, "
-                            "width, channels) " +
+        throw ArgumentError("the output must be of (images, height, width, channels) " +
                             text({in.images, height, width, in.channels}) + "; it is " +
                             text({out.images, out.height, out.width, out.channels}));
     }

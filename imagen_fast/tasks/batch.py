@@ -62,6 +62,9 @@ class Observer:
     def finished(self, result: Result) -> None:
         """The job ended; called once for each."""
 
+    def interrupted(self, pictures: int) -> None:
+        """The batch ends as soon as this many pictures are saved, whose rows are all computed."""
+
 
 def settle(jobs: Sequence[Job], observer: Observer) -> list[Job]:
     """Tell `observer` of the jobs that need no work, and return those that do."""
@@ -85,15 +88,31 @@ def run(
 ) -> None:
     """Do every job, in order, and tell `observer` how it goes and how each ended.
 
+    What has the name of a job's output is looked at again when its turn comes, and once more
+    when its file is complete: others may have written it meanwhile.
+
     On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
-    computed leaves no file, and the interrupt goes on.
+    computed leaves no file, and the interrupt goes on. On a second one while they are saved it
+    goes on at once: an encoder may still be at work on a thread, and its file be there
+    (`atomic.discard_all`).
     """
     saving: deque[_Active] = deque()
     reading = ThreadPoolExecutor(readers, "read")
     writing = ThreadPoolExecutor(writers, "write")
+
+    def finish() -> None:
+        reading.shutdown(wait=False, cancel_futures=True)
+        while saving:
+            result = saving[0].result()
+            saving.popleft()
+            _tell(observer, result)
+        writing.shutdown()
+
     try:
         for job, future in _read_ahead(reading, jobs, readers, max_pixels):
             active = _Active(job)
+            if not settle([job.now()], observer):
+                continue
             try:
                 observer.advanced(job, 0.0)
                 active.compute(future.result(), engine, observer, writing, quality)
@@ -103,11 +122,13 @@ def run(
                 saving.append(active)
             while saving and saving[0].saving.finished:
                 _tell(observer, saving.popleft().result())
-    finally:
-        reading.shutdown(wait=False, cancel_futures=True)
-        for active in saving:
-            _tell(observer, active.result())
-        writing.shutdown()
+        finish()
+    except BaseException as error:  # not `finally`, which a second interrupt would enter again
+        pictures = sum(not active.saving.finished for active in saving)
+        if pictures and isinstance(error, KeyboardInterrupt):
+            observer.interrupted(pictures)
+        finish()
+        raise
 
 
 def _tell(observer: Observer, result: Result) -> None:
@@ -171,7 +192,8 @@ class _Active:
         self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
         alpha = picture.alpha is not None
         check_output(target, self.height, self.width, alpha=alpha, metadata=picture.metadata)
-        self.saving = Saving(writer_for(target, picture, engine.scale, quality))
+        overwrite = self.job.replaces()
+        self.saving = Saving(writer_for(target, picture, engine.scale, quality, overwrite))
         reruns = engine.reruns
         try:
             self.saving.start(pool)
@@ -191,6 +213,8 @@ class _Active:
         try:
             self.saving.wait()
         except Exception as error:
+            if self.job.existing == "skip" and isinstance(error.__cause__, FileExistsError):
+                return Result(self.job, "skipped", f"{self.job.target} exists")
             return self.failed(error)
         return Result(
             self.job,

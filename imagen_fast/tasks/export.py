@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagen_fast import atomic, backends, catalogue
 from imagen_fast.backends import Backend
-from imagen_fast.bundle import load_bundle
+from imagen_fast.bundle import load_bundle, read_header
 from imagen_fast.errors import ExportError
 from imagen_fast.export import formats, manifest
 from imagen_fast.export.formats import Say
@@ -49,7 +49,8 @@ def export(
     Args:
         model: a shipped model's name or a bundle's path.
         kind: a name of `imagen_fast.export.formats.FORMATS`.
-        output: the file; named after the model, in the current folder, if None.
+        output: the file, which ends in one of the format's suffixes; named after the model, in the
+            current folder, if None.
         options: what the file is to be; see there. The format's usual ones if None.
         verified: whether to compare at all.
         picture: a photograph to compare on, in place of the one that comes with the package.
@@ -64,13 +65,15 @@ def export(
     """
     form = formats.find(kind)
     options = options or Options(form.precision)
+    check(model, kind, output, options)
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
     _check_place(target, overwrite)
+    for leftover in atomic.remove_leftovers(target.parent):
+        say(f"removed {leftover}, left unfinished by a killed run")
     if missing := form.missing(verify=verified):
         raise ExportError(f"cannot export to {kind}: {missing}")
     bundle = load_bundle(source)
-    form.check(options, bundle.spec)
     checksum = hashlib.sha256(source.read_bytes()).hexdigest()
     data = form.make(bundle, options, checksum=checksum, say=say)
     found = None
@@ -101,8 +104,38 @@ def export(
         verification=found,
     )
     beside = manifest.path_beside(target)
-    _write(target, data, beside, text.encode())
+    _write(target, data, beside, text.encode(), overwrite)
     return Exported(target, beside, len(data), found)
+
+
+def check(
+    model: str | os.PathLike[str],
+    kind: str,
+    output: str | os.PathLike[str] | None,
+    options: Options,
+) -> None:
+    """Raise ExportError for a name or options that are not for the format or the model.
+
+    Only the model's header is read. Raises WeightsError as `export` does.
+    """
+    form = formats.find(kind)
+    if output is not None and not Path(output).is_dir():
+        _check_name(Path(output), form)
+    spec, _ = read_header(catalogue.resolve(model))
+    if not form.missing(verify=False):  # who checks options may be what is missing
+        form.check(options, spec)
+
+
+def _check_name(target: Path, form: formats.Format) -> None:
+    name = target.name.lower()
+    if name.endswith(form.suffixes):
+        return
+    others = [kind for kind in formats.FORMATS if name.endswith(formats.find(kind).suffixes)]
+    hint = f", or --format {others[0]}" if others else ""
+    raise ExportError(
+        f"{target}: the format {form.name} is written to names that end in "
+        f"{' or '.join(form.suffixes)}; expected such a name{hint}"
+    )
 
 
 def _reference(source: Path) -> tuple[Backend, str]:
@@ -132,15 +165,28 @@ def _check_place(target: Path, overwrite: bool) -> None:
         raise ExportError(f"{target}: the folder {target.parent} does not exist; create it first")
 
 
-def _write(target: Path, data: bytes, beside: Path, text: bytes) -> None:
+def _write(target: Path, data: bytes, beside: Path, text: bytes, overwrite: bool) -> None:
     """Both files or none: a manifest never tells of a file that is not there."""
+    parts: list[atomic.Part] = []
     try:
-        beside.unlink(missing_ok=True)  # of the file that is replaced
-        atomic.write(target, data)
+        for path, content in ((target, data), (beside, text)):
+            parts.append(atomic.Part(path, replace=overwrite))
+            parts[-1].file.write(content)
+        if overwrite:
+            beside.unlink(missing_ok=True)  # of the file that is replaced
+        parts[0].publish(synced=True)
         try:
-            atomic.write(beside, text)
+            parts[1].publish(synced=True)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+    except FileExistsError as error:
+        raise ExportError(
+            f"{target} or its manifest exists: it appeared while the model was exported, and was "
+            "not replaced"
+        ) from error
     except OSError as error:
         raise ExportError(f"{target}: cannot write: {error.strerror or error}") from error
+    finally:
+        for part in parts:
+            part.discard()

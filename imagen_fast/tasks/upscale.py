@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from numpy.typing import NDArray
 
-from imagen_fast import catalogue
-from imagen_fast.engine import Engine, load
+from imagen_fast import atomic, catalogue
+from imagen_fast.engine import Engine, check, load
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 
@@ -82,8 +83,8 @@ def upscale(
         scale: how many times larger each side becomes.
         model: a shipped model's name or a bundle's path; by default the shipped one for `scale`.
         output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
-        overwrite: for a path, replace the output if it exists.
-        quality: for a path, 1 to 100 of JPEG and WebP; 95 if None.
+        overwrite: for a path, replace the output if it exists, or appears meanwhile.
+        quality: for a path, 1 to 100 of JPEG, WebP and AVIF; 95 if None.
         max_pixels: for a path, the largest picture that is decoded.
         options: backend, device, precision, threads, tile, overlap, isa: see `load`.
 
@@ -100,6 +101,9 @@ def upscale(
         scale = operator.index(scale)
     except TypeError:
         raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
+    max_pixels = _whole("max_pixels", max_pixels, 2**62)
+    if quality is not None:
+        quality = _whole("quality", quality, 100)
     if not isinstance(image, str | os.PathLike):
         given = output is not None or overwrite or quality is not None
         if given or max_pixels != DEFAULT_MAX_PIXELS:
@@ -109,13 +113,16 @@ def upscale(
             )
         with _loaded(model, scale, options) as engine:
             return engine(image)
+    check(model or catalogue.for_scale(scale), **options)
     source, target = _places(image, output, scale, overwrite)
+    for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
+        warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
     with _loaded(model, scale, options) as engine:
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for
 
         picture = read(source, max_pixels=max_pixels)
-        with writer_for(target, picture, scale, quality) as writer:
+        with writer_for(target, picture, scale, quality, overwrite) as writer:
             for rows in engine.stream(picture):
                 writer.write(rows)
     return target
@@ -132,6 +139,16 @@ def _loaded(model: PathLike | None, scale: int, options: EngineOptions) -> Engin
     return engine
 
 
+def _whole(name: str, value: object, most: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if not 1 <= number <= most:
+        raise ImageError(f"{name} is {value!r}; expected an int from 1 to {most}")
+    return number
+
+
 def _places(
     image: PathLike, output: PathLike | None, scale: int, overwrite: bool
 ) -> tuple[Path, Path]:
@@ -141,6 +158,8 @@ def _places(
     source = Path(image)
     if source.is_dir():
         raise ImageError(f"{source}: it is a folder, expected a picture file")
+    if output is not None and not isinstance(output, str | os.PathLike):
+        raise ImageError(f"output is {output!r}; expected the path of a file")
     target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}.png")
     if target.exists() and source.exists() and target.samefile(source):
         raise ImageError(f"{target}: the output is the input; choose another name")

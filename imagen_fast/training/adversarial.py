@@ -27,6 +27,7 @@ class Adversarial(Supervised):
     """
 
     columns = (*Supervised.columns, "adversarial", "discriminator", "real", "fake", "penalty")
+    repeats = False  # a penalty every few steps
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ A checkpoint is written beside the last one and renamed over it, and the last on
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +21,28 @@ PREVIOUS = "checkpoint.previous.pt"
 
 
 def save_checkpoint(state: dict[str, Any], folder: Path) -> None:
-    """Write the state (tensors, numbers, text, lists and dicts of them)."""
+    """Write the state (tensors, numbers, text, lists and dicts of them).
+
+    Raises:
+        TrainingError: it cannot be written; the last checkpoint is still there.
+    """
     current, temporary = folder / CURRENT, folder / f"{CURRENT}.part"
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if current.exists():
-        current.replace(folder / PREVIOUS)
-    temporary.replace(current)  # a kill between the two leaves the previous one
+    content = io.BytesIO()  # torch's own writer of files does not say why it failed
+    torch.save(state, content)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        if current.exists():
+            current.replace(folder / PREVIOUS)
+        temporary.replace(current)  # a kill between the two leaves the previous one
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{current}: cannot be written: {error.strerror or error}; make room, then go on from "
+            "the last checkpoint (--resume)"
+        ) from error
 
 
 def load_checkpoint(

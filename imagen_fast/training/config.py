@@ -13,6 +13,8 @@ from typing import Literal
 from imagen_fast.errors import SpecError, TrainingError
 from imagen_fast.spec import Level, ModelSpec, preset
 
+_MOST = 2**62  # of counts, which torch holds in 64 bits
+
 
 def _within(name: str, value: float, low: float, high: float = math.inf) -> None:
     if not low <= value <= high:
@@ -27,7 +29,7 @@ class ModelConfig:
     Attributes:
         name: the model's name in the bundle, e.g. `sr-x4`.
         size: its size in the bundle, e.g. `tiny`; the bundle's file is `{name}-{size}`.
-        scale: 2 to 4.
+        scale: 1 to 4; at 1 a model learns to give back what it gets.
         preset: a preset's name; `levels` replaces its levels where given.
         levels: finest first, `[[model.levels]]` with the keys of `spec.Level`.
         warm_start: a bundle (file, or name of a shipped model) whose tensors are taken where
@@ -42,11 +44,16 @@ class ModelConfig:
     warm_start: str = ""
 
     def __post_init__(self) -> None:
-        _within("model.scale", self.scale, 2, 4)
+        _within("model.scale", self.scale, 1, 4)
         try:
-            _ = self.spec
+            architecture = self.spec.architecture
         except SpecError as error:
             raise TrainingError(f"[model]: {error}") from error
+        if architecture != "hierarchical":
+            raise TrainingError(
+                f"model.preset is {self.preset!r}, whose architecture is {architecture!r}; "
+                "expected one of the 'hierarchical' presets, which alone can be trained"
+            )
 
     @property
     def spec(self) -> ModelSpec:
@@ -56,19 +63,40 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class Source:
+    """One folder of pictures to train on: an entry of `data.train`.
+
+    Attributes:
+        folder: searched with its subfolders.
+        weight: its share of the patches, relative to the other folders' weights.
+    """
+
+    folder: Path
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.weight <= 0:
+            raise TrainingError(
+                f"data.train gives {self.folder} the weight {self.weight}; expected more than 0 "
+                "(leave out a folder that is not to be used)"
+            )
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """`[data]`: photographs and what is cut from them.
 
     Attributes:
-        train: folder of photographs, searched with its subfolders.
-        exclude: names of files in it that are left out.
+        train: a folder of photographs, or a list of folders, each a path or a table with the
+            keys of `Source`. Within a folder every place of every picture is as likely.
+        exclude: files in them that are left out: names, or patterns of names (`*`, `?`, `[...]`).
         validation: folder of held-out pictures; absent for no validation.
         patch: side of a low-resolution patch in pixels.
         batch: patches in a step, over all processes together.
         detail: patches drawn for each that is used, the most detailed one; 1 for any.
     """
 
-    train: Path
+    train: tuple[Source, ...]
     exclude: tuple[str, ...] = ()
     validation: Path | None = None
     patch: int = 48
@@ -76,6 +104,8 @@ class DataConfig:
     detail: int = 2
 
     def __post_init__(self) -> None:
+        if not self.train:
+            raise TrainingError("data.train is an empty list; expected one folder at least")
         _within("data.patch", self.patch, 1, 4096)
         _within("data.batch", self.batch, 1, 65536)
         _within("data.detail", self.detail, 1, 64)
@@ -140,8 +170,13 @@ class RunConfig:
             counts instead.
         threads: CPU threads a process; 0 leaves torch's choice.
         precision: `bf16` (autocast; weights stay fp32) or `fp32`.
-        compile: compile the forward and backward pass (torch.compile).
+        compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`,
+            if that works here. The first step compares the compiled gradients with PyTorch's
+            own; where they differ by more than rounding, `true` is an error, and `auto` warns
+            and goes on without compiling.
         log_every, validate_every, checkpoint_every: in steps.
+        log_seconds, checkpoint_seconds: the longest time between two rows of the log and between
+            two checkpoints, however few steps it has (or that of one step, if that takes longer).
     """
 
     output: Path
@@ -152,20 +187,25 @@ class RunConfig:
     processes: int = 1
     threads: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
-    compile: bool = False
+    compile: Literal["auto", True, False] = False
     log_every: int = 100
     validate_every: int = 1000
     checkpoint_every: int = 500
+    log_seconds: float = 15.0
+    checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        _within("run.steps", self.steps, 0)
+        _within("run.steps", self.steps, 0, _MOST)
         _within("run.minutes", self.minutes, 0)
         if bool(self.steps) == bool(self.minutes):
             raise TrainingError("give one of run.steps and run.minutes: how long to train")
+        _within("run.seed", self.seed, 0, _MOST)
         _within("run.processes", self.processes, 1, 1024)
         _within("run.threads", self.threads, 0, 1024)
         for name in ("log_every", "validate_every", "checkpoint_every"):
-            _within(f"run.{name}", getattr(self, name), 1)
+            _within(f"run.{name}", getattr(self, name), 1, _MOST)
+        for name in ("log_seconds", "checkpoint_seconds"):
+            _within(f"run.{name}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,16 @@ from types import MappingProxyType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from imagen_fast.errors import TrainingError
-from imagen_fast.training.config import Config
+from imagen_fast.extras import install
+from imagen_fast.training.config import Config, Source
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    try:
+        import tomli as tomllib
+    except ImportError as error:
+        raise TrainingError(f"the package tomli is not installed; {install('train')}") from error
 
 
 def load_config(
@@ -95,16 +99,21 @@ def _value(kind: Any, value: object, name: str) -> Any:
     """`value` if it is what the annotation `kind` says, as that type."""
     if get_origin(kind) in (Union, types.UnionType):  # X | None, and TOML has no None
         kind = next(part for part in get_args(kind) if part is not type(None))
+    if kind is Source and isinstance(value, str):
+        value = {"folder": value}
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
         return _record(kind, value, name)
     if get_origin(kind) is tuple:
+        if isinstance(value, str):  # one where several may stand
+            value = [value]
         if not isinstance(value, list):
             raise TrainingError(f"{name} is {value!r}; expected a list")
         return tuple(_value(get_args(kind)[0], item, name) for item in value)
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            choices = ", ".join(map(repr, get_args(kind)))
-            raise TrainingError(f"{name} is {value!r}; expected one of {choices}")
+        choices = get_args(kind)
+        if (type(value), value) not in [(type(choice), choice) for choice in choices]:  # 1 == True
+            expected = ", ".join(_toml(choice) for choice in choices)
+            raise TrainingError(f"{name} is {value!r}; expected one of {expected}")
         return value
     if kind is Path:
         return _path(value, name)
@@ -113,6 +122,10 @@ def _value(kind: Any, value: object, name: str) -> Any:
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise TrainingError(f"{name} is {value!r}; expected {_PLAIN[kind]}")
     return value
+
+
+def _toml(value: str | bool) -> str:
+    return repr(value) if isinstance(value, str) else str(value).lower()
 
 
 _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

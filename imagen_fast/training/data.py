@@ -7,8 +7,9 @@ with no worker processes. Memory: 3 bytes a pixel and 3 / scale² for the small 
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -25,29 +26,47 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
 
 
-def load_pairs(folder: Path, scale: int, exclude: Container[str] = ()) -> list[Pair]:
+def load_pairs(
+    folder: Path, scale: int, exclude: Sequence[str] = (), *, side: int = 1
+) -> list[Pair]:
     """Every picture under a folder, in the order of their names, with its low-resolution twin.
 
     Args:
-        exclude: file names to leave out.
+        exclude: names, or patterns of names, of the files to leave out.
+        side: pixels that a low-resolution picture must have at least in width and height to
+            be taken.
 
     Raises:
-        TrainingError: no such folder, or no picture in it that is at least `scale` pixels wide
-            and high.
+        TrainingError: no such folder, or no picture in it that is large enough.
         ImageError: a picture cannot be read.
     """
-    if not folder.is_dir():
-        raise TrainingError(f"{folder} is no folder; expected one with photographs")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    paths = [path for path in paths if path.name not in exclude]
+    paths = [path for path in _pictures(folder) if not _named(path, exclude)]
     with ThreadPoolExecutor() as threads:
         pairs = list(threads.map(lambda path: degrade(_rgb(path), scale), paths))
-    pairs = [(low, high) for low, high in pairs if low.size]
+    pairs = [(low, high) for low, high in pairs if min(low.shape[:2]) >= side]
     if not pairs:
         raise TrainingError(
-            f"{folder} holds no picture to use; expected {', '.join(sorted(SUFFIXES))} files"
+            f"{folder} holds no picture to use; expected {', '.join(sorted(SUFFIXES))} files of at "
+            f"least {side * scale} pixels a side"
         )
     return pairs
+
+
+def unmatched(exclude: Sequence[str], folders: Iterable[Path]) -> list[str]:
+    """The names and patterns in `exclude` that fit no picture in any of the folders."""
+    paths = [path for folder in folders for path in _pictures(folder)]
+    return [name for name in exclude if not any(_named(path, [name]) for path in paths)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise TrainingError(f"{folder} is no folder; expected one with photographs")
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _named(path: Path, patterns: Sequence[str]) -> bool:
+    """Whether a file is named; a name may itself hold the signs that patterns have."""
+    return any(path.name == name or fnmatchcase(path.name, name) for name in patterns)
 
 
 def _rgb(path: Path) -> Uint8:
@@ -57,42 +76,38 @@ def _rgb(path: Path) -> Uint8:
 
 
 class PatchSampler:
-    """Batches of aligned patches, every position of every photograph being as likely to be drawn.
+    """Batches of aligned patches from folders of pictures.
 
-    Most of a photograph is smooth and teaches nothing: of every `detail` patches drawn, the one
-    with the most detail is kept.
+    A patch's folder is drawn by the folders' weights; then every position of every photograph
+    in it is as likely. Most of a photograph is smooth and teaches nothing: of every `detail`
+    patches drawn, the one with the most detail is kept. They are of one folder, so that the
+    folders keep their shares.
 
     The draws come from one seeded generator on the CPU, so that a seed gives the same patches
     on every device, and with any number of processes: each draws the whole batch and cuts its
     own share.
 
     Args:
-        pairs: what `load_pairs` gives.
+        folders: what `load_pairs` gives for each, pictures of at least a patch.
+        weights: one a folder, above 0; their ratios count.
         patch: side of a low-resolution patch.
         batch: patches of all processes together.
         detail: how many patches are drawn for each that is kept.
         device: where the pixels are kept and the batches made.
-
-    Raises:
-        TrainingError: no photograph is as large as a patch.
     """
 
     def __init__(
         self,
-        pairs: list[Pair],
+        folders: Sequence[Sequence[Pair]],
         *,
+        weights: Sequence[float],
         patch: int,
         batch: int,
         seed: int,
         device: torch.device,
         detail: int = 1,
     ) -> None:
-        pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= patch]
-        if not pairs:
-            raise TrainingError(
-                f"no photograph is as large as data.patch, {patch} pixels after shrinking; "
-                "use a smaller patch or larger photographs"
-            )
+        pairs = [pair for folder in folders for pair in folder]
         self.photographs = len(pairs)
         self.patch, self.batch, self.detail = patch, batch, detail
         self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
@@ -105,6 +120,9 @@ class PatchSampler:
         self._first = pixels.cumsum(0) - pixels  # where in the flat tensor a photograph starts
         self._columns = width - patch + 1  # places for a patch's left side
         self._places = ((height - patch + 1) * self._columns).cumsum(0)
+        ends = torch.tensor([len(folder) for folder in folders]).cumsum(0) - 1
+        self._folder_ends = self._places[ends]
+        self._weights = torch.tensor(weights, dtype=torch.float64)
 
     @property
     def pixels(self) -> int:
@@ -116,17 +134,26 @@ class PatchSampler:
 
         Returns low (N, 3, p, p) and high (N, 3, s·p, s·p), float32 in [0, 1], channels_last.
         """
-        places = self._draw()[rank::processes].to(self._low.device, non_blocking=True)
+        return self.cut(self.draw()[rank::processes].to(self._low.device))
+
+    def cut(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch at places from `draw`, on the pixels' device; as `next`."""
         low = self._cut(self._low, places.flatten(0, 1), 1).unflatten(0, places.shape[:2])
         best = detail_of(low).argmax(1)  # (N,) of (N, detail, 3, p, p)
         each = torch.arange(len(best), device=best.device)
         low = low[each, best].contiguous(memory_format=torch.channels_last)
         return low, self._cut(self._high, places[each, best], self.scale)
 
-    def _draw(self) -> Tensor:
-        """(batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns."""
+    def draw(self) -> Tensor:
+        """Places of the next batch, int64, on the CPU.
+
+        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns.
+        """
         shape = (self.batch, self.detail)
-        place = torch.randint(int(self._places[-1]), shape, generator=self.generator)
+        folder = self._weights.multinomial(self.batch, True, generator=self.generator)[:, None]
+        sizes = self._folder_ends.diff(prepend=torch.zeros(1).long())
+        place = torch.randint(2**62, shape, generator=self.generator) % sizes[folder]
+        place += (self._folder_ends - sizes)[folder]
         turn = torch.randint(8, shape, generator=self.generator)
         photo = torch.searchsorted(self._places, place, right=True)
         columns = self._columns[photo]

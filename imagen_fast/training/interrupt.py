@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class Interrupt(AbstractContextManager["Interrupt"]):
-    """Within it the first SIGINT or SIGTERM sets `asked`; a second SIGINT stops at once.
+    """Within it the first SIGINT or SIGTERM sets `asked` and says so; a second SIGINT ends it.
 
     Does nothing outside the main thread, where Python delivers no signals.
     """
@@ -28,6 +29,9 @@ class Interrupt(AbstractContextManager["Interrupt"]):
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self.asked:
+            with suppress(OSError):  # print may be under way, and is not to be entered twice
+                os.write(2, b"\nstopping after this step (Ctrl-C again: at once)\n")
         self.asked = True
 
     def __exit__(

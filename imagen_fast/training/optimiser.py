@@ -1,11 +1,10 @@
-"""Muon for hidden weights, AdamW for the rest, and the schedule of their rates.
+"""Muon for hidden weights, AdamW for the rest.
 
 Muon is worth 0.64 dB over AdamW alone after 300 steps (`benchmarks/ablation.py`; docs/model.md).
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -16,7 +15,6 @@ from imagen_fast.training.config import OptimiserConfig
 
 # What is not a map from hidden features to hidden features stays with AdamW.
 _NOT_HIDDEN = ("stem", "head", "position", "latent")
-_FLOOR = 0.01  # of the peak rate, at the end of the cosine
 
 
 class Muon(torch.optim.Optimizer):
@@ -25,6 +23,7 @@ class Muon(torch.optim.Optimizer):
     A weight (out, ...) is taken as the matrix (out, rest). Its update is the Nesterov momentum
     of its gradient with all singular values brought near 1, so that every direction learns at
     one rate, scaled by √(max(1, rows / columns)). Matrices of one shape go through together.
+    The rate in `param_groups` is a number, or a tensor without axes on the weights' device.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
@@ -48,9 +47,9 @@ class Muon(torch.optim.Optimizer):
                 shapes[matrix.shape].append((p, matrix))
             for (rows, columns), members in shapes.items():
                 updates = orthogonal(torch.stack([matrix for _, matrix in members]))
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for (p, _), update in zip(members, updates, strict=True):
-                    p.add_(update.view(p.shape), alpha=-rate)
+                updates *= group["lr"] * max(1.0, rows / columns) ** 0.5
+                shaped = [x.view(p.shape) for (p, _), x in zip(members, updates, strict=True)]
+                torch._foreach_sub_([p for p, _ in members], shaped)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -84,12 +83,3 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> dict[str, tor
     if hidden:
         optimisers["muon"] = Muon(hidden, config.muon_lr)
     return optimisers
-
-
-def rate(step: int, progress: float, warmup: int) -> float:
-    """What part of its peak the learning rate has: a linear rise, then a cosine to 1 %.
-
-    step counts from 0; progress is the run's, from 0 to 1.
-    """
-    rise = min(1.0, (step + 1) / max(1, warmup))
-    return rise * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -63,13 +63,13 @@ class Processes:
         mean = self._reduce(torch.tensor(list(values.values()), device=self.device), "mean")
         return dict(zip(values, mean.tolist(), strict=True))
 
-    def agree(self, progress: float, stop: bool) -> tuple[float, bool]:
-        """The furthest progress, and whether any process asks to stop."""
+    def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
+        """The longest time that any process has counted, and whether any asks to stop."""
         if self._fabric is None:
-            return progress, stop
-        both = torch.tensor([progress, float(stop)], dtype=torch.float64, device=self.device)
-        furthest, asked = self._reduce(both, "max").tolist()
-        return furthest, bool(asked)
+            return seconds, stop
+        both = torch.tensor([seconds, float(stop)], dtype=torch.float64, device=self.device)
+        longest, asked = self._reduce(both, "max").tolist()
+        return longest, bool(asked)
 
     def close(self) -> None:
         """Wait for every process, then part: one that leaves early aborts in gloo's threads."""

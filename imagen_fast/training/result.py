@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from torch import nn
 
 from imagen_fast._version import __version__
-from imagen_fast.bundle import Bundle, load_bundle, save_bundle
-from imagen_fast.catalogue import resolve
+from imagen_fast.bundle import Bundle, load_bundle, read_header, save_bundle
+from imagen_fast.catalogue import files, resolve
 from imagen_fast.errors import TrainingError
 from imagen_fast.training.config import Config
 
@@ -43,6 +44,34 @@ def warm_start(model: nn.Module, name: str) -> str:
     return f"starting from {name}: {len(found)} of {len(own)} tensors{rest}"
 
 
+def to_extend(config: Config) -> Config:
+    """The configuration of a run that goes on from weights alone: its warm start is chosen.
+
+    They are `model.warm_start`, or else a bundle in the output folder, or else the shipped ones
+    of the model's name and size.
+
+    Raises:
+        TrainingError: there are none, or they are of another model.
+        WeightsError: the bundle cannot be read.
+    """
+    model, own = config.model, bundle_path(config)
+    shipped = next((path.stem for path in files() if path.stem == own.stem), "")
+    name = model.warm_start or (str(own) if own.exists() else shipped)
+    if not name:
+        raise TrainingError(
+            f"nothing to extend: {config.run.output} holds no run, model.warm_start is not set and "
+            f"no shipped model is called {own.stem}; train it from the start (without --extend)"
+        )
+    spec, _ = read_header(resolve(name))
+    if spec != model.spec:
+        raise TrainingError(
+            f"{name} cannot be extended as {own.stem}: its spec is {spec.to_json()}, the "
+            f"configuration's {model.spec.to_json()}; train from the start (without --extend), "
+            "with model.warm_start for the tensors that fit"
+        )
+    return replace(config, model=replace(model, warm_start=name))
+
+
 def bundle_path(config: Config) -> Path:
     """Where the run's bundle is written."""
     return config.run.output / f"{config.model.name}-{config.model.size}.safetensors"
@@ -52,7 +81,7 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
     """Write the model and how it came about: the file that `imagen-fast upscale -n` takes."""
     training = {
         **facts,
-        "data": config.data.train.name,
+        "data": [{"folder": each.folder.name, "weight": each.weight} for each in config.data.train],
         "validation": config.data.validation.name if config.data.validation else None,
         "patch": config.data.patch,
         "batch": config.data.batch,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.models.generator import Generator
+from imagen_fast.training.compiled import Pictures, compiled
 from imagen_fast.training.config import Config
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
@@ -20,10 +21,12 @@ class Supervised:
 
     Attributes:
         columns: the losses that `step` may report.
+        repeats: whether a step does the same whatever its number, so that it can be recorded.
         modules, optimisers: all that a step changes, by name, for checkpoints.
     """
 
     columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
+    repeats = True
 
     def __init__(self, generator: Generator, config: Config, processes: Processes) -> None:
         self.modules: dict[str, nn.Module] = {"generator": generator}
@@ -32,9 +35,8 @@ class Supervised:
         self._loss = PictureLoss(config.loss)
         self._precision = config.run.precision
         self._processes = processes
-        self._progressive = generator.progressive
-        if config.run.compile:
-            self._progressive = torch.compile(generator.progressive)
+        self._progressive: Pictures = generator.progressive
+        self._compile = config.run.compile
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """Update number `number` from low (N, 3, p, p) and high (N, 3, s·p, s·p) in [0, 1].
@@ -46,6 +48,11 @@ class Supervised:
         return {name: value.detach() for name, value in losses.items()}
 
     def _pictures(self, low: Tensor) -> list[Tensor]:
+        if self._compile:  # at the first step, which gives it a batch to be tried on
+            self._progressive = compiled(
+                self._progressive, self._parameters, low, self._precision, self._compile
+            )
+            self._compile = False
         with self._autocast(low):
             pictures = self._progressive(low)
         return [picture.float() for picture in pictures]

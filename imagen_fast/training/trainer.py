@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from imagen_fast.models.generator import Generator
 from imagen_fast.training.adversarial import Adversarial
 from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from imagen_fast.training.config import Config
-from imagen_fast.training.data import PatchSampler, load_pairs
+from imagen_fast.training.data import PatchSampler, load_pairs, unmatched
 from imagen_fast.training.display import Lines, choose_display
 from imagen_fast.training.interrupt import Interrupt
 from imagen_fast.training.log import CurveLog
-from imagen_fast.training.optimiser import rate
 from imagen_fast.training.processes import Processes
-from imagen_fast.training.result import bundle_path, save_result, warm_start
+from imagen_fast.training.result import bundle_path, save_result, to_extend, warm_start
+from imagen_fast.training.schedule import Every, Schedule
 from imagen_fast.training.supervised import Supervised
+from imagen_fast.training.update import CudaGraph, Update
 from imagen_fast.training.validation import validate
 
 FORMAT = 1
@@ -40,28 +41,37 @@ class Outcome:
     interrupted: bool
 
 
-def train(config: Config, *, resume: bool = False, pause_after: float = math.inf) -> Outcome:
+def train(
+    config: Config, *, resume: bool = False, extend: bool = False, pause_after: float = math.inf
+) -> Outcome:
     """Train until the configured steps or minutes are over.
 
     Writes to `config.run.output`: the checkpoint and the one before it, `curves.csv`, and the
-    bundle of the averaged weights, each replaced as a whole. Ctrl-C and SIGTERM end the run
-    after the step under way, with a checkpoint. A run of `steps` on the CPU that goes on from
-    a checkpoint gives the losses that it would have given without the pause.
+    bundle of the averaged weights, each replaced as a whole; all of them after the first step
+    and then as often as the configuration says. Ctrl-C and SIGTERM end the run after the step
+    under way, with a checkpoint. A run of `steps` on the CPU that goes on from a checkpoint
+    gives the losses that it would have given without the pause.
 
     Args:
         resume: go on from the output folder's checkpoint, if it has one.
+        extend: train for the configured length once more, with a new rise and fall of the
+            learning rate: from the end of the run in the output folder; where there is none,
+            from `model.warm_start` or the shipped weights of this name, all of which must fit.
+            With `resume` a run that is not finished goes on as it was, and where there is none
+            one begins.
         pause_after: minutes after which to save and return, the schedule staying as it is; one
             step is made at least.
 
     Raises:
         TrainingError: the data, the device or the checkpoint does not fit the configuration,
-            or the loss is no longer finite.
+            there is nothing to extend or it is not finished, or the loss is no longer finite.
         ImageError, WeightsError: a photograph or the bundle to start from cannot be read.
     """
-    if not resume and has_checkpoint(config.run.output):
+    output = config.run.output
+    if not (resume or extend) and has_checkpoint(output):
         raise TrainingError(
-            f"{config.run.output} holds a run already; go on with it (--resume) or choose "
-            "another folder (--output)"
+            f"{output} holds a run already; go on with it (--resume), train on from its end "
+            "(--extend) or choose another folder (--output)"
         )
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
@@ -71,10 +81,25 @@ def train(config: Config, *, resume: bool = False, pause_after: float = math.inf
             f"data.batch is {config.data.batch}; expected a multiple of the "
             f"{processes.count} processes that share it"
         )
-    with choose_display(processes.rank) as display, Interrupt() as interrupt:
-        state = load_checkpoint(config.run.output, display.say) if resume else None
+    with choose_display(processes.rank) as display:
+        state = load_checkpoint(output, display.say) if resume or extend else None
+        if state is None and resume:
+            display.say(f"nothing to resume in {output}: the run begins at step 0")
+        elif state is None and extend:
+            config = to_extend(config)
+        finished = state is not None and state.get("finished", True)
+        if state is not None and extend and not finished and not resume:
+            raise TrainingError(
+                f"the run in {output} stopped at step {state['step']}, before its end, and only a "
+                "finished one can be extended; go on with it (--resume)"
+            )
         trainer = Trainer(config, processes, display, state)
-        outcome = trainer.run(interrupt, pause_after * 60)
+        if finished and extend:
+            trainer.extend()
+        elif trainer.over:
+            display.say(f"the run in {output} is finished; --extend trains on from its end")
+        with Interrupt() as interrupt:
+            outcome = trainer.run(interrupt, pause_after * 60)
     processes.close()
     return outcome
 
@@ -107,8 +132,7 @@ class Trainer:
             display.say(warm_start(generator, config.model.warm_start))
         generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
-        self._average: list[Tensor] = list(self.average.parameters())
-        self._weights: list[Tensor] = list(generator.parameters())
+        self._weights = list(generator.parameters())
         self.method = (
             Adversarial(generator, config, config.adversarial, processes)
             if config.adversarial
@@ -116,74 +140,110 @@ class Trainer:
         )
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
-        self.data = PatchSampler(
-            load_pairs(config.data.train, config.model.scale, config.data.exclude),
-            patch=config.data.patch,
-            batch=config.data.batch,
-            detail=config.data.detail,
-            seed=config.run.seed,
-            device=device,
-        )
+        self.data = self._sampler()
         held_out = config.data.validation if self.first else None
         self.held_out = load_pairs(held_out, config.model.scale) if held_out else []
+        run = config.run
+        self.schedule = Schedule(run.steps, run.minutes, config.optimiser.warmup)
+        self.logs = Every(run.log_every, run.log_seconds)
+        self.saves = Every(run.checkpoint_every, run.checkpoint_seconds)
         self.step, self.seconds, self.lr = 0, 0.0, 0.0
+        self.finished = False
         self.facts: dict[str, float] = {}  # the last row of the log, and the last validation's
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         if state is not None:
             self._restore(state)
+        # Not with other processes: their exchange is not the GPU's alone.
+        recordable = device.type == "cuda" and processes.count == 1 and self.method.repeats
+        self.update = Update(
+            self.method, self.data, list(self.average.parameters()), self._weights,
+            CudaGraph() if recordable else None, display.say,
+        )  # fmt: skip
         columns = ("step", *self.method.columns, "lr", "psnr", "ssim", "seconds")
         self.log = CurveLog(self.output / "curves.csv", columns, self.step) if self.first else None
 
+    def _sampler(self) -> PatchSampler:
+        """The pictures to train on, read and ready to be cut."""
+        data, scale = self.config.data, self.config.model.scale
+        folders = [source.folder for source in data.train]
+        self.display.say(f"reading the pictures in {', '.join(map(str, folders))}")
+        for name in unmatched(data.exclude, folders):
+            self.display.say(f"warning: no picture is called {name!r}, which data.exclude names")
+        return PatchSampler(
+            [load_pairs(folder, scale, data.exclude, side=data.patch) for folder in folders],
+            weights=[source.weight for source in data.train],
+            patch=data.patch,
+            batch=data.batch,
+            detail=data.detail,
+            seed=self.config.run.seed,
+            device=self.processes.device,
+        )
+
+    def extend(self) -> None:
+        """Begin the schedule anew, from here."""
+        self.schedule = replace(self.schedule, first_step=self.step, first_second=self.seconds)
+        self.display.say(f"extending the run that ended at step {self.step}")
+
     def run(self, interrupt: Interrupt, pause_after: float) -> Outcome:
         """Steps until the run is over, `pause_after` seconds have passed or someone asks."""
-        every = self.config.run
+        self.display.say(self._introduction())
         start = time.perf_counter() - self.seconds
         first, pause = self.step, self.seconds + pause_after
         while True:
-            self.seconds = time.perf_counter() - start
-            stop = interrupt.asked or (self.seconds >= pause and self.step > first)
-            progress, stop = self.processes.agree(self._progress(), stop)
-            finished = progress >= 1
-            end = finished or stop
-            saved = end or self.step % every.checkpoint_every == 0
-            validated = finished or self.step % every.validate_every == 0
-            if self._counts and (saved or validated or self.step % every.log_every == 0):
-                self._log(progress, validated)
+            stop = interrupt.asked
+            self.seconds, stop = self.processes.agree(time.perf_counter() - start, stop)
+            stop = stop or (self.seconds >= pause and self.step > first)
+            self.finished = self.over
+            end = self.finished or stop
+            saved = end or self.saves.due(self.step, self.seconds)
+            validated = self.finished or self.step % self.config.run.validate_every == 0
+            if self._counts and (saved or validated or self.logs.due(self.step, self.seconds)):
+                self._log(validated)
                 if saved:
                     self.save()
             if end:
                 break
-            self._one_step(progress)
-            self.display.advance(progress)
+            self._one_step()
+            self.display.advance(self.schedule.progress(self.step, self.seconds))
         return Outcome(
             step=self.step,
             bundle=bundle_path(self.config),
-            finished=finished,
-            interrupted=interrupt.asked and not finished,
+            finished=self.finished,
+            interrupted=interrupt.asked and not self.finished,
         )
 
-    def _progress(self) -> float:
-        """How much of the run is done, from 0 to 1."""
-        run = self.config.run
-        return self.step / run.steps if run.steps else self.seconds / (60 * run.minutes)
+    @property
+    def over(self) -> bool:
+        """Whether the schedule has come to its end."""
+        return self.schedule.progress(self.step, self.seconds) >= 1
 
-    def _one_step(self, progress: float) -> None:
-        part = rate(self.step, progress, self.config.optimiser.warmup)
+    def _introduction(self) -> str:
+        """What is about to be trained, on what, and where."""
+        model, run = self.config.model, self.config.run
+        parameters = sum(weight.numel() for weight in self._weights)
+        text = (
+            f"training {model.name}-{model.size} ({parameters:,} parameters) on "
+            f"{self.data.photographs} pictures, {self.data.pixels / 1e6:.0f} megapixels, "
+            f"on {self.processes.device}; results in {self.output}"
+        )
+        if run.compile:
+            text += "\ncompiling the network: the first step can take some minutes"
+        return text
+
+    def _one_step(self) -> None:
+        part = self.schedule.rate(self.step, self.seconds)
         self.lr = part * self._peaks[0]
-        for optimiser, peak in zip(self.method.optimisers.values(), self._peaks, strict=True):
-            optimiser.param_groups[0]["lr"] = part * peak
-        low, high = self.data.next(self.processes.rank, self.processes.count)
-        for name, loss in self.method.step(self.step, low, high).items():
-            self._sums[name] = self._sums[name] + loss if name in self._sums else loss
-            self._counts[name] = self._counts.get(name, 0) + 1
         # The average forgets its start quickly, then slowly.
         decay = min(self.config.optimiser.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(self._average, self._weights, 1 - decay)
+        places = self.data.draw()[self.processes.rank :: self.processes.count]
+        losses = self.update(self.step, places, [part * peak for peak in self._peaks], decay)
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + loss
+            self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
 
-    def _log(self, progress: float, validated: bool) -> None:
+    def _log(self, validated: bool) -> None:
         """A row of means since the last one, with a validation if asked for."""
         means = self.processes.average(
             {
@@ -205,12 +265,15 @@ class Trainer:
         row["seconds"] = self.seconds
         if self.log:
             self.log.write(row)
-        self.facts |= row
-        left = max(0.0, self.seconds * (1 - progress) / progress) if progress else 0.0
-        self.display.row(row, progress, left)
+        # JSON has no infinity, which is the PSNR of pictures that are equal.
+        self.facts |= {name: value for name, value in row.items() if math.isfinite(value)}
+        progress = self.schedule.progress(self.step, self.seconds)
+        self.display.row(row, progress, self.schedule.left(self.step, self.seconds))
+        self.logs.done(self.seconds)
 
     def save(self) -> None:
         """Write the checkpoint and the bundle."""
+        self.saves.done(self.seconds)
         if not self.first:
             return
         state = {
@@ -218,6 +281,9 @@ class Trainer:
             "spec": self.config.model.spec.to_json(),
             "step": self.step,
             "seconds": self.seconds,
+            "schedule": [self.schedule.first_step, self.schedule.first_second],
+            "finished": self.finished,
+            "warm_start": self.config.model.warm_start,
             "facts": self.facts,
             "average": self.average.state_dict(),
             "modules": {name: m.state_dict() for name, m in self.method.modules.items()},
@@ -262,4 +328,10 @@ class Trainer:
         self.data.generator.set_state(state["data"])
         torch.set_rng_state(state["torch"])
         self.step, self.seconds, self.facts = state["step"], state["seconds"], state["facts"]
+        # A checkpoint of a version that could not extend runs lacks the rest.
+        step, second = state.get("schedule", (0, 0.0))
+        self.schedule = replace(self.schedule, first_step=step, first_second=second)
+        model = self.config.model
+        model = replace(model, warm_start=state.get("warm_start", model.warm_start))
+        self.config = replace(self.config, model=model)
         self.display.say(f"going on from step {self.step}")

@@ -8,6 +8,7 @@
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
+namespace {
 
 struct AmxEmulated {
     class Session {
@@ -78,4 +79,5 @@ private:
     }
 };
 
+}  // namespace
 }  // namespace imagen_fast::cpu

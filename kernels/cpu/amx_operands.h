@@ -109,7 +109,7 @@ private:
 // is off by 0.4.
 class AmxExponentials {
 public:
-    AmxExponentials() {
+    IMAGEN_INLINE AmxExponentials() {
         alignas(64) std::uint8_t mantissa[128];
         for (int i = 0; i < 128; ++i) {
             mantissa[i] = static_cast<std::uint8_t>(std::lrint(128 * (std::exp2(i / 128.0) - 1)));

@@ -10,6 +10,7 @@
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
+namespace {
 
 struct AmxTiles {
     // Tiles exist within a session; between sessions a thread pays nothing for them.
@@ -58,4 +59,5 @@ private:
     };
 };
 
+}  // namespace
 }  // namespace imagen_fast::cpu

@@ -1,6 +1,6 @@
-// Inline functions that are compiled once per instruction set must never be merged by the linker
-// with a copy compiled for another one. Those that are not templates over the instruction set are
-// therefore forced inline.
+// What is compiled once per instruction set must never be merged by the linker with a copy compiled
+// for another one. Micro-kernel sets are therefore in an unnamed namespace, so that templates over
+// them belong to one file; inline functions that are no such templates are forced inline.
 #pragma once
 
 #if defined(__GNUC__)

@@ -3,6 +3,7 @@
 namespace imagen_fast::cpu {
 
 Op::~Op() = default;
-KernelSet::~KernelSet() = default;
+std::size_t Op::scratch(const Args&) const { return 0; }
+void KernelSet::anchor() const {}
 
 }  // namespace imagen_fast::cpu

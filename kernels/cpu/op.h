@@ -38,7 +38,7 @@ class Op {
 public:
     virtual ~Op();
     virtual int blocks(const Args&) const = 0;
-    virtual std::size_t scratch(const Args&) const { return 0; }
+    virtual std::size_t scratch(const Args&) const;  // none, unless an operator says otherwise
     virtual void run(int block, const Args&, std::byte* scratch) const = 0;
 };
 
@@ -81,9 +81,9 @@ struct Attention {
 
 // The kernels of one instruction set in one precision. Makers return owning pointers: the files
 // compiled for an instruction set instantiate nothing of the standard library (force_inline.h).
+// Sets are constants that nothing destroys: threads may run them until the process has ended.
 class KernelSet {
 public:
-    virtual ~KernelSet();
     virtual std::size_t element() const = 0;  // bytes of a plane's element
     // Runs a block of an operator of this set, in the state that its instructions need.
     virtual void run(const Op&, int block, const Args&, std::byte* scratch) const = 0;
@@ -118,6 +118,12 @@ public:
     virtual Op* rows_out(int channels, bool clamped) const = 0;
     // Bytes of `shared` that a keys step of this set needs for a context.
     virtual std::size_t shared(const Op& keys, const Plane& other) const = 0;
+
+protected:
+    ~KernelSet() = default;
+
+private:
+    virtual void anchor() const;  // where it is defined, the class's type information is, once
 };
 
 // One maker per set_*.cc; null where the compiler could not build it. Whether the processor can

@@ -12,7 +12,7 @@ namespace imagen_fast::cpu {
 // product's sum end in the middle of a pixel, and no kernel has a tail.
 constexpr int kChannelMultiple = 32;
 
-constexpr int round_up(int value, int multiple) {
+IMAGEN_INLINE constexpr int round_up(int value, int multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
@@ -29,14 +29,16 @@ struct Plane {
     int pixel = 0;  // elements from one pixel to the next, at least `channels`
     bool streamed = false;  // written past the caches
 
-    constexpr std::ptrdiff_t row() const {
+    IMAGEN_INLINE constexpr std::ptrdiff_t row() const {
         return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * pixel;
     }
     // Whether its channels are all that a pixel has.
     IMAGEN_INLINE bool whole() const { return pixel == channels; }
-    constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
+    IMAGEN_INLINE constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
     // A tile product may read some rows of a matrix beyond the last, for nothing.
-    constexpr std::ptrdiff_t elements() const { return image() * images + kAfterLast * pixel; }
+    IMAGEN_INLINE constexpr std::ptrdiff_t elements() const {
+        return image() * images + kAfterLast * pixel;
+    }
 
     // Pixel (y, x) of image n; -1 and up to four beyond the last are the border.
     template <class Scalar>

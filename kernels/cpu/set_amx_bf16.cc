@@ -17,7 +17,7 @@ namespace imagen_fast::cpu {
 
 const KernelSet* amx_bf16() {
 #ifdef IMAGEN_FAST_TILES
-    static const Kernels<Amx<IMAGEN_FAST_TILES>> set;
+    static constexpr Kernels<Amx<IMAGEN_FAST_TILES>> set{};
     return &set;
 #else
     return nullptr;

@@ -9,7 +9,7 @@ namespace imagen_fast::cpu {
 
 const KernelSet* avx2_fp32() {
 #if defined(__AVX2__) && defined(__FMA__)
-    static const Kernels<Avx2> set;
+    static constexpr Kernels<Avx2> set{};
     return &set;
 #else
     return nullptr;

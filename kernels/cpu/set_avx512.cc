@@ -9,7 +9,7 @@ namespace imagen_fast::cpu {
 
 const KernelSet* avx512_fp32() {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
-    static const Kernels<Avx512> set;
+    static constexpr Kernels<Avx512> set{};
     return &set;
 #else
     return nullptr;

@@ -9,7 +9,7 @@ namespace imagen_fast::cpu {
 
 const KernelSet* avx512_bf16() {
 #if defined(__AVX512BF16__)
-    static const Kernels<Avx512Bf16> set;
+    static constexpr Kernels<Avx512Bf16> set{};
     return &set;
 #else
     return nullptr;

@@ -4,7 +4,7 @@
 namespace imagen_fast::cpu {
 
 const KernelSet* generic_fp32() {
-    static const Kernels<Generic> set;
+    static constexpr Kernels<Generic> set{};
     return &set;
 }
 

@@ -10,6 +10,7 @@
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
+namespace {
 
 struct Avx2 {
     using Scalar = float;
@@ -126,4 +127,5 @@ private:
     }
 };
 
+}  // namespace
 }  // namespace imagen_fast::cpu

@@ -9,6 +9,7 @@
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
+namespace {
 
 // Arithmetic on sixteen floats, whatever the storage.
 struct Avx512Floats {
@@ -135,4 +136,5 @@ struct Avx512 : Avx512Floats {
     static Scalar scalar(float a) { return a; }
 };
 
+}  // namespace
 }  // namespace imagen_fast::cpu

@@ -9,6 +9,7 @@
 #include "simd_avx512.h"
 
 namespace imagen_fast::cpu {
+namespace {
 
 struct Avx512Bf16 : Avx512Floats {
     using Scalar = std::uint16_t;  // the upper half of a float
@@ -78,4 +79,5 @@ struct Avx512Bf16 : Avx512Floats {
     }
 };
 
+}  // namespace
 }  // namespace imagen_fast::cpu

@@ -8,6 +8,7 @@
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
+namespace {
 
 struct Generic {
     using Scalar = float;  // what planes and packed weights hold
@@ -134,4 +135,5 @@ private:
 #undef IMAGEN_LANES
 };
 
+}  // namespace
 }  // namespace imagen_fast::cpu

@@ -108,7 +108,7 @@ def test_capacity_follows_the_width_of_the_network(
         ({"device": "cuda:99"}, "PyTorch finds .* CUDA devices; choose cpu, or check"),
         ({"device": "cpu", "precision": "fp16"}, "fp16 needs CUDA; on the cpu choose fp32 or bf16"),
         ({"precision": "int8"}, "precision 'int8'; expected one of auto, fp32, bf16, fp16"),
-        ({"threads": 0}, "threads is 0; expected a positive integer"),
+        ({"threads": 0}, "threads is 0; expected an integer from 1 to 1024"),
     ],
 )
 def test_what_is_not_to_be_had(options: dict[str, str], message: str, small_bundle: Bundle) -> None:

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -24,52 +26,253 @@ def on_gpu(monkeypatch):
     return on_gpu
 
 
-def rehearse(out, *options):
-    environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
-    line = ["sh", SCRIPT, out, "--dry-run", *options]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=200)
+def rehearse(out, *options, **environment):
+    """The script as a machine runs it on which this project is not installed."""
+    venv.create(bare := out.parent / "bare", with_pip=False)
+    libraries = Path(torch.__file__).parents[1]
+    environment = {
+        **os.environ, "PYTHON": bare / "bin" / "python", "PYTHONPATH": libraries,
+        "OMP_NUM_THREADS": "1", "COMMIT": "abc1234", **environment,
+    }  # fmt: skip
+    environment.pop("TRITON_INTERPRET", None)
+    line = ["sh", SCRIPT, out, *options]
+    return subprocess.run(
+        line, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900
+    )
 
 
 def test_a_whole_run(tmp_path):
-    done = rehearse(tmp_path / "out")
+    done = rehearse(tmp_path / "out", "--dry-run", "--seconds", "900")
     result = json.loads((tmp_path / "out/gpu.json").read_text())
     logs = {name: part.get("log") for name, part in result["parts"].items()}
     assert done.returncode == 0, (done.stdout, done.stderr, logs)
     assert result["ok"]
-    assert result["dry_run"]
-    assert {"cpu", "versions", "commit", "gpus"} <= result["machine"].keys()
-    names = ["parity", "sanitizer", "ceilings", "tuning", "kernels", "embedded"]
-    names.append("end to end")
+    assert result["mode"] == "--dry-run"
+    assert {"cpu", "versions", "gpus"} <= result["machine"].keys()
+    assert result["machine"]["commit"] == "abc1234"
+    assert [x.name for x in (tmp_path / "out").iterdir()] == ["gpu.json"]
+    names = ["parity", "sanitizer", "embedded", "ceilings", "tuning", "kernels", "compiled"]
     assert list(result["parts"]) == names
     for name, part in result["parts"].items():
-        assert part["exit_codes"] == [0], (name, part["log"])
+        assert set(part["exit_codes"]) == {0}, (name, part["log"])
         assert part["rows"], name
         assert not [row for row in part["rows"] if "left_out" in row or row.get("failed")], name
         assert all(row.get("ok", True) for row in part["rows"]), name
-        assert name in done.stdout
+        assert any(f" {name}: " in line and "known now" in line for line in result["told"])
+    assert [*result["told"]] == done.stdout.splitlines()[: len(result["told"])]
     parity = {row["what"] for row in result["parts"]["parity"]["rows"]}
-    assert parity == {"network", "listing", "overflow", "kernel"}
+    assert parity == {"network", "listing", "overflow", "kernel", "program", "bundle"}
+    sizes = [row["bytes"] for row in result["parts"]["parity"]["rows"] if row["what"] == "bundle"]
+    assert sizes[0] > 1e6
+    told = {row["weight"]: row["finite"] for row in result["parts"]["parity"]["rows"]
+            if row["what"] == "overflow"}  # fmt: skip
+    assert told == {3e38: False, 1e5: False}  # in fp16
+    watched = [row.get("tool") for row in result["parts"]["sanitizer"]["rows"]]
+    assert {"memcheck", "synccheck", "initcheck", "racecheck"} <= set(watched)
     for row in result["parts"]["kernels"]["rows"]:
         assert {"triton", "triton, default sizes", "eager", "compiled"} <= row["samples_us"].keys()
         assert all(row["samples_us"].values())
         assert row["bytes"] > 0
         assert row["flops"] > 0
         assert not row["failed"]
-    made, row = result["parts"]["embedded"]["rows"]
-    assert made["bytes"] > 1e6
+    (row,) = result["parts"]["embedded"]["rows"]
     assert row["ok"]
     assert row["median_us"]["embedded"] > 0
     assert row["cold_ms"]
-    (row,) = result["parts"]["end to end"]["rows"]
+    (row,) = result["parts"]["compiled"]["rows"]
     for place in ("on the device", "from memory to memory"):
         assert row[place]["median_us"].keys() == {"triton", "eager", "compiled"}
-    (tuned,) = (tmp_path / "out/tuning").glob("*.json")
-    assert json.loads(tuned.read_text())["gpu"] == "none"
+    (tuned,) = result["parts"]["tuning"]["files"].values()
+    assert json.loads(tuned)["gpu"] == "none"
+
+
+def test_without_git_the_commit_is_passed_in(tmp_path):
+    """Not that of a repository that the folder happens to lie in."""
+    copy = tmp_path / "benchmarks" / "gpu.sh"
+    copy.parent.mkdir()
+    copy.write_text(SCRIPT.read_text())
+    subprocess.run(["git", "init", "-q", tmp_path.parent], check=True)
+    environment = {**os.environ, "PYTHON": "echo"}
+    environment.pop("COMMIT", None)
+    line = ["sh", copy, tmp_path / "out"]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment)
+    assert done.returncode != 0
+    assert "pass COMMIT=$(git describe --always --dirty)" in done.stderr
+    (tmp_path / "imagen_fast").mkdir()
+    done = subprocess.run(line, capture_output=True, env={**environment, "COMMIT": "abc"})
+    assert done.returncode == 0
+
+
+def test_what_a_live_run_launches_is_compiled_and_serves_elsewhere(tmp_path):
+    program = """
+import sys
+from on_gpu import compiler
+driver = compiler.install()
+from on_gpu import cases, parity
+from on_gpu.layers import layers
+from on_gpu.part import Part
+import torch
+part = Part("A part.", ["--out", sys.argv[1], "--compile-only"])
+with torch.inference_mode():
+    for layer in layers(parity.NARROW, 1, 3, 517):
+        found = parity.kernel_errors(layer, torch.bfloat16, part)
+        assert found == {}, found
+    parity.network_errors(parity.NARROW, "bf16", part)
+assert part.failed is False
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    environment["TRITON_INTERPRET"] = "0"
+
+    def compiled(cache):
+        line = [sys.executable, "-c", program, tmp_path / "out"]
+        environment["TRITON_CACHE_DIR"] = str(cache)
+        subprocess.run(line, check=True, env=environment)
+        return {x.relative_to(cache): x.stat().st_mtime_ns for x in cache.rglob("*.cubin")}
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from on_gpu.cache import pack, unpack
+    finally:
+        sys.path.pop(0)
+    here, there = tmp_path / "here", tmp_path / "there"
+    made = compiled(here)
+    assert len(made) >= 4  # stem, convolution, attention within and across, head
+    pack(here, tmp_path / "kernels.zip")
+    unpack(tmp_path / "kernels.zip", there)
+    (tmp_path / "here").rename(tmp_path / "gone")
+    before = {x.relative_to(there): x.stat().st_mtime_ns for x in there.rglob("*.cubin")}
+    assert before.keys() == made.keys()
+    assert compiled(there) == before  # nothing was compiled again
+
+
+def test_a_grid_or_memory_that_no_gpu_has_is_an_error():
+    program = """
+import pytest, torch, triton, triton.language as tl
+from on_gpu import compiler
+driver = compiler.install()
+
+@triton.jit
+def kernel(x, SIZE: tl.constexpr):
+    a = tl.load(x + tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)[None, :])
+    tl.store(x + tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)[None, :], tl.dot(a, a))
+
+x = torch.empty(512 * 512)
+kernel[(1,)](x, 16)
+assert driver.launches == 1
+with pytest.raises(RuntimeError, match="grid"):
+    kernel[(1, 65536)](x, 16)
+with pytest.raises(triton.runtime.errors.OutOfResources):
+    kernel[(1,)](x, 512, num_warps=8)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks"), "TRITON_INTERPRET": "0"}
+    source = ROOT / "build" / "test_compiler_kernel.py"  # Triton reads a kernel's source
+    source.parent.mkdir(exist_ok=True)
+    source.write_text(program)
+    try:
+        done = subprocess.run([sys.executable, source], env=environment, capture_output=True)
+    finally:
+        source.unlink()
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_what_is_not_written_or_read_too_early_is_not_right(on_gpu, monkeypatch, tmp_path):
+    from on_gpu import cases, parity
+    from on_gpu.layers import Layer
+    from on_gpu.part import Part
+
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False, exact=True)
+    layer = Layer("conv_block", (1, 2, 3), 32)
+    assert parity.kernel_errors(layer, torch.float32, part)["ok"]
+    right = cases.make(layer, torch.float32, part.device)
+    as_it_should = right.ours(None).clone()
+
+    def leaving_one(config):
+        (out, *_) = right.written
+        left = out[0, 1, 2, 5].clone()
+        out.copy_(as_it_should)
+        out[0, 1, 2, 5] = left
+        return out
+
+    monkeypatch.setattr(right, "ours", leaving_one)
+    monkeypatch.setattr(cases, "make", lambda *_: right)
+    found = parity.kernel_errors(layer, torch.float32, part)
+    assert not found["written"]
+    assert not found["ok"]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_the_overflow_check_takes_right_code_and_no_other(on_gpu, monkeypatch, dtype, tmp_path):
+    """Judged by the reference, which computes in every dtype on a CPU."""
+    from on_gpu import parity
+    from on_gpu.part import DTYPES, Part
+
+    from imagen_fast.models.build import build
+
+    class Right:
+        def __init__(self, bundle, precision, device):
+            self.network = build(bundle).to(DTYPES[precision])
+
+        def run(self, tiles):
+            x = torch.from_numpy(tiles).movedim(3, 1).to(next(self.network.parameters()).dtype)
+            with torch.inference_mode():
+                y = self.network(x / 255)
+            if not torch.isfinite(y).all():
+                raise parity.NonFiniteError("not finite")
+
+    class Silent(Right):
+        def run(self, tiles):
+            pass
+
+    class Shy(Right):
+        def run(self, tiles):
+            raise parity.NonFiniteError("not finite")
+
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
+
+    def verdicts(backend):
+        monkeypatch.setattr(parity, "Triton", backend)
+        return [parity.overflow(dtype, part, weight)["ok"] for weight in (3e38, 1e5)]
+
+    small = dtype == "fp16"
+    assert verdicts(Right) == [True, True]
+    assert verdicts(Silent) == [False, not small]
+    assert verdicts(Shy) == [True, small]
+
+
+def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch, tmp_path):
+    """Not of those that were rounded for the comparison: a network errs by its own rounding."""
+    from on_gpu import parity
+    from on_gpu.part import Part
+
+    from imagen_fast.backends.eager import Eager
+
+    given = {}
+    monkeypatch.setattr(
+        parity.timing,
+        "errors",
+        lambda ours, theirs, truth: given.update(truth=truth) or {"ok": True},
+    )
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
+    parity.network_errors(parity.NARROW, "fp16", part)
+    bundle = parity.network_bundle(parity.NARROW)
+    tiles = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 3), np.uint8)
+    whole = Eager(bundle, device="cpu", precision="fp32")
+    expected = whole.progressive(tiles.astype(np.float32) / np.float32(255))[-1]
+    np.testing.assert_allclose(given["truth"].numpy(), expected, atol=2e-5)
+
+
+def test_algorithms_are_not_chosen_by_timing_where_answers_are_compared(on_gpu, tmp_path):
+    from on_gpu.part import Part
+
+    for exact in (True, False):
+        Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False, exact=exact)
+        assert torch.backends.cudnn.benchmark is not exact
+        assert torch.backends.cudnn.deterministic is exact
 
 
 def step(on_gpu, *codes, decides=True):
     commands = tuple((sys.executable, "-c", code) for code in codes)
-    return on_gpu.__main__.Step("a part", 1.0, commands, decides)
+    return on_gpu.__main__.Step("a part", 1.0, commands, decides=decides)
 
 
 # Options come after the code: --out FOLDER --seconds S.
@@ -78,13 +281,14 @@ ROW = "import sys, pathlib; f = pathlib.Path(sys.argv[2]) / 'rows-x.jsonl'; "
 
 def test_a_part_that_fails_decides(on_gpu, tmp_path):
     main = on_gpu.__main__
-    found = main.run(step(on_gpu, "raise SystemExit('no')"), tmp_path, 20, dry=True)
+    found = main.run(step(on_gpu, "raise SystemExit('no')"), tmp_path / "1", 20)
     assert found["exit_codes"] == [1]
     assert "no" in found["log"][0]
     assert main.failed(step(on_gpu, ""), found)
+    assert not on_gpu.report.whole(found)
     assert not main.failed(step(on_gpu, "", decides=False), found)
     wrong = ROW + """f.write_text('{"ok": false}\\n{"ok": tr')"""  # cut off in the middle
-    found = main.run(step(on_gpu, wrong, "pass"), tmp_path, 20, dry=True)
+    found = main.run(step(on_gpu, wrong, "pass"), tmp_path / "2", 20)
     assert found["exit_codes"] == [0, 0]
     assert found["rows"] == [{"ok": False}]
     assert main.failed(step(on_gpu, ""), found)
@@ -95,11 +299,12 @@ def test_a_part_that_hangs_is_ended_with_its_children(on_gpu, tmp_path, monkeypa
     monkeypatch.setattr(main, "GRACE", -4)
     child = "import subprocess, sys; x = [sys.executable, '-c', 'import time; time.sleep(60)']; "
     hangs = ROW + child + """f.write_text('{"ok": true}\\n'); subprocess.run(x)"""
-    found = main.run(step(on_gpu, hangs), tmp_path, 5, dry=True)
+    found = main.run(step(on_gpu, hangs), tmp_path, 5)
     assert found["exit_codes"] == [None]
     assert found["rows"] == [{"ok": True}]  # what it had is kept
     assert found["seconds"] < 30
     assert not main.failed(step(on_gpu, ""), found)
+    assert not on_gpu.report.whole(found)
     (line,) = on_gpu.report.summary({"parts": {"a part": {**found, "failed": False}}})
     assert "not finished within its time" in line
 
@@ -107,10 +312,19 @@ def test_a_part_that_hangs_is_ended_with_its_children(on_gpu, tmp_path, monkeypa
 def test_a_missing_sanitizer_is_said(on_gpu, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     (sanitizer,) = (x for x in on_gpu.__main__.steps(dry=False) if x.name == "sanitizer")
-    found = on_gpu.__main__.run(sanitizer, tmp_path, 50, dry=False)
+    found = on_gpu.__main__.run(sanitizer, tmp_path, 50)
     assert found == {"left_out": "compute-sanitizer is not installed here"}
     assert not on_gpu.__main__.failed(sanitizer, found)
     assert sum(x.share for x in on_gpu.__main__.steps(dry=False)) == pytest.approx(1.0)
+
+
+def test_the_sanitizer_is_told_to_leave_calls_that_fail_alone(on_gpu):
+    from on_gpu.sanitize_program import SANITIZER
+
+    (sanitizer,) = (x for x in on_gpu.__main__.steps(dry=False) if x.name == "sanitizer")
+    for line in (SANITIZER, sanitizer.commands[1]):
+        assert line[0] == "compute-sanitizer"
+        assert line[line.index("--report-api-errors") + 1] == "no"
 
 
 def test_a_wrong_answer_is_not_right(on_gpu):

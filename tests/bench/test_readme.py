@@ -1,13 +1,39 @@
 """README's figures are those of benchmarks/results."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+KINDS = ("bicubic", "model")
 
 
 def test_the_performance_section_is_what_the_results_say():
     command = [sys.executable, "benchmarks/readme.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_quality_stands_beside_every_time_in_a_table(page):
+    rows = re.findall(r"^\|.* ms.*\|$", (ROOT / page).read_text(), re.MULTILINE)
+    assert rows
+    for row in rows:
+        name, quality, *times = [cell.strip(" *") for cell in row.strip("|").split("|")]
+        assert re.fullmatch(r"\d\d\.\d\d dB|not published", quality), row
+        # What rounding does to a network with random weights would be taken for quality.
+        assert "sr-x4" in name or "dB" not in " ".join(times), row
+
+
+def test_the_quality_table_is_what_was_measured():
+    text = (ROOT / "README.md").read_text()
+    measured = json.loads((ROOT / "benchmarks/results/quality.json").read_text())
+    for row in measured["rows"]:
+        pairs = [row[folder][kind] for folder in ("set5", "bsd100") for kind in KINDS]
+        cells = " | ".join(f"{pair['psnr']:.2f}" for pair in pairs)
+        assert f"| `{row['model']}` | {cells} |" in text
+    assert measured["machine"]["date"][:10] in text

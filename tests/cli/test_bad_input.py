@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from imagen_fast.bundle import load_bundle
+from imagen_fast.cores import cores
 
 
 def assert_one_line(result, *words):
@@ -18,6 +19,15 @@ def assert_one_line(result, *words):
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
     assert line.startswith("error: ")
+    for word in words:
+        assert word in line, line
+
+
+def assert_wrong_usage(result, *words):
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    *_, line = result.stderr.splitlines()
+    assert line.startswith("Error: ")
     for word in words:
         assert word in line, line
 
@@ -109,6 +119,32 @@ def test_an_unreadable_file_and_folder(unprivileged, picture):
     for name in (path.parent, path, path.parent / "*.png"):
         assert_one_line(run(name), str(name))
     path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", [0, 0o600, 0o300])
+@pytest.mark.parametrize("way", ["folder", "**/*.png", "*/*.png", "*/y/*.png"])
+def test_an_unreadable_subfolder_is_a_failure_and_does_not_stop_the_rest(
+    unprivileged, picture, mode, way
+):
+    folder, run = unprivileged
+    for name in ("in/locked/a.png", "in/locked/y/b.png", "in/open/c.png", "in/open/y/d.png"):
+        picture(folder / name)
+    if mode == 0o300 and way == "*/y/*.png":
+        pytest.skip("leads through a folder that need not be listed")
+    os.chown(folder / "in/locked", 65534, -1)
+    (folder / "in/locked").chmod(mode)
+    inputs = (folder / "in", "-r") if way == "folder" else (folder / "in" / way,)
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o777)
+    result = run(*inputs, "-o", folder / "out")
+    (folder / "in/locked").chmod(0o700)
+    assert result.exit_code == 1
+    assert f"error: {folder}/in/locked" in result.stderr
+    assert f"failed: {folder}/in/locked" in result.stdout
+    assert "Permission denied" in result.stdout
+    done = {path.name for path in (folder / "out").rglob("*.png")}
+    expected = {"folder": {"c", "d"}, "**/*.png": {"c", "d"}, "*/*.png": {"c"}, "*/y/*.png": {"d"}}
+    assert done == {f"{name}_x2.png" for name in expected[way]}
 
 
 def test_a_read_only_folder(unprivileged, picture, files):
@@ -205,7 +241,7 @@ def test_unknown_model(command, picture, tmp_path):
 
 
 def test_a_scale_that_the_model_lacks(upscale, picture, tmp_path):
-    assert_one_line(upscale(picture(tmp_path / "a.png"), "-s", 3), "enlarges 2 times, not 3")
+    assert_wrong_usage(upscale(picture(tmp_path / "a.png"), "-s", 3), "enlarges 2 times, not 3")
 
 
 def test_a_scale_without_a_model(command, picture, monkeypatch, tmp_path):
@@ -247,20 +283,65 @@ def test_weights_of_another_network(command, tiny_path, picture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "said"),
     [
-        ("-t", -1),
-        ("-t", 16, "--tile-overlap", 100),
-        ("--tile-overlap", -1),
-        ("--backend", "abacus"),
-        ("--device", "cuda:99"),
-        ("--device", "toaster"),
+        ("-t -1", "-1 is not in the range"),
+        ("-t 7", "a tile of 7 pixels is too small for this model; expected at least 8"),
+        ("-t 16 --tile-overlap 100", "at least 208 pixels, or an overlap of at most 4"),
+        ("--tile-overlap -1", "-1 is not in the range"),
+        ("--backend abacus", "'abacus' is not one of 'auto', 'native'"),
+        ("--backend fake --device cuda", "runs on the cpu only, not on 'cuda'"),
+        ("--backend native --precision fp16", "has no fp16; choose fp32 or bf16"),
+        ("--backend tensorrt --device cpu", "runs on CUDA only, not on 'cpu'"),
+        ("--backend eager --isa avx2", "'eager' has no isa to choose"),
+        ("--device gpu", "device 'gpu'; expected auto, cpu, cuda or cuda:N"),
+        ("--device cuda:-1", "device 'cuda:-1'; expected"),
+        ("--isa neon", "'neon' is not one of 'amx', 'avx512', 'avx2', 'generic'"),
+        ("--isa amx --precision fp32", "'amx' computes in bf16, not in fp32"),
+        ("--threads 0", "0 is not in the range"),
+        ("--threads 3000000000", "3000000000 is not in the range"),
+        (f"--threads {10**30}", "is not in the range"),
+        ("--max-pixels 0", "0 is not in the range"),
     ],
 )
-def test_engine_options_that_cannot_work(command, fake_model, picture, tmp_path, options):
-    backend = () if "--backend" in options else ("--backend", "fake")
+@pytest.mark.parametrize("done", [False, True], ids=["to do", "done before"])
+def test_options_that_work_nowhere_are_wrong_usage(
+    command, fake_model, picture, tmp_path, options, said, done
+):
+    """Even if there turns out to be nothing to do."""
     path = picture(tmp_path / "a.png")
-    assert_one_line(command("upscale", path, "-n", fake_model, *backend, *options))
+    if done:
+        picture(tmp_path / "a_x2.png")
+    assert_wrong_usage(command("upscale", path, "-n", fake_model, *options.split()), said)
+
+
+@pytest.mark.parametrize(
+    "options", ["--device gpu", "--isa neon", "--backend native --precision fp16", "--threads -1"]
+)
+def test_eval_finds_wrong_options_before_it_looks_for_pictures(
+    command, fake_model, tmp_path, options
+):
+    assert_wrong_usage(command("eval", tmp_path, "-n", fake_model, *options.split()))
+
+
+def test_an_overlap_beyond_the_tiles_that_are_chosen(upscale, picture, tmp_path):
+    said = "those chosen here have up to 1024; expected an overlap of at most 508, or a tile of"
+    assert_wrong_usage(upscale(picture(tmp_path / "a.png"), "--tile-overlap", 600), said)
+
+
+def test_a_gpu_that_is_not_here_is_no_wrong_usage(command, fake_model, picture, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    line = ("upscale", picture(tmp_path / "a.png"), "-n", fake_model, "--backend", "eager")
+    assert_one_line(command(*line, "--device", "cuda:99"), "is not here")
+
+
+def test_more_threads_than_cores_are_a_warning(command, tiny_path, picture, tmp_path):
+    result = command(
+        *("upscale", picture(tmp_path / "a.png"), "-n", tiny_path),
+        *("--backend", "native", "--threads", cores() + 1),
+    )
+    assert result.exit_code == 0
+    assert f"{cores() + 1} threads on {cores()} core" in result.stderr
 
 
 def test_one_failing_picture_does_not_stop_the_rest(upscale, noise, picture, tmp_path):

@@ -78,7 +78,7 @@ def test_a_slowed_engine_ends_with_exit_code_1(first, bench):
         (("--fail-above", "5"), 2, "name it by --compare"),
         (("--size", "0"), 2, "expected numbers from 1 to 8192"),
         (("--size", "64,x"), 2, "expected numbers from 1 to 8192"),
-        (("--backend", "none-such"), 1, "no backend 'none-such'"),
+        (("--backend", "none-such"), 2, "no backend 'none-such'"),
         (("--compare", "nothing.json"), 1, "nothing.json: cannot read"),
         (("-n", "nothing"), 1, "no model 'nothing'"),
     ],

@@ -66,3 +66,18 @@ def test_what_cannot_be_measured(command, tmp_path, kind):
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
     assert line.startswith(f"error: {folder}")
+
+
+def test_results_of_earlier_runs_are_not_measured(command, fake_model, noise, tmp_path):
+    Image.fromarray(noise(40, 40, 3)).save(tmp_path / "a.png")
+    arguments = ("eval", tmp_path, "-n", fake_model, "--backend", "fake", "--json")
+    before = command(*arguments)
+    Image.fromarray(noise(80, 80, 3)).save(tmp_path / "a_x2.png")
+    Image.fromarray(noise(80, 80, 3)).save(tmp_path / "a_png_x4.jpg")
+    (tmp_path / "b.heic").write_bytes(b"x")
+    after = command(*arguments)
+    assert after.stdout == before.stdout
+    assert [line[:24] for line in after.stderr.splitlines()] == [
+        "left out 2 earlier resul",
+        "left out 1 picture of a ",
+    ]

@@ -110,11 +110,16 @@ def test_what_exists_is_kept_unless_told_otherwise(export, tmp_path, files):
         (["-o", "."], 1, "it is a folder; expected the name of a file"),
         (["--shape", "33"], 2, "expected height and width, such as 256x384"),
         (["--shape", "8x8", "--dynamic"], 2, "--dynamic and --shape exclude each other"),
-        (["--shape", "9000x9000"], 1, "at most 16,777,216 pixels"),
-        (["--batch", "2000"], 1, "the batch is 2000; expected 1 to 1024"),
+        (["--shape", "9000x9000"], 2, "at most 16,777,216 pixels"),
+        (["--batch", "2000"], 2, "the batch is 2000; expected 1 to 1024"),
+        (["--batch", str(10**30)], 2, "expected 1 to 1024"),
+        (["-o", "a.tflite"], 2, "a.tflite: the format onnx is written to names that end in .onnx"),
+        (["-o", "a"], 2, "expected such a name"),
+        (["-o", "a.engine"], 2, "expected such a name, or --format tensorrt"),
+        (["-o", "a.onnx", "--format", "bundle"], 2, "expected such a name, or --format onnx"),
         (["--verify-picture", "x.png", "--no-verify"], 2, "exclude each other"),
         (["--verify-picture", "x.png"], 1, "x.png: "),
-        (["--largest", "512x512"], 1, "--largest and --refit are for --format tensorrt"),
+        (["--largest", "512x512"], 2, "--largest and --refit are for --format tensorrt"),
         (["--format", "coreml"], 2, "'coreml' is not"),
     ],
 )
@@ -205,6 +210,14 @@ def test_tensorrt_without_the_library(tiny_path, tmp_path, files):
     said = "TensorRT is not installed; pip install tensorrt (10 or 11)"
     assert done.stderr == f"error: cannot export to tensorrt: {said}\n"
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("options", [("--arch", "sm_90"), ("--batch", 0), ("--opset", 9)])
+def test_wrong_options_are_not_hidden_behind_a_file_that_exists(export, tmp_path, options):
+    (tmp_path / "a.onnx").write_bytes(b"old")
+    result = export("-o", "a.onnx", *options)
+    assert result.exit_code == 2
+    assert "exists" not in result.stderr
 
 
 @pytest.mark.parametrize(

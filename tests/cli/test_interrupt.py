@@ -2,6 +2,8 @@
 
 import functools
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -56,3 +58,121 @@ def test_what_nohup_ignores_stays_ignored(start, picture, noise, files, tmp_path
     process.send_signal(signal.SIGHUP)
     assert process.wait(60) == 0
     assert files(out) == ["a_x2.png"]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from imagen_fast.cli import main
+from imagen_fast.image.pillow_write import PillowWriter
+
+encode = PillowWriter.finish
+
+def finish(self):
+    Path(sys.argv[1]).touch()
+    time.sleep(float(sys.argv[2]))  # as in a codec: no signal ends it
+    encode(self)
+
+PillowWriter.finish = finish
+main(sys.argv[3:])
+"""
+
+
+@pytest.fixture
+def encoding(fake_model, tmp_path):
+    """Start `imagen-fast upscale` with an encoder of so many seconds, and wait until it works."""
+    processes = []
+
+    def run(seconds, *arguments):
+        marker = tmp_path / "encoding"
+        line = [sys.executable, "-c", SLOW, marker, seconds, "upscale", "-n", fake_model]
+        process = subprocess.Popen(
+            [*map(str, line), "--backend", "fake", *map(str, arguments)],
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        deadline = time.monotonic() + 60
+        while not marker.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.2)  # until the rest waits for it
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+FINISHING = "interrupted: saving 1 picture that is computed; a second Ctrl-C gives up on that\n"
+
+
+def test_an_interrupt_says_that_it_waits_for_an_encoder(encoding, picture, files, tmp_path):
+    process = encoding(2, picture(tmp_path / "a.png"), "-o", tmp_path / "out", "--ext", "webp")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr == f"{FINISHING}interrupted\n"
+    assert "a_x2.webp: 16 × 12" in stdout
+    assert files(tmp_path / "out") == ["a_x2.webp"]
+
+
+@pytest.mark.parametrize("ext", ["webp", "jpg", "avif"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_ends_at_once_and_cleans_up(
+    encoding, picture, files, tmp_path, ext, number
+):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/b.png")
+    process = encoding(100, tmp_path / "in", "-o", tmp_path / "out", "--ext", ext, "-j", "1:1")
+    process.send_signal(number)
+    assert process.stderr.readline().startswith("interrupted: saving ")
+    process.send_signal(number)
+    start = time.monotonic()
+    stdout, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - start < 20
+    assert process.returncode == 128 + number, stderr
+    assert stderr == "interrupted\n"  # no traceback
+    assert "2 pictures: 0 done, 0 skipped, 0 failed, 2 not finished" in stdout
+    assert files(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_many_interrupts_in_a_row_end_without_a_traceback(
+    encoding, picture, files, tmp_path, number
+):
+    """As a terminal sends them while Ctrl-C is held."""
+    process = encoding(100, picture(tmp_path / "a.png"), "-o", tmp_path / "out", "--ext", "jpg")
+    while process.poll() is None:
+        process.send_signal(number)
+        time.sleep(0.03)
+    stderr = process.communicate(timeout=30)[1]
+    assert "Traceback" not in stderr
+    assert stderr.endswith("interrupted\n")
+    assert process.returncode == 128 + number
+    assert files(tmp_path / "out") == []
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(encoding, upscale, picture, files, tmp_path):
+    path, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    process = encoding(100, path, "-o", out, "--ext", "webp")
+    (leftover,) = files(out)
+    assert leftover.endswith(".part")
+
+    other = picture(tmp_path / "b.png")
+    meanwhile = upscale(other, "-o", out)  # the first run still lives: its file is left alone
+    assert meanwhile.exit_code == 0
+    assert meanwhile.stderr == ""
+    assert files(out) == [leftover, "b_x2.png"]
+
+    process.kill()
+    process.wait()
+    assert files(out) == [leftover, "b_x2.png"]
+    after = upscale(other, "-o", out, "--resume")
+    assert after.exit_code == 0
+    assert after.stderr == f"removed {out / leftover}, left unfinished by a killed run\n"
+    assert files(out) == ["b_x2.png"]

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from PIL import Image
 
 from imagen_fast import catalogue
 from imagen_fast._version import __version__
@@ -97,6 +98,67 @@ def test_doctor_without_torch_says_how_to_get_it(command, monkeypatch):
     result = command("doctor")
     assert result.exit_code == 0
     assert "pip install '.[torch]'" in result.stdout
+
+
+TRAINING = """
+[model]
+name = "m"
+size = "t"
+scale = 2
+[data]
+train = "."
+[run]
+output = "run"
+steps = 1
+"""
+
+
+def test_training_without_torch_says_how_to_get_it(command, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "run.toml").write_text(TRAINING)
+    result = command("train", tmp_path / "run.toml")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: PyTorch is not installed; ")
+    assert result.stderr.endswith("pip install '.[train]'\n")
+
+
+def without_the_engine(monkeypatch):
+    """As an install that was asked to go without it."""
+    monkeypatch.setattr(
+        "imagen_fast.backends.native.find_spec",
+        lambda name: None if name == "imagen_fast._native" else find_spec(name),
+    )
+
+
+def test_without_the_native_engine_doctor_begins_with_that(command, monkeypatch):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    without_the_engine(monkeypatch)
+    result = command("doctor")
+    assert result.exit_code == 0
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("PROBLEM: the native engine was not built when imagen-fast was")
+    assert "install a C++17 compiler" in first
+    assert json.loads(command("doctor", "--json").stdout)["works"] is True
+
+
+def test_without_the_native_engine_every_use_says_so(command, monkeypatch, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    without_the_engine(monkeypatch)
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    result = command("upscale", tmp_path / "a.png", "--device", "cpu")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: the native engine was not built")
+    assert "PyTorch computes, several times slower" in result.stderr
+    with pytest.warns(RuntimeWarning, match="install a C.*17 compiler"):
+        load("sr-x2", device="cpu").close()
+
+
+def test_nothing_that_works_is_a_failure_of_doctor(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    without_the_engine(monkeypatch)
+    result = command("doctor")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("PROBLEM: nothing works here: no backend can run here (native:")
 
 
 def test_doctor_without_a_compiler(command, monkeypatch):

@@ -207,7 +207,7 @@ def test_the_summary_repeats_the_failures(upscale, picture, tmp_path):
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("big.avif", ".avif cannot be written; expected one of .png"),
+        ("big.heic", ".heic cannot be written; expected one of .png"),
         ("big.JXL", ".jxl cannot be written"),
         ("plain", "is a file, but no picture by its name"),
         ("plain.txt", "is a file, but no picture by its name"),
@@ -241,3 +241,34 @@ def test_help_names_the_scales_that_are_shipped(command, name):
     assert f"shipped models: {', '.join(map(str, scales()))}." in text
     assert "auto: bf16 where that is much faster" in text
     assert "2, 3 or 4" not in command("--help").stdout
+
+
+def test_what_is_left_out_is_in_the_summary(upscale, picture, files, tmp_path):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/b.avif")
+    (tmp_path / "in/c.heic").write_bytes(b"x")
+    arguments = (tmp_path / "in", "-o", tmp_path / "in/out", "-r")
+    result = upscale(*arguments)
+    line = f"left out 1 picture of a kind that cannot be read ({tmp_path}/in/c.heic): convert"
+    assert result.exit_code == 0
+    assert result.stderr.startswith(line)
+    assert result.stdout.splitlines()[-1].startswith(line)
+    assert upscale(*arguments, "-q", "--overwrite").stderr == ""
+    assert files(tmp_path / "in/out") == ["a_x2.png", "b_x2.png"]
+
+
+@pytest.mark.parametrize("way", ["folder", "**/*.png", "*.heic"])
+def test_a_folder_of_nothing_that_can_be_read_is_an_error(upscale, tmp_path, way):
+    (tmp_path / "c.heic").write_bytes(b"x")
+    result = upscale(tmp_path if way == "folder" else tmp_path / way)
+    assert result.exit_code == 1
+    assert "error: " in result.stderr
+    assert ("c.heic" in result.stderr) == (way != "**/*.png")
+
+
+def test_a_pattern_twice_does_not_enlarge_its_results(upscale, picture, files, tmp_path):
+    picture(tmp_path / "g/a.png")
+    arguments = (tmp_path / "g/**/*.png", "-o", tmp_path / "g/out", "--overwrite")
+    for _ in range(2):
+        assert upscale(*arguments).exit_code == 0
+    assert files(tmp_path / "g") == ["a.png", "out/a_x2.png"]

@@ -51,9 +51,7 @@ def disp(path: Path) -> Bundle:
         y = conv(f"{name}._extern_conv_block.0.eval_conv", y)
         x = conv(f"{name}.c3_r.eval_conv", y, x)
     x = conv("conv_2", x, start, act="none", kernel=1)
-    b.convolution(
-        "subpixel_convolution", "picture", x, module="upsampler.0", channels=3, factor=4
-    )
+    b.convolution("subpixel_convolution", "picture", x, module="upsampler.0", channels=3, factor=4)
     b.outputs["picture"] = Output("picture", picture=True)
     return Bundle(b.graph(), used(b, weights))
 
@@ -87,9 +85,7 @@ def span(path: Path) -> Bundle:
         blocks.append(x)
     joined = b.add("concatenate", "joined", start, conv("conv_2", x), blocks[0], firsts[-1])
     x = conv("conv_cat", joined, kernel=1)
-    b.convolution(
-        "subpixel_convolution", "picture", x, module="upsampler.0", channels=3, factor=4
-    )
+    b.convolution("subpixel_convolution", "picture", x, module="upsampler.0", channels=3, factor=4)
     b.outputs["picture"] = Output("picture", picture=True)
     return Bundle(b.graph(), used(b, weights))
 

@@ -120,9 +120,7 @@ def test_the_listing_s_graph_gives_its_rows() -> None:
     spec = preset("listing", 1)
     module = ListingGenerator(spec).double().eval()
     rows = torch.randn(2, 7, 64, dtype=torch.float64)
-    out = run_graph(
-        network(spec), weights_of(module), {"rows": rows.transpose(1, 2).unsqueeze(2)}
-    )
+    out = run_graph(network(spec), weights_of(module), {"rows": rows.transpose(1, 2).unsqueeze(2)})
     assert near(out["rows"].squeeze(2).transpose(1, 2), module(rows))
 
 

@@ -71,9 +71,11 @@ void impossible_options(const char* path) {
     no("spin is 2147483647", [](auto& o) { o.spin_us = INT_MAX; });
     no("overlap is -2", [](auto& o) { o.overlap = -2; });
     no("tile is -5", [](auto& o) { o.tile = -5; });
-    no("no room for an overlap", [](auto& o) { o.tile = 9, o.overlap = 50; });
+    no("too small for this model", [](auto& o) { o.tile = 1; });
     no("no room for an overlap", [](auto& o) { o.tile = 100, o.overlap = INT_MAX; });
     no("reserved", [](auto& o) { o.reserved = 1; });
+    no("device is \"tpu\"", [](auto& o) { o.device = "tpu"; });
+    no("those chosen here", [](auto& o) { o.memory = 1000, o.overlap = INT_MAX; });
     no("given together", [](auto& o) { o.core_count = 2; });
     const auto cannot = [&](const char* message, void (*change)(imagen_fast_options&)) {
         load(IMAGEN_FAST_UNSUPPORTED, message, with(change));
@@ -81,8 +83,10 @@ void impossible_options(const char* path) {
     static const std::int32_t far[] = {100000};
     cannot("core 100000", [](auto& o) { o.cores = far, o.core_count = 1; });
     cannot("'mmx'", [](auto& o) { o.isa = "mmx"; });
-    load(IMAGEN_FAST_OUT_OF_MEMORY, "needs tiles",
-         with([](auto& o) { o.memory = 1000, o.overlap = INT_MAX; }));
+    static const std::int32_t first[] = {0};
+    no("core_count is", [](auto& o) { o.cores = first, o.core_count = SIZE_MAX; });
+    load(IMAGEN_FAST_OUT_OF_MEMORY, "memory is free for tiles of",
+         with([](auto& o) { o.memory = 1000; }));
 
     // Of another version of the library.
     struct {
@@ -145,7 +149,7 @@ void impossible_pictures(imagen_fast_engine* engine) {
     no("imagen_fast_output.size is 71", [](Run& run) { run.out.size = 71; });
     no("input.type is 0", [](Run& run) { run.in.type = 0; });
     no("input.type is 3", [](Run& run) { run.in.type = 3; });
-    no("the output must be", [](Run& run) { run.out.type = 3 - run.out.type; });
+    no("the output's type is", [](Run& run) { run.out.type = 3 - run.out.type; });
     no("input.channels is 0", [](Run& run) { run.in.channels = 0; });
     no("expected the model's", [](Run& run) { run.in.channels = 1; });
     no("input.channels is -2147483648", [](Run& run) { run.in.channels = INT_MIN; });

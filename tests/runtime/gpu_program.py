@@ -4,6 +4,7 @@ Prints what came of it as JSON. A process of its own, because a driver stays for
 """
 
 import json
+import os
 import random
 import sys
 from collections import Counter
@@ -70,6 +71,26 @@ def after_failure():
             first = [error.status, str(error)]
         engine(picture(1, 8, 8), untiled=True)
     return {"first": first}
+
+
+def forked():
+    """A run in a child process, which frees the engine as well, then one in the parent."""
+    with load() as engine:
+        engine(picture(1, 8, 8))
+        reading, writing = os.pipe()
+        if not os.fork():
+            try:
+                engine(picture(1, 8, 8))
+                told = [0, ""]
+            except Failed as error:
+                told = [error.status, str(error)]
+            engine.close()
+            os.write(writing, json.dumps(told).encode())
+            os._exit(0)
+        os.wait()
+        child = json.loads(os.read(reading, 10_000))
+        engine(picture(1, 8, 8))
+    return {"child": child}
 
 
 def damaged():
@@ -155,6 +176,7 @@ SCENARIOS = {
     "shapes": shapes,
     "devices": devices,
     "after_failure": after_failure,
+    "forked": forked,
     "damaged": damaged,
     "plain": options(),
     "cuda:1": options(device="cuda:1"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_interface import BAD_MODEL, UNSUPPORTED, Engine, Failed, library
+from c_interface import BAD_MODEL, INVALID, UNSUPPORTED, Engine, Failed, library, options
 from safetensors.numpy import save_file
 
 from imagen_fast import c_library
@@ -162,7 +162,64 @@ def test_a_listing_runs_by_its_names_and_is_not_for_pictures(
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"isa": "mmx"}, "instruction set 'mmx' in fp32 cannot run here; available for fp32: "),
+        ({"device": "tpu"}, 'device is "tpu"; expected "cpu", "cuda" or "cuda:N"'),
+        ({"device": "auto"}, 'device is "auto"; expected'),
+        ({"device": "cuda:-1"}, 'device is "cuda:-1"; expected'),
+        ({"device": f"cuda:{10**20}"}, "expected"),
+        ({"tile": 7}, "a tile of 7 pixels is too small for this model; expected at least 16"),
+        ({"overlap": 20_000}, "an overlap of 20000 needs tiles of 40016 pixels, and those chosen"),
+        ({"threads": 2**31 - 1}, "threads is 2147483647; expected 1 to 1024"),
+    ],
+)
+def test_arguments_that_cannot_be(
+    how: dict[str, Any], message: str, lib: ctypes.CDLL, tiny_path: Path
+) -> None:
+    with pytest.raises(Failed) as caught:
+        Engine(lib, tiny_path, **how)
+    assert caught.value.status == INVALID
+    assert message in str(caught.value)
+
+
+def test_a_count_of_cores_that_cannot_be(lib: ctypes.CDLL, tiny_path: Path) -> None:
+    wanted = options(cores=[0])
+    wanted.core_count = 2**63
+    handle = ctypes.c_void_p()
+    status = lib.imagen_fast_load(bytes(tiny_path), ctypes.byref(wanted), ctypes.byref(handle))
+    assert (status, handle.value) == (INVALID, None)
+    assert b"core_count is 9223372036854775808; expected at most" in lib.imagen_fast_last_error()
+
+
+def test_an_output_of_another_type(lib: ctypes.CDLL, tiny_path: Path) -> None:
+    with Engine(lib, tiny_path) as engine, pytest.raises(Failed) as caught:
+        engine.run_into(np.zeros((1, 4, 5, 3), np.uint8), np.zeros((1, 8, 10, 3), np.float32))
+    assert caught.value.status == INVALID
+    expected = "the output's type is IMAGEN_FAST_FLOAT32; expected the input's, IMAGEN_FAST_UINT8"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>\n<html>", "a web page, which a server sent"),
+        (b"\xef\xbb\xbf\n <?xml version='1.0'?><Error>", "a web page"),
+    ],
+)
+def test_what_a_download_left_in_place_of_a_model(
+    content: bytes, said: str, lib: ctypes.CDLL, tmp_path: Path
+) -> None:
+    (tmp_path / "m.safetensors").write_bytes(content)
+    for model in (content, tmp_path / "m.safetensors"):
+        error = refusal(lib, model)
+        assert error.status == BAD_MODEL
+        assert f"not a safetensors file: it is {said}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"isa": "mmx"}, "no instruction set 'mmx'; expected one of amx, avx512, avx2, generic"),
+        ({"isa": "amx"}, "instruction set 'amx' computes in bf16, not in fp32"),
         ({"cores": [100_000]}, "cannot be bound to core 100000"),
     ],
 )

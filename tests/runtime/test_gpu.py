@@ -366,6 +366,13 @@ def test_an_engine_lives_on_after_it_ran_out_of_memory(run):
     assert balanced(log)
 
 
+def test_a_child_process_is_refused_and_touches_nothing(run):
+    facts, log = run("forked")
+    assert facts["child"][0] == UNSUPPORTED
+    assert "does not work in a child process made by fork(); load the model" in facts["child"][1]
+    assert balanced(log)
+
+
 def test_no_driver(run, tmp_path):
     if Path("/usr/lib/x86_64-linux-gnu/libcuda.so.1").exists():
         pytest.skip("there is one")

@@ -1,5 +1,6 @@
 """The native engine's manners: threads, forks, refusals, and its place among the backends."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from imagen_fast import backends
 from imagen_fast.backends import NonFiniteError
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.errors import BackendError, WeightsError
-from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.spec import Level, ModelSpec, preset
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
@@ -119,15 +120,15 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_cannot_run_is_refused(small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BackendError, match=r"'sse9'.*available for fp32: .*generic"):
+    with pytest.raises(BackendError, match=r"no instruction set 'sse9'; expected .*, generic"):
         engine_of(small_bundle, isa="sse9")
-    with pytest.raises(BackendError, match="'generic' in bf16"):
+    with pytest.raises(BackendError, match="'generic' computes in fp32, not in bf16"):
         engine_of(small_bundle, isa="generic", precision="bf16")
     monkeypatch.setenv("IMAGEN_FAST_ISA", "generic")
     assert engine_of(small_bundle).isa == "generic"
     monkeypatch.setenv("IMAGEN_FAST_ISA", "nonsense")
     assert engine_of(small_bundle, isa="generic").isa == "generic"
-    with pytest.raises(BackendError, match="from IMAGEN_FAST_ISA"):
+    with pytest.raises(BackendError, match=r"'nonsense' \(from IMAGEN_FAST_ISA\); expected"):
         engine_of(small_bundle)
 
 
@@ -144,6 +145,14 @@ def test_tensors_that_do_not_fit(small_bundle: Bundle) -> None:
     ):
         with pytest.raises(WeightsError, match=message):
             _native.Engine(graph, wrong)
+
+
+@pytest.mark.parametrize("change", [{"scale": 4}, {"latent_channels": 4}, {"head_dim": 8}])
+def test_a_listing_is_literal(change: dict[str, int]) -> None:
+    """Of a larger result its rows would fill a part."""
+    spec = json.dumps(json.loads(preset("listing", 1).to_json()) | change)
+    with pytest.raises(WeightsError, match="spec: a listing has"):
+        _native.Engine(spec, {})
 
 
 def test_arrays_that_do_not_fit(small_bundle: Bundle) -> None:

@@ -169,3 +169,48 @@ def test_beside_pytorchs_threads(tiny_bundle: Bundle) -> None:
     finally:
         torch.set_num_threads(threads)
     assert beside < 3 * alone
+
+
+# What a daemon thread does again and again, `engine` being a model of scale 2.
+INSIDE = {
+    "run": "engine.run(tiles, np.empty((1, 120, 120, 3), np.uint8))",
+    "run_levels": (
+        "engine.run_levels(tiles / np.float32(255), [np.empty((1, 60, 60, 32), np.float32), "
+        "np.empty((1, 30, 30, 32), np.float32)], features=True)"
+    ),
+    "prepare": "n = 300 - n; engine.prepare(1, n, n)",
+    "load": "_native.Engine.load(sys.argv[1])",
+    "Engine": "_native.Engine(bundle.spec.to_json(), bundle.tensors)",
+    "the picture API": "whole(tiles[0])",
+}
+
+
+@pytest.mark.parametrize("call", INSIDE.values(), ids=INSIDE)
+def test_the_interpreter_ends_while_a_daemon_thread_is_inside(call: str, tiny_path: Path) -> None:
+    """It must not wake up in an interpreter that is gone. Where it is then is left to chance."""
+    code = f"""
+import sys, threading, time
+import numpy as np
+import imagen_fast
+from imagen_fast import _native
+from imagen_fast.bundle import load_bundle
+bundle = load_bundle(sys.argv[1])
+engine = _native.Engine.load(sys.argv[1], threads=2)
+whole = imagen_fast.load(sys.argv[1], threads=2)
+tiles = np.zeros((1, 60, 60, 3), np.uint8)
+inside = threading.Event()
+def work():
+    n = 200
+    while True:
+        {call}
+        inside.set()
+threading.Thread(target=work, daemon=True).start()
+inside.wait()
+time.sleep(float(sys.argv[2]))
+"""
+    for pause in (0, 0.004, 0.01, 0.02):
+        done = subprocess.run(
+            [sys.executable, "-c", code, tiny_path, str(pause)],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")

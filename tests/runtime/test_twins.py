@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from imagen_fast import tiling
 from imagen_fast.backends import memory
 from imagen_fast.bundle import Bundle
-from imagen_fast.engine import Engine
 from imagen_fast.errors import TilingError
 from imagen_fast.spec import PRESETS
 
@@ -87,18 +85,12 @@ def test_automatic_tiles_and_largest_overlaps(ask: Ask) -> None:
 @pytest.mark.parametrize("exact", [None, 0, 16, 32, 100])
 @pytest.mark.parametrize("alignment", [1, 8, 16, 32])
 def test_default_overlaps(exact: int | None, alignment: int, ask: Ask) -> None:
-    class Model(Engine):
-        """Only what the default overlap depends on."""
-
-        def __init__(self, tile: int) -> None:
-            self._tile = tile
-            facts = {"alignment": str(alignment)}
-            if exact is not None:
-                facts["exact_overlap"] = str(exact)
-            self._backend = SimpleNamespace(bundle=Bundle(PRESETS["tiny"], {}, facts))
-
+    facts = {"alignment": str(alignment)}
+    if exact is not None:
+        facts["exact_overlap"] = str(exact)
+    network = Bundle(PRESETS["tiny"], {}, facts)
     tiles = [0, 40, 112, 300]
-    expected = [str(Model(tile)._default_overlap()) for tile in tiles]
+    expected = [str(tiling.default_overlap(network, tile)) for tile in tiles]
     known = -1 if exact is None else exact
     assert ask([f"default {tile} {alignment} {known}" for tile in tiles]) == expected
 

@@ -1,4 +1,5 @@
 import pickle
+import resource
 
 import pytest
 import torch
@@ -15,6 +16,19 @@ def test_the_newest_comes_back_and_the_one_before_is_kept(tmp_path):
     assert state["step"] == 2
     assert torch.equal(state["x"]["w"], torch.full((2, 2), 2.0))
     assert sorted(p.name for p in tmp_path.iterdir()) == [PREVIOUS, CURRENT]
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path):
+    save_checkpoint({"step": 1}, tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(TrainingError, match=f"{CURRENT}: cannot be written: File too large"):
+            save_checkpoint({"step": 2}, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_checkpoint(tmp_path)["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == [CURRENT]
 
 
 @pytest.mark.parametrize("damage", [0, 10, 500, None])

@@ -1,9 +1,11 @@
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from imagen_fast.errors import TrainingError
-from imagen_fast.spec import preset
+from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.training.config import Source
 from imagen_fast.training.config_file import load_config, parse_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -13,9 +15,24 @@ SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 def test_shipped_configurations_are_right(path, monkeypatch):
     monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
     config = load_config(path)
-    assert config.data.train == Path("/photos/train/photos_cc0")
+    assert Path("/photos/train/photos_cc0") in [source.folder for source in config.data.train]
+    assert "budgie_perched-osprey.jpg" in config.data.exclude
     assert config.run.output.name == path.stem
-    assert config.model.spec == preset(config.model.preset, config.model.scale)
+    if not config.model.levels:
+        assert config.model.spec == preset(config.model.preset, config.model.scale)
+
+
+def test_the_configuration_of_one_level_takes_photographs_most_and_screens_sparingly(monkeypatch):
+    monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
+    config = load_config(next(p for p in SHIPPED if p.stem == "sr-x4-tiny-32"))
+    assert config.model.spec == ModelSpec(scale=4, levels=(Level(32, convs=5),))
+    shares = {source.folder.name: source.weight for source in config.data.train}
+    photographs = shares["photos_2"] + shares["photos_cc0"]
+    assert photographs > 3 * shares["illustrations"] > 9 * shares["screens"] > 0
+    assert sum(shares.values()) == 100
+    names = [f"clipart_{number:03}_x.png" for number in range(1, 174)]
+    left = [n for n in names if any(fnmatchcase(n, p) for p in config.data.exclude)]
+    assert left == names[8::10]
 
 
 def test_there_are_shipped_configurations():
@@ -30,14 +47,22 @@ def test_there_are_shipped_configurations():
         ("data", "patch", True, "data.patch is True; expected a whole number"),
         ("data", "patch", 7, "data.patch is 7; expected a multiple of 2"),
         ("data", "batch", 0, "data.batch is 0; expected from 1 to 65536"),
-        ("data", "train", "", "data.train is ''; expected a path"),
+        ("data", "train", "", "data.train.folder is ''; expected a path"),
         ("loss", "pixel", "l2", "loss.pixel is 'l2'; expected one of 'l1', 'charbonnier'"),
         ("loss", "coarse", -0.5, "loss.coarse is -0.5; expected at least 0"),
         ("optimiser", "lr", float("nan"), "optimiser.lr is nan; expected a number"),
-        ("run", "compile", 1, "run.compile is 1; expected true or false"),
+        ("run", "compile", 1, "run.compile is 1; expected one of 'auto', true, false"),
         ("run", "minutes", 3, "one of run.steps and run.minutes"),
         ("run", "steps", 0, "one of run.steps and run.minutes"),
-        ("model", "scale", 1, "model.scale is 1; expected from 2 to 4"),
+        ("run", "checkpoint_seconds", -1, "run.checkpoint_seconds is -1.0; expected at least 0"),
+        ("run", "log_seconds", "1", "run.log_seconds is '1'; expected a number"),
+        ("data", "train", [], "data.train is an empty list; expected one folder"),
+        ("data", "train", [3], r"\[data.train\] is int; expected a table"),
+        ("data", "train", [{"weight": 2}], r"\[data.train\] lacks folder"),
+        ("data", "train", [{"folder": "a", "weight": 0}], "gives a the weight 0.0; expected more"),
+        ("data", "exclude", [1], "data.exclude is 1; expected text"),
+        ("model", "scale", 0, "model.scale is 0; expected from 1 to 4"),
+        ("model", "scale", 5, "model.scale is 5; expected from 1 to 4"),
         ("model", "preset", "huge", r"\[model\]: no preset 'huge'"),
         ("model", "preset", "listing", r"\[model\]: a listing has scale 1"),
         ("model", "levels", [{"channels": 31}], "expected a multiple of head_dim"),
@@ -51,6 +76,12 @@ def test_a_wrong_value_is_named(tables, section, key, value, message):
         del tables["model"]["levels"]
     tables.setdefault(section, {})[key] = value
     with pytest.raises(TrainingError, match=message):
+        parse_config(tables)
+
+
+def test_the_listing_is_not_for_training(tables):
+    tables["model"] = {"name": "x", "size": "listing", "preset": "listing", "scale": 1}
+    with pytest.raises(TrainingError, match=r"expected one of the 'hierarchical' presets"):
         parse_config(tables)
 
 
@@ -69,6 +100,28 @@ def test_a_variable_that_is_not_set_is_named(tables, monkeypatch):
     monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
     tables["data"]["train"] = "$NO_SUCH_FOLDER/photos"
     with pytest.raises(TrainingError, match=r"NO_SUCH_FOLDER.*that variable is not set"):
+        parse_config(tables)
+
+
+def test_folders_are_one_path_or_a_list_of_paths_and_tables(tables, monkeypatch):
+    monkeypatch.setenv("PHOTOS", "/photos")
+    one, two = Source(Path("/photos/a")), Source(Path("b"), 0.5)
+    for value, expected in (
+        ("$PHOTOS/a", (one,)),
+        (["$PHOTOS/a"], (one,)),
+        ([{"folder": "$PHOTOS/a"}, {"folder": "b", "weight": 0.5}], (one, two)),
+        (["$PHOTOS/a", {"folder": "b", "weight": 0.5}], (one, two)),
+    ):
+        tables["data"]["train"] = value
+        assert parse_config(tables).data.train == expected
+
+
+@pytest.mark.parametrize("value", ["auto", True, False])
+def test_compiling_is_wanted_or_not_or_where_it_is_right(tables, value):
+    tables["run"]["compile"] = value
+    assert parse_config(tables).run.compile is value
+    tables["run"]["compile"] = "Auto"
+    with pytest.raises(TrainingError, match=r"expected one of 'auto', true, false"):
         parse_config(tables)
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from imagen_fast.errors import ImageError, TrainingError
 from imagen_fast.image.degradation import degrade
-from imagen_fast.training.data import PatchSampler, load_pairs
+from imagen_fast.training.data import PatchSampler, load_pairs, unmatched
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def enlarged(low, scale):
 
 def sampler(lows, *, scale=1, patch=4, batch=64, seed=0):
     pairs = [(low, enlarged(low, scale)) for low in lows]
-    return PatchSampler(pairs, patch=patch, batch=batch, seed=seed, device=CPU)
+    return PatchSampler([pairs], weights=[1], patch=patch, batch=batch, seed=seed, device=CPU)
 
 
 def numbers(patches):
@@ -31,7 +31,7 @@ def numbers(patches):
     return values[:, 0] + 256 * values[:, 1]
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_high_patches_show_what_low_patches_show(scale):
     low, high = sampler([numbered(9, 13, 0), numbered(6, 5, 500)], scale=scale).next()
     assert low.shape == (64, 3, 4, 4)
@@ -78,7 +78,9 @@ def test_of_several_patches_the_one_with_most_detail_is_kept():
     pairs = [(low, enlarged(low, 2)) for low in (flat, busy)]
     shares = []
     for detail in (1, 4):
-        data = PatchSampler(pairs, patch=4, batch=500, detail=detail, seed=0, device=CPU)
+        data = PatchSampler(
+            [pairs], weights=[1], patch=4, batch=500, detail=detail, seed=0, device=CPU
+        )
         low, high = data.next()
         assert torch.equal(high, low.repeat_interleave(2, 2).repeat_interleave(2, 3))
         shares.append((low.flatten(1).std(1) > 0.1).float().mean().item())
@@ -93,12 +95,63 @@ def test_processes_share_one_batch():
         assert torch.equal(share, whole[rank::3])
 
 
-def test_photographs_smaller_than_a_patch_are_left_out():
-    both = sampler([numbered(3, 40, 0), numbered(5, 5, 500)])
-    assert both.photographs == 1
-    assert numbers(both.next()[0]).min() >= 500
-    with pytest.raises(TrainingError, match=r"no photograph is as large as data\.patch, 4"):
-        sampler([numbered(3, 40, 0)])
+@pytest.mark.parametrize("detail", [1, 4])
+def test_folders_give_their_share_whatever_their_size_and_detail(detail):
+    flat, small = np.full((40, 40, 3), 200, np.uint8), np.full((4, 4, 3), 250, np.uint8)
+    busy = numbered(9, 9, 0)  # below 200 in blue, and the most detailed of all
+    folders = [[(flat, flat), (flat, flat)], [(busy, busy)], [(small, small)]]
+    data = PatchSampler(
+        folders, weights=[6, 3, 1], patch=4, batch=4000, detail=detail, seed=0, device=CPU
+    )
+    blue = (data.next()[0][:, 2] * 255).round().amax((1, 2))
+    shares = [(blue == value).float().mean().item() for value in (200, 0, 250)]
+    assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.025)
+
+
+def test_within_a_folder_every_place_is_as_likely():
+    lows = [numbered(4, 13, 0), numbered(4, 4, 500)]  # ten places and one
+    pairs, other = [(low, low) for low in lows], np.full((4, 4, 3), 255, np.uint8)
+    data = PatchSampler(
+        [[(other, other)], pairs], weights=[1, 1], patch=4, batch=4000, seed=0, device=CPU
+    )
+    first = numbers(data.next()[0]).amin((1, 2))
+    of_folder = first[first < 1000]
+    assert len(of_folder) == pytest.approx(2000, abs=120)
+    counts = torch.bincount(of_folder)
+    assert counts[counts > 0].tolist() == pytest.approx([len(of_folder) / 11] * 11, rel=0.3)
+
+
+def test_pictures_smaller_than_a_patch_are_left_out(tmp_path):
+    Image.new("RGB", (80, 6)).save(tmp_path / "narrow.png")
+    with pytest.raises(TrainingError, match=r"holds no picture to use.*at least 8 pixels a side"):
+        load_pairs(tmp_path, 2, side=4)
+    Image.new("RGB", (9, 8)).save(tmp_path / "right.png")
+    assert [low.shape for low, _ in load_pairs(tmp_path, 2, side=4)] == [(4, 4, 3)]
+    assert len(load_pairs(tmp_path, 2)) == 2
+
+
+def test_names_and_patterns_leave_files_out_and_those_that_fit_none_are_told(tmp_path):
+    (tmp_path / "in").mkdir()
+    names = ["a_009_x.png", "a_010_9.png", "in/a_019_y.png", "b[1].png", "B.png"]
+    for number, name in enumerate(names):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name)
+
+    def kept(*exclude):
+        return sorted(int(high[0, 0, 0]) for _, high in load_pairs(tmp_path, 1, exclude))
+
+    assert kept() == [0, 1, 2, 3, 4]
+    assert kept("a_??9_*") == [1, 3, 4]
+    assert kept("b[1].png", "b.png") == [0, 1, 2, 4]  # a name may look like a pattern
+    assert kept("[aB]*") == [3]
+    exclude = ["a_??9_*", "b[1].png", "c*", "a_009"]
+    assert unmatched(exclude, [tmp_path / "in", tmp_path]) == ["c*", "a_009"]
+
+
+def test_at_scale_one_the_small_picture_is_the_large_one():
+    picture = numbered(7, 5, 3)
+    low, high = degrade(picture, 1)
+    assert np.array_equal(low, picture)
+    assert np.array_equal(high, picture)
 
 
 def test_degrading_crops_to_whole_pixels_and_keeps_a_flat_colour():

@@ -1,5 +1,4 @@
 import math
-from itertools import pairwise
 
 import pytest
 import torch
@@ -8,7 +7,7 @@ from torch import nn
 from imagen_fast.models.generator import Generator
 from imagen_fast.spec import ModelSpec, preset
 from imagen_fast.training.config import OptimiserConfig
-from imagen_fast.training.optimiser import Muon, build_optimisers, orthogonal, rate
+from imagen_fast.training.optimiser import Muon, build_optimisers, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(4, 16, 40), (3, 40, 16), (1, 1, 9)])
@@ -80,14 +79,3 @@ def test_muon_takes_hidden_matrices_alone():
         assert name in names.values()
         assert name not in taken
     assert not [n for n in taken if n.endswith(("bias", "position", "temperature"))]
-
-
-def test_the_rate_rises_and_falls_to_one_percent():
-    rates = [rate(step, step / 100, warmup=10) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1, rel=0.01)
-    peak = max(range(101), key=rates.__getitem__)
-    assert peak == 9
-    assert rates[9] > 0.97
-    assert all(a > b for a, b in pairwise(rates[9:]))
-    assert rates[100] == pytest.approx(0.01)
-    assert rate(0, 0.0, warmup=0) == 1.0

@@ -1,16 +1,12 @@
-import os
 import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
+from signals import signal_after_first_step
 from toml_file import write_toml
 
 from imagen_fast.cli import main
-from imagen_fast.training.config_file import parse_config
-from imagen_fast.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,30 +50,47 @@ def test_wrong_configurations_are_one_line(tables, tmp_path):
     assert invoke("--steps", "many", "x.toml").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(
+            "--steps 0",
+            "--minutes nan",
+            "--minutes -1",
+            "--pause-after nan",
+            "--threads 3000000000",
+        ),
+        *("--device gpu", "--processes 0", "--set nonsense", "--set optimiser.lr=fast"),
+        *("--set run.seed=99999999999999999999", "--set data.batch=0"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_wrong_usage(tables, tmp_path, options):
+    config = write_toml(tmp_path / "run.toml", tables)
+    result = invoke(config, *options.split())
+    assert result.exit_code == 2, result.output
+    assert "Error: " in result.stderr
+    tables["optimiser"] = {"lr": "fast"}  # and in the file it is the file's
+    config = write_toml(tmp_path / "run.toml", tables)
+    assert invoke(config, "--set", "data.batch=0").exit_code == 1
+
+
+def test_a_finished_run_is_extended_by_as_many_steps_as_asked_for(tables, tmp_path):
+    config = write_toml(tmp_path / "run.toml", tables)
+    assert invoke(config, "--steps", "2").exit_code == 0
+    again = invoke(config, "--steps", "2")
+    assert again.exit_code == 1
+    assert "--extend" in again.stderr
+    result = invoke(config, "--steps", "3", "--extend")
+    assert result.exit_code == 0, result.output
+    assert "trained for 5 steps" in result.stdout
+    result = invoke(config, "--steps", "4", "--resume", "--extend")
+    assert "trained for 9 steps" in result.stdout
+
+
 def test_ctrl_c_saves_and_exits_as_shells_expect(tables, tmp_path):
     config = write_toml(tmp_path / "run.toml", tables)
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    result = invoke(config, "--steps", "1000000")
-    timer.join()
+    with signal_after_first_step(tmp_path / "run", signal.SIGINT):
+        result = invoke(config, "--steps", "1000000")
     assert result.exit_code == 130
     assert "--resume goes on" in result.stderr
     assert (tmp_path / "run" / "checkpoint.pt").exists()
-
-
-def test_pieces_of_a_run_go_on_from_split_checkpoints(tables, tmp_path):
-    folder, out = tmp_path / "runs" / "piece", tmp_path / "out"
-    tables["run"] |= {"steps": 4, "output": str(folder)}
-    config = write_toml(tmp_path / "piece.toml", tables)
-    assert train(parse_config(tables), pause_after=0).step == 1
-    whole = (folder / "checkpoint.pt").read_bytes()
-    (folder / "checkpoint.pt.part-aa").write_bytes(whole[:1000])
-    (folder / "checkpoint.pt.part-ab").write_bytes(whole[1000:])
-    (folder / "checkpoint.pt").unlink()
-    script = str(ROOT / "benchmarks" / "train_gpu.sh")
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
-    subprocess.run([script, config, "9", str(out)], cwd=tmp_path, env=environment, check=True)
-    assert (out / "curves.csv").read_text().count("\n") == 1 + 4
-    assert (out / "sr-x2-test.safetensors").exists()
-    (part,) = out.glob("checkpoint.pt.part-*")
-    assert part.read_bytes() == (folder / "checkpoint.pt").read_bytes()

@@ -1,19 +1,22 @@
 import csv
 import json
-import os
+import math
 import signal
-import threading
 
 import numpy as np
 import pytest
 import torch
+from signals import signal_after_first_step
 
-from imagen_fast import metrics
+import imagen_fast
+from imagen_fast import catalogue, metrics
 from imagen_fast.bundle import load_bundle
 from imagen_fast.errors import TrainingError, WeightsError
 from imagen_fast.models.generator import Generator
+from imagen_fast.training import trainer
 from imagen_fast.training.config_file import parse_config
 from imagen_fast.training.data import load_pairs
+from imagen_fast.training.schedule import rate
 from imagen_fast.training.trainer import train
 
 
@@ -63,11 +66,18 @@ def test_a_paused_run_goes_on_as_if_it_had_not_paused(tables, tmp_path, output, 
 
 
 def test_training_makes_better_pictures_than_it_starts_with(tables, output, photographs):
-    tables["run"] |= {"steps": 60, "log_every": 20, "validate_every": 20, "checkpoint_every": 60}
+    tables["run"] |= {
+        "steps": 60,
+        "log_every": 20,
+        "log_seconds": 1e6,
+        "validate_every": 20,
+        "checkpoint_every": 60,
+    }
     tables["data"]["validation"] = str(photographs)
     outcome = run(tables)
     rows = curves(output, "step", "psnr", "ssim", "loss")
-    assert [row[0] for row in rows] == ["20", "40", "60"]
+    assert [row[0] for row in rows] == ["1", "20", "40", "60"]
+    rows = rows[1:]
     assert float(rows[2][1]) > float(rows[0][1]) + 0.5
     assert float(rows[2][3]) < float(rows[0][3])
 
@@ -109,14 +119,16 @@ def test_a_start_that_does_not_fit(tables, tmp_path):
         run(tables)
 
 
-def test_a_folder_with_a_run_is_not_written_over(tables, output):
+def test_a_folder_with_a_run_is_not_written_over(tables, output, capsys):
     tables["run"]["steps"] = 2
     run(tables)
     before = (output / "checkpoint.pt").read_bytes()
     with pytest.raises(TrainingError, match=r"holds a run already; go on with it \(--resume\)"):
         run(tables)
     assert (output / "checkpoint.pt").read_bytes() == before
+    capsys.readouterr()
     finished = run(tables, resume=True)
+    assert "is finished; --extend trains on" in capsys.readouterr().err
     assert (finished.step, finished.finished) == (2, True)
     tables["run"]["steps"] = 5
     assert run(tables, resume=True).step == 5
@@ -138,7 +150,32 @@ def test_a_checkpoint_of_another_run_is_refused(tables, section, change, message
         run(tables, resume=True)
 
 
-def test_minutes_end_a_run_too(tables, output):
+def test_a_run_shows_and_saves_its_first_step_and_then_by_time(tables, output, capsys):
+    tables["run"] |= {"steps": 9, "log_every": 1000, "checkpoint_every": 1000}
+    tables["run"] |= {"log_seconds": 0, "checkpoint_seconds": 1e6}
+    run(tables, pause_after=0)  # one step
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"reading the pictures in {tables['data']['train']}"
+    assert lines[1].startswith("training sr-x2-test (")
+    assert lines[2].startswith("step 1  loss ")
+    saved = (output / "checkpoint.pt").read_bytes()
+    assert torch.load(output / "checkpoint.pt", weights_only=True)["step"] == 1
+    assert run(tables, resume=True).finished
+    assert [s for (s,) in curves(output, "step")] == list("123456789")
+    # saved at the first step of each call and at the end: the one before is the resumed one's
+    assert torch.load(output / "checkpoint.previous.pt", weights_only=True)["step"] == 2
+    assert (output / "checkpoint.previous.pt").read_bytes() != saved
+
+
+def test_slow_steps_are_saved_by_time(tables, output):
+    tables["run"] |= {"steps": 5, "log_every": 1000, "checkpoint_every": 1000}
+    tables["run"] |= {"log_seconds": 1e6, "checkpoint_seconds": 0}
+    run(tables)
+    assert torch.load(output / "checkpoint.previous.pt", weights_only=True)["step"] == 4
+    assert [s for (s,) in curves(output, "step")] == list("12345")  # a checkpoint has its row
+
+
+def test_minutes_end_a_run_too(tables, output, capsys):
     del tables["run"]["steps"]
     tables["run"]["minutes"] = 0.01
     outcome = run(tables)
@@ -147,6 +184,7 @@ def test_minutes_end_a_run_too(tables, output):
     assert 0.5 < seconds[-1] < 10
     rates = [float(r) for (r,) in curves(output, "lr")]
     assert rates[-1] < max(rates) / 2
+    assert "100.0%" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tables, output):
@@ -162,14 +200,132 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(table
     assert (output / "checkpoint.pt").read_bytes() == before
 
 
+def test_nothing_to_resume_is_told_and_the_run_begins(tables, output, capsys):
+    tables["run"]["steps"] = 1
+    assert run(tables, resume=True).step == 1
+    assert f"nothing to resume in {output}: the run begins" in capsys.readouterr().err
+    run(tables, resume=True)
+    assert "nothing to resume" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_a_finished_run_is_extended_with_a_new_schedule(tables, output, capsys, adversarial):
+    if adversarial:
+        tables["adversarial"] = {"depth": 1}
+    tables["run"]["steps"] = 8
+    first = load_bundle(run(tables).bundle)
+    tables["run"]["steps"] = 4
+    tables["optimiser"]["warmup"] = 2
+    outcome = run(tables, extend=True, pause_after=0)
+    assert (outcome.step, outcome.finished) == (9, False)
+    assert "extending the run that ended at step 8" in capsys.readouterr().err
+    assert run(tables, resume=True, extend=True).step == 12  # as it was: not extended again
+    assert "extending" not in capsys.readouterr().err
+    rates = [float(r) for (r,) in curves(output, "lr")]
+    expected = [1e-3 * rate(step, step / 4, 2) for step in range(4)]
+    assert rates[8:] == pytest.approx(expected, rel=1e-4)
+    losses = [float(x) for (x,) in curves(output, "loss")]
+    assert losses[8] < losses[0]  # it goes on from what it has learnt
+    facts = json.loads(load_bundle(outcome.bundle).metadata["training"])
+    assert (facts["step"], json.loads(first.metadata["training"])["step"]) == (12, 8)
+    assert run(tables, resume=True, extend=True).step == 16  # finished: once more
+
+
+def test_a_run_that_is_not_finished_is_not_extended(tables, output):
+    run(tables, pause_after=0)
+    before = (output / "checkpoint.pt").read_bytes()
+    with pytest.raises(TrainingError, match=r"stopped at step 1, before its end.*\(--resume\)"):
+        run(tables, extend=True)
+    assert (output / "checkpoint.pt").read_bytes() == before
+
+
+def test_weights_are_extended_where_there_is_no_run(tables, tmp_path, monkeypatch):
+    tables["run"]["steps"] = 20
+    first = run(tables).bundle
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / first.name).write_bytes(first.read_bytes())
+    monkeypatch.setattr(catalogue, "FOLDER", shipped)
+    tables["run"] |= {"steps": 3, "output": str(tmp_path / "more")}
+    tables["optimiser"] = {"lr": 0, "muon_lr": 0}
+    second = load_bundle(run(tables, extend=True, pause_after=0).bundle)
+    for name, tensor in load_bundle(first).tensors.items():
+        np.testing.assert_array_equal(second.tensors[name], tensor)
+    run(tables, resume=True)
+    facts = json.loads(load_bundle(tmp_path / "more" / first.name).metadata["training"])
+    assert (facts["step"], facts["warm_start"]) == (3, "sr-x2-test")
+
+    # without the checkpoint the folder's own weights are nearer than the shipped ones
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        (tmp_path / "more" / name).unlink()
+    run(tables, extend=True)
+    facts = json.loads(load_bundle(tmp_path / "more" / first.name).metadata["training"])
+    assert facts["warm_start"] == first.name
+
+
+def test_what_cannot_be_extended_is_told(tables, output, tmp_path):
+    with pytest.raises(TrainingError, match=r"nothing to extend: .*no shipped model is called sr-"):
+        run(tables, extend=True)
+    tables["model"] |= {"name": "sr-x2", "size": "tiny"}
+    with pytest.raises(TrainingError, match=r"sr-x2-tiny cannot be extended .* its spec is "):
+        run(tables, extend=True)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_scale_one_trains(tables, photographs, adversarial):
+    if adversarial:
+        tables["adversarial"] = {"depth": 1}
+    tables["model"] |= {"scale": 1, "name": "restore"}
+    tables["data"]["validation"] = str(photographs)
+    tables["run"]["steps"] = 3
+    path = run(tables).bundle
+    bundle = load_bundle(path)
+    assert bundle.spec.scale == 1
+    assert json.loads(bundle.metadata["training"])["psnr"] > 20
+    picture = np.zeros((17, 9, 3), np.uint8)
+    with imagen_fast.load(path) as engine:
+        assert engine(picture).shape == picture.shape
+
+
+def test_equal_pictures_leave_the_facts_readable(tables, photographs, monkeypatch):
+    monkeypatch.setattr(trainer, "validate", lambda *arguments: (math.inf, 1.0))
+    tables["data"]["validation"] = str(photographs)
+    tables["run"]["steps"] = 1
+    facts = json.loads(load_bundle(run(tables).bundle).metadata["training"], parse_constant=refuse)
+    assert "psnr" not in facts
+    assert facts["ssim"] == 1.0
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_several_folders_are_told_in_the_bundle_and_a_wrong_pattern_in_a_line(
+    tables, photographs, tmp_path, capsys
+):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "0.png").write_bytes((photographs / "0.png").read_bytes())
+    tables["data"]["train"] = [str(photographs), {"folder": str(tmp_path / "more"), "weight": 0.5}]
+    tables["data"]["exclude"] = ["1.*", "none.png"]
+    tables["run"]["steps"] = 1
+    facts = json.loads(load_bundle(run(tables).bundle).metadata["training"])
+    assert [(f["folder"], f["weight"]) for f in facts["data"]] == [
+        (photographs.name, 1),
+        ("more", 0.5),
+    ]
+    assert facts["photographs"] == 3
+    warnings = [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning")]
+    assert warnings == ["warning: no picture is called 'none.png', which data.exclude names"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_stops(tables, output, number):
+def test_a_signal_saves_and_stops(tables, output, number, capfd):
     tables["run"] |= {"steps": 100_000, "checkpoint_every": 100_000}
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), number))
-    timer.start()
     before = signal.getsignal(number)
-    outcome = run(tables)
-    timer.join()
+    with signal_after_first_step(output, number):
+        outcome = run(tables)
+    assert capfd.readouterr().err.count("stopping after this step") == 1
     assert outcome.interrupted
     assert not outcome.finished
     assert signal.getsignal(number) == before

@@ -11,7 +11,7 @@ set(_static "${_root}/lib/libimagen_fast.a")
 if(NOT EXISTS "${_shared}" OR NOT EXISTS "${_static}")
   set(imagen_fast_FOUND FALSE)
   set(imagen_fast_NOT_FOUND_MESSAGE
-      "imagen-fast was installed without a C++ compiler, so its libraries were not built; \
+      "imagen-fast was installed without its native engine, so its libraries were not built; \
 `imagen-fast config` says how to get them")
 else()
   include(CMakeFindDependencyMacro)

@@ -1,0 +1,79 @@
+"""In place of a GPU: kernels are compiled as a live run launches them, and none runs.
+
+Triton's own just-in-time compiler is at work, which sees tensors and numbers as they are passed,
+so that it finds what compiling a list of forms ahead of time does not: another type, alignment or
+form than was listed, more shared memory than there is, a grid beyond the limits. What it compiled
+lies in Triton's cache, which serves a GPU of that architecture and the same version of Triton.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+from imagen_fast.kernels.triton import ops
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+from imagen_fast.backends import triton as backend
+
+ARCHITECTURE = 90  # which the kernels take off CUDA (`kernels.triton.device`)
+SHARED = 232448  # bytes that a block may have there
+THREADS = 1024
+GRID = (2**31 - 1, 65535, 65535)
+
+
+class Driver:
+    """What Triton asks of a driver. Launches are checked and counted, and not made.
+
+    Attributes:
+        launches: how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.launches = 0
+        self.utils = self
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", ARCHITECTURE, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_device_properties(self, device: int) -> dict[str, int]:
+        return {"max_shared_mem": SHARED}
+
+    def load_binary(self, *_: object) -> tuple[object, object, int, int, int]:
+        """Module, function, registers, spills, threads of a block at most."""
+        return object(), object(), 0, 0, THREADS
+
+    def launcher_cls(self, source: object, metadata: object) -> Any:
+        return self.launch
+
+    def launch(self, x: int, y: int, z: int, *_: object) -> None:
+        """Raises RuntimeError for a grid that the driver would refuse."""
+        if not all(1 <= n <= most for n, most in zip((x, y, z), GRID, strict=True)):
+            raise RuntimeError(f"a grid of {(x, y, z)}; expected 1 to {GRID}")
+        self.launches += 1
+
+
+def install() -> Driver:
+    """For the whole process: operations on tensors of the CPU go to the kernels."""
+    found = Driver()
+    driver.set_active(found)
+    for name in ops.__all__:
+        importlib.import_module(f"{ops.__name__}.{name}").by_kernel = lambda x: True  # type: ignore[attr-defined]
+    backend._resolved = lambda device: "cpu"
+    backend._precision = lambda wanted, device: wanted
+    torch.isfinite = isfinite
+    return found
+
+
+def isfinite(x: Tensor) -> Tensor:
+    """Memory holds what it held before, and nobody is to mind."""
+    return torch.ones_like(x, dtype=torch.bool)

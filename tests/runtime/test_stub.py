@@ -1,0 +1,102 @@
+"""_native.pyi says what the extension module has: names, parameters, defaults, results."""
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imagen_fast
+
+_native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+
+STUB = ast.parse((Path(imagen_fast.__file__).parent / "_native.pyi").read_text("utf-8"))
+(ENGINE,) = (node for node in STUB.body if isinstance(node, ast.ClassDef))
+
+# What pybind11 writes for a type, and the stub's word for it.
+TYPES = {
+    "typing.SupportsInt | typing.SupportsIndex": "int",
+    "imagen_fast._native.Engine": "Engine",
+    "numpy.ndarray": "NDArray[Any]",
+    "collections.abc.Sequence": "Sequence",
+}
+# Where the stub says more than pybind11 knows.
+CLOSER = {
+    "dict": "dict[str, NDArray[Any]]",
+    "tuple": "tuple[dict[str, str], dict[str, list[int]]]",
+}
+
+
+def stubs(body: list[ast.stmt]) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def written_by_pybind11(function: Callable[..., Any]) -> ast.FunctionDef:
+    """The signature in the first line of a function's documentation."""
+    assert function.__doc__ is not None
+    line = function.__doc__.splitlines()[0]
+    for theirs, ours in TYPES.items():
+        line = line.replace(theirs, ours)
+    line = re.sub(r"\b(dict|tuple)\b(?!\[)", lambda match: CLOSER[match[1]], line)
+    (parsed,) = ast.parse(f"def {line}: ...").body
+    assert isinstance(parsed, ast.FunctionDef)
+    return parsed
+
+
+def parameters(function: ast.FunctionDef) -> list[tuple[str, str, str | None, str | None]]:
+    """Kind, name ("" where it has none), type and default of each but `self`."""
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    pairs = [*zip(positional, defaults, strict=True),
+             *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]  # fmt: skip
+    found = []
+    for argument, default in pairs:
+        nameless = argument in arguments.posonlyargs or re.fullmatch(r"arg\d", argument.arg)
+        kind = "keyword" if argument in arguments.kwonlyargs else "positional"
+        if argument.arg != "self":
+            value = None if default is None else ast.unparse(default).replace("[]", "()")
+            type_ = None if argument.annotation is None else ast.unparse(argument.annotation)
+            found.append((kind, "" if nameless else argument.arg, type_, value))
+    return found
+
+
+def check(stub: ast.FunctionDef, function: Callable[..., Any]) -> None:
+    real = written_by_pybind11(function)
+    assert parameters(stub) == parameters(real)
+    assert stub.returns is not None
+    assert real.returns is not None
+    assert ast.unparse(stub.returns) == ast.unparse(real.returns)
+
+
+def public(thing: object) -> set[str]:
+    return {name for name in vars(thing) if not name.startswith("_")}
+
+
+def test_the_module_has_what_the_stub_says_and_nothing_else() -> None:
+    assert public(_native) == {ENGINE.name, *stubs(STUB.body)}
+    properties = {ast.unparse(x.target) for x in ENGINE.body if isinstance(x, ast.AnnAssign)}
+    assert public(_native.Engine) == (set(stubs(ENGINE.body)) - {"__init__"}) | properties
+
+
+@pytest.mark.parametrize("name", stubs(STUB.body))
+def test_functions(name: str) -> None:
+    check(stubs(STUB.body)[name], getattr(_native, name))
+
+
+@pytest.mark.parametrize("name", stubs(ENGINE.body))
+def test_methods(name: str) -> None:
+    stub = stubs(ENGINE.body)[name]
+    check(stub, getattr(_native.Engine, name))
+    static = [ast.unparse(decorator) for decorator in stub.decorator_list] == ["staticmethod"]
+    assert static == isinstance(vars(_native.Engine)[name], staticmethod)
+
+
+@pytest.mark.parametrize(
+    "node", [node for node in ENGINE.body if isinstance(node, ast.AnnAssign)], ids=ast.unparse
+)
+def test_properties(node: ast.AnnAssign) -> None:
+    getter = vars(_native.Engine)[ast.unparse(node.target)].fget
+    assert getter.__doc__.split(" -> ")[1].strip() == ast.unparse(node.annotation)

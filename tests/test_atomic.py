@@ -1,0 +1,125 @@
+"""Files appear whole, replace nothing that they may not, and are known when their writer died."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from imagen_fast import atomic
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(params=["hard links", "no hard links"])
+def filesystem(request, monkeypatch):
+    """One that has hard links, and one that says as FAT does that it has none."""
+    if request.param == "no hard links":
+
+        def refuse(source, target):
+            raise PermissionError(1, "Operation not permitted", source, None, target)
+
+        monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.parametrize("kind", ["file", "empty file", "link to nothing", "folder"])
+def test_a_name_that_was_taken_meanwhile_stays_what_it_is(tmp_path, filesystem, kind):
+    path = tmp_path / "a.bin"
+    part = atomic.Part(path, replace=False)
+    part.file.write(b"new")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link to nothing":
+        path.symlink_to("nothing")
+    else:
+        path.write_bytes(b"theirs" if kind == "file" else b"")
+    before = os.lstat(path)
+    with pytest.raises(FileExistsError):
+        part.publish()
+    part.discard()
+    after = os.lstat(path)
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+    )
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_free_name_is_taken(tmp_path, filesystem):
+    (tmp_path / "link").symlink_to("a.bin")
+    atomic.write(tmp_path / "link", b"new", replace=False)
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+    assert names(tmp_path) == ["a.bin", "link"]
+    assert (tmp_path / "a.bin").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o2755])
+def test_a_file_made_anew_keeps_its_mode_bits(tmp_path, mode):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    part = atomic.Part(path)
+    (unfinished,) = tmp_path.glob(".*.part")
+    assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600  # which a private one needs
+    part.file.write(b"new")
+    part.publish()
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_new_file_has_the_mode_of_any_other(tmp_path):
+    before = os.umask(0o027)
+    try:
+        atomic.write(tmp_path / "a.bin", b"new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o640
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from imagen_fast import atomic
+part = atomic.Part(Path(sys.argv[1]))
+part.file.write(bytes(100_000))
+print("writing", flush=True)
+input()
+"""
+
+
+def test_leftovers_are_those_whose_writer_is_dead(tmp_path):
+    for name in (".imagen-fast-notes.part", "a.part", ".other.part"):
+        (tmp_path / name).write_text("someone else's")
+    line = [sys.executable, "-c", KILLED, str(tmp_path / "a.bin")]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        (unfinished,) = set(tmp_path.glob(".imagen-fast-*.part")) - {
+            tmp_path / ".imagen-fast-notes.part"
+        }
+        assert atomic.remove_leftovers(tmp_path) == []  # its writer lives
+        process.kill()
+    assert unfinished.exists()
+    assert atomic.remove_leftovers(tmp_path) == [unfinished]
+    assert atomic.remove_leftovers(tmp_path) == []
+    assert len(names(tmp_path)) == 3
+    assert atomic.remove_leftovers(tmp_path / "missing") == []
+
+
+def test_a_process_that_ends_at_once_leaves_nothing(tmp_path):
+    code = KILLED.replace("input()", "atomic.discard_all(); os._exit(3)")
+    line = [sys.executable, "-c", code, str(tmp_path / "a.bin")]
+    assert subprocess.run(line, stdout=subprocess.DEVNULL).returncode == 3
+    assert names(tmp_path) == []
+
+
+def test_bytes_that_cannot_be_written_leave_the_old_file(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError):
+        atomic.write(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]

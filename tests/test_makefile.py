@@ -1,0 +1,37 @@
+"""What the targets of the Makefile would do in a fresh clone."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def lines(target: str, folder: Path) -> list[str]:
+    """The commands of a target where nothing is set up yet, none of them run."""
+    if not (make := shutil.which("make")):
+        pytest.skip("needs make")
+    for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    command = [make, "--dry-run", target]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_the_demo_installs_the_core_alone(tmp_path: Path) -> None:
+    installs = [line for line in lines("demo", tmp_path) if "pip install" in line]
+    assert [line.partition("pip install")[2] for line in installs] == [" --quiet -e ."]
+
+
+@pytest.mark.parametrize("target", ["test", "check", "bench"])
+def test_developing_adds_to_what_the_demo_installs_and_builds_once(
+    target: str, tmp_path: Path
+) -> None:
+    before = [line for line in lines("demo", tmp_path) if not line.endswith("demo.py")]
+    commands = lines(target, tmp_path)
+    assert commands[: len(before)] == before
+    rest = "\n".join(commands[len(before) :])
+    assert "'imagen-fast[dev]'" in rest  # which is there, so that pip adds what the extra names
+    assert "-e ." not in rest
