@@ -136,6 +136,8 @@ class _Draw:
             return
         if result.channels > 256 or result.grid.factor > 4 or result.grid.halvings > 3:
             return
+        if kind == "global_attention" and result.grid.factor > 1:
+            return  # of every pixel with every other one
         shapes = KINDS[kind].tensors(KINDS[kind].settings(operation), read, result)
         roles = [r.rstrip("?") for r in shapes if not r.endswith("?") or self.chance(0.8)]
         tensors = {role: f"{name}.{role}" for role in roles}

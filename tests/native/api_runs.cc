@@ -116,8 +116,8 @@ struct Run {
     explicit Run(imagen_fast_engine* engine, std::int32_t type = IMAGEN_FAST_UINT8)
         : engine(engine), small(9 * 12 * 4 * 4), large(small.size() * 16) {
         const int scale = imagen_fast_scale(engine), channels = imagen_fast_channels(engine);
-        in = {sizeof in, small.data(), type, channels, 1, 9, 12, 0, 0, 0};
-        out = {sizeof out, large.data(), type, channels, 1, 9 * scale, 12 * scale, 0, 0, 0};
+        in = {sizeof in, small.data(), type, channels, 1, 9, 12, 0, 0, 0, nullptr};
+        out = {sizeof out, large.data(), type, channels, 1, 9 * scale, 12 * scale, 0, 0, 0, nullptr};
     }
     imagen_fast_status operator()() {
         return imagen_fast_run(engine, &in, &out, nullptr);

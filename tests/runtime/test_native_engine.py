@@ -1,6 +1,5 @@
 """The native engine's manners: threads, forks, refusals, and its place among the backends."""
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from imagen_fast import backends
 from imagen_fast.backends import NonFiniteError
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.errors import BackendError, WeightsError
-from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.spec import Level, ModelSpec
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
@@ -145,14 +144,6 @@ def test_tensors_that_do_not_fit(small_bundle: Bundle) -> None:
     ):
         with pytest.raises(WeightsError, match=message):
             _native.Engine(graph, wrong)
-
-
-@pytest.mark.parametrize("change", [{"scale": 4}, {"latent_channels": 4}, {"head_dim": 8}])
-def test_a_listing_is_literal(change: dict[str, int]) -> None:
-    """Of a larger result its rows would fill a part."""
-    spec = json.dumps(json.loads(preset("listing", 1).to_json()) | change)
-    with pytest.raises(WeightsError, match="spec: a listing has"):
-        _native.Engine(spec, {})
 
 
 def test_arrays_that_do_not_fit(small_bundle: Bundle) -> None:
