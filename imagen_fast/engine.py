@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.errors import (
+    BackendError,
+    ImageError,
+    ImageWarning,
+    TilingError,
+    WeightsError,
+)
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
@@ -164,7 +170,10 @@ class Engine:
         if isinstance(image, Image):
             from imagen_fast.image.pillow import from_pil, to_pil
 
-            return to_pil(self._picture(from_pil(image)))
+            picture = from_pil(image)
+            for loss in picture.metadata.lost:
+                warnings.warn(f"the picture: {loss}", ImageWarning, 2)
+            return to_pil(self._picture(picture))
         raise ImageError(
             f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
             "a Picture (imagen_fast.upscale takes paths)"

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from imagen_fast.errors import ImageError
+from imagen_fast.image import carry, resolution
 from imagen_fast.image import exif as exif_block
-from imagen_fast.image import resolution
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 
 # Pixels converted at a time, so that the image and the array are all that is held of a large one.
 BAND = 1 << 18
 
+_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_MANAGED = ("CMYK", "LAB")
 _PLAIN = {"1": "L", "La": "LA", "RGBX": "RGB", "RGBa": "RGBA", "YCbCr": "RGB", "HSV": "RGB"}
 
 
@@ -72,7 +74,7 @@ def to_pil(picture: Picture) -> Image.Image:
         if alpha is not None:
             samples = np.dstack([samples, eight_bits(alpha)])
         image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-    image.info.update(info(picture.metadata))
+    image.info.update(info(carry.resized(picture.metadata, picture.height, picture.width)))
     return image
 
 
@@ -91,24 +93,27 @@ def metadata(image: Image.Image) -> Metadata:
     """What the image carries; parts that are damaged or do not fit its pixels are left out."""
     found = image.info
     xmp, dpi = found.get("xmp"), found.get("dpi")
-    exif = exif_block.plain(found.get("exif")) or _text_exif(found.get("Raw profile type exif"))
+    exif = exif_block.plain(found.get("exif")) or exif_block.of_text(
+        found.get("Raw profile type exif")
+    )
     # What Pillow says of every JPEG file with EXIF where neither header nor EXIF says any.
     invented = dpi == (72, 72) and "exif" in found and found.get("jfif_unit") not in (1, 2)
     if dpi is None or invented:
         dpi = resolution.of_exif(exif)
-    return Metadata(
-        fitting_profile(found.get("icc_profile")),
+    data = Metadata(
+        _profile(image),
         exif,
         xmp if isinstance(xmp, bytes) and xmp else None,
         resolution.sensible(dpi),
     )
+    return carry.believed(data, 1 if image.mode in _GREY else 3)
 
 
-def fitting_profile(profile: object) -> bytes | None:
-    """The ICC profile if it is one for grey or RGB pixels (ICC.1:2022, section 7.2)."""
-    if isinstance(profile, bytes) and profile[36:40] == b"acsp":
-        return profile if profile[16:20] in (b"RGB ", b"GRAY") else None
-    return None
+def _profile(image: Image.Image) -> bytes | None:
+    """The profile of the samples, which are sRGB where another one was applied to them."""
+    profile = image.info.get("icc_profile")
+    applied = image.mode in _MANAGED
+    return profile if isinstance(profile, bytes) and profile and not applied else None
 
 
 def with_key(samples: Samples, key: object) -> Samples:
@@ -137,7 +142,7 @@ def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 def _converter(image: Image.Image) -> Any:
     """The function that turns a band of this image into samples (h, W, 1 to 4)."""
     mode, key = image.mode, image.info.get("transparency")
-    if mode in ("CMYK", "LAB"):
+    if mode in _MANAGED:
         return _managed(image)
     if mode in ("P", "PA"):
         clear = mode == "PA" or key is not None or _palette_mode(image) == "RGBA"
@@ -201,11 +206,3 @@ def _ranged(image: Image.Image) -> Any:
             f"its 32-bit values range from {low} to {high}, expected {said}: rescale them first"
         )
     return lambda band: np.round(_samples(band) * (65535.0 / full)).astype(np.uint16)
-
-
-def _text_exif(text: object) -> bytes | None:
-    """EXIF as ImageMagick wrote it to PNG before there was a chunk for it: lines of hex."""
-    try:
-        return exif_block.plain(bytes.fromhex("".join(str(text).split("\n")[3:])))
-    except ValueError:
-        return None

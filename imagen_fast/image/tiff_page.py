@@ -1,0 +1,128 @@
+"""A page of a TIFF file: what its directory says of its samples, and what it carries (TIFF 6.0)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from imagen_fast.errors import ImageError
+from imagen_fast.image import ifd, png_color, resolution, tags
+from imagen_fast.image.picture import Metadata
+
+UNCOMPRESSED = 1
+_MANAGED = (5, 8)  # inks and CIELAB, which become sRGB when they are read
+_CARRIED = (*tags.DESCRIPTIVE, tags.XMP, tags.ICC, tags.X_RESOLUTION, tags.Y_RESOLUTION)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A directory of the file, asked for numbers."""
+
+    layout: ifd.Layout
+    directory: ifd.Directory
+
+    def numbers(self, tag: int, *default: int) -> tuple[int, ...]:
+        """A tag's integers. Raises ImageError if it has none and there is no default."""
+        value = self.directory.get(tag)
+        found = self.layout.numbers(value) if isinstance(value, ifd.Value) else ()
+        if not found and not default:
+            raise ImageError(f"the TIFF file is damaged: its tag {tag} is missing")
+        return found or default
+
+    def number(self, tag: int, *default: int) -> int:
+        """The first of them."""
+        return self.numbers(tag, *default)[0]
+
+    def sound(self) -> ifd.Directory:
+        """The directory without what is empty in it, because it lies behind the file's end."""
+        return {
+            tag: value
+            for tag, value in self.directory.items()
+            if (value.data if isinstance(value, ifd.Value) else value)
+        }
+
+    @property
+    def deep(self) -> bool:
+        """Whether it is 16-bit grey or RGB. Raises ImageError for depths that are not handled."""
+        bits = set(self.numbers(tags.BITS, 1))
+        if bits - {1, 2, 4, 8, 16, 32}:
+            raise ImageError(f"samples of {sorted(bits)} bits are not handled, expected 8 or 16")
+        unsigned = set(self.numbers(tags.FORMAT, 1)) == {1}
+        return bits == {16} and unsigned and self.number(tags.PHOTOMETRIC) in (0, 1, 2)
+
+    @property
+    def planes(self) -> int:
+        """How many parts its channels are stored apart in."""
+        return self.number(tags.SAMPLES, 1) if self.number(tags.PLANAR, 1) == 2 else 1
+
+    @property
+    def place_tags(self) -> tuple[int, int]:
+        """The tags of offsets and lengths of its parts, which are strips or tiles."""
+        tiled = tags.TILE_OFFSETS in self.directory
+        return (tags.TILE_OFFSETS, tags.TILE_COUNTS) if tiled else (tags.OFFSETS, tags.COUNTS)
+
+    def places(self) -> list[tuple[int, int]]:
+        """(offset, length) of every part.
+
+        Without compression the length follows from the picture's size, whatever the file states: it
+        may state none, or more than is there.
+        """
+        offset_tag, count_tag = self.place_tags
+        offsets = self.numbers(offset_tag)
+        if self.number(tags.COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED:
+            return list(zip(offsets, self.numbers(count_tag), strict=True))
+        counts = self.numbers(count_tag, *[0] * len(offsets))
+        needed = self._sizes()
+        return [
+            (offset, min(count or size, size))
+            for offset, count, size in zip(offsets, counts, needed * self.planes, strict=True)
+        ]
+
+    def _sizes(self) -> list[int]:
+        """Bytes of the uncompressed parts of one plane."""
+        width, height = self.number(tags.WIDTH), self.number(tags.HEIGHT)
+        bits = sum(self.numbers(tags.BITS, 1)) if self.planes == 1 else self.number(tags.BITS, 1)
+        if len(self.numbers(tags.BITS, 1)) == 1:
+            bits = self.number(tags.BITS, 1) * self.number(tags.SAMPLES, 1) // self.planes
+        if tags.TILE_OFFSETS in self.directory:
+            across, down = self.number(tags.TILE_WIDTH), self.number(tags.TILE_HEIGHT)
+            tiles = math.ceil(width / across) * math.ceil(height / down)
+            return [down * math.ceil(across * bits / 8)] * tiles
+        rows = min(self.number(tags.ROWS, height), height)
+        row = math.ceil(width * bits / 8)
+        return [min(rows, height - top) * row for top in range(0, height, rows)]
+
+    def metadata(self) -> Metadata:
+        """What the file carries, not yet asked whether it is true of the pixels."""
+        data = {
+            tag: value.data for tag, value in self.directory.items() if isinstance(value, ifd.Value)
+        }
+        dpi = resolution.of_directory(self.layout, self.directory)
+        if dpi and self.number(tags.ORIENTATION, 1) >= 5:
+            dpi = dpi[::-1]
+        managed = self.number(tags.PHOTOMETRIC, 1) in _MANAGED
+        icc = None if managed else data.get(tags.ICC) or None
+        lost = []
+        if damaged := [str(tag) for tag in _CARRIED if data.get(tag) == b""]:
+            lost.append(f"its tag {' and '.join(damaged)} is damaged, so it is left out")
+        if icc is None and not managed and self._primaries_differ():
+            lost.append("what it says of its primary colours without a profile is not carried over")
+        return Metadata(icc, self._exif(), data.get(tags.XMP) or None, dpi, lost=tuple(lost))
+
+    def _exif(self) -> bytes | None:
+        """What the directory says of the photograph, as an EXIF block; None if nothing."""
+        kept = {tag: value for tag, value in self.sound().items() if tag in tags.DESCRIPTIVE}
+        if not kept:
+            return None
+        plain = replace(self.layout, big=False)
+        kept[tags.ORIENTATION] = plain.value(ifd.SHORT, 1)
+        return plain.header(8) + ifd.build(kept, plain, at=8)
+
+    def _primaries_differ(self) -> bool:
+        """Whether it states primaries or a white that are not those of sRGB."""
+        stated = (*self.numbers(tags.WHITE_POINT, 0), *self.numbers(tags.PRIMARIES, 0))
+        if len(stated) != 2 * len(png_color.CHROMATICITIES):
+            return False
+        pairs = zip(stated[::2], stated[1::2], strict=True)
+        found = [100_000 * above / max(below, 1) for above, below in pairs]
+        return png_color.far(found, png_color.CHROMATICITIES)
