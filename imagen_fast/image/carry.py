@@ -12,17 +12,21 @@ from dataclasses import replace
 from imagen_fast.image import exif, ifd, png_color, profile, xmp
 from imagen_fast.image.picture import Metadata
 
+INKS = 4
+
 
 def believed(data: Metadata, channels: int) -> Metadata:
-    """What was read of a picture of 1 (grey) or 3 (RGB) channels, as far as it is true of it.
+    """What was read of a picture of 1 (grey), 3 (RGB) or 4 (inks) channels, as far as it is true.
 
     Left out are a profile and XMP that are damaged, a profile for other channels, and what XMP
-    tells of things that were in the file beside the picture.
+    tells of things that were in the file beside the picture. A profile of inks has been applied.
     """
     lost = list(data.lost)
-    if data.icc and (complaint := profile.complaint(data.icc, channels)):
-        data = replace(data, icc=None)
-        lost.append(f"{complaint}, so it is left out")
+    if data.icc:
+        complaint = profile.complaint(data.icc, channels)
+        if complaint:
+            lost.append(f"{complaint}, so it is left out")
+        data = replace(data, icc=None if complaint or channels == INKS else data.icc)
     if data.xmp:
         try:
             packet, beside = xmp.beside(data.xmp)

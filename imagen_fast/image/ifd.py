@@ -65,9 +65,9 @@ class Layout:
 def parse(file: BinaryIO) -> tuple[Layout, list[Directory]]:
     """The directories (pages) of a TIFF file or EXIF block, with the EXIF directories inside them.
 
-    Left out are tags of unknown type, EXIF directories that are damaged, and what is behind a damaged
-    page. A value that lies behind the file's end is empty. Raises ValueError or struct.error if the
-    first page is damaged. Reads no more bytes than the file has.
+    Left out are tags of unknown type, EXIF directories that are damaged, and what is behind a
+    damaged page. A value that lies behind the file's end is empty. Raises ValueError or
+    struct.error if the first page is damaged. Reads no more bytes than the file has.
     """
     size = file.seek(0, 2)
     file.seek(0)

@@ -21,7 +21,6 @@ from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 BAND = 1 << 18
 
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-_MANAGED = ("CMYK", "LAB")
 _PLAIN = {"1": "L", "La": "LA", "RGBX": "RGB", "RGBa": "RGBA", "YCbCr": "RGB", "HSV": "RGB"}
 
 
@@ -100,20 +99,15 @@ def metadata(image: Image.Image) -> Metadata:
     invented = dpi == (72, 72) and "exif" in found and found.get("jfif_unit") not in (1, 2)
     if dpi is None or invented:
         dpi = resolution.of_exif(exif)
+    icc = found.get("icc_profile")
     data = Metadata(
-        _profile(image),
+        icc if isinstance(icc, bytes) and icc and image.mode != "LAB" else None,
         exif,
         xmp if isinstance(xmp, bytes) and xmp else None,
         resolution.sensible(dpi),
     )
-    return carry.believed(data, 1 if image.mode in _GREY else 3)
-
-
-def _profile(image: Image.Image) -> bytes | None:
-    """The profile of the samples, which are sRGB where another one was applied to them."""
-    profile = image.info.get("icc_profile")
-    applied = image.mode in _MANAGED
-    return profile if isinstance(profile, bytes) and profile and not applied else None
+    channels = carry.INKS if image.mode == "CMYK" else 1 if image.mode in _GREY else 3
+    return carry.believed(data, channels)
 
 
 def with_key(samples: Samples, key: object) -> Samples:
@@ -142,7 +136,7 @@ def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 def _converter(image: Image.Image) -> Any:
     """The function that turns a band of this image into samples (h, W, 1 to 4)."""
     mode, key = image.mode, image.info.get("transparency")
-    if mode in _MANAGED:
+    if mode in ("CMYK", "LAB"):
         return _managed(image)
     if mode in ("P", "PA"):
         clear = mode == "PA" or key is not None or _palette_mode(image) == "RGBA"

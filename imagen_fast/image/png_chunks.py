@@ -23,11 +23,6 @@ class Chunk(NamedTuple):
     length: int
     valid: bool | None
 
-    @property
-    def ancillary(self) -> bool:
-        """Whether the pixels can be had without it."""
-        return bool(self.name[0] & 32)
-
 
 def chunk(name: bytes, *data: bytes) -> bytes:
     """A PNG chunk: length, name, data, checksum."""

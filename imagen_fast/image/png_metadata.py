@@ -53,15 +53,15 @@ def parse(file: BinaryIO, kind: int, chunks: Iterable[Chunk]) -> Ancillary:
     told = Ancillary(kind)
     for part in chunks:
         reader = _READERS.get(part.name)
+        if reader is None:
+            continue
         # A profile is compressed, and that has a checksum of its own.
-        if part.valid or (part.name == b"iCCP" and part.valid is False):
+        try:
+            if not part.valid and not (part.name == b"iCCP" and part.valid is False):
+                raise ValueError("its checksum is wrong or cut off")
             file.seek(part.position)
-            try:
-                if reader is not None:
-                    reader(told, file.read(part.length))
-            except (ValueError, struct.error, zlib.error):
-                told.lost[part.name] = None
-        elif part.ancillary:
+            reader(told, file.read(part.length))
+        except (ValueError, struct.error, zlib.error):
             told.lost[part.name] = None
     return told
 

@@ -11,13 +11,16 @@ LARGEST = 255 * 65_519
 """Bytes of the largest profile that is carried: what a JPEG file holds, so that all formats can."""
 
 
+_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
+
+
 def complaint(profile: bytes, channels: int) -> str | None:
-    """Why a profile cannot stay with pixels of 1 (grey) or 3 (RGB) channels; None if it can."""
+    """Why a profile is none of pixels of 1 (grey), 3 (RGB) or 4 (inks) channels; None if it is."""
     if len(profile) < 132 or profile[36:40] != b"acsp" or _stated(profile) > len(profile):
         return "its colour profile is damaged"
     if len(profile) > LARGEST:
         return f"its colour profile of {len(profile):,} bytes is larger than any should be"
-    space, expected = profile[16:20], b"GRAY" if channels == 1 else b"RGB "
+    space, expected = profile[16:20], _SPACES[channels]
     if space != expected:
         names = [name.decode("ascii", "replace").strip() for name in (space, expected)]
         return "its colour profile is for {} pixels, not for {} ones".format(*names)

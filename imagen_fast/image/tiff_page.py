@@ -10,7 +10,7 @@ from imagen_fast.image import ifd, png_color, resolution, tags
 from imagen_fast.image.picture import Metadata
 
 UNCOMPRESSED = 1
-_MANAGED = (5, 8)  # inks and CIELAB, which become sRGB when they are read
+_INKS, _LAB = 5, 8
 _CARRIED = (*tags.DESCRIPTIVE, tags.XMP, tags.ICC, tags.X_RESOLUTION, tags.Y_RESOLUTION)
 
 
@@ -49,6 +49,11 @@ class Page:
             raise ImageError(f"samples of {sorted(bits)} bits are not handled, expected 8 or 16")
         unsigned = set(self.numbers(tags.FORMAT, 1)) == {1}
         return bits == {16} and unsigned and self.number(tags.PHOTOMETRIC) in (0, 1, 2)
+
+    @property
+    def inks(self) -> bool:
+        """Whether its channels are inks."""
+        return self.number(tags.PHOTOMETRIC, 1) == _INKS
 
     @property
     def planes(self) -> int:
@@ -100,12 +105,12 @@ class Page:
         dpi = resolution.of_directory(self.layout, self.directory)
         if dpi and self.number(tags.ORIENTATION, 1) >= 5:
             dpi = dpi[::-1]
-        managed = self.number(tags.PHOTOMETRIC, 1) in _MANAGED
-        icc = None if managed else data.get(tags.ICC) or None
+        photometric = self.number(tags.PHOTOMETRIC, 1)
+        icc = None if photometric == _LAB else data.get(tags.ICC) or None
         lost = []
         if damaged := [str(tag) for tag in _CARRIED if data.get(tag) == b""]:
             lost.append(f"its tag {' and '.join(damaged)} is damaged, so it is left out")
-        if icc is None and not managed and self._primaries_differ():
+        if icc is None and photometric != _LAB and self._primaries_differ():
             lost.append("what it says of its primary colours without a profile is not carried over")
         return Metadata(icc, self._exif(), data.get(tags.XMP) or None, dpi, lost=tuple(lost))
 

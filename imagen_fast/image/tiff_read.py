@@ -37,7 +37,8 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
             check_size(image.width, image.height, max_pixels)
             image.load()  # Pillow applies the orientation itself
             picture = from_pil(image)
-    metadata = carry.believed(page.metadata(), picture.color.shape[2])
+    channels = carry.INKS if page.inks else picture.color.shape[2]
+    metadata = carry.believed(page.metadata(), channels)
     return Picture(picture.color, picture.alpha, metadata)
 
 
