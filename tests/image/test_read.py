@@ -307,6 +307,7 @@ def test_pillow_images_survive_the_way_through(photo, exif_bytes):
     info = {"icc_profile": wide_rgb(), "exif": b"Exif\0\0" + exif_bytes(), "dpi": (300.0, 300.0)}
     for mode in ("L", "LA", "RGB", "RGBA"):
         image = Image.fromarray(photo).convert(mode)
+        info["icc_profile"] = linear_grey() if mode in ("L", "LA") else wide_rgb()
         image.info.update(info)
         back = to_pil(from_pil(image))
         assert back.mode == mode
