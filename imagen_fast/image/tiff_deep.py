@@ -74,15 +74,25 @@ class _Told(Reader):
         self.tile = [tile._replace(args=(unpack, *tile.args[1:]))]
 
 
-def decode(file: BinaryIO, page: Page) -> Picture:
-    """The page, 16-bit grey or RGB with or without alpha, upright and without metadata."""
+def decode(file: BinaryIO, page: Page, places: list[tuple[int, int]]) -> Picture:
+    """The page, 16-bit grey or RGB with or without alpha, upright and without metadata.
+
+    places  offset and length of each of its parts
+    """
     samples, photometric = page.number(tags.SAMPLES, 1), page.number(tags.PHOTOMETRIC)
     channels = 3 if photometric == 2 else 1
     if samples not in (channels, channels + 1):
         raise ImageError(f"it has {samples} channels, expected {channels} and at most one of alpha")
     if page.planes > 1:
-        planes = [_samples(_plane(file, page, plane), 1) for plane in range(samples)]
-        whole = np.concatenate(planes, axis=2)
+        # With the parts of a plane before the others, it is what libtiff takes for the first one.
+        step = len(places) // page.planes
+        whole = np.concatenate(
+            [
+                _samples(described(file, page, places[first:] + places[:first]), 1)
+                for first in range(0, len(places), step)
+            ],
+            axis=2,
+        )
     else:
         whole = _samples(file, samples)
     if photometric == 0:
@@ -118,13 +128,6 @@ def _samples(file: BinaryIO, channels: int) -> NDArray[np.uint16]:
                     rows |= found
     assert whole is not None
     return whole
-
-
-def _plane(file: BinaryIO, page: Page, plane: int) -> BinaryIO:
-    """The file with a directory that differs in one thing: the parts of this plane come first."""
-    places = page.places()
-    first = plane * (len(places) // page.planes)
-    return described(file, page, places[first:] + places[:first])
 
 
 def described(file: BinaryIO, page: Page, places: list[tuple[int, int]]) -> BinaryIO:

@@ -66,21 +66,21 @@ class Page:
         tiled = tags.TILE_OFFSETS in self.directory
         return (tags.TILE_OFFSETS, tags.TILE_COUNTS) if tiled else (tags.OFFSETS, tags.COUNTS)
 
-    def places(self) -> list[tuple[int, int]]:
-        """(offset, length) of every part.
+    def places(self, size: int) -> list[tuple[int, int]]:
+        """(offset, length) of every part in a file of `size` bytes.
 
-        Without compression the length follows from the picture's size, whatever the file states: it
-        may state none, or more than is there.
+        Without compression the length follows from the picture's size where the file states none,
+        or more than is there.
         """
         offset_tag, count_tag = self.place_tags
         offsets = self.numbers(offset_tag)
         if self.number(tags.COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED:
             return list(zip(offsets, self.numbers(count_tag), strict=True))
         counts = self.numbers(count_tag, *[0] * len(offsets))
-        needed = self._sizes()
+        needed = self._sizes() * self.planes
         return [
-            (offset, min(count or size, size))
-            for offset, count, size in zip(offsets, counts, needed * self.planes, strict=True)
+            (offset, count if 0 < count <= size - offset else least)
+            for offset, count, least in zip(offsets, counts, needed, strict=True)
         ]
 
     def _sizes(self) -> list[int]:

@@ -25,12 +25,15 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
     # Smaller copies of the first page and masks of it are no pages of their own.
     others = (Page(layout, other).number(tags.SUBFILE, 0) & 0b101 for other in pages[1:])
     check_frames(1 + sum(not aside for aside in others), "pages")
-    places = page.places()
-    _check_extent(file, places)
+    size = file.seek(0, io.SEEK_END)
+    places = page.places(size)
+    # libtiff shows what it finds of a truncated file, and reads parts that overlap many times.
+    if any(place + count > size for place, count in places) or sum(c for _, c in places) > size:
+        raise ImageError("the TIFF file is truncated: its parts reach behind its end")
     if page.numbers(page.place_tags[1], 0) != tuple(count for _, count in places):
         file = tiff_deep.described(file, page, places)  # libtiff asks for the lengths
     if page.deep:
-        picture = tiff_deep.decode(file, page)
+        picture = tiff_deep.decode(file, page, places)
     else:
         file.seek(0)
         with tiff_deep.Reader(file) as image:
@@ -40,10 +43,3 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
     channels = carry.INKS if page.inks else picture.color.shape[2]
     metadata = carry.believed(page.metadata(), channels)
     return Picture(picture.color, picture.alpha, metadata)
-
-
-def _check_extent(file: BinaryIO, places: list[tuple[int, int]]) -> None:
-    """libtiff shows what it finds of a truncated file, and reads parts that overlap many times."""
-    size = file.seek(0, io.SEEK_END)
-    if any(place + count > size for place, count in places) or sum(c for _, c in places) > size:
-        raise ImageError("the TIFF file is truncated: its parts reach behind its end")

@@ -17,7 +17,7 @@ from icc_profiles import press_cmyk, wide_rgb
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.png_chunks import SIGNATURE, chunk
 from imagen_fast.image.read import read
@@ -224,14 +224,19 @@ def printed_by(code, *paths):
 @pytest.mark.parametrize("depth", [8, 16])
 def test_metadata_bombs(tmp_path, name, depth):
     packed = zlib.compress(bytes(100_000_000), 9)
-    text = {b"zTXt": b"k\0\0", b"iTXt": b"k\0\1\0\0\0", b"iCCP": b"k\0\0"}[name] + packed
+    text = {
+        b"zTXt": b"Raw profile type exif\0\0",
+        b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0",
+        b"iCCP": b"k\0\0",
+    }[name] + packed
     pixel = chunk(b"IDAT", zlib.compress(bytes(1 + 3 * depth // 8)))
     (tmp_path / "x.png").write_bytes(
         SIGNATURE + header(1, 1, depth) + chunk(name, text) + pixel + chunk(b"IEND")
     )
-    start = time.perf_counter()
-    refused(tmp_path / "x.png", "damaged")
-    assert time.perf_counter() - start < 1
+    start = time.process_time()
+    with pytest.warns(ImageWarning, match=name.decode()):
+        assert read(tmp_path / "x.png").color.shape == (1, 1, 3)
+    assert time.process_time() - start < 1
 
 
 def test_strips_that_overlap_are_not_read_many_times(tmp_path):
