@@ -73,7 +73,8 @@ def to_pil(picture: Picture) -> Image.Image:
         if alpha is not None:
             samples = np.dstack([samples, eight_bits(alpha)])
         image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-    image.info.update(info(carry.resized(picture.metadata, picture.height, picture.width)))
+    data = carry.believed(picture.metadata, color.shape[2])
+    image.info.update(info(carry.resized(data, picture.height, picture.width)))
     return image
 
 

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Picture, Samples
 from imagen_fast.image.pillow import from_pil, with_key
-from imagen_fast.image.png_chunks import Chunk, chunk, pieces, walk
+from imagen_fast.image.png_chunks import SIGNATURE, Chunk, chunk, pieces, walk
 from imagen_fast.image.png_filters import unfilter
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a colour type, alpha included; 3 is palette
@@ -33,65 +33,94 @@ _BAND = 256  # rows decoded at a time
 _ZLIB_HEADER = 2  # bytes before the compressed data itself
 
 
+class _Header(NamedTuple):
+    width: int
+    height: int
+    depth: int
+    kind: int
+    compression: int
+    filters: int
+    interlaced: int
+
+    @property
+    def passes(self) -> tuple[tuple[int, int, int, int], ...]:
+        """First column and row, step of columns and rows, of each part that is stored apart."""
+        return _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of all rows, each behind the number of its filter."""
+        bits, total = self.depth * _CHANNELS.get(self.kind, 0), 0
+        for x, y, dx, dy in self.passes:
+            columns, rows = -(-(self.width - x) // dx), -(-(self.height - y) // dy)
+            total += rows * (1 + (columns * bits + 7) // 8) if min(columns, rows) > 0 else 0
+        return total
+
+
 def decode(file: BinaryIO, max_pixels: int) -> Picture:
     """An open PNG file → Picture, upright, uint16 if the file has 16 bits, else uint8.
 
     Only the header, a palette and the picture's data decide whether it can be read, not what comes
     between them or should come behind them.
     """
-    header = file.read(33)
-    if len(header) < 33 or chunk(b"IHDR", header[16:29]) != header[8:]:
+    start = file.read(33)
+    if len(start) < 33 or chunk(b"IHDR", start[16:29]) != start[8:]:
         raise ImageError("the PNG file is damaged: it does not start with its header")
-    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header[16:29])
-    check_size(width, height, max_pixels)
+    header = _Header(*struct.unpack(">IIBBBBB", start[16:29]))
+    check_size(header.width, header.height, max_pixels)
     chunks = list(walk(file))
-    told = png_metadata.parse(file, kind, chunks)
+    told = png_metadata.parse(file, header.kind, chunks)
     check_frames(told.frames, "frames")
-    data = [part for part in chunks if part.name == b"IDAT"]
-    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
-    if depth == 16 and kind in _CHANNELS:
-        samples = np.empty((height, width, _CHANNELS[kind]), np.uint16)
-        pixels = _Inflated(file, data)
-        for x, y, dx, dy in passes:
-            _decode_pass(pixels, samples[y::dy, x::dx])
-        picture = _deep(samples, told.key)
+    if header.depth == 16 and header.kind in _CHANNELS:
+        picture = _decode_deep(file, header, chunks, told.key)
     else:
-        palette = [part for part in chunks if part.name == b"PLTE" and kind == _PALETTE]
-        parts = [header, *_copies(file, palette), *([chunk(b"tRNS", told.key)] if told.key else [])]
-        try:
-            picture = _shallow([*parts, *_copies(file, data)], depth, kind)
-        except (OSError, SyntaxError):  # what follows the last pixel may be all that is wrong
-            bits = depth * _CHANNELS.get(kind, 0)
-            size = sum(
-                _stored(-(-(height - y) // dy), -(-(width - x) // dx), bits)
-                for x, y, dx, dy in passes
-            )
-            whole = zlib.compress(_Inflated(file, data).read(size), 1)
-            picture = _shallow([*parts, chunk(b"IDAT", whole)], depth, kind)
+        picture = _decode_shallow(file, header, chunks, told.key)
     metadata = carry.believed(told.metadata(), picture.color.shape[2])
     return upright_picture(replace(picture, metadata=metadata))
 
 
+def _decode_shallow(
+    file: BinaryIO, header: _Header, chunks: list[Chunk], key: bytes | None
+) -> Picture:
+    """The picture by Pillow, out of a file of nothing but what belongs to the pixels."""
+    data = [part for part in chunks if part.name == b"IDAT"]
+    palette = [part for part in chunks if part.name == b"PLTE" and header.kind == _PALETTE]
+    if not all(part.valid for part in palette):
+        raise ImageError("the PNG file is damaged: its palette is wrong")
+    parts = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", *header)), *_copies(file, palette)]
+    if key:
+        parts.append(chunk(b"tRNS", key))
+    try:
+        return _by_pillow([*parts, *_copies(file, data)], header)
+    except (OSError, SyntaxError):  # what follows the last pixel may be all that is wrong
+        whole = zlib.compress(_Inflated(file, data).read(header.stored), 1)
+        return _by_pillow([*parts, chunk(b"IDAT", whole)], header)
+
+
 def _copies(file: BinaryIO, chunks: list[Chunk]) -> Iterator[bytes]:
-    """The chunks with a right checksum; a palette whose own is wrong stops the picture."""
+    """The chunks with a right checksum."""
     for part in chunks:
-        if part.name == b"PLTE" and not part.valid:
-            raise ImageError("the PNG file is damaged: its palette is wrong")
         yield chunk(part.name, *pieces(file, part.position, part.length))
 
 
-def _shallow(parts: list[bytes], depth: int, kind: int) -> Picture:
-    """The picture in a file of these parts: the header, and chunks that belong to the pixels."""
+def _by_pillow(parts: list[bytes], header: _Header) -> Picture:
     with PngImageFile(io.BytesIO(b"".join([*parts, chunk(b"IEND")]))) as image:
         image.load()
         key = image.info.get("transparency")
-        if kind == 0 and depth in (2, 4) and isinstance(key, int):
-            image.info["transparency"] = key * 255 // (2**depth - 1)  # scaled as the samples are
+        if header.kind == 0 and header.depth in (2, 4) and isinstance(key, int):
+            # Scaled as the samples are.
+            image.info["transparency"] = key * 255 // (2**header.depth - 1)
         return from_pil(image)
 
 
-def _deep(samples: Samples, key: bytes | None) -> Picture:
-    """(H, W, 1 to 4) uint16 and the colour that is transparent, if there is one → Picture."""
+def _decode_deep(
+    file: BinaryIO, header: _Header, chunks: list[Chunk], key: bytes | None
+) -> Picture:
+    """The picture of 16 bits; of its colours one is transparent if there is a `key`."""
+    samples: Samples = np.empty((header.height, header.width, _CHANNELS[header.kind]), np.uint16)
+    pixels = _Inflated(file, [part for part in chunks if part.name == b"IDAT"])
+    for x, y, dx, dy in header.passes:
+        _decode_pass(pixels, samples[y::dy, x::dx])
     if key and samples.shape[2] in (1, 3):
         samples = with_key(samples, struct.unpack_from(f">{samples.shape[2]}H", key))
     channels = samples.shape[2] - 1 + samples.shape[2] % 2
@@ -100,11 +129,6 @@ def _deep(samples: Samples, key: bytes | None) -> Picture:
         np.ascontiguousarray(samples[..., :channels]),
         None if alpha is None else np.ascontiguousarray(alpha),
     )
-
-
-def _stored(height: int, width: int, bits: int) -> int:
-    """Bytes of the rows of a picture, each behind the number of its filter."""
-    return max(0, height) * (1 + (width * bits + 7) // 8) if width > 0 else 0
 
 
 class _Inflated:
