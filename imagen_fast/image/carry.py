@@ -61,18 +61,21 @@ def fitted(
     height, width, channels = shape
     data = resized(believed(replace(data, lost=()), channels), height, width)
     lost = list(data.lost)
-    for name in ("exif", "xmp"):
-        size = len(getattr(data, name) or b"")
-        if size and form == "BMP":
-            reason = f"{form} has no place for its {name.upper()}"
-        elif block and size > block:
-            reason = f"{form} holds {block:,} bytes of {name.upper()}, not its {size:,}"
-        elif size and name == "exif" and form == "TIFF" and not _is_directory(data.exif):
+    blocks = {"EXIF": data.exif, "XMP": data.xmp}
+    for name, content in blocks.items():
+        if not content:
+            continue
+        if form == "BMP":
+            reason = f"{form} has no place for its {name}"
+        elif block and len(content) > block:
+            reason = f"{form} holds {block:,} bytes of {name}, not its {len(content):,}"
+        elif name == "EXIF" and form == "TIFF" and not _is_directory(content):
             reason = "its EXIF is damaged"
         else:
             continue
-        data = replace(data, **{name: None})
+        blocks[name] = None
         lost.append(f"{reason}, so it is left out")
+    data = replace(data, exif=blocks["EXIF"], xmp=blocks["XMP"])
     if data.icc and not _usable(data.icc, form, channels):
         data = replace(data, icc=None)
         lost.append(f"its colour profile is damaged, and {form} cannot carry it, so it is left out")
@@ -91,8 +94,8 @@ def _usable(icc: bytes, form: str, channels: int) -> bool:
     return True
 
 
-def _is_directory(block: bytes | None) -> bool:
+def _is_directory(block: bytes) -> bool:
     try:
-        return bool(ifd.parse(io.BytesIO(block or b""))[1])
+        return bool(ifd.parse(io.BytesIO(block))[1])
     except (ValueError, struct.error):
         return False

@@ -43,8 +43,8 @@ def of_text(text: object) -> bytes | None:
 def orientation(exif: bytes | None) -> int:
     """The orientation tag, 1 to 8; 1 (upright) if there is none or it makes no sense."""
     for entry in _entries(exif or b""):
-        value = _number(exif or b"", entry)
-        if entry.tag == ORIENTATION and value in range(1, 9):
+        value = _number(exif or b"", entry) or 0
+        if entry.tag == ORIENTATION and 1 <= value <= 8:
             return value
     return 1
 
@@ -138,8 +138,8 @@ def _entries(exif: bytes) -> Iterator[_Entry]:
             _, directory = directories.popitem()
             (count,) = struct.unpack_from(order + "H", exif, directory)
             for position in range(directory + 2, directory + 2 + 12 * count, 12):
-                numbers = struct.unpack_from(order + "HHI4x", exif, position)
-                entry = _Entry(*numbers, position, directory)
+                tag, kind, length = struct.unpack_from(order + "HHI4x", exif, position)
+                entry = _Entry(tag, kind, length, position, directory)
                 yield entry
                 inner = _number(exif, entry)
                 if entry.tag in _DIRECTORIES and inner is not None:

@@ -148,15 +148,17 @@ class _Inflated:
     def read(self, count: int) -> bytes:
         """The next `count` bytes. Raises ImageError if there are fewer, zlib.error if damaged."""
         parts = []
-        while count:
+        while count and not self._inflate.eof:
             part = self._inflate.decompress(self._waiting, count)
             self._waiting = self._inflate.unconsumed_tail
             count -= len(part)
             parts.append(part)
-            if not part and not self._waiting:
-                self._waiting = b"" if self._inflate.eof else self._next()
+            if not (part or self._waiting):
+                self._waiting = self._next()
                 if not self._waiting:
-                    raise ImageError("the PNG file is truncated: it has too few pixels")
+                    break
+        if count:
+            raise ImageError("the PNG file is truncated: it has too few pixels")
         return b"".join(parts)
 
     def _next(self) -> bytes:

@@ -71,6 +71,7 @@ class _Told(Reader):
         super()._setup()  # of any mode that Pillow knows
         self._mode, unpack = self._way
         (tile,) = self.tile
+        assert isinstance(tile.args, tuple)
         self.tile = [tile._replace(args=(unpack, *tile.args[1:]))]
 
 
