@@ -112,9 +112,9 @@ def _replaced(exif: bytes, values: dict[int, int]) -> bytes:
 def _remove(block: bytearray, entry: _Entry) -> None:
     order, _ = _header(block)
     (count,) = struct.unpack_from(order + "H", block, entry.directory)
-    if not count:  # directories that overlap
-        return
     end = entry.directory + 2 + 12 * count + 4  # behind the place of the next directory
+    if entry.position + 12 > end:  # directories that overlap
+        return
     block[entry.position : end] = block[entry.position + 12 : end] + bytes(12)
     struct.pack_into(order + "H", block, entry.directory, count - 1)
 

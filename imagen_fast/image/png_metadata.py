@@ -16,6 +16,7 @@ from imagen_fast.image.picture import Metadata
 from imagen_fast.image.png_chunks import Chunk
 
 _XMP, _EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
+_LARGEST_TEXT = 1 << 22  # bytes, decompressed
 _METRE = 1  # unit of pHYs
 _KEY_BYTES = {0: 2, 2: 6, 3: 1}  # at least, of tRNS in each colour type that may have one
 
@@ -67,7 +68,7 @@ def parse(file: BinaryIO, kind: int, chunks: Iterable[Chunk]) -> Ancillary:
 
 
 def _profile(told: Ancillary, data: bytes) -> None:
-    told.icc = told.icc or _inflated(_after_name(data))
+    told.icc = told.icc or _inflated(_after_name(data), profile.LARGEST)
 
 
 def _exif(told: Ancillary, data: bytes) -> None:
@@ -84,7 +85,7 @@ def _text(told: Ancillary, data: bytes) -> None:
 
 def _compressed_text(told: Ancillary, data: bytes) -> None:
     if data.startswith(_EXIF + b"\0"):
-        _text(told, _EXIF + b"\0" + _inflated(_after_name(data)))
+        _text(told, _EXIF + b"\0" + _inflated(_after_name(data), _LARGEST_TEXT))
 
 
 def _international_text(told: Ancillary, data: bytes) -> None:
@@ -93,7 +94,7 @@ def _international_text(told: Ancillary, data: bytes) -> None:
         _, _, text = data[len(_XMP) + 3 :].split(b"\0", 2)
         if compressed and method:
             raise ValueError
-        told.xmp = told.xmp or (_inflated(text) if compressed else text)
+        told.xmp = told.xmp or (_inflated(text, _LARGEST_TEXT) if compressed else text)
 
 
 def _physical(told: Ancillary, data: bytes) -> None:
@@ -144,10 +145,10 @@ def _after_name(data: bytes) -> bytes:
     return rest[1:]
 
 
-def _inflated(data: bytes) -> bytes:
-    """No more than the largest profile, so that a few bytes cannot fill the memory."""
+def _inflated(data: bytes, most: int) -> bytes:
+    """No more than `most` bytes, so that a few cannot fill the memory."""
     inflate = zlib.decompressobj()
-    found = inflate.decompress(data, profile.LARGEST)
+    found = inflate.decompress(data, most)
     if not inflate.eof:
         raise ValueError("it is too large or cut off")
     return found

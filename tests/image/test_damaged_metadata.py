@@ -196,7 +196,7 @@ def test_tiff_tags_that_reach_behind_the_file_are_left_out(
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif"])
 def test_xmp_that_is_no_xml_is_left_out(tmp_path, photo, extension):
     path = tmp_path / f"x{extension}"
-    for packet in (b"<x>", b"<!DOCTYPE a><a/>", b"\xff\xfe<\0x\0/\0>\0", b"<a:b/>"):
+    for packet in (b"<x>", b"<!DOCTYPE a><a/>", b"\xff\xfe<\0x\0/\0>\0"):
         if extension == ".png":
             path.write_bytes(png(photo, chunk(b"iTXt", XMP[:-4] + packet)))
         elif extension == ".tif":

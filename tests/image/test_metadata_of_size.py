@@ -11,10 +11,10 @@ from icc_profiles import wide_rgb
 from PIL import Image
 
 from imagen_fast import ImageWarning, load, upscale
-from imagen_fast.image import xmp
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.read import read
 from imagen_fast.image.write import write
+from imagen_fast.image.xmp_packet import parse
 
 RDF = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -54,7 +54,7 @@ def stated(data):
     prefixes = {space: prefix for prefix, space in NAMES.items()}
     return {
         f"{prefixes[p.name[0]]}:{p.name[1]}": data[slice(*p.value)].decode()
-        for p in xmp.parse(data)
+        for p in parse(data)
         if p.name[0] in prefixes
     }
 
