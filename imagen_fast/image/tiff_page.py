@@ -69,33 +69,39 @@ class Page:
     def places(self, size: int) -> list[tuple[int, int]]:
         """(offset, length) of every part in a file of `size` bytes.
 
-        Without compression the length follows from the picture's size where the file states none,
-        or more than is there.
+        Without compression a length follows from the picture's size, so it may be missing or reach
+        behind the file's end. Raises ImageError if other lengths are missing.
         """
         offset_tag, count_tag = self.place_tags
         offsets = self.numbers(offset_tag)
-        if self.number(tags.COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED:
-            return list(zip(offsets, self.numbers(count_tag), strict=True))
-        counts = self.numbers(count_tag, *[0] * len(offsets))
-        needed = self._sizes() * self.planes
-        return [
-            (offset, count if 0 < count <= size - offset else least)
-            for offset, count, least in zip(offsets, counts, needed, strict=True)
-        ]
-
-    def _sizes(self) -> list[int]:
-        """Bytes of the uncompressed parts of one plane."""
-        width, height = self.number(tags.WIDTH), self.number(tags.HEIGHT)
-        bits = sum(self.numbers(tags.BITS, 1)) if self.planes == 1 else self.number(tags.BITS, 1)
-        if len(self.numbers(tags.BITS, 1)) == 1:
-            bits = self.number(tags.BITS, 1) * self.number(tags.SAMPLES, 1) // self.planes
+        plain = self.number(tags.COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED
+        counts = self.numbers(count_tag, *([0] * len(offsets) if plain else ()))
+        places = list(zip(offsets, counts, strict=True))
+        if not plain or all(0 < count <= size - offset for offset, count in places):
+            return places
+        height, row, rows, across = self._blocks()
+        down = math.ceil(height / rows)
+        if down * across * self.planes != len(places):
+            raise ImageError(f"the TIFF file is damaged: it has {len(places)} parts")
         if tags.TILE_OFFSETS in self.directory:
-            across, down = self.number(tags.TILE_WIDTH), self.number(tags.TILE_HEIGHT)
-            tiles = math.ceil(width / across) * math.ceil(height / down)
-            return [down * math.ceil(across * bits / 8)] * tiles
-        rows = min(self.number(tags.ROWS, height), height)
-        row = math.ceil(width * bits / 8)
-        return [min(rows, height - top) * row for top in range(0, height, rows)]
+            height = down * rows  # tiles at the lower edge are whole
+        for index, (offset, count) in enumerate(places):
+            top = index // across % down * rows
+            if not 0 < count <= size - offset:
+                places[index] = offset, min(rows, height - top) * row
+        return places
+
+    def _blocks(self) -> tuple[int, int, int, int]:
+        """The height; of an uncompressed part bytes of a row, and rows; parts beside each other."""
+        width, height = self.number(tags.WIDTH), self.number(tags.HEIGHT)
+        bits, samples = self.numbers(tags.BITS, 1), self.number(tags.SAMPLES, 1)
+        pixel = sum(bits) if len(bits) == samples else bits[0] * samples
+        if tags.TILE_OFFSETS in self.directory:
+            side, rows = self.number(tags.TILE_WIDTH), self.number(tags.TILE_HEIGHT)
+        else:
+            side, rows = width, min(self.number(tags.ROWS, height), height)
+        row = math.ceil(side * pixel / self.planes / 8)
+        return height, row, rows, math.ceil(width / side)
 
     def metadata(self) -> Metadata:
         """What the file carries, not yet asked whether it is true of the pixels."""

@@ -56,7 +56,9 @@ def tiff(samples, change, **options):
     places[None] is the place of the next directory's place.
     """
     out = io.BytesIO()
-    photometric = "rgb" if samples.ndim == 3 and samples.shape[-1] >= 3 else "minisblack"
+    photometric = (
+        "rgb" if samples.ndim == 3 and 3 in (samples.shape[0], samples.shape[-1]) else "minisblack"
+    )
     tifffile.imwrite(out, samples, metadata=None, **{"photometric": photometric, **options})
     out.seek(0)
     with tifffile.TiffFile(out) as file:

@@ -159,7 +159,13 @@ def test_a_tiff_may_state_wrong_lengths_of_what_is_not_compressed(tmp_path, phot
     for values in ({"code": 60_000}, {"value": 0}, {"value": 10_000_000}):
         content = tiff(samples, lambda data, at, new=values: entry(data, at[279], **new))
         same(read_bytes(tmp_path, content), samples)
+    for options in ({"tile": (16, 32)}, {"rowsperstrip": 50}, {"planarconfig": "separate"}):
+        stored = np.moveaxis(samples, 2, 0) if "planarconfig" in options else samples
+        tag = 325 if "tile" in options else 279
+        content = tiff(stored, lambda d, at, tag=tag: entry(d, at[tag], code=60_000), **options)
+        same(read_bytes(tmp_path, content), samples)
     whole = tiff(samples, lambda data, at: None)
+    same(read_bytes(tmp_path, whole), samples)
     with tifffile.TiffFile(tmp_path / "x") as file:
         end = file.pages[0].dataoffsets[0] + samples.nbytes
     assert end == len(whole)
