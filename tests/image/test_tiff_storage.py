@@ -25,8 +25,6 @@ def stored(samples, layout, **options):
     """A TIFF file of (H, W, C) samples, laid out as named."""
     channels = samples.shape[2]
     if layout.startswith("planes"):
-        if channels == 1:
-            pytest.skip("a single channel is a single plane")
         samples = np.moveaxis(samples, 2, 0)
     out = io.BytesIO()
     tifffile.imwrite(
@@ -67,10 +65,12 @@ def compare(path, samples):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("channels", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(
+    ("channels", "layout"),
+    [(n, layout) for n in KINDS.values() for layout in LAYOUTS if n > 1 or "planes" not in layout],
+)
 def test_bits_of_sixteen_bit_samples_in_the_other_order(
-    tmp_path, order, compression, layout, channels
+    tmp_path, order, compression, channels, layout
 ):
     samples = RNG.integers(0, 65536, (45, 39, channels), dtype=np.uint16)
     options = {"byteorder": order, "compression": compression, "predictor": compression is not None}
@@ -112,14 +112,6 @@ def test_sixteen_bit_samples_are_turned_upright(tmp_path, channels, orientation)
     found = read(tmp_path / "x.tif").color[..., :1]
     assert turned.shape == ((8, 5, 1) if orientation > 4 else (5, 8, 1))
     np.testing.assert_array_equal(found >> 8, turned)
-
-
-@pytest.mark.parametrize("compression", ["lzma", "zstd", "packbits"])
-def test_whatever_libtiff_can_undo(tmp_path, compression):
-    pytest.importorskip("imagecodecs", reason="tifffile writes these with imagecodecs alone")
-    samples = RNG.integers(0, 65536, (45, 39, 3), dtype=np.uint16)
-    (tmp_path / "x.tif").write_bytes(stored(samples, "tiles", compression=compression))
-    compare(tmp_path / "x.tif", samples)
 
 
 def test_a_compressed_strip_that_is_cut_off_is_an_error(tmp_path):
