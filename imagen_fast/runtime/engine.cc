@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include <cstdint>
+#include <mutex>
 #include <new>
 
 #include "error.h"

@@ -13,6 +13,7 @@
 #include "pool.h"
 #include "runner.h"
 #include "tiling.h"
+#include "turn.h"
 #include "view.h"
 
 namespace imagen_fast {
@@ -68,6 +69,7 @@ private:
     std::int64_t capacity() const;
     std::int64_t automatic(std::int64_t height, std::int64_t width) const;
     Grid grid(std::int64_t height, std::int64_t width) const;
+    Grid cut(std::int64_t height, std::int64_t width);
     void compute(const Shape&, const void* in, void* out, bool bytes,
                  const std::function<bool()>& stop);
     std::function<bool()> stop_of(const Watch&) const;
@@ -77,6 +79,8 @@ private:
     const std::int64_t alignment_;
     const std::int64_t overlap_, exact_overlap_;
     std::atomic<std::uint64_t> cancels_{0};
+    mutable Turn cutting_;
+    std::unique_ptr<const Grid> last_cut_;
 };
 
 }  // namespace imagen_fast
