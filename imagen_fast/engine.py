@@ -199,8 +199,8 @@ class Engine:
             from imagen_fast.image.pillow import from_any_pil, to_pil
 
             picture = from_any_pil(image)
-            for note in picture.notes:
-                warnings.warn(note, ImageWarning, stacklevel=2)
+            for note in (*picture.notes, *picture.metadata.lost):
+                warnings.warn(f"the picture: {note}", ImageWarning, stacklevel=2)
             return to_pil(self._picture(picture))
         raise ImageError(
             f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "

@@ -12,6 +12,8 @@ ImagenError
 └── BenchmarkError a measurement, or an earlier one's record, cannot be used
 
 Every message says what was wrong, what was expected and, where it helps, what to do.
+
+ImageWarning is no error: a picture was read or written, without something that came with it.
 """
 
 

@@ -65,8 +65,9 @@ class Layout:
 def parse(file: BinaryIO) -> tuple[Layout, list[Directory]]:
     """The directories (pages) of a TIFF file or EXIF block, with the EXIF directories inside them.
 
-    Tags of unknown type are left out, and so are EXIF directories that are damaged. Raises
-    ValueError or struct.error if the others are. Reads no more bytes than the file has.
+    Left out are tags of unknown type, EXIF directories that are damaged, and what is behind a
+    damaged page. A value that lies behind the file's end is empty. Raises ValueError or
+    struct.error if the first page is damaged. Reads no more bytes than the file has.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -80,7 +81,12 @@ def parse(file: BinaryIO) -> tuple[Layout, list[Directory]]:
     seen: set[int] = set()
     while place and place not in seen:
         seen.add(place)
-        directory, place = source.directory(place)
+        try:
+            directory, place = source.directory(place)
+        except (ValueError, struct.error):
+            if not pages:
+                raise
+            break
         pages.append(directory)
     return layout, pages
 
@@ -143,5 +149,8 @@ class _Source:
                     found[tag], _ = self.directory(target, depth + 1)
             elif kind in _SIZES:
                 inline = length <= width
-                found[tag] = Value(kind, stored[:length] if inline else self.read(target, length))
+                found[tag] = Value(kind, stored[:length] if inline else b"")
+                if not inline:
+                    with suppress(ValueError):
+                        found[tag] = Value(kind, self.read(target, length))
         return found, struct.unpack_from(order + word, table, number * entry)[0]

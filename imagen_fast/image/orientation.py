@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from imagen_fast.image import exif
+from imagen_fast.image import exif, xmp
 from imagen_fast.image.picture import Picture, Samples
 
 
@@ -33,7 +33,7 @@ def upright_picture(picture: Picture) -> Picture:
         return picture
     color = upright(picture.color, how)
     alpha = None if picture.alpha is None else upright(picture.alpha, how)
-    xmp = metadata.xmp and exif.upright_xmp(metadata.xmp)
+    packet = metadata.xmp and xmp.upright(metadata.xmp)
     dpi = metadata.dpi and (metadata.dpi[::-1] if how >= 5 else metadata.dpi)
-    metadata = replace(metadata, exif=exif.upright(metadata.exif), xmp=xmp, dpi=dpi)
+    metadata = replace(metadata, exif=exif.upright(metadata.exif), xmp=packet, dpi=dpi)
     return replace(picture, color=color, alpha=alpha, metadata=metadata)

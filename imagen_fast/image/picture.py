@@ -23,6 +23,7 @@ class Metadata:
     xmp   XMP packet
     dpi   horizontal and vertical resolution in dots per inch
     png   what a PNG file says of its colours beside a profile; other formats have no place for it
+    lost  a phrase for each thing that the picture came with and that is left out
     """
 
     icc: bytes | None = None
@@ -30,6 +31,7 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     png: png_color.Chunks = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

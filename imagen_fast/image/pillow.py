@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from imagen_fast.errors import ImageError
+from imagen_fast.image import carry, floats, resolution, tags
 from imagen_fast.image import exif as exif_block
-from imagen_fast.image import floats, resolution, tags
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
 
@@ -22,6 +22,7 @@ BAND = 1 << 18
 # Formats whose pixels have a fourth byte that many programs leave 0 instead of using it as alpha.
 _SPARE_BYTE = {"BMP", "CUR", "DIB", "ICO", "PSD", "TGA"}
 
+_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _PLAIN = {"1": "L", "La": "LA", "RGBX": "RGB", "RGBa": "RGBA", "YCbCr": "RGB", "HSV": "RGB"}
 
 
@@ -98,7 +99,8 @@ def to_pil(picture: Picture) -> Image.Image:
         if alpha is not None:
             samples = np.dstack([samples, eight_bits(alpha)])
         image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-    image.info.update(info(picture.metadata))
+    data = carry.believed(picture.metadata, color.shape[2])
+    image.info.update(info(carry.resized(data, picture.height, picture.width)))
     return image
 
 
@@ -117,24 +119,22 @@ def metadata(image: Image.Image) -> Metadata:
     """What the image carries; parts that are damaged or do not fit its pixels are left out."""
     found = image.info
     xmp, dpi = found.get("xmp"), found.get("dpi")
-    exif = exif_block.plain(found.get("exif")) or _text_exif(found.get("Raw profile type exif"))
+    exif = exif_block.plain(found.get("exif")) or exif_block.of_text(
+        found.get("Raw profile type exif")
+    )
     # What Pillow says of every JPEG file with EXIF where neither header nor EXIF says any.
     invented = dpi == (72, 72) and "exif" in found and found.get("jfif_unit") not in (1, 2)
     if dpi is None or invented:
         dpi = resolution.of_exif(exif)
-    return Metadata(
-        fitting_profile(found.get("icc_profile")),
+    icc = found.get("icc_profile")
+    data = Metadata(
+        icc if isinstance(icc, bytes) and icc and image.mode != "LAB" else None,
         exif,
         xmp if isinstance(xmp, bytes) and xmp else None,
         resolution.sensible(dpi),
     )
-
-
-def fitting_profile(profile: object) -> bytes | None:
-    """The ICC profile if it is one for grey or RGB pixels (ICC.1:2022, section 7.2)."""
-    if isinstance(profile, bytes) and profile[36:40] == b"acsp":
-        return profile if profile[16:20] in (b"RGB ", b"GRAY") else None
-    return None
+    channels = carry.INKS if image.mode == "CMYK" else 1 if image.mode in _GREY else 3
+    return carry.believed(data, channels)
 
 
 def with_key(samples: Samples, key: object) -> Samples:
@@ -250,11 +250,3 @@ def _out_of_range(low: float, high: float, expected: str, formula: str) -> Image
         "by the value that is white, such as 255 or 65535. In Pillow that is "
         f"image.point(lambda v: {formula})"
     )
-
-
-def _text_exif(text: object) -> bytes | None:
-    """EXIF as ImageMagick wrote it to PNG before there was a chunk for it: lines of hex."""
-    try:
-        return exif_block.plain(bytes.fromhex("".join(str(text).split("\n")[3:])))
-    except ValueError:
-        return None

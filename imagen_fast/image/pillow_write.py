@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageCms
 
-from imagen_fast.errors import ImageError
+from imagen_fast.image import profile
 from imagen_fast.image.picture import Metadata, Samples, eight_bits
 from imagen_fast.image.pillow import info
 
@@ -32,7 +31,7 @@ class PillowWriter:
         height, width, channels = shape
         self._file = file
         self._kind = kind
-        self._options = _options(kind, metadata, quality)
+        self._options = _options(kind, metadata, channels, quality)
         self._color = channels - 1 + channels % 2
         self._transform = None if "icc_profile" in self._options else _transform(metadata, channels)
         grey = self._color == 1 and kind not in _WITHOUT_GREY and self._transform is None
@@ -61,34 +60,18 @@ class PillowWriter:
         self._image.close()
 
 
-def _options(kind: str, metadata: Metadata, quality: int | None) -> dict[str, Any]:
+def _options(kind: str, metadata: Metadata, channels: int, quality: int | None) -> dict[str, Any]:
     carried = info(metadata)
     if kind == "BMP":
         return {"dpi": metadata.dpi} if metadata.dpi else {}
-    if kind in _WITHOUT_GREY and _space(metadata) == b"GRAY":
-        del carried["icc_profile"]
+    if kind in _WITHOUT_GREY and channels < 3:  # their pixels are RGB
+        carried.pop("icc_profile", None)
     if kind == "WEBP":
         lossless = quality == 100
         return {"quality": quality or QUALITY, "lossless": lossless, "exact": lossless, **carried}
     return {"quality": quality or QUALITY, "subsampling": "4:4:4", **carried}
 
 
-def _space(metadata: Metadata) -> bytes | None:
-    return metadata.icc and metadata.icc[16:20]
-
-
 def _transform(metadata: Metadata, channels: int) -> ImageCms.ImageCmsTransform | None:
     """From the profile, which the file cannot carry along, to sRGB; None if there is none."""
-    if metadata.icc is None:
-        return None
-    mode = "L" if channels < 3 else "RGB"
-    if mode == "L" and _space(metadata) != b"GRAY":
-        return None  # grey is grey in every RGB space
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(metadata.icc))
-        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageError(
-            "its colour profile cannot be applied, and this format cannot carry it: "
-            "write PNG, TIFF or JPEG"
-        ) from error
+    return profile.to_srgb(metadata.icc, "L" if channels < 3 else "RGB") if metadata.icc else None

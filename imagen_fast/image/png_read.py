@@ -6,141 +6,168 @@ PNG (Third Edition), W3C: section 5 chunks, section 8 interlacing, section 9 fil
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from imagen_fast.errors import ImageError
-from imagen_fast.image import png_color
+from imagen_fast.image import carry, png_metadata
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Picture, Samples
-from imagen_fast.image.pillow import from_pil, metadata, with_key
-from imagen_fast.image.png_write import SIGNATURE, chunk
+from imagen_fast.image.pillow import from_pil, with_key
+from imagen_fast.image.png_chunks import SIGNATURE, Chunk, chunk, pieces, walk
+from imagen_fast.image.png_filters import unfilter
 
-_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of a colour type, alpha included; 3 is palette
-_KEPT = {b"acTL", b"eXIf", b"iCCP", b"iTXt", b"pHYs", b"tEXt", b"tRNS", b"zTXt"}
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a colour type, alpha included; 3 is palette
+_PALETTE = 3
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip  # first column and row, step of columns and rows
 _BAND = 256  # rows decoded at a time
-_FEED = 1 << 16  # compressed bytes handed to zlib at a time
+_ZLIB_HEADER = 2  # bytes before the compressed data itself
+
+
+class _Header(NamedTuple):
+    width: int
+    height: int
+    depth: int
+    kind: int
+    compression: int
+    filters: int
+    interlaced: int
+
+    @property
+    def passes(self) -> tuple[tuple[int, int, int, int], ...]:
+        """First column and row, step of columns and rows, of each part that is stored apart."""
+        return _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of all rows, each behind the number of its filter."""
+        bits, total = self.depth * _CHANNELS.get(self.kind, 0), 0
+        for x, y, dx, dy in self.passes:
+            columns, rows = -(-(self.width - x) // dx), -(-(self.height - y) // dy)
+            total += rows * (1 + (columns * bits + 7) // 8) if min(columns, rows) > 0 else 0
+        return total
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Picture:
-    """An open PNG file → Picture, upright, uint16 if the file has 16 bits, else uint8."""
-    header = file.read(33)
-    if len(header) < 33 or header[12:16] != b"IHDR":
+    """An open PNG file → Picture, upright, uint16 if the file has 16 bits, else uint8.
+
+    Only the header, a palette and the picture's data decide whether it can be read, not what comes
+    between them or should come behind them.
+    """
+    start = file.read(33)
+    if len(start) < 33 or chunk(b"IHDR", start[16:29]) != start[8:]:
         raise ImageError("the PNG file is damaged: it does not start with its header")
-    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header[16:29])
-    check_size(width, height, max_pixels)
-    if depth == 16 and kind in _CHANNELS:
-        picture = _decode_deep(file, width, height, kind, bool(interlaced))
+    header = _Header(*struct.unpack(">IIBBBBB", start[16:29]))
+    check_size(header.width, header.height, max_pixels)
+    chunks = list(walk(file))
+    told = png_metadata.parse(file, header.kind, chunks)
+    check_frames(told.frames, "frames")
+    if header.depth == 16 and header.kind in _CHANNELS:
+        picture = _decode_deep(file, header, chunks, told.key)
     else:
-        picture = _decode_shallow(file, depth, kind)
-    return replace(picture, metadata=replace(picture.metadata, png=png_color.parse(file)))
+        picture = _decode_shallow(file, header, chunks, told.key)
+    metadata = carry.believed(told.metadata(), picture.color.shape[2])
+    return upright_picture(replace(picture, metadata=metadata))
 
 
-def _decode_shallow(file: BinaryIO, depth: int, kind: int) -> Picture:
-    file.seek(0)
-    with PngImageFile(file) as image:
-        check_frames(image.n_frames, "frames")
+def _decode_shallow(
+    file: BinaryIO, header: _Header, chunks: list[Chunk], key: bytes | None
+) -> Picture:
+    """The picture by Pillow, out of a file of nothing but what belongs to the pixels."""
+    data = [part for part in chunks if part.name == b"IDAT"]
+    palette = [part for part in chunks if part.name == b"PLTE" and header.kind == _PALETTE]
+    if not all(part.valid for part in palette):
+        raise ImageError("the PNG file is damaged: its palette is wrong")
+    parts = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", *header)), *_copies(file, palette)]
+    if key:
+        parts.append(chunk(b"tRNS", key))
+    try:
+        return _by_pillow([*parts, *_copies(file, data)], header)
+    except (OSError, SyntaxError):  # what follows the last pixel may be all that is wrong
+        whole = zlib.compress(_Inflated(file, data).read(header.stored), 1)
+        return _by_pillow([*parts, chunk(b"IDAT", whole)], header)
+
+
+def _copies(file: BinaryIO, chunks: list[Chunk]) -> Iterator[bytes]:
+    """The chunks with a right checksum."""
+    for part in chunks:
+        yield chunk(part.name, *pieces(file, part.position, part.length))
+
+
+def _by_pillow(parts: list[bytes], header: _Header) -> Picture:
+    with PngImageFile(io.BytesIO(b"".join([*parts, chunk(b"IEND")]))) as image:
         image.load()
         key = image.info.get("transparency")
-        if kind == 0 and depth in (2, 4) and isinstance(key, int):
-            image.info["transparency"] = key * 255 // (2**depth - 1)  # scaled as the samples are
+        if header.kind == 0 and header.depth in (2, 4) and isinstance(key, int):
+            # Scaled as the samples are.
+            image.info["transparency"] = key * 255 // (2**header.depth - 1)
         return from_pil(image)
 
 
-def _decode_deep(file: BinaryIO, width: int, height: int, kind: int, interlaced: bool) -> Picture:
-    chunks = list(_chunks(file))
-    with PngImageFile(_twin(file, kind, chunks)) as twin:
-        check_frames(twin.n_frames, "frames")
-        twin.load()
-        samples: Samples = np.empty((height, width, _CHANNELS[kind]), np.uint16)
-        pixels = _Inflated(_data(file, chunks))
-        for x, y, dx, dy in _ADAM7 if interlaced else ((0, 0, 1, 1),):
-            _decode_pass(pixels, samples[y::dy, x::dx])
-        if kind in (0, 2):
-            samples = with_key(samples, twin.info.get("transparency"))
-        channels = 1 if kind in (0, 4) else 3
-        alpha = samples[..., channels] if samples.shape[2] > channels else None
-        picture = Picture(
-            np.ascontiguousarray(samples[..., :channels]),
-            None if alpha is None else np.ascontiguousarray(alpha),
-            metadata(twin),
-        )
-        return upright_picture(picture)
-
-
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """(name, position, length) of the chunks that matter, from behind the header to the end."""
-    size = file.seek(0, os.SEEK_END)
-    position = 33
-    while True:
-        file.seek(position)
-        head = file.read(8)
-        if len(head) < 8:
-            raise ImageError("the PNG file is truncated: it ends before its end mark")
-        length, name = struct.unpack(">I4s", head)
-        if name == b"IEND":
-            return
-        if position + 12 + length > size:
-            raise ImageError(f"the PNG file is truncated inside its {name!r} chunk")
-        if name in _KEPT or name == b"IDAT":
-            yield name, position + 8, length
-        position += 12 + length
-
-
-def _twin(file: BinaryIO, kind: int, chunks: list[tuple[bytes, int, int]]) -> BinaryIO:
-    """A PNG of one 8-bit pixel with the same metadata, for Pillow to parse with its limits."""
-    twin = io.BytesIO()
-    twin.write(SIGNATURE)
-    twin.write(chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, kind, 0, 0, 0)))
-    for name, position, length in chunks:
-        if name != b"IDAT":
-            file.seek(position - 8)
-            twin.write(file.read(length + 12))
-    twin.write(chunk(b"IDAT", zlib.compress(bytes(1 + _CHANNELS[kind]))))
-    twin.write(chunk(b"IEND", b""))
-    twin.seek(0)
-    return twin
-
-
-def _data(file: BinaryIO, chunks: list[tuple[bytes, int, int]]) -> Iterator[bytes]:
-    for name, position, length in chunks:
-        if name == b"IDAT":
-            file.seek(position)
-            for left in range(length, 0, -_FEED):
-                yield file.read(min(left, _FEED))
+def _decode_deep(
+    file: BinaryIO, header: _Header, chunks: list[Chunk], key: bytes | None
+) -> Picture:
+    """The picture of 16 bits; of its colours one is transparent if there is a `key`."""
+    samples: Samples = np.empty((header.height, header.width, _CHANNELS[header.kind]), np.uint16)
+    pixels = _Inflated(file, [part for part in chunks if part.name == b"IDAT"])
+    for x, y, dx, dy in header.passes:
+        _decode_pass(pixels, samples[y::dy, x::dx])
+    if key and samples.shape[2] in (1, 3):
+        samples = with_key(samples, struct.unpack_from(f">{samples.shape[2]}H", key))
+    channels = samples.shape[2] - 1 + samples.shape[2] % 2
+    alpha = samples[..., channels] if samples.shape[2] > channels else None
+    return Picture(
+        np.ascontiguousarray(samples[..., :channels]),
+        None if alpha is None else np.ascontiguousarray(alpha),
+    )
 
 
 class _Inflated:
-    """The decompressed stream, never more of it in memory than was asked for."""
+    """The decompressed stream of some IDAT chunks, never more of it in memory than was asked for.
 
-    def __init__(self, source: Iterator[bytes]) -> None:
-        self._source = source
-        self._inflate = zlib.decompressobj()
+    The chunks' checksums vouch for it or, where one of them is wrong, the stream's own.
+    """
+
+    def __init__(self, file: BinaryIO, chunks: list[Chunk]) -> None:
+        self._source = (piece for c in chunks for piece in pieces(file, c.position, c.length))
+        if any(part.valid is False for part in chunks):
+            self._inflate, self._skip = zlib.decompressobj(), 0
+        else:
+            self._inflate, self._skip = zlib.decompressobj(-zlib.MAX_WBITS), _ZLIB_HEADER
         self._waiting = b""
 
     def read(self, count: int) -> bytes:
+        """The next `count` bytes. Raises ImageError if there are fewer, zlib.error if damaged."""
         parts = []
-        while count:
+        while count and not self._inflate.eof:
             part = self._inflate.decompress(self._waiting, count)
             self._waiting = self._inflate.unconsumed_tail
             count -= len(part)
             parts.append(part)
-            if not part and not self._waiting:
-                self._waiting = b"" if self._inflate.eof else next(self._source, b"")
+            if not (part or self._waiting):
+                self._waiting = self._next()
                 if not self._waiting:
-                    raise ImageError("the PNG file is truncated: it has too few pixels")
+                    break
+        if count:
+            raise ImageError("the PNG file is truncated: it has too few pixels")
         return b"".join(parts)
+
+    def _next(self) -> bytes:
+        for piece in self._source:
+            rest = piece[self._skip :]
+            self._skip -= len(piece) - len(rest)
+            if rest:
+                return rest
+        return b""
 
 
 def _decode_pass(pixels: _Inflated, target: NDArray[np.uint16]) -> None:
@@ -156,57 +183,6 @@ def _decode_pass(pixels: _Inflated, target: NDArray[np.uint16]) -> None:
         stored = np.frombuffer(pixels.read(rows * (1 + width * unit)), np.uint8)
         stored = stored.reshape(rows, 1 + width * unit)
         grid[1 : rows + 1, 1:] = stored[:, 1:].reshape(rows, width, unit)
-        _unfilter(stored[:, 0], grid[: rows + 1])
+        unfilter(stored[:, 0], grid[: rows + 1])
         target[top : top + rows] = grid[1 : rows + 1, 1:].view(">u2")
         grid[0] = grid[rows]
-
-
-def _unfilter(kinds: NDArray[np.uint8], grid: NDArray[np.uint8]) -> None:
-    """Add to each byte its prediction, in place. grid (1 + H, 1 + W, bytes of a pixel)."""
-    if kinds.max() > 4:
-        raise ImageError(
-            f"the PNG file is damaged: it names filter {kinds.max()}, there are 0 to 4"
-        )
-    if kinds.max() > 2:
-        _unfilter_diagonally(kinds, grid)
-        return
-    for row, kind in enumerate(kinds, start=1):
-        if kind == 1:
-            grid[row] = np.add.accumulate(grid[row], axis=0, dtype=np.uint8)
-        elif kind == 2:
-            grid[row] += grid[row - 1]
-
-
-def _unfilter_diagonally(kinds: NDArray[np.uint8], grid: NDArray[np.uint8]) -> None:
-    """A pixel needs its left, upper and upper left neighbours, so those with one x + y are free
-    of each other and go together: H + W steps, in which rows of any filter mix.
-    """
-    height, width = grid.shape[0] - 1, grid.shape[1] - 1
-    flat = grid.reshape(-1, grid.shape[2])
-
-    def diagonal(start: int, count: int) -> NDArray[Any]:
-        # Down one row and left one column is `width` on, as a row has width + 1 pixels.
-        return flat[start : start + (count - 1) * width + 1 : width]
-
-    for step in range(2, height + width + 1):  # x + y, both from 1
-        first, last = max(1, step - width), min(height, step - 1)
-        start, count = step + first * width, last - first + 1
-        left = diagonal(start - 1, count).astype(np.int16)
-        up = diagonal(start - width - 1, count).astype(np.int16)
-        corner = diagonal(start - width - 2, count).astype(np.int16)
-        predicted = np.choose(
-            kinds[first - 1 : last, None],
-            (np.int16(0), left, up, (left + up) >> 1, _paeth(left, up, corner)),
-        )
-        here = diagonal(start, count)
-        here += predicted.astype(np.uint8)
-
-
-def _paeth(
-    left: NDArray[np.int16], up: NDArray[np.int16], corner: NDArray[np.int16]
-) -> NDArray[np.int16]:
-    """Whichever neighbour is nearest to left + up - corner."""
-    to_left, to_up = np.abs(up - corner), np.abs(left - corner)
-    to_corner = np.abs(left + up - 2 * corner)
-    nearer = np.where(to_up <= to_corner, up, corner)
-    return np.where((to_left <= to_up) & (to_left <= to_corner), left, nearer)

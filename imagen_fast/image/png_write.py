@@ -18,18 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.image.picture import Metadata, Samples
+from imagen_fast.image.png_chunks import SIGNATURE, chunk
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # colour type of a number of channels, alpha included
 _BLOCK = 1 << 20  # bytes compressed at a time
 _THREADS = 2
 _UP = 2
-
-
-def chunk(name: bytes, *data: bytes) -> bytes:
-    """A PNG chunk: length, name, data, checksum."""
-    body = name + b"".join(data)
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
 class PngWriter:

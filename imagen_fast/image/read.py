@@ -20,12 +20,19 @@ from typing import BinaryIO
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from imagen_fast import stand_in
 from imagen_fast.errors import ImageError, ImageWarning
-from imagen_fast.image import avif, jpeg2000, png_read, signatures, tga, tiff_read
+from imagen_fast.image import (
+    avif,
+    jpeg2000,
+    jpeg_read,
+    png_read,
+    signatures,
+    tga,
+    tiff_read,
+    webp_read,
+)
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_frames, check_size
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.pillow import from_pil
@@ -44,9 +51,13 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     and RGB of PNG and TIFF stay 16 bit, everything else is 8 bit (16-bit CMYK too). Palette,
     1-bit, CMYK and the like become grey or RGB, with alpha if the file has transparency.
 
-    Kept are ICC profile, EXIF, XMP and resolution, except a profile that no longer fits the pixels;
-    of PNG also gAMA, cHRM, sRGB and cICP, which only PNG can be written with. Nothing else is:
-    IPTC (JPEG's APP13, TIFF's tag 33723), PNG's texts, comments, gain maps and thumbnails.
+    Kept are ICC profile, EXIF, XMP and resolution; of PNG also gAMA, cHRM, sRGB and cICP, which
+    only PNG can be written with. Nothing else is: IPTC (JPEG's APP13, TIFF's tag 33723), PNG's
+    texts, comments, gain maps and thumbnails. An ImageWarning names what is damaged, does not fit
+    the pixels, or claims what is not carried: the picture comes without it.
+
+    A container may be imperfect as long as all pixels are there: an end mark that is missing,
+    something behind the picture, lengths that are wrong.
 
     An ImageWarning says of floats that they were clipped, and of 32-bit integers that they are
     nearly black (see `from_pil`).
@@ -65,7 +76,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     except Exception as error:  # decoders fail on hostile files in every way there is
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: it is damaged or of a kind not handled: {reason}") from error
-    for note in picture.notes:
+    for note in (*picture.notes, *picture.metadata.lost):
         warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=2)
     return picture
 
@@ -101,13 +112,6 @@ def _decoder(file: BinaryIO, extension: str) -> Decoder:
     raise ImageError(f"it is no picture that can be read, expected {READABLE}{said}")
 
 
-class _Jpeg(JpegImageFile):
-    """Pillow's reader, but EXIF is parsed here only, and without a warning where it is damaged."""
-
-    def _read_dpi_from_exif(self) -> None:
-        pass
-
-
 def _pillow(plugin: Callable[[BinaryIO], ImageFile]) -> Decoder:
     """A plugin is called directly because `Image.open` has limits of its own."""
 
@@ -122,9 +126,9 @@ def _pillow(plugin: Callable[[BinaryIO], ImageFile]) -> Decoder:
 
 
 _DECODERS: dict[bytes, Decoder] = {
-    b"\xff\xd8\xff": _pillow(_Jpeg),
+    b"\xff\xd8\xff": jpeg_read.decode,
     b"\x89PNG\r\n\x1a\n": png_read.decode,
-    b"RIFF": _pillow(WebPImageFile),
+    b"RIFF": webp_read.decode,
     b"\0\0\0\x0cjP  \r\n\x87\n": jpeg2000.decode,
     b"\xff\x4f\xff\x51": jpeg2000.decode,
     b"II*\0": tiff_read.decode,

@@ -6,6 +6,7 @@ HEIGHT = 257
 BITS = 258
 COMPRESSION = 259
 PHOTOMETRIC = 262
+FILL_ORDER = 266
 OFFSETS = 273
 ORIENTATION = 274
 SAMPLES = 277
@@ -15,7 +16,8 @@ X_RESOLUTION = 282
 Y_RESOLUTION = 283
 PLANAR = 284
 RESOLUTION_UNIT = 296
-PREDICTOR = 317
+WHITE_POINT = 318
+PRIMARIES = 319
 TILE_WIDTH = 322
 TILE_HEIGHT = 323
 TILE_OFFSETS = 324
@@ -27,8 +29,6 @@ EXIF = 34665
 ICC = 34675
 GPS = 34853
 DNG_VERSION = 50706
-
-PLACES = (OFFSETS, TILE_OFFSETS)
 
 # What EXIF says of a photograph: description, maker, model, software, date, artist, copyright,
 # and two directories of more. A TIFF file's other tags say how its samples are stored.

@@ -17,7 +17,7 @@ EXTENSIONS = (".tga", ".icb", ".vda", ".vst")
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Picture:
-    """An open TGA file → Picture. Alpha that is 0 everywhere was never set, and is left out."""
+    """An open TGA file → Picture. Alpha that is 0 everywhere is left out (`from_pil`)."""
     with TgaImageFile(file) as opened:
         image: Image.Image = opened
         check_size(image.width, image.height, max_pixels)
@@ -26,6 +26,4 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
         image.load()
         if image.mode == "P" and image.palette is not None and image.palette.mode == "RGBA":
             image = image.convert("RGBA")
-        if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema()[1] == 0:
-            image = image.convert(image.mode.removesuffix("A"))
         return from_pil(image)

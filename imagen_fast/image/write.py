@@ -4,26 +4,26 @@ Rows go to a temporary file in the folder of the output, which takes the output'
 last row is written and disappears if anything goes wrong before that (see `atomic`).
 
 ICC profile, EXIF, XMP and resolution are carried, nothing else: WebP and AVIF have no place for the
-resolution (but EXIF may state it), BMP for anything but it. What a PNG file says of its colours
-beside a profile (gAMA, cHRM, sRGB, cICP) is carried to PNG; in other formats it is left out, so
-that a picture whose gAMA is not that of sRGB looks different there.
+resolution (but EXIF may state it), BMP for anything but it, so that a profile is applied there.
+What a PNG file says of its colours beside a profile (gAMA, cHRM, sRGB, cICP) is carried to PNG.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from imagen_fast import atomic
-from imagen_fast.errors import ImageError, ImagenError
-from imagen_fast.image import avif, exif
+from imagen_fast.errors import ImageError, ImagenError, ImageWarning
+from imagen_fast.image import avif, carry
 from imagen_fast.image.picture import Metadata, Picture, Samples
 from imagen_fast.image.pillow_write import PillowWriter
 from imagen_fast.image.png_write import PngWriter
@@ -122,13 +122,12 @@ def check_output(
     width: int | None = None,
     *,
     alpha: bool = False,
-    metadata: Metadata | None = None,
 ) -> Format:
     """The format that `path` names, if a file of this kind and size can be written there.
 
     To be asked before the work is done. Raises ImageError for an unknown extension, a name that
     is too long, a folder that is missing, a path that is a folder or a device, alpha that the
-    format does not keep, a size or metadata beyond what it holds.
+    format does not keep, a size beyond what it holds.
     """
     path = Path(path)
     form = FORMATS.get(path.suffix.lower())
@@ -150,13 +149,6 @@ def check_output(
         raise ImageError(
             f"{path}: {width} × {height} pixels do not fit into {form.name}: write .png or .tif"
         )
-    for name in ("exif", "xmp"):
-        size = len(getattr(metadata, name, None) or b"")
-        if form.block and size > form.block:
-            raise ImageError(
-                f"{path}: its {name.upper()} of {size:,} bytes does not fit into {form.name}, "
-                f"which holds {form.block:,}: write .png, .tif or .webp"
-            )
     return form
 
 
@@ -176,7 +168,8 @@ def open_writer(
 
     channels  1 grey or 3 RGB; with `alpha` the rows have one channel more, not premultiplied
     dtype     of the rows: uint8, or uint16, which PNG and TIFF keep and the others round to 8 bits
-    metadata  carried along; the size that an EXIF block states is brought up to date
+    metadata  carried along, sizes that it states brought up to date; an ImageWarning names what of
+              it the file cannot hold
     quality   1 to 100 of JPEG, AVIF (both 4:4:4) and WebP, 95 if None; 100 makes WebP lossless
     overwrite whether a file of this name may be replaced, which hands on its mode bits
 
@@ -194,9 +187,10 @@ def open_writer(
         )
     if quality is not None and not 1 <= quality <= 100:
         raise ImageError(f"{path}: the quality is 1 to 100, not {quality}")
-    form = check_output(path, height, width, alpha=alpha, metadata=metadata)
-    if metadata.exif:
-        metadata = replace(metadata, exif=exif.resized(metadata.exif, height, width))
+    form = check_output(path, height, width, alpha=alpha)
+    metadata = carry.fitted(metadata, form.name, (height, width, channels), form.block)
+    for loss in metadata.lost:
+        warnings.warn(f"{path}: {loss}", ImageWarning, stacklevel=3)
     shape = (height, width, channels + alpha)
     with _explained(path):
         part = atomic.Part(path, replace=overwrite)

@@ -266,7 +266,7 @@ IMAGEN_FAST_API void imagen_fast_cancel(imagen_fast_engine* engine) IMAGEN_FAST_
 /* *bytes: what imagen_fast_run will hold at most while it works on a picture of this size and type,
  * beside the caller's pictures and the model itself. Most of it stays with the engine until a run
  * of another size needs less, or imagen_fast_free. With `tile` 0 it depends on the memory that is
- * free now. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
+ * free now, unless the last run was of this size. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_memory(
     const imagen_fast_engine* engine, int32_t type, int64_t height, int64_t width,
     uint64_t* bytes) IMAGEN_FAST_NOEXCEPT;

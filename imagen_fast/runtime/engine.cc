@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include <mutex>
 #include <new>
 
 #include "error.h"

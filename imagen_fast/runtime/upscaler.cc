@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <mutex>
 #include <new>
+#include <utility>
 
 #include "cpu_runner.h"
 #include "cuda_runner.h"
@@ -104,7 +106,16 @@ std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const 
     return tile;
 }
 
+// A picture as large as the last is cut as that one was: it finds its memory taken already, of which
+// less is free for that reason.
 Tiling Upscaler::grid(std::int64_t height, std::int64_t width) const {
+    {
+        const std::lock_guard<Turn> lock(cutting_);
+        if (last_cut_ && last_cut_->rows.back().stop == height &&
+            last_cut_->columns.back().stop == width) {
+            return *last_cut_;
+        }
+    }
     const std::int64_t tile = options_.tile ? options_.tile : automatic(height, width);
     return grid_of(height, width, tile, overlap_, tileable_.alignment);
 }
@@ -114,6 +125,14 @@ void Upscaler::refuse_others() const {
         throw BackendError("the model makes no picture of a picture alone; expected one that does, "
                            "or a run with named inputs and outputs");
     }
+}
+
+Tiling Upscaler::cut(std::int64_t height, std::int64_t width) {
+    Tiling found = grid(height, width);
+    auto kept = std::make_unique<const Tiling>(found);
+    const std::lock_guard<Turn> lock(cutting_);
+    last_cut_ = std::move(kept);
+    return found;
 }
 
 void Upscaler::check(const View& in, const View& out) const {
@@ -148,7 +167,7 @@ std::function<bool()> Upscaler::stop_of(const Watch& watch) const {
 void Upscaler::run(const View& in, const View& out, const Watch& watch) {
     const auto stop = stop_of(watch);
     check(in, out);
-    const Tiling cut = grid(in.height, in.width);
+    const Tiling cut = this->cut(in.height, in.width);
     const int scale = graph().scale();
     const double tiles = static_cast<double>(in.images) * cut.tiles();
     const bool in_place = cut.tiles() == 1 && in.packed() && out.packed();

@@ -14,6 +14,7 @@
 #include "pool.h"
 #include "runner.h"
 #include "tiling.h"
+#include "turn.h"
 #include "view.h"
 
 namespace imagen_fast {
@@ -76,6 +77,7 @@ private:
     std::int64_t capacity() const;
     std::int64_t automatic(std::int64_t height, std::int64_t width) const;
     Tiling grid(std::int64_t height, std::int64_t width) const;
+    Tiling cut(std::int64_t height, std::int64_t width);
     void compute(const Shape&, const void* in, void* out, bool bytes,
                  const std::function<bool()>& stop);
     void compute(const Request&, const Arrays&, const std::function<bool()>& stop);
@@ -87,6 +89,8 @@ private:
     const Tileable tileable_;
     const std::int64_t overlap_;
     std::atomic<std::uint64_t> cancels_{0};
+    mutable Turn cutting_;
+    std::unique_ptr<const Tiling> last_cut_;
 };
 
 }  // namespace imagen_fast

@@ -196,7 +196,7 @@ class _Active:
         target.parent.mkdir(parents=True, exist_ok=True)
         self.height, self.width = engine.scale * picture.height, engine.scale * picture.width
         alpha = picture.alpha is not None
-        check_output(target, self.height, self.width, alpha=alpha, metadata=picture.metadata)
+        check_output(target, self.height, self.width, alpha=alpha)
         overwrite = self.job.replaces()
         self.saving = Saving(writer_for(target, picture, engine.scale, quality, overwrite))
         reruns = engine.reruns

@@ -48,7 +48,7 @@ def compiled(
         TrainingError: the same, if `compile` is True.
     """
     for options in OPTIONS if low.device.type == "cpu" else OPTIONS[:1]:
-        fast: Pictures = torch.compile(network, options=options)
+        fast: Pictures = torch.compile(network, options={**options})
         try:
             problem = _difference(network, fast, parameters, low, precision)
         except Exception as error:  # of tracing, generating code or the C++ compiler

@@ -30,7 +30,7 @@ def test_the_bar_of_each_precision(precision, bar, error, row):
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_what_no_precision_excuses(precision, row):
     for output, why in (
-        (np.where(TRUTH.max() == TRUTH, np.nan, TRUTH), "not finite to PyTorch fp32"),
+        (np.where(TRUTH > 0.99, np.nan, TRUTH), "not finite to PyTorch fp32"),
         (TRUTH[:, :32, :32], r"gives (1, 32, 32, 3); expected (1, 64, 64, 3)"),
         (TRUTH[:, ::-1], " dB to PyTorch fp32; expected"),
     ):

@@ -18,14 +18,17 @@ from icc_profiles import press_cmyk, wide_rgb
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image.picture import Metadata, Picture
-from imagen_fast.image.png_write import SIGNATURE, chunk
+from imagen_fast.image.png_chunks import SIGNATURE, chunk
 from imagen_fast.image.read import read
 from imagen_fast.image.write import write
 
 # Pillow warns of damaged tags; only the command filters that out.
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:::PIL"),
+    pytest.mark.filterwarnings("ignore::imagen_fast.ImageWarning"),
+]
 
 SIZE = (23, 17)
 
@@ -230,14 +233,19 @@ def printed_by(code, *paths):
 @pytest.mark.parametrize("depth", [8, 16])
 def test_metadata_bombs(tmp_path, name, depth):
     packed = zlib.compress(bytes(100_000_000), 9)
-    text = {b"zTXt": b"k\0\0", b"iTXt": b"k\0\1\0\0\0", b"iCCP": b"k\0\0"}[name] + packed
+    text = {
+        b"zTXt": b"Raw profile type exif\0\0",
+        b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0",
+        b"iCCP": b"k\0\0",
+    }[name] + packed
     pixel = chunk(b"IDAT", zlib.compress(bytes(1 + 3 * depth // 8)))
     (tmp_path / "x.png").write_bytes(
         SIGNATURE + header(1, 1, depth) + chunk(name, text) + pixel + chunk(b"IEND")
     )
-    start = time.perf_counter()
-    refused(tmp_path / "x.png", "damaged")
-    assert time.perf_counter() - start < 1
+    start = time.process_time()
+    with pytest.warns(ImageWarning, match=name.decode()):
+        assert read(tmp_path / "x.png").color.shape == (1, 1, 3)
+    assert time.process_time() - start < 1
 
 
 def test_strips_that_overlap_are_not_read_many_times(tmp_path):
@@ -386,12 +394,15 @@ def test_mutated_files_end_in_a_picture_or_an_image_error(tmp_path, photo, exif_
 def test_every_truncation_of_small_files(tmp_path, photo, exif_bytes):
     for name, content in corpus(tmp_path, photo[: SIZE[1], : SIZE[0]], exif_bytes()):
         path = tmp_path / f"x{Path(name).suffix}"
+        path.write_bytes(content)
+        whole = read(path)
         for end in range(0, len(content) - 1, max(1, len(content) // 40)):
             path.write_bytes(content[:end])
             try:
                 picture = read(path)
             except ImageError:
                 continue
-            # What is missing was not needed, or the format has no way to say so.
+            # What is missing was not needed, is named, or the format has no way to say so.
             assert picture.color.shape[:2] == SIZE[::-1], name
-            assert end > len(content) // 2, (name, end, len(content))
+            same = np.array_equal(picture.color, whole.color) or picture.metadata.lost
+            assert same or end > len(content) // 2, (name, end, len(content))

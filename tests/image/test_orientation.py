@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.pillow import from_pil, to_pil
-from imagen_fast.image.png_write import chunk
+from imagen_fast.image.png_chunks import chunk
 from imagen_fast.image.read import read
 from imagen_fast.image.write import write
 

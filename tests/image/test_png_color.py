@@ -9,7 +9,7 @@ import pytest
 from icc_profiles import wide_rgb
 
 from imagen_fast import upscale
-from imagen_fast.image.png_write import chunk
+from imagen_fast.image.png_chunks import chunk
 from imagen_fast.image.read import read
 from imagen_fast.image.write import write
 

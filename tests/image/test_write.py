@@ -1,6 +1,7 @@
 """What is written: exact samples and metadata, as readers that are not ours see them."""
 
 import io
+import zlib
 
 import numpy as np
 import png
@@ -204,6 +205,22 @@ def test_webp_at_95_is_close_and_smaller_than_lossless(tmp_path, photo):
     write(tmp_path / "y.webp", Picture(photo), quality=100)
     assert np.abs(read(tmp_path / "x.webp").color.astype(int) - photo).mean() < 4
     assert (tmp_path / "x.webp").stat().st_size < (tmp_path / "y.webp").stat().st_size / 2
+
+
+@pytest.mark.parametrize("value", ["random", 0, 255])
+@pytest.mark.parametrize("height", [1023, 1024, 1025, 2048, 3500])
+def test_a_png_of_several_blocks_has_right_checksums(tmp_path, height, value):
+    """Of every chunk, and of all the samples: readers such as ours do not ask for the latter."""
+    rows = np.full((height, 1024), 0 if value == "random" else value, np.uint8)
+    if value == "random":
+        rows[:] = np.random.default_rng(height).integers(0, 256, rows.shape)
+    write(tmp_path / "x.png", Picture(rows[..., None]))
+    with (tmp_path / "x.png").open("rb") as file:
+        chunks = list(png.Reader(file=file).chunks())  # which checks theirs
+    stream = b"".join(data for name, data in chunks if name == b"IDAT")
+    stored = zlib.decompress(stream)  # which checks the other one
+    assert len(stored) == height * 1025
+    assert int.from_bytes(stream[-4:], "big") == zlib.adler32(stored)
 
 
 def test_png_is_small_on_smooth_pictures(tmp_path):

@@ -1,6 +1,11 @@
 """Tiles whose size nobody ordered: chosen by the memory, in Python and in C alike."""
 
 import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +16,8 @@ from c_interface import CANCELLED, Engine, Failed, library
 from imagen_fast import c_library, load
 from imagen_fast.backends import memory, native
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.engine import Engine as PythonEngine
+from imagen_fast.image.picture import Picture
 from imagen_fast.spec import Level, ModelSpec
 
 if missing := c_library.missing():
@@ -59,10 +66,11 @@ def tiles_in_c(engine: Engine, height: int, width: int) -> int:
     return round(1 / done[0])
 
 
-def tiles_in_python(path: Path, precision: str, height: int, width: int) -> int:
-    with load(path, backend="native", precision=precision) as engine:
-        grid, _ = engine._cut(height, width)
-        return len(grid.rows) * len(grid.columns)
+def tiles_in_python(engine: PythonEngine, height: int, width: int) -> int:
+    picture = Picture(np.zeros((height, width, 3), np.uint8))
+    done: list[float] = []
+    next(engine.stream(picture, done.append))
+    return round(1 / done[0])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -73,24 +81,14 @@ def test_c_cuts_as_python_does(
     counts = []
     for budget in (5 * MB, 9_999_999, 20 * MB, 60 * MB):
         monkeypatch.setattr(native, "BUDGET", budget)
-        with Engine(lib, model, precision=precision, memory=budget) as engine:
+        with (
+            Engine(lib, model, precision=precision, memory=budget) as engine,
+            load(model, backend="native", precision=precision) as twin,
+        ):
             for size in sizes:
                 counts.append(tiles_in_c(engine, *size))
-                assert counts[-1] == tiles_in_python(model, precision, *size), (budget, size)
+                assert counts[-1] == tiles_in_python(twin, *size), (budget, size)
     assert len(set(counts)) > 3  # or else the budget does not matter here
-
-
-@pytest.mark.skipif(memory.available() < 3 << 30, reason="less than 3 GiB are free")
-def test_c_cuts_as_python_does_when_nothing_is_set(model: Path, lib: ctypes.CDLL) -> None:
-    """Sizes just below and above what one tile may have."""
-    with load(model, backend="native") as engine:
-        pixels = engine._open().capacity
-    found = []
-    with Engine(lib, model) as engine_in_c:
-        for width in (pixels // 7, pixels // 7 + 1):
-            found.append(tiles_in_c(engine_in_c, 7, width))
-            assert found[-1] == tiles_in_python(model, "auto", 7, width)
-    assert found[0] == 1 < found[1]
 
 
 WIDE = ModelSpec(scale=1, levels=(Level(64, convs=0),))
@@ -115,3 +113,50 @@ def test_feature_maps_of_a_large_picture_in_c_take_512_mib(
     save_bundle(bundle_of(WIDE), tmp_path / "m.safetensors")
     with Engine(lib, tmp_path / "m.safetensors", precision="fp32", threads=1) as engine:
         assert 0.9 * 512 * MB < engine.memory(6000, 6000) < 1.1 * 512 * MB
+
+
+def test_as_much_is_free_as_the_system_says_now(
+    bundle_of: Callable[[ModelSpec], Bundle], tmp_path: Path
+) -> None:
+    """A quarter of it counts. A picture as large as the one before is cut as that one was, though
+    the engine itself has taken memory since: it comes out the same, bit by bit."""
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("needs a C compiler")
+    source, double = Path(__file__).parent / "meminfo_double.c", tmp_path / "meminfo.so"
+    subprocess.run([compiler, "-shared", "-fPIC", source, "-o", double, "-ldl"], check=True)
+    save_bundle(bundle_of(WIDE), tmp_path / "m.safetensors")
+    # 400 MiB leave 100, which hold 320²; 200 MiB 226². 512 MiB, the most, hold 724².
+    steps = ((400, 290), (200, 290), (200, 289), (400, 289), (400, 290), (9000, 730))
+    code = f"""
+import json, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from c_interface import Engine, library
+from test_automatic_tiles import tiles_in_c, tiles_in_python
+import imagen_fast
+free, model = Path(sys.argv[1]), sys.argv[2]
+
+def now(megabytes):
+    free.write_text(f"MemTotal: 9999999 kB\\nMemAvailable: {{megabytes << 10}} kB\\n")
+
+now(400)
+counts = {{"Python": [], "C": []}}
+python = imagen_fast.load(model, backend="native", precision="fp32")
+c = Engine(library(), model, precision="fp32")
+for megabytes, size in {steps}:
+    now(megabytes)
+    counts["Python"].append(tiles_in_python(python, size, size))
+    counts["C"].append(tiles_in_c(c, size, size))
+print(json.dumps(counts))
+"""
+    facts = tmp_path / "meminfo"
+    facts.write_text("MemAvailable: 409600 kB\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code, facts, tmp_path / "m.safetensors"],
+        env={**os.environ, "LD_PRELOAD": str(double), "DOUBLE_MEMINFO": str(facts)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["Python"] == [1, 1, 4, 4, 1, 4]
+    assert counts["C"] == counts["Python"]

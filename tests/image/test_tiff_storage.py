@@ -1,0 +1,126 @@
+"""However a TIFF file stores its samples, they come out: by the tags that say how."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from containers import reversed_bits, tiff
+from PIL import Image
+
+from imagen_fast import ImageError, upscale
+from imagen_fast.image.read import read
+
+RNG = np.random.default_rng(11)
+KINDS = {"grey": 1, "grey and alpha": 2, "rgb": 3, "rgb and alpha": 4}
+LAYOUTS = {
+    "strips": {"rowsperstrip": 7},
+    "tiles": {"tile": (16, 32)},
+    "planes": {"planarconfig": "separate", "rowsperstrip": 7},
+    "planes in tiles": {"planarconfig": "separate", "tile": (16, 16)},
+}
+
+
+def stored(samples, layout, **options):
+    """A TIFF file of (H, W, C) samples, laid out as named."""
+    channels = samples.shape[2]
+    if layout.startswith("planes"):
+        samples = np.moveaxis(samples, 2, 0)
+    out = io.BytesIO()
+    tifffile.imwrite(
+        out, samples if channels > 1 else samples[..., 0], metadata=None, software=False,
+        photometric="rgb" if channels > 2 else "minisblack",
+        extrasamples=None if channels % 2 else ["unassalpha"], **LAYOUTS[layout], **options,
+    )  # fmt: skip
+    return out.getvalue()
+
+
+def with_reversed_bits(content):
+    """The file with the bits of every byte of its samples in the other order, and saying so."""
+    out = io.BytesIO(content)
+    with tifffile.TiffFile(out) as file:
+        page = file.pages[0]
+        parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        resolution = page.tags["ResolutionUnit"].offset  # which then is another tag
+        order = file.byteorder
+    data = bytearray(content)
+    for begin, count in parts:
+        data[begin : begin + count] = reversed_bits(data[begin : begin + count])
+    # Tags have to be in order for some readers, but not for libtiff, Pillow or this package.
+    short = {"<": "little", ">": "big"}[order]
+    data[resolution : resolution + 2] = (266).to_bytes(2, short)
+    data[resolution + 8 : resolution + 10] = (2).to_bytes(2, short)
+    return bytes(data)
+
+
+def compare(path, samples):
+    found = read(path)
+    color = samples.shape[2] - 1 + samples.shape[2] % 2
+    np.testing.assert_array_equal(found.color, samples[..., :color])
+    if samples.shape[2] > color:
+        np.testing.assert_array_equal(found.alpha, samples[..., color])
+    else:
+        assert found.alpha is None
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("channels", "layout"),
+    [(n, layout) for n in KINDS.values() for layout in LAYOUTS if n > 1 or "planes" not in layout],
+)
+def test_bits_of_sixteen_bit_samples_in_the_other_order(
+    tmp_path, order, compression, channels, layout
+):
+    samples = RNG.integers(0, 65536, (45, 39, channels), dtype=np.uint16)
+    options = {"byteorder": order, "compression": compression, "predictor": compression is not None}
+    content = with_reversed_bits(stored(samples, layout, **options))
+    (tmp_path / "x.tif").write_bytes(content)
+    compare(tmp_path / "x.tif", samples)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_bits_of_eight_bit_samples_in_the_other_order(tmp_path, compression, channels):
+    samples = RNG.integers(0, 256, (45, 39, channels), dtype=np.uint8)
+    content = with_reversed_bits(stored(samples, "strips", compression=compression))
+    (tmp_path / "x.tif").write_bytes(content)
+    compare(tmp_path / "x.tif", samples)
+
+
+def test_the_api_enlarges_a_file_whose_bits_are_in_the_other_order(tmp_path):
+    samples = np.full((20, 30, 3), (1000, 20_000, 60_000), np.uint16)
+    (tmp_path / "x.tif").write_bytes(with_reversed_bits(stored(samples, "strips")))
+    target = upscale(tmp_path / "x.tif", 2, output=tmp_path / "y.tif", backend="fake")
+    large = tifffile.imread(target).astype(int)
+    assert large.shape == (40, 60, 3)
+    assert np.abs(large - samples[0, 0].astype(int)).max() < 700  # the engine sees floats
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("channels", KINDS.values(), ids=KINDS)
+def test_sixteen_bit_samples_are_turned_upright(tmp_path, channels, orientation):
+    samples = RNG.integers(0, 65536, (5, 8, channels), dtype=np.uint16)
+    tag = [(274, 3, 1, orientation, True)]
+    (tmp_path / "x.tif").write_bytes(stored(samples, "strips", extratags=tag))
+    eight = Image.fromarray((samples[..., 0] >> 8).astype(np.uint8))
+    eight.getexif()[274] = orientation
+    out = io.BytesIO()
+    eight.save(out, "TIFF", exif=eight.getexif())
+    (tmp_path / "y.tif").write_bytes(out.getvalue())
+    turned = read(tmp_path / "y.tif").color
+    found = read(tmp_path / "x.tif").color[..., :1]
+    assert turned.shape == ((8, 5, 1) if orientation > 4 else (5, 8, 1))
+    np.testing.assert_array_equal(found >> 8, turned)
+
+
+def test_a_compressed_strip_that_is_cut_off_is_an_error(tmp_path):
+    samples = RNG.integers(0, 65536, (45, 39, 3), dtype=np.uint16)
+
+    def shortened(data, at):
+        count = int.from_bytes(data[at[279] + 8 : at[279] + 12], "little")
+        data[at[279] + 8 : at[279] + 12] = (count - 40).to_bytes(4, "little")
+
+    (tmp_path / "x.tif").write_bytes(tiff(samples, shortened, compression="zlib"))
+    with pytest.raises(ImageError):
+        read(tmp_path / "x.tif")
