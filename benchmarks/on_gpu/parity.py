@@ -119,7 +119,8 @@ def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
 
     with torch.inference_mode():
         ours, in_bytes = backend.run(floats), backend.run(tiles)
-        coarse = backend.progressive(floats)[-1]
+        name_of_coarsest = f"picture.{len(spec.levels) - 1}" if spec.levels[1:] else "picture"
+        coarse = backend.run({"image": floats}, [name_of_coarsest])[name_of_coarsest]
         again = []
         for byte in POISON:
             poison(memory_of(backend), byte)
@@ -159,8 +160,11 @@ def latent_errors(name: str, part: Part) -> dict[str, Any]:
     latent = torch.randn(1, 3, 4, 3)
     like = torch.rand(1, 12, 16, 3)
     backend = Triton(bundle, precision=name, device=part.device.type)
-    context = backend.features(like.numpy())
-    ours = torch.from_numpy(backend.generate(latent.numpy(), context)[0])
+    levels = range(len(bundle.spec.levels))
+    features = backend.run({"image": like.numpy()}, [f"features.{i}" for i in levels])
+    context = list(features.values())
+    given = {f"latent.context.{i}": x for i, x in enumerate(context)}
+    ours = torch.from_numpy(backend.run({"latent": latent.numpy(), **given}, ["sample"])["sample"])
     if part.compiles:
         return {}
 
@@ -180,7 +184,8 @@ def listing_errors(name: str, part: Part) -> dict[str, Any]:
     bundle = network_bundle(spec)
     rows = 30 if part.dry else 1030
     x = torch.randn(2, rows, spec.levels[0].channels)
-    ours = torch.from_numpy(Triton(bundle, precision=name, device=part.device.type).rows(x.numpy()))
+    backend = Triton(bundle, precision=name, device=part.device.type)
+    ours = torch.from_numpy(backend.run(x[:, None].numpy())[:, 0])
     if part.compiles:
         return {}
     with torch.inference_mode():

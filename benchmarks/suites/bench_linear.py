@@ -19,5 +19,5 @@ def bench_linear(keep, channels, precision):
     spec = ModelSpec("listing", scale=1, levels=(level,), head_dim=channels)
     tensors = {name: x.numpy() for name, x in ListingGenerator(spec).state_dict().items()}
     backend = Native(Bundle(spec, tensors), precision=precision)
-    x = np.random.default_rng(0).standard_normal((1, ROWS, channels), np.float32)
-    keep(lambda: backend.rows(x), flops(spec, 1, ROWS) / 1e9)
+    x = np.random.default_rng(0).standard_normal((1, 1, ROWS, channels), np.float32)
+    keep(lambda: backend.run(x), flops(spec, 1, ROWS) / 1e9)

@@ -114,12 +114,12 @@ def _native(threads: int, each: float) -> list[tuple[str, str, float]]:
             name, c = f"{part}.0.{linear}", level.channels
             tensors[f"{name}.weight"] = 0.02 * rng.standard_normal((c, c), np.float32)
             tensors[f"{name}.bias"] = np.zeros(c, np.float32)
-    x = rng.standard_normal((1, ROWS, level.channels), np.float32)
+    x = rng.standard_normal((1, 1, ROWS, level.channels), np.float32)
     found = []
     for precision in ("fp32", "bf16"):
         for isa in _native.available(precision)[:1]:  # the best, whatever the environment says
             backend = Native(Bundle(spec, tensors), precision=precision, threads=threads, isa=isa)
-            seconds = _shortest(partial(backend.rows, x), each)
+            seconds = _shortest(partial(backend.run, x), each)
             found.append((precision, "native", flops(spec, 1, ROWS) / seconds / 1e9))
             backend.close()
     return found

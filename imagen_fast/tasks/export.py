@@ -121,7 +121,7 @@ def check(
     form = formats.find(kind)
     if output is not None and not Path(output).is_dir():
         _check_name(Path(output), form)
-    spec, _ = read_header(catalogue.resolve(model))
+    spec = read_header(catalogue.resolve(model)).spec
     if not form.missing(verify=False):  # who checks options may be what is missing
         form.check(options, spec)
 
@@ -151,7 +151,9 @@ def _reference(source: Path) -> tuple[Backend, str]:
 
 
 def _runner(backend: Backend) -> Run:
-    return backend.rows if backend.spec.architecture == "listing" else backend.run
+    if backend.spec.architecture != "listing":
+        return backend.run
+    return lambda rows: backend.run(rows[:, None])[:, 0]  # as a picture of one row of pixels
 
 
 def _check_place(target: Path, overwrite: bool) -> None:

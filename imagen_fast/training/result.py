@@ -62,7 +62,7 @@ def to_extend(config: Config) -> Config:
             f"nothing to extend: {config.run.output} holds no run, model.warm_start is not set and "
             f"no shipped model is called {own.stem}; train it from the start (without --extend)"
         )
-    spec, _ = read_header(resolve(name))
+    spec = read_header(resolve(name)).spec
     if spec != model.spec:
         raise TrainingError(
             f"{name} cannot be extended as {own.stem}: its spec is {spec.to_json()}, the "

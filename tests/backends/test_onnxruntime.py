@@ -138,9 +138,9 @@ def test_cuda_where_the_library_has_none(tiny_bundle: Bundle) -> None:
 
 def test_levels_are_refused(tiny_bundle: Bundle) -> None:
     backend = OnnxRuntime(tiny_bundle, device="cpu")
-    for method in (backend.features, backend.progressive):
+    for output in ("features.0", "picture.1"):
         with pytest.raises(BackendError, match="the finest picture only; choose backend native"):
-            method(tiles(1, 8, 8))
+            backend.run({"image": tiles(1, 8, 8)}, [output])
 
 
 def test_what_overflows_half_is_computed_again_in_fp32(

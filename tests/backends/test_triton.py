@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def full_fp32() -> Iterator[None]:
 
 
 def compare(
-    bundle: Bundle, precision: str, method: str, inputs: tuple[object, ...]
+    bundle: Bundle, precision: str, method: str, inputs: tuple[object, ...], named: Any = None
 ) -> list[NDArray[np.float32]]:
     """Our outputs, of which each errs at most twice as PyTorch's does in the same precision."""
     exact = truth(bundle, "forward" if method == "run" else method, *inputs)
@@ -79,7 +80,10 @@ def compare(
         exact = [x.clip(0, 1) for x in exact]
     backend = Triton(bundle, precision=precision)
     given = [[y.astype(np.float32) for y in x] if isinstance(x, list) else x for x in inputs]
-    ours = getattr(backend, method)(*given)
+    if method == "run":
+        ours = backend.run(*given)
+    else:
+        ours = list(backend.run(*named(method, *given, levels=len(bundle.spec.levels))).values())
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     network = build(bundle).to(kind)
 
@@ -109,7 +113,9 @@ LEVELS += [*product(["progressive"], [*FLOOR][1:])]
 
 
 @pytest.mark.parametrize(("what", "precision"), LEVELS)
-def test_levels(what: str, precision: str, bundle_of: Callable[..., Bundle]) -> None:
+def test_levels(
+    what: str, precision: str, bundle_of: Callable[..., Bundle], named: Callable[..., Any]
+) -> None:
     bundle = bundle_of(MIXED)
     image, latent = random(1, 5, 10, 3), 4 * random(1, 2, 1, 3)
     like = random(1, 8, 4, 3)  # has the sizes of the latent's levels
@@ -121,7 +127,7 @@ def test_levels(what: str, precision: str, bundle_of: Callable[..., Bundle]) -> 
         "both": ("generate", latent, truth(bundle, "features", like)),
     }[what]
     assert isinstance(method, str)
-    ours = compare(bundle, precision, method, tuple(inputs))
+    ours = compare(bundle, precision, method, tuple(inputs), named)
     if what == "progressive":  # the finest is what `run` gives
         np.testing.assert_array_equal(ours[0], Triton(bundle, precision=precision).run(image))
 
@@ -151,10 +157,10 @@ def test_listing(precision: str) -> None:
         kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
         theirs = build(bundle).to(kind)(torch.from_numpy(x).to(kind)).double().numpy()
     backend = Triton(bundle, precision=precision)
-    assert rms(backend.rows(x) - exact) <= 2 * rms(theirs - exact) + FLOOR[precision]
+    assert rms(backend.run(x[:, None])[:, 0] - exact) <= 2 * rms(theirs - exact) + FLOOR[precision]
     with pytest.raises(NonFiniteError):
-        backend.rows(np.full((1, 4, 64), np.inf, np.float32))
-    with pytest.raises(BackendError, match="call `rows`"):
+        backend.run(np.full((1, 1, 4, 64), np.inf, np.float32))
+    with pytest.raises(BackendError, match="rows has shape"):
         backend.run(np.zeros((1, 4, 4, 3), np.uint8))
 
 

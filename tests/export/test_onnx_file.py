@@ -90,7 +90,9 @@ def test_a_listing_is_read(listing: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "listing.onnx"
     path.write_bytes(export(listing, Options()))
     x = np.random.default_rng(0).standard_normal((2, 5, 20), dtype=np.float32)
-    outputs = [OnnxRuntime(bundle, device="cpu").rows(x) for bundle in (listing, read(path))]
+    outputs = [
+        OnnxRuntime(bundle, device="cpu").run(x[:, None])[:, 0] for bundle in (listing, read(path))
+    ]
     np.testing.assert_array_equal(*outputs)
 
 

@@ -48,23 +48,6 @@ def truth(bundle: Bundle, method: str, *inputs: object) -> list[NDArray[np.float
     return [x.permute(0, 2, 3, 1).numpy() for x in outputs]
 
 
-def named(
-    method: str,
-    start: NDArray[np.float32],
-    context: Sequence[NDArray[np.float32]] | None = None,
-    *,
-    levels: int,
-) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """What `Backend.run` takes for a method of the reference: inputs and outputs by name."""
-    generates = method == "generate"
-    given = {"latent" if generates else "image": start}
-    for number, x in enumerate(context or ()):
-        given[f"latent.context.{number}" if generates else f"context.{number}"] = x
-    what = {"features": "features", "progressive": "picture", "generate": "sample"}[method]
-    wanted = [f"{what}.{number}" for number in range(levels)]
-    return given, wanted if method == "features" else [what, *wanted[1:]]
-
-
 def rms(error: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(error**2)))
 
@@ -73,7 +56,12 @@ def rms(error: NDArray[np.float64]) -> float:
 @pytest.mark.parametrize(("precision", "isa"), ENGINES)
 @pytest.mark.parametrize("what", ["features", "progressive", "context", "generate", "both"])
 def test_parity(
-    what: str, precision: str, isa: str, name: str, bundle_of: Callable[..., Bundle]
+    what: str,
+    precision: str,
+    isa: str,
+    name: str,
+    bundle_of: Callable[..., Bundle],
+    named: Callable[..., tuple[dict[str, NDArray[np.float32]], list[str]]],
 ) -> None:
     bundle = bundle_of(SPECS[name])
     image = random(2, 13, 18, 3)
