@@ -1,6 +1,6 @@
 """The native engine: C++ kernels for CPUs. See imagen_fast/runtime/engine.h."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,11 +47,11 @@ class Engine:
         """The same from a bundle's file, mapped into memory. Raises WeightsError as well."""
 
     def prepare(
-        self, sizes: dict[str, tuple[int, int, int]], outputs: Sequence[str], bytes: bool = False
+        self, sizes: Mapping[str, tuple[int, int, int]], outputs: Sequence[str], bytes: bool = False
     ) -> None:
         """Take the memory that a run needs: (N, H, W) by input. Raises BackendError."""
 
-    def memory(self, sizes: dict[str, tuple[int, int, int]], outputs: Sequence[str]) -> int:
+    def memory(self, sizes: Mapping[str, tuple[int, int, int]], outputs: Sequence[str]) -> int:
         """Bytes that `prepare` takes. Raises BackendError."""
 
     def capacity(self, budget: int) -> int:

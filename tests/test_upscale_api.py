@@ -133,12 +133,12 @@ def test_options_reach_the_engine(photo: Path) -> None:
 def test_shipped_models_resolve() -> None:
     entries = shipped()
     assert {("sr-x2", "tiny", 2), ("sr-x4", "tiny", 4)} <= {
-        (e.name, e.size, e.spec.scale) for e in entries
+        (e.name, e.size, e.header.graph.scale) for e in entries
     }
     for entry in entries:
         assert resolve(f"{entry.name}-{entry.size}") == entry.path
         assert entry.metadata["license"] == "Apache-2.0"
-        assert for_scale(entry.spec.scale) == entry.name
+        assert for_scale(entry.header.graph.scale) == entry.name
     assert resolve("sr-x4").stem == "sr-x4-tiny"
 
 
@@ -222,16 +222,17 @@ def test_what_is_no_array_is_refused_by_name() -> None:
 def test_the_native_engine_knows_the_instruction_sets_that_are_checked() -> None:
     from imagen_fast._native import Engine
     from imagen_fast.backends.options import INSTRUCTION_SETS
+    from imagen_fast.graph import network
 
-    spec = imagen_fast.preset("tiny", 2).to_json()
+    graph = network(imagen_fast.preset("tiny", 2)).to_json()
     known = ", ".join(INSTRUCTION_SETS)
     with pytest.raises(BackendError, match=f"no instruction set 'neon'; expected one of {known}"):
-        Engine(spec, {}, isa="neon")
+        Engine(graph, {}, isa="neon")
     for isa, precisions in INSTRUCTION_SETS.items():
         for precision in {"fp32", "bf16"} - set(precisions):
             said = f"'{isa}' computes in {' or '.join(precisions)}, not in {precision}"
             with pytest.raises(BackendError, match=said):
-                Engine(spec, {}, isa=isa, precision=precision)
+                Engine(graph, {}, isa=isa, precision=precision)
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,10 @@ int main(int count, char** arguments) {
     const int s = imagen_fast_scale(engine);
     unsigned char* small = read_ppm(arguments[2], &height, &width);
     unsigned char* large = malloc(3 * (size_t)(s * width) * (size_t)(s * height));
-    const imagen_fast_input in = {sizeof in, small, IMAGEN_FAST_UINT8, 3, 1, height, width, 0, 0, 0};
+    const imagen_fast_input in = {sizeof in, small, IMAGEN_FAST_UINT8, 3, 1,
+                                  height,    width, 0, 0, 0, NULL};
     const imagen_fast_output out = {
-        sizeof out, large, IMAGEN_FAST_UINT8, 3, 1, s * height, s * width, 0, 0, 0};
+        sizeof out, large, IMAGEN_FAST_UINT8, 3, 1, s * height, s * width, 0, 0, 0, NULL};
     if (!small)
         complain("no PPM picture of 8 bits", arguments[2]);
     else if (imagen_fast_run(engine, &in, &out, NULL) != IMAGEN_FAST_OK)

@@ -169,6 +169,9 @@ class Backend(ABC):
             raise BackendError(
                 f"this model has no output {unknown[0]!r}; it has {', '.join(graph.outputs)}"
             )
+        for array in given.values():
+            if not isinstance(array, np.ndarray):
+                raise BackendError(f"tiles are a {type(array).__name__}; expected a NumPy array")
         bytes_ = any(array.dtype == np.uint8 for array in given.values())
         for name, array in given.items():
             if name not in graph.inputs:

@@ -82,7 +82,7 @@ def broken(folder, noise):
     return {
         "empty.png": "empty",
         "text.png": "no picture",
-        "cut.png": "damaged",
+        "cut.png": "truncated",
         "cut.jpg": "damaged",
         "bomb.png": "3,600,000,000",
         "dangling.png": "No such file",

@@ -91,8 +91,8 @@ def test_c_cuts_as_python_does(
     assert len(set(counts)) > 3  # or else the budget does not matter here
 
 
-WIDE = ModelSpec(scale=1, levels=(Level(64, convs=0),))
-BYTES = 4 * 4 * 64  # of a pixel's feature maps in fp32: three planes, and the stem's output
+WIDE = ModelSpec(scale=1, levels=(Level(128, convs=0),))
+BYTES = 2 * 4 * 128  # of a pixel's feature maps in fp32: two planes live at a time
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,8 @@ def test_feature_maps_fit_in_512_mib_and_in_a_quarter_of_what_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(memory, "available", lambda: free)
-    assert native.Native(bundle_of(WIDE), precision="fp32").capacity == expected // BYTES
+    capacity = native.Native(bundle_of(WIDE), precision="fp32").capacity
+    assert 0.98 < capacity * BYTES / expected < 1  # planes have borders, and threads scratch
 
 
 @pytest.mark.skipif(memory.available() < 3 << 30, reason="less than 3 GiB are free")
@@ -125,7 +126,7 @@ def test_as_much_is_free_as_the_system_says_now(
     source, double = Path(__file__).parent / "meminfo_double.c", tmp_path / "meminfo.so"
     subprocess.run([compiler, "-shared", "-fPIC", source, "-o", double, "-ldl"], check=True)
     save_bundle(bundle_of(WIDE), tmp_path / "m.safetensors")
-    # 400 MiB leave 100, which hold 320²; 200 MiB 226². 512 MiB, the most, hold 724².
+    # 400 MiB leave 100, which hold 319²; 200 MiB 225². 512 MiB, the most, hold 722².
     steps = ((400, 290), (200, 290), (200, 289), (400, 289), (400, 290), (9000, 730))
     code = f"""
 import json, sys

@@ -68,20 +68,16 @@ IN_THE_EXTENSION = """
 from imagen_fast import _native
 
 def run(engine, tiles):
-    n, h, w, c = tiles.shape
-    out = np.empty((n, 2 * h, 2 * w, c), tiles.dtype)
-    assert engine.run(tiles, out)
-    return out
+    return engine.run({"image": tiles}, ["picture"])["picture"]
 
 def work(engine, n):
     tiles = picture(n)
     if n % 3 == 0:
-        engine.prepare(*tiles.shape[:3])
+        engine.prepare({"image": tiles.shape[:3]}, ["picture"])
     elif n % 3 == 1:
         run(engine, tiles)
     else:
-        features = np.empty((*tiles.shape[:3], 32), np.float32)
-        assert engine.run_levels(tiles.astype(np.float32) / 255, [features], features=True)
+        assert engine.run({"image": tiles.astype(np.float32) / 255}, ["features.0"])
 
 engine = _native.Engine.load(sys.argv[1], threads=2)
 under_load(engine, work, lambda engine: run(engine, fixed), lambda engine: None)

@@ -24,7 +24,7 @@ LARGE = np.zeros((1, 1000, 1000, 3), np.uint8)
 
 
 def engine_of(bundle: Bundle, **options: object) -> "_native.Engine":
-    return _native.Engine(bundle.spec.to_json(), bundle.tensors, **options)
+    return _native.Engine(bundle.graph.to_json(), bundle.tensors, **options)
 
 
 def own_threads() -> set[int]:
@@ -33,9 +33,9 @@ def own_threads() -> set[int]:
 
 
 def enlarged(engine: "_native.Engine") -> np.ndarray:
-    out = np.empty((1, 40, 48, 3), np.uint8)
-    assert engine.run(SMALL, out)
-    return out
+    outputs = engine.run({"image": SMALL}, ["picture"])
+    assert outputs is not None
+    return outputs["picture"]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -43,11 +43,11 @@ def test_a_run_is_cancelled_and_the_engine_goes_on(threads: int, tiny_bundle: Bu
     engine = engine_of(tiny_bundle, isa="generic", threads=threads)
     expected = enlarged(engine)
     engine.cancel()  # nothing is running: nothing happens
-    engine.prepare(1, 1000, 1000)
+    engine.prepare({"image": (1, 1000, 1000)}, ["picture"])
     threading.Timer(0.5, engine.cancel).start()
     start = time.monotonic()
     with pytest.raises(BackendError, match="cancelled"):
-        engine.run(LARGE, np.empty((1, 2000, 2000, 3), np.uint8))
+        engine.run({"image": LARGE}, ["picture"])
     assert time.monotonic() - start < 5
     np.testing.assert_array_equal(enlarged(engine), expected)
 
@@ -57,12 +57,12 @@ def test_ctrl_c_ends_a_run(tiny_path: Path) -> None:
 import numpy as np
 from imagen_fast import _native
 engine = _native.Engine.load({str(tiny_path)!r}, isa="generic", threads=2)
-engine.prepare(1, 1000, 1000)
+engine.prepare({{"image": (1, 1000, 1000)}}, ["picture"])
 print("ready", flush=True)
 try:
-    engine.run(np.zeros((1, 1000, 1000, 3), np.uint8), np.empty((1, 2000, 2000, 3), np.uint8))
+    engine.run({{"image": np.zeros((1, 1000, 1000, 3), np.uint8)}}, ["picture"])
 except KeyboardInterrupt:
-    print(engine.run(np.zeros((1, 9, 9, 3), np.uint8), np.empty((1, 18, 18, 3), np.uint8)))
+    print(bool(engine.run({{"image": np.zeros((1, 9, 9, 3), np.uint8)}}, ["picture"])))
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
@@ -149,7 +149,7 @@ def test_beside_pytorchs_threads(tiny_bundle: Bundle) -> None:
     """Two pools that both spin would take each other's cores: neither may become much slower."""
     torch = pytest.importorskip("torch")
     engine = engine_of(tiny_bundle, threads=2)
-    image, out = np.tile(SMALL, (1, 4, 4, 1)), np.empty((1, 160, 192, 3), np.uint8)
+    given = {"image": np.tile(SMALL, (1, 4, 4, 1))}
     matrix = torch.ones(256, 256)
 
     def medians(*calls: object) -> list[float]:
@@ -164,8 +164,8 @@ def test_beside_pytorchs_threads(tiny_bundle: Bundle) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        (alone,) = medians(lambda: engine.run(image, out))
-        beside, _ = medians(lambda: engine.run(image, out), lambda: matrix @ matrix)
+        (alone,) = medians(lambda: engine.run(given, ["picture"]))
+        beside, _ = medians(lambda: engine.run(given, ["picture"]), lambda: matrix @ matrix)
     finally:
         torch.set_num_threads(threads)
     assert beside < 3 * alone
@@ -173,14 +173,11 @@ def test_beside_pytorchs_threads(tiny_bundle: Bundle) -> None:
 
 # What a daemon thread does again and again, `engine` being a model of scale 2.
 INSIDE = {
-    "run": "engine.run(tiles, np.empty((1, 120, 120, 3), np.uint8))",
-    "run_levels": (
-        "engine.run_levels(tiles / np.float32(255), [np.empty((1, 60, 60, 32), np.float32), "
-        "np.empty((1, 30, 30, 32), np.float32)], features=True)"
-    ),
-    "prepare": "n = 300 - n; engine.prepare(1, n, n)",
+    "run": "engine.run({'image': tiles}, ['picture'])",
+    "features": "engine.run({'image': tiles / np.float32(255)}, ['features.0', 'features.1'])",
+    "prepare": "n = 300 - n; engine.prepare({'image': (1, n, n)}, ['picture'])",
     "load": "_native.Engine.load(sys.argv[1])",
-    "Engine": "_native.Engine(bundle.spec.to_json(), bundle.tensors)",
+    "Engine": "_native.Engine(bundle.graph.to_json(), bundle.tensors)",
     "the picture API": "whole(tiles[0])",
 }
 

@@ -21,10 +21,12 @@ TYPES = {
     "imagen_fast._native.Engine": "Engine",
     "numpy.ndarray": "NDArray[Any]",
     "collections.abc.Sequence": "Sequence",
+    "collections.abc.Mapping": "Mapping",
 }
 # Where the stub says more than pybind11 knows.
 CLOSER = {
     "dict": "dict[str, NDArray[Any]]",
+    "object": "dict[str, NDArray[Any]] | None",
     "tuple": "tuple[dict[str, str], dict[str, list[int]]]",
 }
 
@@ -39,7 +41,7 @@ def written_by_pybind11(function: Callable[..., Any]) -> ast.FunctionDef:
     line = function.__doc__.splitlines()[0]
     for theirs, ours in TYPES.items():
         line = line.replace(theirs, ours)
-    line = re.sub(r"\b(dict|tuple)\b(?!\[)", lambda match: CLOSER[match[1]], line)
+    line = re.sub(r"\b(dict|tuple|object)\b(?!\[)", lambda match: CLOSER[match[1]], line)
     (parsed,) = ast.parse(f"def {line}: ...").body
     assert isinstance(parsed, ast.FunctionDef)
     return parsed
