@@ -141,7 +141,7 @@ def test_the_environment_configures_the_pool(
     (own,) = own_threads() - before
     assert os.sched_getaffinity(own) == {core}
     monkeypatch.setenv("IMAGEN_FAST_CORES", "first")
-    with pytest.raises(BackendError, match="hold integers"):
+    with pytest.raises(BackendError, match="expected integers"):
         native.Native(small_bundle)
 
 
