@@ -77,7 +77,7 @@ def load(
     path = catalogue.resolve(name_or_path)
     if backend == "auto" and is_onnx(path):
         kind, _ = backends.choose("onnxruntime", device)
-        tried = [(kind, "auto: what runs ONNX files")]
+        tried = iter([(kind, "auto: what runs ONNX files")])
     else:
         tried = backends.candidates(backend, device)
     bundle = load_model(path)
@@ -88,8 +88,8 @@ def load(
     )
     if made.device == "cpu":
         warn_of_more(threads)
-        missing = backends.backend_class("native").missing()
-        if backend == "auto" and made.name == "eager" and missing:
+        lacking = backend == "auto" and made.name == "eager"
+        if missing := lacking and backends.backend_class("native").missing():
             warnings.warn(
                 f"{missing}. Until then PyTorch computes, several times slower",
                 RuntimeWarning,

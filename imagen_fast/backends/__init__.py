@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -68,8 +69,8 @@ def check(
         backend_class(name).check(device, precision, threads, isa)
 
 
-def candidates(name: str, device: str = "auto") -> list[tuple[type[Backend], str]]:
-    """The backends to try in turn, and why each.
+def candidates(name: str, device: str = "auto") -> Iterator[tuple[type[Backend], str]]:
+    """The backends to try in turn, and why each; the next is looked at only when it is asked for.
 
     "auto" takes those of `AUTO` that this machine can run and that serve `device`, where "auto"
     means a GPU if there is one and a backend for it. Any other name is taken as an order: it is
@@ -82,12 +83,13 @@ def candidates(name: str, device: str = "auto") -> list[tuple[type[Backend], str
         found = backend_class(name)
         if missing := found.missing():
             raise BackendError(f"backend {name!r} cannot run here: {missing}")
-        return [(found, "asked for")]
+        yield found, "asked for"
+        return
     kinds = [options.device_kind(device)]
     if kinds == ["auto"]:
         kinds = ["cuda", "cpu"] if NVIDIA.exists() else ["cpu"]
     reasons: dict[str, str] = {}
-    usable = []
+    usable = False
     for kind, candidate in product(kinds, AUTO):
         found = backend_class(candidate)
         if kind not in found.kinds:
@@ -96,22 +98,21 @@ def candidates(name: str, device: str = "auto") -> list[tuple[type[Backend], str
         elif missing := found.missing():
             reasons[candidate] = missing
         else:
+            usable = True
             passed = "".join(f"; {name}: {why}" for name, why in reasons.items())
-            why = f"auto: the fastest that works here for device {device!r}{passed}"
-            usable.append((found, why))
+            yield found, f"auto: the fastest that works here for device {device!r}{passed}"
     if not usable:
         listed = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         raise BackendError(f"no backend can run here ({listed})")
-    return usable
 
 
 def choose(name: str, device: str = "auto") -> tuple[type[Backend], str]:
     """The first of `candidates`. Raises as it does."""
-    return candidates(name, device)[0]
+    return next(candidates(name, device))
 
 
 def make(
-    bundle: Bundle, tried: list[tuple[type[Backend], str]], **options: Any
+    bundle: Bundle, tried: Iterable[tuple[type[Backend], str]], **options: Any
 ) -> tuple[Backend, str]:
     """A model on the first of these backends that has kernels for all its operations, and why.
 
@@ -119,15 +120,15 @@ def make(
         options: as `Backend` takes them.
 
     Raises:
-        OperationError: none has; names what the last one lacks.
+        OperationError: none has; names what the first one lacks.
         BackendError, WeightsError: as `Backend`.
     """
-    passed = ""
+    passed, first = "", None
     for kind, why in tried:
         try:
             return kind(bundle, **options), why + passed
         except OperationError as error:
-            if kind is tried[-1][0]:
-                raise
+            first = first or error
             passed += f"; {kind.name}: {error}"
-    raise AssertionError("there is always a backend to try")
+    assert first is not None  # there is always a backend to try
+    raise first

@@ -43,7 +43,7 @@ class Number:
         """Whether an attribute may be this."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return math.isfinite(value) and abs(value) < 1e30
+        return abs(value) < 1e30  # so NaN is none; whole numbers may be too large for a float
 
 
 @dataclass(frozen=True)

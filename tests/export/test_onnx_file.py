@@ -74,7 +74,8 @@ def test_what_is_written_is_read(
     assert bundle.spec == smallest.spec
     assert options_of(bundle.metadata) == options
     assert bundle.metadata["checksum"] == "sha256:12ab"
-    assert read_header(path) == (bundle.spec, bundle.metadata)
+    header = read_header(path)
+    assert (header.spec, header.metadata) == (bundle.spec, bundle.metadata)
     n, (h, w) = options.batch or 1, options.shape or (9, 11)
     x = np.random.default_rng(0).random((n, 3, h, w), dtype=np.float32)
     if options.io == "uint8":

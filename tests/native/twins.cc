@@ -5,7 +5,6 @@
 //     largest TILE ALIGNMENT
 //     default TILE ALIGNMENT EXACT
 //     memory                                    bytes that are free
-//     spec SPEC                                 "accepted" or "refused"
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -48,13 +47,6 @@ void answer(const std::string& question, std::istream& in) {
         std::cout << default_overlap({b, c}, a);
     } else if (question == "memory") {
         std::cout << available_memory();
-    } else if (question == "spec") {
-        try {
-            spec_from(in);
-            std::cout << "accepted";
-        } catch (const WeightsError&) {
-            std::cout << "refused";
-        }
     } else {
         std::cout << "what?";
     }
