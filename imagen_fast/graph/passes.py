@@ -1,4 +1,4 @@
-"""Graphs to graphs, and what engines ask of one."""
+"""Graphs to graphs."""
 
 from __future__ import annotations
 
@@ -28,17 +28,3 @@ def needed(graph: Graph, outputs: Iterable[str]) -> Graph:
         tuple(reversed(kept)),
         wanted,
     )
-
-
-def last_reads(graph: Graph) -> dict[str, int]:
-    """The number of the last operation that reads a value, for every value that is read.
-
-    Outputs are read after the last operation of all.
-    """
-    last = {
-        name: number
-        for number, operation in enumerate(graph.operations)
-        for name in operation.inputs
-        if name
-    }
-    return last | {output.value: len(graph.operations) for output in graph.outputs.values()}
