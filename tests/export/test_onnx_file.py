@@ -101,7 +101,7 @@ def test_files_that_are_no_onnx_files(whole: bytes, smallest: Bundle, tmp_path: 
     save_bundle(smallest, tmp_path / "bundle.onnx")
     for name, content, said in [
         ("empty.onnx", b"", "not an ONNX file: it is empty"),
-        ("text.onnx", b"this is a text\n", "not an ONNX file, or damaged"),
+        ("text.onnx", b"this is a text\n", "not an ONNX file: it is text"),
         ("pickle.onnx", b"\x80\x04K\x01.", "not an ONNX file"),
         ("half.onnx", whole[: len(whole) // 2], "not an ONNX file, or damaged"),
         ("bundle.onnx", (tmp_path / "bundle.onnx").read_bytes(), "not an ONNX file"),
