@@ -27,42 +27,42 @@ Device::Device(const std::string& name) {
     const int index = index_of(name);
     const Driver& cuda = driver();
     int count = 0;
-    cuda.check(cuda.device_count(&count), "counting GPUs");
+    cuda.check(cuda.cuDeviceGetCount(&count), "counting GPUs");
     if (index >= count) {
         throw BackendError("there is no " + name + ": the driver finds " + std::to_string(count) +
                            " GPU" + (count == 1 ? "" : "s"));
     }
-    cuda.check(cuda.device_get(&number_, index), "opening " + name);
+    cuda.check(cuda.cuDeviceGet(&number_, index), "opening " + name);
     char text[256] = "";
-    cuda.check(cuda.device_name(text, sizeof text - 1, number_), "asking for a GPU's name");
+    cuda.check(cuda.cuDeviceGetName(text, sizeof text - 1, number_), "asking for a GPU's name");
     capability = 10 * attribute(kMajor) + attribute(kMinor);
     multiprocessors = attribute(kMultiprocessors);
     most_shared = attribute(kMostShared);
     title = "cuda:" + std::to_string(index) + ", " + text + " (sm_" + std::to_string(capability) +
             ")";
-    cuda.check(cuda.context_retain(&context, number_), "opening " + title);
+    cuda.check(cuda.cuDevicePrimaryCtxRetain(&context, number_), "opening " + title);
 }
 
-Device::~Device() { driver().context_release(number_); }
+Device::~Device() { driver().cuDevicePrimaryCtxRelease_v2(number_); }
 
 int Device::attribute(int which) const {
     int value = 0;
-    driver().check(driver().device_attribute(&value, which, number_), "asking what a GPU can");
+    driver().check(driver().cuDeviceGetAttribute(&value, which, number_), "asking what a GPU can");
     return value;
 }
 
 Current::Current(const Device& device) {
-    driver().check(driver().context_push(device.context), "turning to " + device.title);
+    driver().check(driver().cuCtxPushCurrent_v2(device.context), "turning to " + device.title);
 }
 
 Current::~Current() {
-    Context before = nullptr;
-    driver().context_pop(&before);
+    CUcontext before = nullptr;
+    driver().cuCtxPopCurrent_v2(&before);
 }
 
 Memory::Memory(std::size_t wanted, const std::string& what) : bytes(wanted) {
     if (bytes) {
-        driver().check(driver().memory_take(&address, bytes),
+        driver().check(driver().cuMemAlloc_v2(&address, bytes),
                        std::to_string(bytes) + " bytes for " + what);
     }
 }
@@ -78,31 +78,35 @@ Memory& Memory::operator=(Memory&& other) noexcept {
 
 Memory::~Memory() {
     if (address) {
-        driver().memory_give(address);
+        driver().cuMemFree_v2(address);
     }
 }
 
 Pinned::Pinned(std::size_t wanted) : bytes(wanted) {
-    driver().check(driver().host_take(&data, bytes, kPortable),
+    driver().check(driver().cuMemHostAlloc(&data, bytes, kPortable),
                    std::to_string(bytes) + " bytes of pinned main memory");
 }
 
-Pinned::~Pinned() { driver().host_give(data); }
+Pinned::~Pinned() { driver().cuMemFreeHost(data); }
 
 OwnStream::OwnStream() {
-    driver().check(driver().stream_make(&stream, kNonBlocking), "making a stream");
+    driver().check(driver().cuStreamCreate(&stream, kNonBlocking), "making a stream");
 }
 
-OwnStream::~OwnStream() { driver().stream_end(stream); }
+OwnStream::~OwnStream() { driver().cuStreamDestroy_v2(stream); }
 
-OwnEvent::OwnEvent() { driver().check(driver().event_make(&event, kNoTiming), "making an event"); }
-
-OwnEvent::~OwnEvent() { driver().event_end(event); }
-
-void OwnEvent::record(Stream stream) {
-    driver().check(driver().event_record(event, stream), "recording an event");
+OwnEvent::OwnEvent() {
+    driver().check(driver().cuEventCreate(&event, kNoTiming), "making an event");
 }
 
-void OwnEvent::wait() const { driver().check(driver().event_finish(event), "waiting for a run"); }
+OwnEvent::~OwnEvent() { driver().cuEventDestroy_v2(event); }
+
+void OwnEvent::record(CUstream stream) {
+    driver().check(driver().cuEventRecord(event, stream), "recording an event");
+}
+
+void OwnEvent::wait() const {
+    driver().check(driver().cuEventSynchronize(event), "waiting for a run");
+}
 
 }  // namespace imagen_fast::cuda

@@ -25,12 +25,12 @@ public:
     int capability = 0;  // as 90 for 9.0
     int multiprocessors = 0, most_shared = 0;
     std::string title;  // for messages: "cuda:0, NVIDIA H100 (sm_90)"
-    Context context = nullptr;
+    CUcontext context = nullptr;
 
 private:
     int attribute(int which) const;
 
-    Number number_ = 0;
+    CUdevice number_ = 0;
 };
 
 // While it lives this thread talks to a device, whatever it talked to before.
@@ -51,7 +51,7 @@ public:
     Memory& operator=(Memory&&) noexcept;
     ~Memory();
 
-    Address address = 0;
+    CUdeviceptr address = 0;
     std::size_t bytes = 0;
 };
 
@@ -74,7 +74,7 @@ public:
     OwnStream& operator=(const OwnStream&) = delete;
     ~OwnStream();
 
-    Stream stream = nullptr;
+    CUstream stream = nullptr;
 };
 
 // A point in a stream.
@@ -85,10 +85,10 @@ public:
     OwnEvent& operator=(const OwnEvent&) = delete;
     ~OwnEvent();
 
-    void record(Stream);
+    void record(CUstream);
     void wait() const;
 
-    Event event = nullptr;
+    CUevent event = nullptr;
 };
 
 }  // namespace imagen_fast::cuda

@@ -25,10 +25,10 @@ Driver found() {
                                "; expected one for CUDA 11.4 or later: update it");
         }
     };
-#define IMAGEN_FAST_FIND(name, symbol, parameters) find(driver.name, symbol);
+#define IMAGEN_FAST_FIND(name, parameters) find(driver.name, #name);
     IMAGEN_FAST_CUDA(IMAGEN_FAST_FIND)
 #undef IMAGEN_FAST_FIND
-    if (const Code code = driver.init(0)) {
+    if (const CUresult code = driver.cuInit(0)) {
         throw BackendError("the NVIDIA driver does not start: " + driver.text(code) +
                            "; see nvidia-smi, or use device \"cpu\"");
     }
@@ -37,15 +37,15 @@ Driver found() {
 
 }  // namespace
 
-std::string Driver::text(Code code) const {
+std::string Driver::text(CUresult code) const {
     const char *name = nullptr, *words = nullptr;
-    error_name(code, &name);
-    error_text(code, &words);
+    cuGetErrorName(code, &name);
+    cuGetErrorString(code, &words);
     return std::string(name ? name : "an unknown error") + " (" + std::to_string(code) + ")" +
            (words ? std::string(", ") + words : "");
 }
 
-void Driver::check(Code code, const std::string& what) const {
+void Driver::check(CUresult code, const std::string& what) const {
     if (code == 0) {
         return;
     }

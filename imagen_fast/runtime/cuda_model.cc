@@ -59,16 +59,16 @@ Model::Model(const Bundle& bundle, const Device& device)
         load_weights(bundle.tensors);
         load_code(bundle.tensors);
     } catch (...) {
-        for (const Module module : modules_) {
-            driver().module_unload(module);
+        for (const CUmodule module : modules_) {
+            driver().cuModuleUnload(module);
         }
         throw;
     }
 }
 
 Model::~Model() {
-    for (const Module module : modules_) {
-        driver().module_unload(module);
+    for (const CUmodule module : modules_) {
+        driver().cuModuleUnload(module);
     }
 }
 
@@ -80,18 +80,18 @@ void Model::load_weights(const Tensors& tensors) {
         }
     }
     weights_ = Memory(end, "weights");
-    Address at = weights_.address;
+    CUdeviceptr at = weights_.address;
     for (const auto& [name, tensor] : tensors) {
         if (tensor.dtype == Dtype::u8) {
             continue;
         }
-        driver().check(driver().copy_in(at, tensor.data, tensor.bytes()), "copying weights");
+        driver().check(driver().cuMemcpyHtoD_v2(at, tensor.data, tensor.bytes()), "copying weights");
         shapes_[name] = {tensor.dtype, tensor.shape, nullptr};
         addresses_[name] = at;
         at += aligned(tensor.bytes());
     }
     // Such copies may return before they have arrived, and other streams do not wait for them.
-    driver().check(driver().context_finish(), "copying weights");
+    driver().check(driver().cuCtxSynchronize(), "copying weights");
 }
 
 void Model::load_code(const Tensors& tensors) {
@@ -101,14 +101,14 @@ void Model::load_code(const Tensors& tensors) {
         std::vector<std::uint64_t> code(tensor.bytes() / 8 + 1);
         std::memcpy(code.data(), tensor.data, tensor.bytes());
         check_parameters(kernel, tensor);
-        Module module = nullptr;
-        driver().check(driver().module_load(&module, code.data()), "loading " + kernel.name);
+        CUmodule module = nullptr;
+        driver().check(driver().cuModuleLoadData(&module, code.data()), "loading " + kernel.name);
         modules_.push_back(module);
-        Function function = nullptr;
-        driver().check(driver().module_function(&function, module, kernel.entry.c_str()),
+        CUfunction function = nullptr;
+        driver().check(driver().cuModuleGetFunction(&function, module, kernel.entry.c_str()),
                        "finding " + kernel.entry + " in " + kernel.name);
         if (kernel.shared > kUsualShared) {
-            driver().check(driver().function_set(function, kDynamicShared, kernel.shared),
+            driver().check(driver().cuFuncSetAttribute(function, kDynamicShared, kernel.shared),
                            "giving " + kernel.name + " its shared memory");
         }
         functions_.push_back(function);
@@ -124,12 +124,12 @@ std::size_t Model::scratch_of(const Kernel& kernel, const Call& call) {
            static_cast<std::size_t>(kernel.scratch[0] + kernel.scratch[1]);
 }
 
-void Model::launch(const Call& call, const std::vector<Address>& buffers, Address scratch,
-                   Stream stream) const {
+void Model::launch(const Call& call, const std::vector<CUdeviceptr>& buffers, CUdeviceptr scratch,
+                   CUstream stream) const {
     const Kernel& kernel = plan.program.kernels[call.kernel];
     std::vector<std::uint64_t> values;
     for (const Call::Value& value : call.values) {
-        const Address start = value.from == Argument::From::buffer ? buffers[value.buffer]
+        const CUdeviceptr start = value.from == Argument::From::buffer ? buffers[value.buffer]
                               : value.from == Argument::From::weight
                                   ? addresses_.find(value.weight)->second
                                   : 0;
@@ -144,7 +144,7 @@ void Model::launch(const Call& call, const std::vector<Address>& buffers, Addres
         arguments.push_back(&value);  // of 32 bits the driver takes the lower half
     }
     driver().check(
-        driver().launch(functions_[call.kernel], call.grid[0], call.grid[1], call.grid[2],
+        driver().cuLaunchKernel(functions_[call.kernel], call.grid[0], call.grid[1], call.grid[2],
                         static_cast<unsigned>(kernel.threads), 1, 1,
                         static_cast<unsigned>(kernel.shared), stream, arguments.data(), nullptr),
         "launching " + kernel.name);

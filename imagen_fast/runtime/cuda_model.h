@@ -24,8 +24,8 @@ public:
     Work work(const Shape&, bool bytes) const;
 
     // Queues a launch, `buffers` being where they start; `scratch` has room for `scratch_of` bytes.
-    void launch(const Call&, const std::vector<Address>& buffers, Address scratch,
-                Stream) const;
+    void launch(const Call&, const std::vector<CUdeviceptr>& buffers, CUdeviceptr scratch,
+                CUstream) const;
 
     // Bytes of scratch memory that a launch needs: of mostly no kernel any.
     static std::size_t scratch_of(const Kernel&, const Call&);
@@ -38,10 +38,10 @@ private:
 
     const Device& device_;
     Tensors shapes_;  // of the weights; their data is not there any more
-    std::vector<Module> modules_;
-    std::vector<Function> functions_;  // of the plan's kernels
+    std::vector<CUmodule> modules_;
+    std::vector<CUfunction> functions_;  // of the plan's kernels
     Memory weights_;
-    std::map<std::string, Address, std::less<>> addresses_;
+    std::map<std::string, CUdeviceptr, std::less<>> addresses_;
 };
 
 }  // namespace imagen_fast::cuda

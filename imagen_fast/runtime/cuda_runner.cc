@@ -40,7 +40,7 @@ int chunk_of(int count, std::int64_t pixels) {
 }
 
 // The size of the picture that a request is for, the first input to the first output.
-Shape picture_of(const imagen_fast::Graph& graph, const Request& request) {
+Shape picture_of(const Graph& graph, const Request& request) {
     needed(graph, request);
     const Shape& shape = request.given[0].shape;
     if (!(request == Request::picture(shape, request.bytes))) {
@@ -51,8 +51,8 @@ Shape picture_of(const imagen_fast::Graph& graph, const Request& request) {
 }
 
 // The plan's own sizes of picture and image must be those that are copied.
-void check_sizes(const Program& program, const Work& work, const imagen_fast::Graph& graph, const Shape& shape,
-                 bool bytes) {
+void check_sizes(const Program& program, const Work& work, const Graph& graph,
+                 const Shape& shape, bool bytes) {
     const std::int64_t image = std::int64_t{shape.images} * shape.height * shape.width *
                                graph.channels() * (bytes ? 1 : 4);
     if (work.bytes[program.image] != image ||
@@ -85,7 +85,7 @@ struct CudaRunner::State {
         }
     }
 
-    Work work(const imagen_fast::Graph& graph, const Shape& shape, bool bytes) const {
+    Work work(const Graph& graph, const Shape& shape, bool bytes) const {
         Work work = model.work(shape, bytes);
         check_sizes(model.plan.program, work, graph, shape, bytes);
         return work;
@@ -93,7 +93,8 @@ struct CudaRunner::State {
 
     // At least `count` slots of a shape. The least recently used shape goes when there are too
     // many.
-    std::list<Slot>& slots(const imagen_fast::Graph& graph, const Shape& shape, bool bytes, std::size_t count) {
+    std::list<Slot>& slots(const Graph& graph, const Shape& shape, bool bytes,
+                           std::size_t count) {
         const auto found = std::find_if(ready.begin(), ready.end(), [&](const Ready& x) {
             return x.shape == shape && x.bytes == bytes;
         });
@@ -125,7 +126,7 @@ struct CudaRunner::State {
         const std::size_t bytes = Slot::arena_bytes(model, work);
         if (bytes > arena.bytes) {
             for (Ready& each : ready) {
-                each.slots.clear();  // recorded launches write where the old memory is
+                each.slots.clear();  // captured launches write where the old memory is
             }
             arena = Memory();
             arena = Memory(bytes, "feature maps");
@@ -223,9 +224,9 @@ Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
         }
         return cancelled ? Outcome::cancelled : outcome;
     } catch (...) {
-        driver().stream_finish(state_->streams.load.stream);
-        driver().stream_finish(state_->streams.compute.stream);
-        driver().stream_finish(state_->streams.store.stream);
+        driver().cuStreamSynchronize(state_->streams.load.stream);
+        driver().cuStreamSynchronize(state_->streams.compute.stream);
+        driver().cuStreamSynchronize(state_->streams.store.stream);
         throw;
     }
 }
@@ -252,7 +253,7 @@ std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
         const std::lock_guard<std::mutex> lock(turn_);
         const Current current(state_->device);
         std::size_t free = 0, total = 0;
-        driver().check(driver().memory_free_total(&free, &total), "asking for free memory");
+        driver().check(driver().cuMemGetInfo_v2(&free, &total), "asking for free memory");
         room = (static_cast<double>(free) + static_cast<double>(state_->arena.bytes)) / 2;
     }
     return std::min(static_cast<std::int64_t>(room / pixel), kMostPixels);

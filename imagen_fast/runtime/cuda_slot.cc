@@ -28,8 +28,8 @@ std::size_t scratch_bytes(const Model& model, const Work& work) {
 // Whether the GPU reads and writes there by itself. Other memory is an error to the driver.
 bool is_pinned(const void* data) {
     unsigned type = 0;
-    const auto address = reinterpret_cast<Address>(data);
-    return driver().pointer_attribute(&type, kMemoryType, address) == 0 && type == kHostMemory;
+    const auto address = reinterpret_cast<CUdeviceptr>(data);
+    return driver().cuPointerGetAttribute(&type, kMemoryType, address) == 0 && type == kHostMemory;
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ Slot::Slot(const Model& model, const Work& work, const Memory& arena, Streams& s
       out_(picture_.bytes),
       told_(sizeof(std::uint32_t)) {
     const Program& program = model.plan.program;
-    Address at = arena.address;
+    CUdeviceptr at = arena.address;
     for (std::size_t i = 0; i < work.bytes.size(); ++i) {
         const int buffer = static_cast<int>(i);
         if (is_own(program, buffer)) {
@@ -76,43 +76,43 @@ Slot::Slot(const Model& model, const Work& work, const Memory& arena, Streams& s
     scratch_ = at;
     if (first) {
         compute();
-        driver().check(driver().stream_finish(streams_.compute.stream), "a first run");
+        driver().check(driver().cuStreamSynchronize(streams_.compute.stream), "a first run");
     }
-    record();
+    capture();
 }
 
 Slot::~Slot() {
-    if (recording_) {
-        driver().recording_end(recording_);
+    if (graph_) {
+        driver().cuGraphExecDestroy(graph_);
     }
 }
 
 void Slot::compute() {
-    const Stream stream = streams_.compute.stream;
-    driver().check(driver().fill_later(flag_.address, 0, flag_.bytes / 4, stream),
+    const CUstream stream = streams_.compute.stream;
+    driver().check(driver().cuMemsetD32Async(flag_.address, 0, flag_.bytes / 4, stream),
                    "clearing the flag");
     for (const Call& call : work_.calls) {
         model_.launch(call, buffers_, scratch_, stream);
     }
 }
 
-void Slot::record() {
-    const Stream stream = streams_.compute.stream;
-    driver().check(driver().recording_begin(stream, kThisThread), "recording launches");
-    Graph graph = nullptr;
+void Slot::capture() {
+    const CUstream stream = streams_.compute.stream;
+    driver().check(driver().cuStreamBeginCapture_v2(stream, kThisThread), "capturing launches");
+    CUgraph graph = nullptr;
     try {
         compute();
     } catch (...) {
-        driver().recording_stop(stream, &graph);
+        driver().cuStreamEndCapture(stream, &graph);
         if (graph) {
-            driver().graph_end(graph);
+            driver().cuGraphDestroy(graph);
         }
         throw;
     }
-    driver().check(driver().recording_stop(stream, &graph), "recording launches");
-    const Code code = driver().graph_ready(&recording_, graph, 0);
-    driver().graph_end(graph);
-    driver().check(code, "making recorded launches ready");
+    driver().check(driver().cuStreamEndCapture(stream, &graph), "capturing launches");
+    const CUresult code = driver().cuGraphInstantiateWithFlags(&graph_, graph, 0);
+    driver().cuGraphDestroy(graph);
+    driver().check(code, "instantiating the captured graph");
 }
 
 void Slot::start(const void* in, void* out) {
@@ -123,17 +123,18 @@ void Slot::start(const void* in, void* out) {
     }
     target_ = is_pinned(out) ? nullptr : out;
     void* const place = target_ ? out_.data : out;
-    cuda.check(cuda.copy_in_later(image_.address, in, in_.bytes, streams_.load.stream),
+    cuda.check(cuda.cuMemcpyHtoDAsync_v2(image_.address, in, in_.bytes, streams_.load.stream),
                "copying a picture in");
     loaded_.record(streams_.load.stream);
-    cuda.check(cuda.stream_wait(streams_.compute.stream, loaded_.event, 0), "waiting for a copy");
-    cuda.check(cuda.replay(recording_, streams_.compute.stream), "running the recorded launches");
+    cuda.check(cuda.cuStreamWaitEvent(streams_.compute.stream, loaded_.event, 0),
+               "waiting for a copy");
+    cuda.check(cuda.cuGraphLaunch(graph_, streams_.compute.stream), "launching the captured graph");
     computed_.record(streams_.compute.stream);
-    const Stream store = streams_.store.stream;
-    cuda.check(cuda.stream_wait(store, computed_.event, 0), "waiting for the launches");
-    cuda.check(cuda.copy_out_later(place, picture_.address, out_.bytes, store),
+    const CUstream store = streams_.store.stream;
+    cuda.check(cuda.cuStreamWaitEvent(store, computed_.event, 0), "waiting for the launches");
+    cuda.check(cuda.cuMemcpyDtoHAsync_v2(place, picture_.address, out_.bytes, store),
                "copying a picture out");
-    cuda.check(cuda.copy_out_later(told_.data, flag_.address, told_.bytes, store),
+    cuda.check(cuda.cuMemcpyDtoHAsync_v2(told_.data, flag_.address, told_.bytes, store),
                "copying the flag out");
     stored_.record(store);
 }

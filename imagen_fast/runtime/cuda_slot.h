@@ -15,7 +15,7 @@ struct Streams {
 // One chunk of pictures of one shape. start() only queues the work.
 class Slot {
 public:
-    // Feature maps lie in `arena`, which has room for `arena_bytes`. The launches are recorded here,
+    // Feature maps lie in `arena`, which has room for `arena_bytes`. The launches are captured here,
     // once; if `first`, they are made before that, because what loads late must not load then.
     Slot(const Model&, const Work&, const Memory& arena, Streams&, bool first);
     Slot(const Slot&) = delete;
@@ -34,7 +34,7 @@ public:
 
 private:
     void compute();
-    void record();
+    void capture();
 
     const Model& model_;
     const Work work_;
@@ -42,10 +42,10 @@ private:
     Memory image_, picture_, flag_;
     Pinned in_, out_, told_;
     OwnEvent loaded_, computed_, stored_;
-    std::vector<Address> buffers_;
-    Address scratch_ = 0;
+    std::vector<CUdeviceptr> buffers_;
+    CUdeviceptr scratch_ = 0;
     void* target_ = nullptr;  // of a picture that goes by way of out_
-    Recording recording_ = nullptr;
+    CUgraphExec graph_ = nullptr;
 };
 
 }  // namespace imagen_fast::cuda

@@ -330,9 +330,11 @@ CASES = {
     ),
     "the recording": (
         "plain", {"FAIL": "cuGraphInstantiateWithFlags:999"}, DEVICE_FAILED,
-        "making recorded launches ready: an unknown error (999)",
+        "instantiating the captured graph: an unknown error (999)",
     ),
-    "the replay": ("plain", {"FAIL": "cuGraphLaunch:700"}, DEVICE_FAILED, "running the recorded"),
+    "the replay": (
+        "plain", {"FAIL": "cuGraphLaunch:700"}, DEVICE_FAILED, "launching the captured graph"
+    ),
     "the end": ("plain", {"FAIL": "cuEventSynchronize:700"}, DEVICE_FAILED, "waiting for a run"),
     "the start": (
         "plain", {"FAIL": "cuInit:100"}, UNSUPPORTED, "the NVIDIA driver does not start: an unknown"
@@ -401,7 +403,7 @@ def test_a_model_without_kernels(run, gpu_model):
 def test_the_driver_function_names_are_the_headers():
     """Each name once, none of them older than what CUDA 11.4 to 13 export."""
     text = (c_library.INCLUDE.parent / "runtime" / "cuda_driver.h").read_text()
-    names = re.findall(r'"(cu[A-Z]\w+)"', text)
+    names = re.findall(r"X\((cu[A-Z]\w+),", text)
     assert len(names) == len(set(names)) > 30
     double = (HERE / "libcuda_double.c").read_text()
     assert all(f"API int {name}(" in double for name in names)
