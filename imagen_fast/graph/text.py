@@ -41,6 +41,9 @@ def _value(graph: Graph, name: str) -> str:
 
 
 def _size(grid: Grid) -> str:
+    if not grid.of:
+        return "1 pixel"
     part = f"/{2**grid.halvings}" if grid.halvings else ""
     factor = f"·{grid.factor}" if grid.factor > 1 else ""
-    return f"{grid.of}{part}{factor}"
+    margin = f"+{grid.margin}" if grid.margin else ""
+    return f"{grid.of}{part}{factor}{margin}"

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagen_fast.errors import SpecError
+from imagen_fast.graph.convolutions import before
 from imagen_fast.graph.graph import Graph, Operation
 from imagen_fast.graph.kinds import KINDS
 from imagen_fast.graph.passes import needed
@@ -63,35 +64,72 @@ def compute(operation: Operation, tensors: Tensors, read: Read) -> Tensor:
 
 def activate(x: Tensor, a: Settings, t: Tensors) -> Tensor:
     """The activation that the attributes name."""
-    match a["activation"]:
-        case "relu":
-            return F.relu(x)
-        case "leaky_relu":
-            return F.leaky_relu(x, a["slope"])
-        case "prelu":
-            return F.prelu(x, t["slopes"])
-        case "silu":
-            return F.silu(x)
-        case "sigmoid":
-            return torch.sigmoid(x)
-        case "gelu":
-            return F.gelu(x)
-        case _:
-            return x
+    name = a["activation"]
+    return x if name == "none" else ACTIVATIONS[name](x, a, t)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor, Settings, Tensors], Tensor]] = {
+    "relu": lambda x, a, t: F.relu(x),
+    "leaky_relu": lambda x, a, t: F.leaky_relu(x, a["slope"]),
+    "prelu": lambda x, a, t: F.prelu(x, t["slopes"]),
+    "silu": lambda x, a, t: F.silu(x),
+    "sigmoid": lambda x, a, t: torch.sigmoid(x),
+    "gelu": lambda x, a, t: F.gelu(x),
+    "gelu_tanh": lambda x, a, t: F.gelu(x, approximate="tanh"),
+    "mish": lambda x, a, t: F.mish(x),
+    "tanh": lambda x, a, t: torch.tanh(x),
+    "hard_swish": lambda x, a, t: F.hardswish(x),
+    "clamp": lambda x, a, t: x.clamp(a["low"], a["high"]),
+    "elu": lambda x, a, t: F.elu(x, a["slope"]),
+    "softplus": lambda x, a, t: F.softplus(x),
+    "abs": lambda x, a, t: x.abs(),
+    "square": lambda x, a, t: x * x,
+    "sqrt": lambda x, a, t: x.sqrt(),
+    "reciprocal": lambda x, a, t: x.reciprocal(),
+    "exp": lambda x, a, t: x.exp(),
+    "log": lambda x, a, t: x.log(),
+    "power": lambda x, a, t: x.pow(a["exponent"]),
+}
+
+
+def extend(x: Tensor, padding: str, before: int, after: tuple[int, int]) -> Tensor:
+    """`before` pixels more above and left of the picture, and `after` below and right of it."""
+    down, right = after
+    if padding == "zero":
+        return F.pad(x, (before, right, before, down))
+    for axis, end in ((2, down), (3, right)):
+        size = x.shape[axis]
+        pixels = torch.arange(-before, size + end, device=x.device)
+        if padding == "edge":
+            pixels = pixels.clamp(0, size - 1)
+        else:  # to and fro between the ends
+            period = max(1, 2 * (size - 1))
+            pixels = pixels % period
+            pixels = torch.minimum(pixels, period - pixels)
+        x = x.index_select(axis, pixels)
+    return x
 
 
 def _convolution(a: Settings, t: Tensors, read: Read) -> Tensor:
     x, *added = read
     assert x is not None
-    if a["stride"] == 2:  # an odd side is completed
-        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-    padding = a["kernel"] // 2 if a["stride"] == 1 else 0
-    x = F.conv2d(x, t["weight"], t.get("bias"), a["stride"], padding)
+    if a["padding"] != "valid":
+        x = extend(x, a["padding"], before(a["kernel"]), _after(x, a["kernel"], a["stride"]))
+    groups = x.shape[1] if a["depthwise"] else 1
+    x = F.conv2d(x, t["weight"], t.get("bias"), a["stride"], groups=groups)
     x = a["scale"] * activate(x, a, t)
     for y in added:
         assert y is not None
         x = x + y
     return x
+
+
+def _after(x: Tensor, kernel: int, stride: int) -> tuple[int, int]:
+    """How many pixels below and right of x a kernel reads, or does not (negative)."""
+    down, right = (
+        (-(-size // stride) - 1) * stride + kernel - before(kernel) - size for size in x.shape[2:]
+    )
+    return down, right
 
 
 def _subpixel_convolution(a: Settings, t: Tensors, read: Read) -> Tensor:
@@ -104,7 +142,8 @@ def _subpixel_convolution(a: Settings, t: Tensors, read: Read) -> Tensor:
 def _transposed_convolution(a: Settings, t: Tensors, read: Read) -> Tensor:
     x, skip = read[0], read[1] if len(read) > 1 else None
     assert x is not None
-    x = F.conv_transpose2d(x, t["weight"], t.get("bias"), stride=2)
+    beyond = before(a["kernel"])
+    x = F.conv_transpose2d(x, t["weight"], t.get("bias"), stride=2, padding=beyond)
     return x if skip is None else skip + x[:, :, : skip.shape[2], : skip.shape[3]]
 
 
@@ -163,7 +202,14 @@ def _attention_map(a: Settings, t: Tensors, read: Read) -> Tensor:
 
 
 def _sum(a: Settings, t: Tensors, read: Read) -> Tensor:
-    return a["scale"] * activate(sum(_given(read)), a, t) + a["offset"]  # type: ignore[arg-type]
+    values = _given(read)
+    plus = len(values) - a["minus"]
+    x = values[0]
+    for y in values[1:plus]:
+        x = x + y
+    for y in values[plus:]:
+        x = x - y
+    return a["scale"] * activate(x, a, t) + a["offset"]
 
 
 def _product(a: Settings, t: Tensors, read: Read) -> Tensor:
@@ -171,6 +217,62 @@ def _product(a: Settings, t: Tensors, read: Read) -> Tensor:
     for y in others:
         x = x * y
     return x
+
+
+def _reduce(a: Settings, t: Tensors, read: Read) -> Tensor:
+    (x,) = _given(read)
+    axes = (1,) if a["over"] == "channels" else (2, 3)
+    match a["function"]:
+        case "mean":
+            return x.mean(axes, keepdim=True)
+        case "maximum":
+            return x.amax(axes, keepdim=True)
+        case function:
+            variance = (x - x.mean(axes, keepdim=True)).square().mean(axes, keepdim=True)
+            return variance if function == "variance" else variance.sqrt()
+
+
+def _layer_norm(a: Settings, t: Tensors, read: Read) -> Tensor:
+    (x,) = _given(read)
+    x = x.permute(0, 2, 3, 1)  # (N, H, W, C)
+    x = F.layer_norm(x, x.shape[3:], t.get("weight"), t.get("bias"), a["epsilon"])
+    return x.permute(0, 3, 1, 2)
+
+
+def _pixel_unshuffle(a: Settings, t: Tensors, read: Read) -> Tensor:
+    (x,) = _given(read)
+    height, width = (-size % a["factor"] for size in x.shape[2:])
+    return F.pixel_unshuffle(F.pad(x, (0, width, 0, height)), a["factor"])
+
+
+def _bilinear(a: Settings, t: Tensors, read: Read) -> Tensor:
+    (x,) = _given(read)
+    size = [a["factor"] * side for side in x.shape[2:]]
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def _max_pool(a: Settings, t: Tensors, read: Read) -> Tensor:
+    (x,) = _given(read)
+    start, (down, right) = before(a["kernel"]), _after(x, a["kernel"], a["stride"])
+    x = F.pad(x, (start, right, start, down), value=-torch.inf)
+    return F.max_pool2d(x, a["kernel"], a["stride"])
+
+
+def _pad(a: Settings, t: Tensors, read: Read) -> Tensor:
+    (x,) = _given(read)
+    down, right = (-size % 2 ** a["halvings"] + a["margin"] for size in x.shape[2:])
+    return extend(x, a["padding"], a["margin"], (down, right))
+
+
+def _crop(a: Settings, t: Tensors, read: Read) -> Tensor:
+    x, *like = _given(read)
+    start = a["margin"]
+    height, width = (
+        [a["factor"] * side for side in like[0].shape[2:]]
+        if like
+        else [side - 2 * start for side in x.shape[2:]]
+    )
+    return x[:, :, start : start + height, start : start + width]
 
 
 def _given(read: Read) -> list[Tensor]:
@@ -190,9 +292,16 @@ DEFINITIONS: dict[str, Callable[[Settings, Tensors, Read], Tensor]] = {
     "attention_map": _attention_map,
     "sum": _sum,
     "product": _product,
+    "reduce": _reduce,
+    "layer_norm": _layer_norm,
     "concatenate": lambda a, t, read: torch.cat(_given(read), 1),
     "slice": lambda a, t, read: _given(read)[0][:, a["first"] : a["first"] + a["channels"]],
     "pixel_shuffle": lambda a, t, read: F.pixel_shuffle(_given(read)[0], a["factor"]),
+    "pixel_unshuffle": _pixel_unshuffle,
     "nearest": lambda a, t, read: _repeat(_given(read)[0], a["factor"]),
+    "bilinear": _bilinear,
     "halve": lambda a, t, read: halve(_given(read)[0]),
+    "max_pool": _max_pool,
+    "pad": _pad,
+    "crop": _crop,
 }

@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import Graph, Input, Operation, Output, Value
-from imagen_fast.graph.kinds import ACTIVATIONS, KINDS
+from imagen_fast.graph.kinds import KINDS
 
 Arrays = dict[str, NDArray[np.float32]]
+ACTIVATIONS = ("none", "relu", "leaky_relu", "prelu", "silu", "sigmoid", "gelu")
+DRAWN = (
+    *("convolution", "subpixel_convolution", "transposed_convolution"),
+    *("window_attention", "global_attention", "attention_map"),
+    *("sum", "product", "concatenate", "slice", "pixel_shuffle", "nearest", "halve"),
+)
 CHANNELS = (1, 2, 3, 4, 7, 8, 13, 16, 28, 32, 33, 40, 64)
 
 
@@ -68,7 +74,7 @@ class _Draw:
 
     def operation(self) -> None:
         """One more operation, or none where the draw does not fit what is there."""
-        kind = self.pick(list(KINDS))
+        kind = self.pick(DRAWN)
         # The last values are read more often: graphs become deep.
         names = list(self.values)
         x = self.pick(names[-3:] if self.chance(0.6) else names)

@@ -1,0 +1,154 @@
+"""Kinds that change how many pixels there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imagen_fast.errors import SpecError
+from imagen_fast.graph import convolutions
+from imagen_fast.graph.graph import Value
+from imagen_fast.graph.kind import (
+    FACTOR,
+    Interval,
+    Kind,
+    Read,
+    Settings,
+    Whole,
+    Word,
+    first,
+    second,
+)
+
+
+def _enlarged(a: Settings, x: Read) -> Value:
+    return Value(first(x).channels, first(x).grid.enlarged(a["factor"]))
+
+
+def _enlarged_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:
+    return pixels[0] // a["factor"], pixels[1] // a["factor"]
+
+
+def _bilinear_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:
+    return pixels[0] // a["factor"] - 1, pixels[1] // a["factor"] + 1
+
+
+def _shuffled(a: Settings, x: Read) -> Value:
+    channels, square = first(x).channels, a["factor"] ** 2
+    if channels % square:
+        raise SpecError(f"{channels} channels; expected a multiple of factor², {square}")
+    return Value(channels // square, first(x).grid.enlarged(a["factor"]))
+
+
+def _unshuffled(a: Settings, x: Read) -> Value:
+    grid, factor = first(x).grid, a["factor"]
+    if factor & (factor - 1):
+        raise SpecError(f"factor is {factor}; expected a power of two")
+    while factor > 1:
+        grid, factor = grid.halved(), factor // 2
+    return Value(first(x).channels * a["factor"] ** 2, grid)
+
+
+def _unshuffled_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:
+    return a["factor"] * pixels[0], a["factor"] * (pixels[1] + 1) - 1
+
+
+def _pooled(a: Settings, x: Read) -> Value:
+    grid = first(x).grid
+    return Value(first(x).channels, grid.halved() if a["stride"] == 2 else grid)
+
+
+def _padded(a: Settings, x: Read) -> Value:
+    grid = first(x).grid.completed(a["halvings"]).widened(a["margin"])
+    return Value(first(x).channels, grid)
+
+
+def _cropped(a: Settings, x: Read) -> Value:
+    grid, like = first(x).grid, second(x)
+    target = grid.widened(-a["margin"]) if like is None else like.grid.enlarged(a["factor"])
+    if like is None and a["factor"] != 1:
+        raise SpecError("a factor is of what it is like, and there is nothing")
+    covered = (
+        grid.of == target.of
+        and grid.factor << target.halvings == target.factor << grid.halvings
+        and grid.halvings >= target.halvings
+        and grid.margin - a["margin"] == target.margin
+    )
+    if not covered:
+        raise SpecError(f"its input lies on {grid}, and less {a['margin']} is no {target}")
+    return Value(first(x).channels, target)
+
+
+SIZES: Mapping[str, Kind] = {
+    "pixel_shuffle": Kind(
+        "channel (c, dy, dx) becomes channel c of the pixel at (dy, dx) within factor² pixels",
+        ("x",),
+        {"factor": FACTOR},
+        _shuffled,
+        reads=_enlarged_reads,
+        flops=lambda a, x, y: 0,
+    ),
+    "pixel_unshuffle": Kind(
+        "the pixel at (dy, dx) within factor² pixels becomes channel (c, dy, dx); a side that is "
+        "no multiple of the factor, a power of two, is completed by zeros",
+        ("x",),
+        {"factor": FACTOR},
+        _unshuffled,
+        reads=_unshuffled_reads,
+        flops=lambda a, x, y: 0,
+    ),
+    "nearest": Kind(
+        "each pixel factor² times",
+        ("x",),
+        {"factor": FACTOR},
+        _enlarged,
+        reads=_enlarged_reads,
+        flops=lambda a, x, y: 0,
+    ),
+    "bilinear": Kind(
+        "factor times as large: pixel i lies at (i + 0.5) / factor - 0.5 of x, between whose two "
+        "pixels it is drawn along each axis; beyond the border is the outermost one",
+        ("x",),
+        {"factor": FACTOR},
+        _enlarged,
+        reads=_bilinear_reads,
+        flops=lambda a, x, y: 6.0 * y.channels,
+    ),
+    "halve": Kind(
+        "means of 2×2 pixels; an odd last row or column counts twice",
+        ("x",),
+        {},
+        lambda a, x: Value(first(x).channels, first(x).grid.halved()),
+        reads=lambda a, x, pixels, place: (2 * pixels[0], 2 * pixels[1] + 1),
+        flops=lambda a, x, y: 4.0 * y.channels,
+    ),
+    "max_pool": Kind(
+        "the maximum of the pixels that a convolution of this kernel and stride would read, of "
+        "those within the picture",
+        ("x",),
+        {"kernel": (Whole(2, convolutions.MAX_KERNEL), None), "stride": (Whole(1, 2), 1)},
+        _pooled,
+        reads=convolutions.reads,
+        flops=lambda a, x, y: float(y.channels * a["kernel"] ** 2),
+    ),
+    "pad": Kind(
+        "sides completed at their far ends to multiples of 2^halvings, and then `margin` pixels "
+        "more all around: zeros, mirrored without the outermost one (reflect, again and again "
+        "where there are too few) or the outermost one (edge)",
+        ("x",),
+        {
+            "padding": (Word(convolutions.BORDERS), "zero"),
+            "margin": (Whole(0, 256), 0),
+            "halvings": (Whole(0, 8), 0),
+        },
+        _padded,
+        flops=lambda a, x, y: 0,
+    ),
+    "crop": Kind(
+        "x without its first `margin` rows and columns, as far as what it is like reaches, factor "
+        "times as large; without that, less `margin` at the far ends too",
+        ("x", "like?"),
+        {"margin": (Whole(0, 4096), 0), "factor": (Whole(1, 16), 1)},
+        _cropped,
+        flops=lambda a, x, y: 0,
+    ),
+}
