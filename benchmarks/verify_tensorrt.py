@@ -31,9 +31,9 @@ from imagen_fast import catalogue
 from imagen_fast.backends import backend_class
 from imagen_fast.bench.machine import describe
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.summary import psnr
 from imagen_fast.bundle import Bundle, load_bundle
 from imagen_fast.errors import BackendError, ImagenError
+from imagen_fast.metrics import psnr
 from imagen_fast.tasks.export import export
 
 RESULT = Path(__file__).parent / "results" / "tensorrt.json"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.errors import ExportError
+from imagen_fast.metrics import psnr
 from imagen_fast.spec import ModelSpec
 
 from . import photograph
@@ -87,20 +88,6 @@ def verify(
             )
         found[shape] = round(value, 2) if math.isfinite(value) else None
     return Verification(title, reference[1], run[1], found)
-
-
-def psnr(output: NDArray[Any], truth: NDArray[Any]) -> float:
-    """In dB over all samples; infinite if they are equal, -inf if any is not finite.
-
-    The peak is 255 for bytes, 1 for pictures in floats, and for rows the largest value of `truth`.
-    """
-    peak = 255.0 if truth.dtype == np.uint8 else max(1.0, float(np.abs(truth).max()))
-    if output.shape != truth.shape:
-        return -math.inf
-    error = float(np.mean((output.astype(np.float64) - truth) ** 2))
-    if not math.isfinite(error):
-        return -math.inf
-    return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
 
 
 def _pictures(

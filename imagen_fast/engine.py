@@ -25,7 +25,7 @@ from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.model_file import is_onnx, load_model, read_header
-from imagen_fast.tiling import Samples
+from imagen_fast.samples import Samples
 from imagen_fast.turn import Turn
 
 if TYPE_CHECKING:

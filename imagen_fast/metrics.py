@@ -1,4 +1,4 @@
-"""PSNR and SSIM as super-resolution papers report them: on Y, border cropped."""
+"""PSNR of any two arrays; PSNR and SSIM as super-resolution papers report them: on Y, cropped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+
+from imagen_fast.samples import Samples
 
 Uint8 = NDArray[np.uint8]
 WEIGHTS = np.array([65.481, 128.553, 24.966])  # of R, G and B in Y, for channels in [0, 1]
@@ -23,11 +25,25 @@ def luma(image: Uint8) -> NDArray[np.float64]:
     return y
 
 
-def psnr(a: Uint8, b: Uint8, border: int = 0) -> float:
+def psnr(output: Samples, truth: Samples, peak: float | None = None) -> float:
+    """In dB over all samples; infinite if they are equal, -inf if any is not finite.
+
+    Without a `peak` it is 255 for bytes, 1 for pictures in floats, and the largest value of `truth`
+    where that is more. Another shape than the truth's is -inf as well.
+    """
+    if output.shape != truth.shape:
+        return -math.inf
+    if peak is None:
+        peak = 255.0 if truth.dtype == np.uint8 else max(1.0, float(np.abs(truth).max()))
+    error = float(np.mean((output.astype(np.float64) - truth) ** 2))
+    if not math.isfinite(error):
+        return -math.inf
+    return math.inf if error == 0 else 10.0 * math.log10(peak**2 / error)
+
+
+def luma_psnr(a: Uint8, b: Uint8, border: int = 0) -> float:
     """PSNR in dB of two pictures of one shape on Y, `border` pixels cropped from every side."""
-    x, y = _cropped(a, b, border)
-    mse = float(np.mean((x - y) ** 2))
-    return math.inf if mse == 0 else 10.0 * math.log10(255.0**2 / mse)
+    return psnr(*_cropped(a, b, border), peak=255.0)
 
 
 def ssim(a: Uint8, b: Uint8, border: int = 0) -> float:

@@ -21,20 +21,18 @@ import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imagen_fast.errors import TilingError
 from imagen_fast.graph.reach import RAMP
+from imagen_fast.samples import Samples
 
 # Overlap unless asked otherwise: `benchmarks/tiling.py` has the measurement.
 DEFAULT_OVERLAP = 32
 # Larger tiles save little of the halo's cost and delay the first finished row.
 LARGEST_AUTOMATIC = 1024
-
-Samples = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,18 @@ ALLOWED = {
     "stand_in": set(),
     "c_library": {"extras"},
     "spec": {"errors"},
-    "metrics": {"errors"},
+    "samples": set(),
+    "metrics": {"samples", "errors"},
     "graph": {"spec", "errors"},
     "bundle": {"atomic", "graph", "spec", "stand_in", "errors"},
     "catalogue": {"bundle", "spec", "errors"},
-    "image": {"atomic", "_version", "stand_in", "errors"},
-    "tiling": {"graph", "errors"},
+    "image": {"atomic", "_version", "samples", "stand_in", "errors"},
+    "tiling": {"graph", "samples", "errors"},
     "atomic": set(),
     "kernels": {"cores", "models", "bundle", "spec", "errors"},
     "export": {
         *("kernels", "atomic", "bundle", "cores", "image", "stand_in", "extras", "spec"),
-        *("_version", "errors"),
+        *("_version", "metrics", "errors"),
     },
     "model_file": {"export", "bundle", "extras", "errors"},
     "models": {"bundle", "graph", "spec", "errors"},
@@ -48,7 +49,7 @@ ALLOWED = {
     "turn": set(),
     "engine": {
         *("backends", "cores", "image", "tiling", "catalogue", "model_file", "bundle", "graph"),
-        *("spec", "turn"),
+        *("spec", "turn", "samples"),
         *("_version", "errors"),
     },
     "training": {
@@ -56,7 +57,7 @@ ALLOWED = {
         *("_version", "errors"),
     },
 }
-ALLOWED["bench"] = {*ALLOWED["backends"], "backends"}
+ALLOWED["bench"] = {*ALLOWED["backends"], "backends", "metrics"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["cli"] |= {"c_library", "kernels"}

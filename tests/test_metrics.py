@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from imagen_fast.metrics import luma, psnr, ssim
+from imagen_fast.metrics import luma, luma_psnr, psnr, ssim
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -39,24 +39,24 @@ def test_grey_is_its_own_y_and_alpha_is_left_out() -> None:
 def test_psnr_of_a_constant_difference(difference: int) -> None:
     a = np.full((9, 11), 40, np.uint8)
     expected = 20 * math.log10(255 / difference)
-    assert psnr(a, a + np.uint8(difference)) == pytest.approx(expected)
-    assert psnr(a + np.uint8(difference), a) == pytest.approx(expected)
+    assert luma_psnr(a, a + np.uint8(difference)) == pytest.approx(expected)
+    assert luma_psnr(a + np.uint8(difference), a) == pytest.approx(expected)
 
 
 def test_psnr_is_of_the_mean_square_over_all_pixels() -> None:
     a = np.full((10, 10), 100, np.uint8)
     b = a.copy()
     b[2, 3], b[7, 5] = 110, 80  # (100 + 400) / 100
-    assert psnr(a, b) == pytest.approx(10 * math.log10(255**2 / 5))
-    assert psnr(a, a) == math.inf
+    assert luma_psnr(a, b) == pytest.approx(10 * math.log10(255**2 / 5))
+    assert luma_psnr(a, a) == math.inf
 
 
 def test_psnr_of_colour_is_on_y() -> None:
     white, black = np.full((4, 4, 3), 255, np.uint8), np.zeros((4, 4, 3), np.uint8)
-    assert psnr(white, black) == pytest.approx(20 * math.log10(255 / 219))
+    assert luma_psnr(white, black) == pytest.approx(20 * math.log10(255 / 219))
 
 
-@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize("metric", [luma_psnr, ssim])
 @pytest.mark.parametrize("border", [0, 1, 4])
 def test_the_border_is_cropped_on_every_side(metric, border: int) -> None:
     a = noise(24, 30)
@@ -100,7 +100,17 @@ def test_ssim_is_what_its_paper_defines(height: int, width: int) -> None:
         assert ssim(b, a) == pytest.approx(ssim(a, b), abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize("metric", [luma_psnr, ssim])
 def test_pictures_of_two_shapes_cannot_be_compared(metric) -> None:
     with pytest.raises(ValueError, match=r"differ in shape: \(20, 20\) and \(20, 21\)"):
         metric(noise(20, 20), noise(20, 21))
+
+
+def test_psnr_of_all_samples() -> None:
+    a = np.zeros((2, 2), np.float32)
+    assert psnr(a, a) == math.inf
+    assert psnr(a + np.float32(0.1), a) == pytest.approx(20, abs=1e-5)
+    assert psnr(a + np.float32("nan"), a) == -math.inf
+    assert psnr(a[:, :1], a) == -math.inf
+    rows = np.float32([10, 0])  # whose largest value is the peak
+    assert psnr(rows + 1, rows) == pytest.approx(20)

@@ -17,9 +17,9 @@ import torch
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.stage import WORST_PSNR
-from imagen_fast.bench.summary import psnr
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
+from imagen_fast.metrics import psnr
 from on_gpu import timing
 from on_gpu.end_to_end import MODEL, expected
 from on_gpu.part import Part

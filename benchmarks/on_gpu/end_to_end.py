@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.stage import WORST_PSNR
-from imagen_fast.bench.summary import psnr
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
+from imagen_fast.metrics import psnr
 from imagen_fast.models.build import build
 from on_gpu import timing
 from on_gpu.part import DTYPES, Part

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from imagen_fast.backends.native import Native
-from imagen_fast.bench.work import flops
 from imagen_fast.bundle import Bundle
+from imagen_fast.graph import network
+from imagen_fast.graph.cost import flops
 from imagen_fast.models.listing import ListingGenerator
 from imagen_fast.spec import Level, ModelSpec
 
@@ -20,4 +21,4 @@ def bench_linear(keep, channels, precision):
     tensors = {name: x.numpy() for name, x in ListingGenerator(spec).state_dict().items()}
     backend = Native(Bundle(spec, tensors), precision=precision)
     x = np.random.default_rng(0).standard_normal((1, 1, ROWS, channels), np.float32)
-    keep(lambda: backend.run(x), flops(spec, 1, ROWS) / 1e9)
+    keep(lambda: backend.run(x), flops(network(spec), 1, ROWS) / 1e9)

@@ -14,9 +14,9 @@ from imagen_fast.backends import backend_class
 from imagen_fast.bench import machine
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.stage import WORST_PSNR
-from imagen_fast.bench.summary import psnr
-from imagen_fast.bench.work import flops
 from imagen_fast.bundle import Bundle
+from imagen_fast.graph.cost import flops
+from imagen_fast.metrics import psnr
 from imagen_fast.models.generator import Generator
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -59,7 +59,7 @@ def time_backend(keep):
             y = network(torch.from_numpy(images).permute(0, 3, 1, 2)).clamp(0, 1)
         found = psnr(backend.run(images), y.permute(0, 2, 3, 1).numpy())
         assert found > WORST_PSNR[precision], f"wrong: {found:.1f} dB to the reference"
-        keep(lambda: backend.run(images), flops(spec, side, side) / 1e9)
+        keep(lambda: backend.run(images), flops(network(spec), side, side) / 1e9)
         backend.close()
 
     return run

@@ -12,9 +12,11 @@ from imagen_fast.bench.contestant import Contestant, Worker
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.reference import Reference
 from imagen_fast.bench.runtimes import find
-from imagen_fast.bench.work import flops, traffic
+from imagen_fast.bench.work import traffic
 from imagen_fast.bundle import read_header
 from imagen_fast.errors import BenchmarkError
+from imagen_fast.graph import network
+from imagen_fast.graph.cost import flops
 
 # Input pixels up to which PyTorch in fp32 is waited for: some seconds.
 REFERENCE_PIXELS = 256**2
@@ -81,7 +83,7 @@ class Inputs:
         if "@" not in c.network:
             spec = read_header(c.network).spec
             moved = traffic(spec, size, size, element) / 1e6
-            return flops(spec, size, size) / 1e9, moved
+            return flops(network(spec), size, size) / 1e9, moved
         key = f"{c.network} {size}"
         if key not in self._flops:
             self._flops[key] = self._reference.flops(c.network, size, size, 60)

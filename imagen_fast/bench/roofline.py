@@ -23,8 +23,9 @@ import numpy as np
 from imagen_fast.backends.native import Native
 from imagen_fast.bench.process import Child, serve
 from imagen_fast.bench.runtimes.yardstick import environment
-from imagen_fast.bench.work import flops
 from imagen_fast.bundle import Bundle
+from imagen_fast.graph import network
+from imagen_fast.graph.cost import flops
 from imagen_fast.spec import Level, ModelSpec
 
 # Sides of matrices. Small ones, which take a millisecond: on a busy machine some of their runs are
@@ -120,7 +121,7 @@ def _native(threads: int, each: float) -> list[tuple[str, str, float]]:
         for isa in _native.available(precision)[:1]:  # the best, whatever the environment says
             backend = Native(Bundle(spec, tensors), precision=precision, threads=threads, isa=isa)
             seconds = _shortest(partial(backend.run, x), each)
-            found.append((precision, "native", flops(spec, 1, ROWS) / seconds / 1e9))
+            found.append((precision, "native", flops(network(spec), 1, ROWS) / seconds / 1e9))
             backend.close()
     return found
 

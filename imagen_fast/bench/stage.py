@@ -21,8 +21,8 @@ from imagen_fast.bench.roofline import WIDTHS
 from imagen_fast.bench.runtimes import YARDSTICK, find
 from imagen_fast.bench.runtimes.yardstick import environment
 from imagen_fast.bench.schedule import BETWEEN, LEAST_ROUNDS, Clock, Costs
-from imagen_fast.bench.summary import psnr
 from imagen_fast.errors import BenchmarkError
+from imagen_fast.metrics import psnr
 
 # Below it, in dB to the answer in fp32, something else is being computed.
 WORST_PSNR = {"fp32": 80.0, "bf16": 40.0, "fp16": 50.0}

@@ -6,9 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -47,11 +44,3 @@ class Summary:
             mean=sum(ordered) / len(ordered),
             spread=(p75 - p25) / p50,
         )
-
-
-def psnr(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """In dB, of all samples in [0, 1]; infinite if they are equal, -inf if any is not finite."""
-    error = float(np.mean((a.astype(np.float64) - b) ** 2))
-    if not math.isfinite(error):
-        return -math.inf
-    return math.inf if error == 0 else -10 * math.log10(error)

@@ -19,7 +19,7 @@ def alignment(graph: Graph) -> int:
     Windows are anchored at the picture's top-left corner, so a tile sees the same windows as the
     whole picture only if it starts on their common grid.
     """
-    graph = _main(graph)
+    graph = main_part(graph)
     return math.lcm(
         *(
             period(operation, graph.values[name].grid)
@@ -35,7 +35,7 @@ def reads(graph: Graph, position: int) -> Interval | None:
     In an endless picture, for the first output; None if all pixels can. Walks the operations
     backwards with the interval of pixels that each value is needed in.
     """
-    graph = _main(graph)
+    graph = main_part(graph)
     image, output = next(iter(graph.inputs)), next(iter(graph.outputs.values())).value
     factor = graph.values[output].grid.factor
     wanted: dict[str, Interval] = {output: (factor * position, factor * (position + 1) - 1)}
@@ -93,7 +93,7 @@ def _is_exact(graph: Graph, shared: int) -> bool:
     return True
 
 
-def _main(graph: Graph) -> Graph:
+def main_part(graph: Graph) -> Graph:
     """What the first output needs, with the defaults of optional inputs in their place."""
     graph = graph.without([name for name, x in graph.inputs.items() if x.optional])
     return needed(graph, [next(iter(graph.outputs))])

@@ -8,12 +8,12 @@ transparent pixels take the colour of the nearest visible one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[Any]
+from imagen_fast.samples import Samples
+
 Integers = NDArray[np.int32]
 
 BAND = 1 << 22  # pixels filled at a time, so that memory does not grow with the picture

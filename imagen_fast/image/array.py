@@ -6,12 +6,10 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image import floats
-
-Samples = NDArray[Any]
+from imagen_fast.samples import Samples
 
 
 def from_array(image: Samples) -> tuple[Samples, Samples | None]:

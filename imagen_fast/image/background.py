@@ -11,8 +11,9 @@ import numpy as np
 from PIL import ImageColor
 
 from imagen_fast.errors import ImageError, ImageWarning
-from imagen_fast.image.picture import Picture, Samples
+from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import FORMATS
+from imagen_fast.samples import Samples
 
 RGB: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""

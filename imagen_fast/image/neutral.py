@@ -7,15 +7,13 @@ reduced it has spread colour as far as its kernel reaches.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.samples import Samples
+
 # Input pixels; as far as bicubic reduction spreads colour, the widest kernel in common use.
 REACH = 2
-
-Samples = NDArray[Any]
 
 
 def channel_mean(samples: Samples) -> Samples:

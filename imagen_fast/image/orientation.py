@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from imagen_fast.image import exif, xmp
-from imagen_fast.image.picture import Picture, Samples
+from imagen_fast.image.picture import Picture
+from imagen_fast.samples import Samples
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.image import png_color
-
-Samples: TypeAlias = NDArray[Any]
-"""uint8 or uint16."""
+from imagen_fast.samples import Samples
 
 
 @dataclass(frozen=True)

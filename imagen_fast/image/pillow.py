@@ -14,7 +14,8 @@ from imagen_fast.errors import ImageError
 from imagen_fast.image import carry, floats, resolution, tags
 from imagen_fast.image import exif as exif_block
 from imagen_fast.image.orientation import upright_picture
-from imagen_fast.image.picture import Metadata, Picture, Samples, eight_bits
+from imagen_fast.image.picture import Metadata, Picture, eight_bits
+from imagen_fast.samples import Samples
 
 # Pixels converted at a time, so that the image and the array are all that is held of a large one.
 BAND = 1 << 18

@@ -7,8 +7,9 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageCms
 
 from imagen_fast.image import profile
-from imagen_fast.image.picture import Metadata, Samples, eight_bits
+from imagen_fast.image.picture import Metadata, eight_bits
 from imagen_fast.image.pillow import info
+from imagen_fast.samples import Samples
 
 QUALITY = 95
 _WITHOUT_GREY = ("WEBP", "AVIF")

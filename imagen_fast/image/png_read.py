@@ -20,10 +20,11 @@ from imagen_fast.errors import ImageError
 from imagen_fast.image import carry, png_metadata
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.orientation import upright_picture
-from imagen_fast.image.picture import Picture, Samples
+from imagen_fast.image.picture import Picture
 from imagen_fast.image.pillow import from_pil, with_key
 from imagen_fast.image.png_chunks import SIGNATURE, Chunk, chunk, pieces, walk
 from imagen_fast.image.png_filters import unfilter
+from imagen_fast.samples import Samples
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a colour type, alpha included; 3 is palette
 _PALETTE = 3

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast.image.picture import Metadata, Samples
+from imagen_fast.image.picture import Metadata
 from imagen_fast.image.png_chunks import SIGNATURE, chunk
+from imagen_fast.samples import Samples
 
 _KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # colour type of a number of channels, alpha included
 _BLOCK = 1 << 20  # bytes compressed at a time

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from imagen_fast.image import ifd, tags
-from imagen_fast.image.picture import Metadata, Samples
+from imagen_fast.image.picture import Metadata
+from imagen_fast.samples import Samples
 
 _STRIP = 1 << 18  # bytes, about
 _REACH = (1 << 32) - (1 << 26)  # bytes of samples that 32-bit offsets reach, behind what precedes

@@ -24,10 +24,11 @@ import numpy as np
 from imagen_fast import atomic
 from imagen_fast.errors import ImageError, ImagenError, ImageWarning
 from imagen_fast.image import avif, carry
-from imagen_fast.image.picture import Metadata, Picture, Samples
+from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.pillow_write import PillowWriter
 from imagen_fast.image.png_write import PngWriter
 from imagen_fast.image.tiff_write import TiffWriter
+from imagen_fast.samples import Samples
 
 _STRIP = 1 << 20  # samples handed to the writer at a time when a whole picture is there
 

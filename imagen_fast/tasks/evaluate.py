@@ -75,4 +75,4 @@ def mean(qualities: Sequence[Quality]) -> Quality:
 def _compare(a: Uint8, b: Uint8, border: int) -> Quality:
     # The metrics take grey pictures without a channel axis.
     a, b = (x[..., 0] if x.shape[2] == 1 else x for x in (a, b))
-    return Quality(metrics.psnr(a, b, border), metrics.ssim(a, b, border))
+    return Quality(metrics.luma_psnr(a, b, border), metrics.ssim(a, b, border))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 
-from imagen_fast.image.picture import Samples
 from imagen_fast.image.write import Writer
+from imagen_fast.samples import Samples
 
 # Seconds that either side sleeps before it looks whether the other one has given up.
 PATIENCE = 0.2

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from imagen_fast.metrics import psnr, ssim
+from imagen_fast.metrics import luma_psnr, ssim
 from imagen_fast.training.data import Pair
 
 
@@ -23,7 +23,7 @@ def validate(model: nn.Module, pairs: Sequence[Pair], device: torch.device) -> t
         scale = high.shape[0] // low.shape[0]
         image = torch.from_numpy(low).to(device).permute(2, 0, 1)[None].float() / 255
         out = model(image)[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-        scores.append((psnr(out, high, scale), ssim(out, high, scale)))
+        scores.append((luma_psnr(out, high, scale), ssim(out, high, scale)))
     return (
         math.fsum(score[0] for score in scores) / len(scores),
         math.fsum(score[1] for score in scores) / len(scores),

@@ -14,7 +14,7 @@ from imagen_fast.bench.peer_networks import PEER_NETWORKS
 from imagen_fast.bench.reference import Reference
 from imagen_fast.bench.runtimes import PEERS, find
 from imagen_fast.bench.stage import WORST_PSNR
-from imagen_fast.bench.summary import psnr
+from imagen_fast.metrics import psnr
 
 SIZE = 24  # whole windows at the finest level, not at the coarse one
 

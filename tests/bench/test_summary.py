@@ -1,9 +1,6 @@
-import math
-
-import numpy as np
 import pytest
 
-from imagen_fast.bench.summary import Summary, psnr
+from imagen_fast.bench.summary import Summary
 
 
 def test_quantiles_are_times_that_were_measured():
@@ -25,10 +22,3 @@ def test_an_outlier_is_in_the_mean_and_the_tail():
 
 def test_one_run():
     assert Summary.of([2.0]) == Summary(1, 2, 2, 2, 2, 2, 0)
-
-
-def test_psnr():
-    a = np.zeros((2, 2), np.float32)
-    assert psnr(a, a) == math.inf
-    assert psnr(a + np.float32(0.1), a) == pytest.approx(20, abs=1e-5)
-    assert psnr(a + np.float32("nan"), a) == -math.inf

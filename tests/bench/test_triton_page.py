@@ -1,4 +1,4 @@
-"""docs/triton.md: its tables are what their program writes, and its example runs."""
+"""docs/triton.md: its example runs."""
 
 import os
 import re
@@ -13,17 +13,6 @@ pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "triton.md"
-
-
-def test_the_tables_are_up_to_date():
-    line = [sys.executable, ROOT / "benchmarks" / "predictions.py", "--check"]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout, done.stderr)
-
-
-def test_no_time_is_claimed_that_was_not_measured():
-    rows = [line for line in PAGE.read_text().splitlines() if "not measured |" in line]
-    assert len(rows) == 22  # eleven a size
 
 
 def test_the_example():

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from imagen_fast.export import photograph
 from imagen_fast.export.options import Options
-from imagen_fast.export.verify import psnr, verify
+from imagen_fast.export.verify import verify
 
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, ImageError, WeightsError
+from imagen_fast.metrics import psnr
 from imagen_fast.spec import Level, ModelSpec
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")

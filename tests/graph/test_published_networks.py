@@ -16,7 +16,7 @@ from reference import rms
 
 from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle
-from imagen_fast.metrics import psnr
+from imagen_fast.metrics import luma_psnr
 from imagen_fast.models.operations import run_graph
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
@@ -104,7 +104,7 @@ def test_set5_in_bf16_is_as_in_fp32(bundle: Bundle, set5: tuple[Pictures, Pictur
     def mean(run: Callable[[NDArray[Any]], NDArray[Any]]) -> float:
         results = [run(picture)[0] for picture in small]
         pairs = zip(results, large, strict=True)
-        return float(np.mean([psnr(a, b, border=SCALE) for a, b in pairs]))
+        return float(np.mean([luma_psnr(a, b, border=SCALE) for a, b in pairs]))
 
     expected = mean(Native(bundle, precision="fp32").run)
     assert expected > 25
