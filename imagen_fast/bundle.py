@@ -23,6 +23,7 @@ from imagen_fast import atomic, stand_in
 from imagen_fast.errors import OperationError, SpecError, WeightsError
 from imagen_fast.graph import Graph, network, reach
 from imagen_fast.spec import ModelSpec
+from imagen_fast.task import Task, task_of
 
 FAMILY = "imagen-fast-"
 FORMAT = f"{FAMILY}2"
@@ -63,6 +64,11 @@ class Bundle:
                 "native engine alone runs; choose backend native"
             )
         return self.source
+
+    @property
+    def task(self) -> Task:
+        """What the model is for. Raises WeightsError if this version does not know it."""
+        return task_of(self.metadata.get("task", ""), self.graph.scale)
 
     @cached_property
     def alignment(self) -> int:

@@ -1,6 +1,6 @@
 """The models that come with the package, and how a name becomes a file.
 
-Names and scales are those of the files: one damaged file is no reason not to find the others.
+One damaged file is no reason not to find the others.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from pathlib import Path
 from imagen_fast.bundle import Bundle, read_header
 from imagen_fast.errors import WeightsError
 from imagen_fast.spec import PRESETS
+from imagen_fast.task import Task
 
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
-# What the names of models that enlarge begin with; the scale follows.
-SUPER_RESOLUTION = "sr-x"
 
 
 @dataclass(frozen=True)
@@ -84,29 +83,31 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
-def scales() -> list[int]:
-    """How many times the shipped super-resolution models enlarge, as their names say it."""
-    names = {_name_and_size(path)[0] for path in files()}
-    return sorted(
-        int(scale)
-        for name in names
-        if (scale := name.removeprefix(SUPER_RESOLUTION)) != name and scale.isdecimal()
-    )
-
-
-def for_scale(scale: int) -> str:
-    """The name of the shipped super-resolution model that enlarges `scale` times.
+def for_task(task: Task, scale: int) -> Path:
+    """The smallest shipped model of a task that has this scale.
 
     Raises:
-        WeightsError: there is none; says for which scales there is one.
+        WeightsError: there is none; says for which scales there is one. Or one is damaged.
     """
-    if scale not in scales():
-        known = ", ".join(map(str, scales())) or "none"
-        raise WeightsError(
-            f"no model enlarges {scale} times (scales with a shipped model: {known}); "
-            "choose one of these or name a model file"
-        )
-    return f"{SUPER_RESOLUTION}{scale}"
+    scales = []
+    damage = None
+    for path in files():
+        try:
+            header = read_header(path)
+        except WeightsError as error:
+            damage = error
+            continue
+        if header.task is task:
+            if header.graph.scale == scale:
+                return path
+            scales.append(header.graph.scale)
+    if damage is not None:
+        raise damage
+    known = ", ".join(map(str, sorted(set(scales)))) or "none"
+    raise WeightsError(
+        f"no model {task.does(scale)} (scales with a shipped model: {known}); choose one of these "
+        "or name a model file"
+    )
 
 
 def _name_and_size(path: Path) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The engine: a picture goes in, is cut into tiles, run by a backend, and comes out enlarged."""
+"""The engine: a picture goes in, is cut into tiles, run by a backend and joined again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # More tiles in one call help a GPU, which one small tile leaves idle, and no CPU.
 BATCH_ON_GPU = 8
-# Rows of alpha enlarged at a time, in float32 beside strips that may be long.
+# Rows of alpha resized at a time, in float32 beside strips that may be long.
 ALPHA_ROWS = 128
 
 
@@ -128,7 +128,8 @@ class Engine:
     `os.fork` the child may use an engine of its parent's if the backend is native.
 
     Attributes:
-        model, graph, scale: the model's name, what it computes, and how many times it enlarges.
+        model, graph, scale: the model's name, what it computes, and by how much results are
+            larger.
         reruns: how many times something was computed again in fp32 (see `run`).
     """
 
@@ -173,7 +174,7 @@ class Engine:
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]: ...
 
     def __call__(self, image: Picture | Image | NDArray[Any]) -> Picture | Image | NDArray[Any]:
-        """Enlarge a picture; what comes back is of the same kind.
+        """What the model makes of a picture, of the same kind.
 
         Args:
             image: a `Picture`; a Pillow image of any mode (an animation's current frame), whose
@@ -203,14 +204,14 @@ class Engine:
                 warnings.warn(f"the picture: {note}", ImageWarning, stacklevel=2)
             return to_pil(self._picture(picture))
         raise ImageError(
-            f"cannot enlarge a {type(image).__name__}; expected a Pillow image, a NumPy array or "
+            f"the picture is a {type(image).__name__}; expected a Pillow image, a NumPy array or "
             "a Picture (imagen_fast.upscale takes paths)"
         )
 
     def stream(
         self, picture: Picture, progress: Callable[[float], None] | None = None
     ) -> Iterator[Samples]:
-        """The enlarged picture's rows, in strips from top to bottom, each as soon as it is final.
+        """The resulting picture's rows, in strips from top to bottom, each as soon as it is final.
 
         Yields (rows, s·W, C) of the picture's dtype, C being 1 or 3, and one more for alpha if
         the picture has it. Memory depends on the tile's height and the picture's width. Raises
@@ -263,6 +264,7 @@ class Engine:
         backend = self._open()
         return {
             "model": self.model,
+            "task": backend.bundle.task.name,
             "scale": self.scale,
             "backend": backend.name,
             "why": self._why,
@@ -354,9 +356,9 @@ class Engine:
             for first in range(0, len(strip), ALPHA_ROWS):
                 rows = strip[first : first + ALPHA_ROWS]
                 bottom = top + len(rows)
-                enlarged = resize(alpha, height, width, slice(top, bottom))
-                enlarged = _rounded(enlarged.clip(0, _full(alpha.dtype)), alpha.dtype)
-                yield np.concatenate([rows, enlarged[..., None]], axis=2)
+                resized = resize(alpha, height, width, slice(top, bottom))
+                resized = _rounded(resized.clip(0, _full(alpha.dtype)), alpha.dtype)
+                yield np.concatenate([rows, resized[..., None]], axis=2)
                 top = bottom
 
     def _stream_color(
@@ -411,8 +413,8 @@ def _check_pictures(path: Path, graph: Graph) -> None:
     channels = {given.channels, graph.values[output.value].channels}
     if channels != {3}:
         raise WeightsError(
-            f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures are "
-            "enlarged as RGB"
+            f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures go in "
+            "as RGB"
         )
 
 

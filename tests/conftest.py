@@ -96,7 +96,8 @@ def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
         uniform(f"{name}.bias", fine, fan_in=4 * fine)
     if spec.latent_channels:
         conv("latent", spec.latent_channels, spec.levels[-1].channels, 1)
-    return Bundle(spec, tensors, {"name": f"sr-x{spec.scale}", "size": "test", "task": "sr"})
+    task = "upscale" if spec.scale > 1 else "restore"
+    return Bundle(spec, tensors, {"name": f"sr-x{spec.scale}", "size": "test", "task": task})
 
 
 @pytest.fixture(scope="session")

@@ -119,8 +119,8 @@ def test_arrays_come_back_as_they_were(dtype: Any, channels: int | None, fake: E
         (np.zeros((2, 2), bool), "array of bool"),
         (np.full((2, 2), 255, np.float32), "between 0 and 1, these go from 255.0 to 255.0"),
         (np.full((2, 2), np.nan, np.float32), "between 0 and 1"),
-        ("photo.jpg", "cannot enlarge a str.*upscale takes paths"),
-        (None, "cannot enlarge a NoneType"),
+        ("photo.jpg", "the picture is a str.*upscale takes paths"),
+        (None, "the picture is a NoneType"),
     ],
 )
 def test_what_is_no_picture(image: Any, message: str, fake: Engine) -> None:

@@ -27,11 +27,12 @@ ALLOWED = {
     "stand_in": set(),
     "c_library": {"extras"},
     "spec": {"errors"},
+    "task": {"errors"},
     "samples": set(),
     "metrics": {"samples", "errors"},
     "graph": {"spec", "errors"},
-    "bundle": {"atomic", "graph", "spec", "stand_in", "errors"},
-    "catalogue": {"bundle", "spec", "errors"},
+    "bundle": {"atomic", "graph", "spec", "stand_in", "task", "errors"},
+    "catalogue": {"bundle", "spec", "task", "errors"},
     "image": {"atomic", "_version", "samples", "stand_in", "errors"},
     "tiling": {"graph", "samples", "errors"},
     "atomic": set(),
@@ -54,11 +55,11 @@ ALLOWED = {
     },
     "training": {
         *("models", "image", "catalogue", "bundle", "spec", "metrics", "extras"),
-        *("_version", "errors"),
+        *("_version", "errors", "task"),
     },
 }
 ALLOWED["bench"] = {*ALLOWED["backends"], "backends", "metrics"}
-ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics"}
+ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics", "task"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
 ALLOWED["cli"] |= {"c_library", "kernels"}
 ALLOWED["__main__"] = {"cli"}
@@ -71,7 +72,7 @@ KERNELS = {"triton": {"reference"}, "reference": {"triton"}, "ahead": {"triton"}
 
 WITHOUT_TORCH = (
     *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine"),
-    *("export", "model_file", "atomic", "turn"),
+    *("export", "model_file", "atomic", "task", "turn"),
 )
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 import imagen_fast
 from imagen_fast import BackendError, ImageError, TilingError, WeightsError, upscale
 from imagen_fast.bundle import Bundle, save_bundle
-from imagen_fast.catalogue import for_scale, resolve, shipped
+from imagen_fast.catalogue import for_task, resolve, shipped
+from imagen_fast.task import UPSCALE
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_shipped_models_resolve() -> None:
     for entry in entries:
         assert resolve(f"{entry.name}-{entry.size}") == entry.path
         assert entry.metadata["license"] == "Apache-2.0"
-        assert for_scale(entry.header.graph.scale) == entry.name
+        assert for_task(entry.header.task, entry.header.graph.scale) == entry.path
     assert resolve("sr-x4").stem == "sr-x4-tiny"
 
 
@@ -152,7 +153,7 @@ def test_the_smallest_size_is_the_default(
     assert [e.size for e in shipped()] == ["small", "base", "own"]
     assert resolve("sr-x2-own").stem == "sr-x2-own"
     with pytest.raises(WeightsError, match="scales with a shipped model: 2"):
-        for_scale(4)
+        for_task(UPSCALE, 4)
 
 
 @pytest.mark.parametrize("how", ["closed", "closed early", "file closed", "cut short"])

@@ -19,7 +19,9 @@ import click
 from imagen_fast._version import __version__
 from imagen_fast.cli.streams import OutputLostError, prepared
 from imagen_fast.errors import ImagenError
+from imagen_fast.task import TASKS
 
+# A task for which no model is shipped yet is not listed; its command takes one with -n.
 COMMANDS = {
     "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
     "models": "List the models that are shipped.",
@@ -48,6 +50,11 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module; None if there is no such command."""
+        task = TASKS.get(cmd_name)
+        if task is not None and task.inputs == ("image",):
+            from imagen_fast.cli.pictures import command_for
+
+            return command_for(task)
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f"imagen_fast.cli.{cmd_name}").command

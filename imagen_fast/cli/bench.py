@@ -10,10 +10,11 @@ import click
 
 from imagen_fast import catalogue
 from imagen_fast.bundle import read_header
-from imagen_fast.cli.options import as_usage, finite, model_and_scale, threads_option
+from imagen_fast.cli.options import as_usage, finite, threads_option
 from imagen_fast.cores import cores, warn_of_more
 from imagen_fast.errors import BenchmarkError, WeightsError
 
+DEFAULT_MODEL = "sr-x4"
 DEFAULT_SECONDS = 105.0
 REGRESSED = 1
 
@@ -124,14 +125,14 @@ def command(
 
     if fail_above is not None and old_path is None:
         raise click.UsageError("--fail-above compares with an earlier run: name it by --compare")
-    name, scale = model_and_scale(model, None)
-    path = catalogue.resolve(name)
-    if read_header(path).spec.architecture == "listing":
+    path = catalogue.resolve(DEFAULT_MODEL if model is None else model)
+    header = read_header(path)
+    if header.spec.architecture == "listing":
         raise WeightsError(f"{path}: a listing reads rows of numbers; bench enlarges pictures")
     options = Options(
         model=str(path),
         name=path.stem,
-        scale=scale,
+        scale=header.graph.scale,
         threads=threads or cores(),
         device=device,
         backends=backends,

@@ -22,12 +22,12 @@ from imagen_fast.cli.options import (
 )
 from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
+from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.colors import Colors, measure
 from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import Quality, Score, evaluate, mean
 
 BASELINE = "bicubic"
-DEFAULT_SCALE = "4"
 
 
 @click.command(name="eval")
@@ -68,9 +68,9 @@ def command(
         "isa": isa,
     }
     if model == BASELINE:
-        name, factor = BASELINE, int(scale or DEFAULT_SCALE)
+        name, factor = BASELINE, int(scale or UPSCALE.scales[0])
     else:
-        name, factor = model_and_scale(model, scale)
+        name, factor = model_and_scale(UPSCALE, model, scale)
         check_engine(name, **options)
     try:
         found = in_folder(folder)

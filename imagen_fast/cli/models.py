@@ -56,7 +56,7 @@ def _facts(path: Path) -> dict[str, Any]:
     return {
         "name": entry.name,
         "size": entry.size,
-        "task": entry.metadata.get("task"),
+        "task": entry.header.task.name,
         "scale": entry.header.graph.scale,
         "parameters": sum(tensor.size for tensor in tensors.values()),
         "psnr": training.get("psnr"),
@@ -77,7 +77,7 @@ def _table(models: list[dict[str, Any]]) -> str:
             (
                 model["name"],
                 model["size"],
-                model["task"] or "-",
+                model["task"],
                 f"x{model['scale']}",
                 f"{model['parameters']:,}",
                 "-" if psnr is None else f"{psnr:.2f} dB{on}",

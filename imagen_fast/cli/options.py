@@ -13,15 +13,15 @@ from imagen_fast import backends, catalogue, engine
 from imagen_fast.backends.options import INSTRUCTION_SETS, MOST_THREADS, PRECISIONS, device_kind
 from imagen_fast.errors import BackendError, ImagenError, TilingError
 from imagen_fast.model_file import read_header
+from imagen_fast.task import UPSCALE, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SHIPPED = ", ".join(map(str, catalogue.scales())) or "none"
 scale_option = click.option(
     "-s",
     "--scale",
-    type=click.Choice(["2", "3", "4"]),
-    help=f"How many times; shipped models: {_SHIPPED}. [the model's, else 4]",
+    type=click.Choice([str(scale) for scale in sorted(UPSCALE.scales)]),
+    help=f"How many times. [the model's, else {UPSCALE.scales[0]}]",
 )
 threads_option = click.option(
     "--threads",
@@ -93,20 +93,25 @@ def engine_options(function: F) -> F:
     return function
 
 
-def model_and_scale(model: str | None, scale: str | None) -> tuple[str, int]:
-    """What `-n` and `-s` mean together: the model, and how many times it enlarges.
+def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[str, int]:
+    """What `-n` and `-s` mean together for a command of this task.
 
     Raises:
         WeightsError: unknown or damaged model, or no model for the scale.
-        click.UsageError: the model is of another scale.
+        click.UsageError: the model is of another task or scale.
     """
     if model is None:
-        wanted = int(scale or 4)
-        return catalogue.for_scale(wanted), wanted
-    own = read_header(catalogue.resolve(model)).graph.scale
+        wanted = int(scale or task.scales[0])
+        return str(catalogue.for_task(task, wanted)), wanted
+    header = read_header(catalogue.resolve(model))
+    own = header.graph.scale
+    if header.task is not task:
+        raise click.UsageError(
+            f"the model {model} {header.task.does(own)}; its command is {header.task.name}"
+        )
     if scale is not None and own != int(scale):
         raise click.UsageError(
-            f"the model {model} enlarges {own} times, not {scale}; leave out -n or -s"
+            f"the model {model} {task.does(own)}, not {scale}; leave out -n or -s"
         )
     return model, own
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from imagen_fast.task import UPSCALE
+
 # What is taken from folders and patterns; a file that is named itself is always tried.
 PICTURE_EXTENSIONS = frozenset([
     ".apng", ".avif", ".bmp", ".gif", ".icb", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe",
@@ -26,8 +28,6 @@ OTHER_EXTENSIONS = frozenset([
     ".pbm", ".pcx", ".pef", ".pfm", ".pgm", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".raf", ".raw",
     ".rw2", ".rwl", ".sgi", ".sr2", ".srf", ".srw", ".svg", ".wdp", ".x3f", ".xcf",
 ])  # fmt: skip
-# Outputs of earlier runs, as the default names mark them.
-DEFAULT_SUFFIXES = ("_x2", "_x3", "_x4")
 
 Why = Literal["an earlier result", "of a kind that cannot be read", "a linked folder"]
 
@@ -51,9 +51,9 @@ class Discovery:
 
 def discover(
     inputs: Sequence[str],
+    suffixes: Sequence[str] = UPSCALE.suffixes,
     *,
     recursive: bool = False,
-    suffix: str = "",
     output: Path | None = None,
 ) -> Discovery:
     """The pictures that `inputs` (files, folders, glob patterns) name, each once, in order.
@@ -65,13 +65,12 @@ def discover(
 
     Results of earlier runs are left out, however they are named:
     - what lies in the `output` folder, if that lies below the folder that is searched;
-    - `photo_x4.png` (or `suffix` in place of `_x4`) if a picture `photo` is named too, wherever it
+    - `photo_x4.png`, `_x4` being one of `suffixes`, if a picture `photo` is named too, wherever it
       lies, and, from folders and patterns, beside a picture of that name;
     - the `output` itself, if it is a file and there is another picture.
 
     An input that names nothing, and a folder that cannot be read, are found with a problem.
     """
-    suffixes = tuple(s for s in {*DEFAULT_SUFFIXES, suffix} if s)
     found: dict[str, Found] = {}
     itself: set[str] = set()  # keys of the files that are named themselves
     left_out: dict[Path, Why] = {}
@@ -94,7 +93,7 @@ def discover(
 
 
 def in_folder(folder: Path) -> Discovery:
-    """The pictures of one folder, by the same rule. Raises OSError if it cannot be read."""
+    """The pictures of one folder but enlarged ones. Raises OSError if it cannot be read."""
     os.scandir(folder).close()
     found = discover([str(folder)])
     return Discovery([item for item in found.pictures if not item.problem], found.left_out)
@@ -115,7 +114,7 @@ class _Search:
         try:
             if path.is_dir():
                 hint = "" if self.recursive else " (--recursive looks into its folders)"
-                nothing = f"no picture to enlarge in this folder{hint}"
+                nothing = f"no picture in this folder{hint}"
                 found = list(self._in_folder(path))
             elif os.path.lexists(path):
                 return [Found(path)]
@@ -181,9 +180,9 @@ class _Results:
     """Says which files are results of the pictures of one call, by their names (see `plan`)."""
 
     def __init__(
-        self, found: Sequence[Found], output: Path | None, suffixes: tuple[str, ...]
+        self, found: Sequence[Found], output: Path | None, suffixes: Sequence[str]
     ) -> None:
-        self._suffixes = suffixes
+        self._suffixes = [suffix for suffix in suffixes if suffix]
         self._output = output if len(found) > 1 else None
         sources = [item.source for item in found]
         self._stems = {path.stem for path in sources}

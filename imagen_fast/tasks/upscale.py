@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 from numpy.typing import NDArray
 
 from imagen_fast import atomic, catalogue
-from imagen_fast.engine import Engine, check, load
+from imagen_fast.engine import check, load
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.model_file import read_header
+from imagen_fast.task import UPSCALE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,6 +107,7 @@ def upscale(
         scale = operator.index(scale)
     except TypeError:
         raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
+    name = _model(model, scale)
     max_pixels = _whole("max_pixels", max_pixels, 2**62)
     if quality is not None:
         quality = _whole("quality", quality, 100)
@@ -115,16 +118,16 @@ def upscale(
                 "output, overwrite, quality, background and max_pixels are for paths only; "
                 "save the returned picture yourself"
             )
-        with _loaded(model, scale, options) as engine:
+        with load(name, **options) as engine:
             return engine(image)
-    check(model or catalogue.for_scale(scale), **options)
+    check(name, **options)
     from imagen_fast.image.background import color_of, opaque_where_needed
 
     behind = None if background is None else color_of(background)
     source, target = _places(image, output, scale, overwrite)
     for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
         warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
-    with _loaded(model, scale, options) as engine:
+    with load(name, **options) as engine:
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for
 
@@ -135,15 +138,23 @@ def upscale(
     return target
 
 
-def _loaded(model: PathLike | None, scale: int, options: EngineOptions) -> Engine:
-    engine = load(model or catalogue.for_scale(scale), **options)
-    if engine.scale != scale:
-        engine.close()
+def _model(model: PathLike | None, scale: int) -> PathLike:
+    """The model, which has to enlarge so many times; the shipped one if it is None."""
+    if model is None:
+        return catalogue.for_task(UPSCALE, scale)
+    header = read_header(catalogue.resolve(model))
+    own, task = header.graph.scale, header.task
+    if task is not UPSCALE:
         raise WeightsError(
-            f"model {os.fspath(model or '')!r} enlarges {engine.scale} times, not {scale}; "
-            f"pass scale={engine.scale} or another model"
+            f"model {os.fspath(model)!r} {task.does(own)}; expected one that enlarges (imagen_fast."
+            "load takes any)"
         )
-    return engine
+    if own != scale:
+        raise WeightsError(
+            f"model {os.fspath(model)!r} {task.does(own)}, not {scale}; pass scale={own} or "
+            "another model"
+        )
+    return model
 
 
 def _whole(name: str, value: object, most: int) -> int:
@@ -167,7 +178,8 @@ def _places(
         raise ImageError(f"{source}: it is a folder, expected a picture file")
     if output is not None and not isinstance(output, str | os.PathLike):
         raise ImageError(f"output is {output!r}; expected the path of a file")
-    target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}.png")
+    name = f"{source.stem}{UPSCALE.suffix_for(scale)}.png"
+    target = Path(output) if output else source.with_name(name)
     if target.exists() and source.exists() and target.samefile(source):
         raise ImageError(f"{target}: the output is the input; choose another name")
     if os.path.lexists(target) and not overwrite:

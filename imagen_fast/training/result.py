@@ -15,6 +15,7 @@ from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle, load_bundle, read_header, save_bundle
 from imagen_fast.catalogue import files, resolve
 from imagen_fast.errors import TrainingError
+from imagen_fast.task import task_of
 from imagen_fast.training.config import Config
 
 
@@ -98,7 +99,7 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
     }
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
     metadata = {
-        "task": "sr",
+        "task": task_of("", config.model.spec.scale).name,
         "name": config.model.name,
         "size": config.model.size,
         "license": "Apache-2.0",

@@ -76,7 +76,7 @@ def test_a_bomb_is_refused_until_the_limit_is_raised(upscale, picture, tmp_path)
 @pytest.mark.parametrize("kind", ["folder", "device", "pipe"])
 def test_what_is_no_file(upscale, tmp_path, kind):
     if kind == "folder":
-        assert_one_line(upscale(tmp_path), "no picture to enlarge in this folder")
+        assert_one_line(upscale(tmp_path), "no picture in this folder")
     elif kind == "device":
         assert_one_line(upscale("/dev/zero"), "device")
     else:

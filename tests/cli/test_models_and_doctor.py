@@ -14,6 +14,7 @@ from imagen_fast.backends import BACKENDS
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.engine import load
 from imagen_fast.errors import WeightsError
+from imagen_fast.task import UPSCALE
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def shelf(tmp_path, monkeypatch, small_bundle):
     """A folder of shipped models with two in it."""
     monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
     training = json.dumps({"psnr": 36.987, "validation": "set5"})
-    facts = {"task": "sr", "license": "Apache-2.0", "training": training}
+    facts = {"task": "upscale", "license": "Apache-2.0", "training": training}
     bundle = Bundle(small_bundle.spec, small_bundle.tensors, facts)
     for size in ("small", "tiny"):
         save_bundle(bundle, tmp_path / f"sr-x2-{size}.safetensors")
@@ -32,7 +33,14 @@ def test_models_are_listed_with_their_facts(command, shelf, small_bundle):
     head, tiny, small = command("models").stdout.splitlines()
     assert head.split()[:2] == ["NAME", "SIZE"]
     parameters = sum(tensor.size for tensor in small_bundle.tensors.values())
-    for word in ("sr-x2", "tiny", "sr", "x2", f"{parameters:,}", "36.99 dB (set5)", "Apache-2.0"):
+    for word in (
+        "sr-x2",
+        "tiny",
+        "upscale",
+        f"{parameters:,}",
+        "36.99 dB (set5)",
+        "Apache-2.0",
+    ):
         assert word in tiny
     assert "small" in small
     first = json.loads(command("models", "--json").stdout)[0]
@@ -44,7 +52,7 @@ def test_models_are_listed_with_their_facts(command, shelf, small_bundle):
 def test_what_is_shipped_states_its_facts(command):
     """Whatever is shipped must say what it is and, once trained to its end, how good."""
     for model in json.loads(command("models", "--json").stdout):
-        assert model["task"] == "sr"
+        assert model["task"] == "upscale"
         assert model["license"] == "Apache-2.0"
         assert model["training"].get("interim") or model["psnr"] > 30
 
@@ -88,7 +96,7 @@ def test_a_damaged_model_leaves_the_others(command, shelf, kept):
     assert whole["size"] == "small"
     with load("sr-x2-small", backend="fake") as engine:
         assert engine.scale == 2
-    assert catalogue.for_scale(2) == "sr-x2"
+    assert catalogue.for_task(UPSCALE, 2).stem == "sr-x2-small"  # the next size
     with pytest.raises(WeightsError, match=str(path)):
         load("sr-x2", backend="fake")
 

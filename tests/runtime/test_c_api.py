@@ -83,7 +83,7 @@ def test_what_a_model_says(lib: ctypes.CDLL, tiny_path: Path) -> None:
         assert (engine.precision, engine.isa) == (facts["precision"], facts["isa"])
         assert (engine.overlap, engine.exact_overlap) == (facts["overlap"], facts["exact_overlap"])
         assert engine.name == "sr-x2"
-        assert lib.imagen_fast_metadata(engine.handle, b"task") == b"sr"
+        assert lib.imagen_fast_metadata(engine.handle, b"task") == b"upscale"
         assert lib.imagen_fast_metadata(engine.handle, b"licence") is None
 
 

@@ -96,7 +96,7 @@ def test_a_missing_file_is_left_to_the_reader(tmp_path):
 def test_earlier_results_in_a_folder_are_left_out(tmp_path):
     touch(tmp_path, "a.png", "b.JPG", "a_x4.png", "b_x2.jpg", "a_big.png", "lone_x4.png")
     touch(tmp_path, "c.png", "c.jpg", "c_png_x4.png", "c_jpg_x4.png", "a_x4_x4.png")
-    found = discover([str(tmp_path)], suffix="_big")
+    found = discover([str(tmp_path)], ("_x2", "_x4", "_big"))
     assert [item.source.name for item in found.pictures] == [
         "a.png",
         "b.JPG",
@@ -116,10 +116,10 @@ def test_earlier_results_in_a_folder_are_left_out(tmp_path):
 
 def test_running_twice_on_a_folder_finds_the_same(tmp_path):
     touch(tmp_path, "a.png", "a.jpg", "b.webp")
-    first = discover([str(tmp_path)], suffix="_x4").pictures
+    first = discover([str(tmp_path)]).pictures
     for job in plan(first, None, suffix="_x4", ext=".png"):
         touch(tmp_path, job.target.name)
-    assert discover([str(tmp_path)], suffix="_x4").pictures == first
+    assert discover([str(tmp_path)]).pictures == first
 
 
 def test_results_lie_beside_their_pictures_by_default(tmp_path):

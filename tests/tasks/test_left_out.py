@@ -50,7 +50,8 @@ def test_earlier_results_are_no_input_however_they_are_named(tree, way, output, 
     touch(tree / "g", "a_x2.png", "x/b_x3.png")
     inputs, options = WAYS[way]()
     where = Path(output) if output else None
-    assert taken(tree, *inputs, suffix="_big", output=where, **options) == ["g/a.png", "g/x/b.jpg"]
+    options["suffixes"] = ("_x2", "_x3", "_x4", "_big")
+    assert taken(tree, *inputs, output=where, **options) == ["g/a.png", "g/x/b.jpg"]
 
 
 def test_a_result_that_is_named_alone_is_taken(tree):

@@ -1,4 +1,4 @@
-"""`imagen-fast upscale`: pictures in, larger pictures out."""
+"""The command of a task: pictures in, pictures out. `imagen-fast upscale` is one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from imagen_fast import atomic, engine
-from imagen_fast.cli import COMMANDS, left_out
+from imagen_fast.cli import left_out
 from imagen_fast.cli.interrupt import Interruptible, leave
 from imagen_fast.cli.options import (
     check_engine,
@@ -26,6 +26,7 @@ from imagen_fast.errors import ImageError
 from imagen_fast.image import background
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.write import FORMATS
+from imagen_fast.task import TASKS, Task
 from imagen_fast.tasks import batch, discovery, files
 from imagen_fast.tasks.files import Existing, Job
 
@@ -52,7 +53,7 @@ def _color(_: click.Context, __: click.Parameter, text: str | None) -> backgroun
         raise click.BadParameter(str(error)) from error
 
 
-@click.command(name="upscale", short_help=COMMANDS["upscale"])
+@click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",
@@ -78,7 +79,7 @@ def _color(_: click.Context, __: click.Parameter, text: str | None) -> backgroun
     type=click.IntRange(min=0),
     help="Input pixels that a tile reads beyond what it answers for. [32 or less]",
 )
-@click.option("--suffix", help="Ends the name of each result. [_x and the scale]")
+@click.option("--suffix", help="Ends the name of each result.")
 @click.option("--ext", help="Format of the results: png, jpg, webp, avif, tiff or bmp. [png]")
 @click.option(
     "--quality",
@@ -122,7 +123,6 @@ def command(
     ctx: click.Context,
     inputs: tuple[str, ...],
     output: Path | None,
-    scale: str | None,
     model: str | None,
     tile: int,
     tile_overlap: int | None,
@@ -142,16 +142,18 @@ def command(
     jobs: tuple[int, int],
     max_pixels: int,
     quiet: bool,
+    scale: str | None = None,
 ) -> None:
-    """Enlarge pictures: files, folders and quoted glob patterns, one or many.
+    """{verb} pictures: files, folders and quoted glob patterns, one or many.
 
-    photo.jpg becomes photo_x4.png. Folders and patterns give every picture in them except hidden
-    ones and results of earlier runs (photo_x4.png beside a photo, and what lies in -o); what else
-    is left out is named. A result that exists is an error unless --overwrite or --resume is given,
-    also if it appears while its picture is computed; an input is never written to.
+    photo.jpg becomes photo{suffix}.png. Folders and patterns give every picture in them except
+    hidden ones and results of earlier runs (photo{suffix}.png beside a photo, and what lies in -o);
+    what else is left out is named. A result that exists is an error unless --overwrite or --resume
+    is given, also if it appears while its picture is computed; an input is never written to.
 
-    a.jpg and a.png in one call would become one file, so they become a_jpg_x4.png and
-    a_png_x4.png. To --resume these are other results than the a_x4.png of a call with one of them.
+    a.jpg and a.png in one call would become one file, so they become a_jpg{suffix}.png and
+    a_png{suffix}.png. To --resume these are other results than the a{suffix}.png of a call with one
+    of them.
 
     One bad picture does not stop the others. Exit code: 0 if none failed, 1 if any did,
     2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
@@ -160,14 +162,15 @@ def command(
         raise click.UsageError("--overwrite and --resume exclude each other")
     if suffix and "/" in suffix:
         raise click.UsageError(f"--suffix {suffix!r} must not contain '/'; folders go to -o")
-    name, factor = model_and_scale(model, scale)
+    task = TASKS[str(ctx.command.name)]
+    name, factor = model_and_scale(task, model, scale)
     options: dict[str, Any] = {
         **{"backend": backend, "device": device, "precision": precision, "threads": threads},
         **{"isa": isa, "tile": tile, "overlap": tile_overlap},
     }
     check_engine(name, **options)
-    suffix = f"_x{factor}" if suffix is None else suffix
-    found = discovery.discover(inputs, recursive=recursive, suffix=suffix, output=output)
+    suffix = task.suffix_for(factor) if suffix is None else suffix
+    found = discovery.discover(inputs, (*task.suffixes, suffix), recursive=recursive, output=output)
     is_file = output is not None and _names_a_file(output, [Path(name) for name in inputs])
     if output and is_file and len(found.pictures) > 1:
         many = count(len(found.pictures), "picture")
@@ -220,6 +223,15 @@ def command(
         click.echo("interrupted", err=True)
         leave(128 + ending.number)  # as shells report it
     ctx.exit(1 if progress.counts()["failed"] else 0)
+
+
+def command_for(task: Task) -> click.Command:
+    """The command called as the task. Without a choice of scales it has no `--scale`."""
+    pages = str(command.help).format(
+        verb=task.verb.capitalize(), suffix=task.suffix_for(task.scales[0])
+    )
+    options = [x for x in command.params if x.name != "scale" or len(task.scales) > 1]
+    return click.Command(task.name, callback=command.callback, params=options, help=pages)
 
 
 def _names_a_file(output: Path, inputs: list[Path]) -> bool:

@@ -1,0 +1,78 @@
+"""What a model is for, as its metadata says it; commands, messages and file names read it here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagen_fast.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of `TASKS`.
+
+    Attributes:
+        name: in a model's metadata, and of the command.
+        verb: what is done to a picture.
+        suffix: ends the names of results; `{scale}` stands for the model's.
+        scales: how many times as large results are; the first unless asked otherwise.
+        inputs: pictures that a user gives for one result.
+    """
+
+    name: str
+    verb: str
+    suffix: str
+    scales: tuple[int, ...] = (1,)
+    inputs: tuple[str, ...] = ("image",)
+
+    def does(self, scale: int) -> str:
+        """`enlarges 4 times`, `restores`."""
+        return f"{self.verb}s {scale} times" if self.scales != (1,) else f"{self.verb}s"
+
+    def suffix_for(self, scale: int) -> str:
+        """Ends the names of results of this scale."""
+        return self.suffix.format(scale=scale)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of all scales."""
+        return tuple(map(self.suffix_for, self.scales))
+
+
+UPSCALE = Task("upscale", "enlarge", "_x{scale}", scales=(4, 2, 3, 8))
+TASKS = {
+    task.name: task
+    for task in (
+        UPSCALE,
+        Task("restore", "restore", "_restored"),
+        Task("stylize", "stylize", "_stylized", inputs=("image", "style")),
+        Task("video", "restore", "_restored", inputs=("previous", "image")),
+        Task("generate", "generate", "", inputs=()),
+    )
+}
+_EARLIER = {"sr": "upscale"}  # as files said it once
+
+
+def task_of(name: str, scale: int) -> Task:
+    """The task of a model of this scale whose metadata says `name`.
+
+    "" is for the first task that has the scale.
+
+    Raises:
+        WeightsError: no such task, or it has no models of this scale.
+    """
+    fitting = [task for task in TASKS.values() if scale in task.scales]
+    if not name and fitting:
+        return fitting[0]
+    task = TASKS.get(_EARLIER.get(name, name))
+    if task is None:
+        raise WeightsError(
+            f"the model's task is {name!r}; expected one of {', '.join(TASKS)}: update imagen-fast"
+        )
+    if task not in fitting:
+        known = ", ".join(map(str, sorted(task.scales)))
+        raise WeightsError(
+            f"the model's task is {task.name!r}, and its results are {scale} times as large as its "
+            f"pictures; expected one of {known}"
+        )
+    return task
