@@ -61,7 +61,8 @@ def prepared() -> Iterator[None]:
         return
     _open_what_is_closed()
     raw = _Result(1)
-    sys.stdout = _text(raw, sys.stdout)
+    sys.stdout = _text(io.BufferedWriter(raw), sys.stdout)
+    # No buffer: an interrupt just after a line is written would leave it there, for another time.
     sys.stderr = _text(_Output(2), sys.stderr)
     try:
         yield
@@ -90,10 +91,10 @@ def _open_what_is_closed() -> None:
             os.set_inheritable(descriptor, True)
 
 
-def _text(raw: _Output, before: Any) -> io.TextIOWrapper:
+def _text(binary: Any, before: Any) -> io.TextIOWrapper:
     """As Python had opened it, if it had, but for characters that a terminal may lack."""
     return io.TextIOWrapper(
-        io.BufferedWriter(raw),
+        binary,
         encoding=before.encoding if before else "utf-8",
         errors="replace",
         line_buffering=before.line_buffering if before else True,

@@ -25,12 +25,16 @@ class Saving:
     At most one strip waits while another is encoded: a slow disk slows the computing down, and
     memory does not grow. The file appears under its name only after `end`, and only if nothing
     failed. `writer` is entered on the thread.
+
+    What both sides touch is C: an interrupt inside of Python's own queues and conditions can leave
+    their lock taken, and the thread would wait for it forever.
     """
 
     def __init__(self, writer: AbstractContextManager[Writer]) -> None:
         self._writer = writer
-        self._strips: queue.Queue[Samples | None] = queue.Queue(maxsize=1)
-        self._abandoned = threading.Event()
+        self._strips: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
+        self._full = threading.Lock()  # taken while a strip waits
+        self._abandoned = self._through = False
         self._written: Future[None] | None = None
 
     def start(self, pool: ThreadPoolExecutor) -> None:
@@ -47,12 +51,12 @@ class Saving:
 
     def abandon(self) -> None:
         """Give the picture up: no file is left. Never waits, so that Ctrl-C is heard at once."""
-        self._abandoned.set()
+        self._abandoned = True
 
     @property
     def finished(self) -> bool:
         """Whether the thread is through with the picture, well or not."""
-        return self._written is not None and self._written.done()
+        return self._through
 
     def wait(self) -> None:
         """Wait until the file is complete. Raises what the writer raised, if it did."""
@@ -61,24 +65,28 @@ class Saving:
 
     def _put(self, item: Samples | None) -> None:
         while not self.finished:
-            with suppress(queue.Full):
-                self._strips.put(item, timeout=PATIENCE)
+            if self._full.acquire(timeout=PATIENCE):
+                self._strips.put(item)
                 return
         self.wait()
 
     def _write(self) -> None:
-        with suppress(_AbandonedError), self._writer as writer:
-            for rows in self._arriving():
-                writer.write(rows)
+        try:
+            with suppress(_AbandonedError), self._writer as writer:
+                for rows in self._arriving():
+                    writer.write(rows)
+        finally:
+            self._through = True
 
     def _arriving(self) -> Iterator[Samples]:
         while True:
-            if self._abandoned.is_set():
+            if self._abandoned:
                 raise _AbandonedError
             try:
                 rows = self._strips.get(timeout=PATIENCE)
             except queue.Empty:
                 continue
+            self._full.release()
             if rows is None:
                 return
             yield rows
