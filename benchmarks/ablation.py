@@ -226,10 +226,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     root = Path(os.environ["IMAGEN_FAST_DATA"])
-    photographs = load_pairs(root / "train" / "photos_cc0", SCALE, exclude=HELD_OUT)
+    photographs = list(load_pairs(root / "train" / "photos_cc0", SCALE, exclude=HELD_OUT).values())
     tests = {
-        "set5": load_pairs(root / "test" / "set5", SCALE),
-        "bsd100": load_pairs(root / "test" / "bsd100", SCALE)[::BSD100_EVERY],
+        "set5": list(load_pairs(root / "test" / "set5", SCALE).values()),
+        "bsd100": list(load_pairs(root / "test" / "bsd100", SCALE).values())[::BSD100_EVERY],
     }
     record = {
         "command": f"python benchmarks/ablation.py --steps {options.steps}",

@@ -55,7 +55,7 @@ class Adversarial(Supervised):
         pictures = self._pictures(low)
         losses = self._judge(number, high, pictures[0].detach())
         self._discriminator.requires_grad_(False)
-        losses |= self._loss(pictures, high)
+        losses |= self.loss(pictures, high)
         losses["adversarial"] = self._generator_loss(self._logits(pictures[0]))
         losses["loss"] = losses["loss"] + self._config.weight * losses["adversarial"]
         self._update(losses["loss"], self._parameters, self._generator_optimisers)

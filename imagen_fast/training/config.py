@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from imagen_fast.errors import SpecError, TrainingError
+from imagen_fast.image.degradation import Degradation
 from imagen_fast.spec import Level, ModelSpec, preset
 
 _MOST = 2**62  # of counts, which torch holds in 64 bits
@@ -116,12 +117,12 @@ class LossConfig:
     """`[loss]`: weights of the parts; the pixel loss has weight 1.
 
     Attributes:
-        pixel: `l1`, or `charbonnier`, √(d² + 10⁻⁶).
+        pixel: `l1`, `charbonnier`, √(d² + 10⁻⁶), or `l2`, the squared error.
         frequency: weight of the L1 distance of the Fourier transforms; 0 for none.
         coarse: weight of the pixel loss of each coarse level's picture.
     """
 
-    pixel: Literal["l1", "charbonnier"] = "l1"
+    pixel: Literal["l1", "charbonnier", "l2"] = "l1"
     frequency: float = 0.0
     coarse: float = 0.1
 
@@ -249,6 +250,23 @@ class AdversarialConfig:
 
 
 @dataclass(frozen=True)
+class LateConfig:
+    """`[late]`: present for a last stage on the squared error, which is what PSNR measures.
+
+    Attributes:
+        start: part of the run after which it begins, from 0 to 1.
+        batch: patches in a step then.
+    """
+
+    start: float = 0.8
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        _within("late.start", self.start, 0, 1)
+        _within("late.batch", self.batch, 1, 65536)
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run's whole description."""
 
@@ -257,6 +275,8 @@ class Config:
     run: RunConfig
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+    late: LateConfig | None = None
+    degradation: Degradation | None = None
     adversarial: AdversarialConfig | None = None
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from imagen_fast.errors import TrainingError
-from imagen_fast.image.degradation import Uint8, degrade
+from imagen_fast.image.degradation import Degradation, Uint8, degrade
 from imagen_fast.image.picture import eight_bits
 from imagen_fast.image.read import read
 
@@ -28,8 +28,8 @@ Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
 
 def load_pairs(
     folder: Path, scale: int, exclude: Sequence[str] = (), *, side: int = 1
-) -> list[Pair]:
-    """Every picture under a folder, in the order of their names, with its low-resolution twin.
+) -> dict[str, Pair]:
+    """Every picture under a folder, by its name from there, with its low-resolution twin.
 
     Args:
         exclude: names, or patterns of names, of the files to leave out.
@@ -43,13 +43,17 @@ def load_pairs(
     paths = [path for path in _pictures(folder) if not _named(path, exclude)]
     with ThreadPoolExecutor() as threads:
         pairs = list(threads.map(lambda path: degrade(_rgb(path), scale), paths))
-    pairs = [(low, high) for low, high in pairs if min(low.shape[:2]) >= side]
-    if not pairs:
+    found = {
+        path.relative_to(folder).as_posix(): pair
+        for path, pair in zip(paths, pairs, strict=True)
+        if min(pair[0].shape[:2]) >= side
+    }
+    if not found:
         raise TrainingError(
             f"{folder} holds no picture to use; expected {', '.join(sorted(SUFFIXES))} files of at "
             f"least {side * scale} pixels a side"
         )
-    return pairs
+    return found
 
 
 def unmatched(exclude: Sequence[str], folders: Iterable[Path]) -> list[str]:
@@ -93,6 +97,7 @@ class PatchSampler:
         patch: side of a low-resolution patch.
         batch: patches of all processes together.
         detail: how many patches are drawn for each that is kept.
+        degradation: what happens to low-resolution patches, on the CPU; None for nothing.
         device: where the pixels are kept and the batches made.
     """
 
@@ -106,14 +111,17 @@ class PatchSampler:
         seed: int,
         device: torch.device,
         detail: int = 1,
+        degradation: Degradation | None = None,
     ) -> None:
         pairs = [pair for folder in folders for pair in folder]
         self.photographs = len(pairs)
         self.patch, self.batch, self.detail = patch, batch, detail
         self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
+        self.degradation = degradation
         self.generator = torch.Generator().manual_seed(seed)
         self._low = _flat([low for low, _ in pairs], device)
-        self._high = _flat([high for _, high in pairs], device)
+        one = all(low is high for low, high in pairs)  # at scale 1, kept once
+        self._high = self._low if one else _flat([high for _, high in pairs], device)
         height, width = torch.tensor([low.shape[:2] for low, _ in pairs]).T
         pixels = height * width
         self._width = width
@@ -139,15 +147,27 @@ class PatchSampler:
     def cut(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """The batch at places from `draw`, on the pixels' device; as `next`."""
         low = self._cut(self._low, places.flatten(0, 1), 1).unflatten(0, places.shape[:2])
-        best = detail_of(low).argmax(1)  # (N,) of (N, detail, 3, p, p)
+        best = detail_of(_floats(low)).argmax(1)  # (N,) of (N, detail, 3, p, p)
         each = torch.arange(len(best), device=best.device)
-        low = low[each, best].contiguous(memory_format=torch.channels_last)
-        return low, self._cut(self._high, places[each, best], self.scale)
+        places = places[each, best]
+        low, high = low[each, best], self._cut(self._high, places, self.scale)
+        if self.degradation:
+            low, high = self._degraded(low, high, places[:, 5].tolist())
+        return _floats(low), _floats(high)
+
+    def _degraded(self, low: Tensor, high: Tensor, seeds: list[int]) -> list[Tensor]:
+        assert self.degradation
+        pairs = [
+            self.degradation(small, large, np.random.default_rng(seed))
+            for small, large, seed in zip(low.cpu().numpy(), high.cpu().numpy(), seeds, strict=True)
+        ]
+        return [torch.from_numpy(np.stack(x)).to(low.device) for x in zip(*pairs, strict=True)]
 
     def draw(self) -> Tensor:
         """Places of the next batch, int64, on the CPU.
 
-        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns.
+        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns; with
+        a degradation 6, the last its seed.
         """
         shape = (self.batch, self.detail)
         folder = self._weights.multinomial(self.batch, True, generator=self.generator)[:, None]
@@ -159,12 +179,15 @@ class PatchSampler:
         columns = self._columns[photo]
         place -= self._places[photo] - self._places.diff(prepend=torch.zeros(1).long())[photo]
         top, left = place // columns, place % columns
-        return torch.stack([self._first[photo], self._width[photo], top, left, turn], -1)
+        drawn = [self._first[photo], self._width[photo], top, left, turn]
+        if self.degradation:
+            drawn.append(torch.randint(2**31, shape, generator=self.generator))
+        return torch.stack(drawn, -1)
 
     def _cut(self, flat: Tensor, places: Tensor, scale: int) -> Tensor:
-        """Patches from pixels (P, 3): (N, 3, s·p, s·p)."""
+        """Patches from pixels (P, 3): (N, s·p, s·p, 3) uint8."""
         n = self.patch * scale
-        first, width, top, left, turn = places.unsqueeze(-1).unbind(1)  # each (N, 1)
+        first, width, top, left, turn = places[:, :5, None].unbind(1)  # each (N, 1)
         width = width * scale
         corner = first * scale**2 + top * scale * width + left * scale
         i = torch.arange(n, device=flat.device)
@@ -174,8 +197,7 @@ class PatchSampler:
         rows = torch.where(transposed, across, down) + corner
         columns = torch.where(transposed, down, across)
         index = rows.unsqueeze(2) + columns.unsqueeze(1)  # (N, n, n)
-        pixels = flat.index_select(0, index.flatten()).view(-1, n, n, 3)
-        return pixels.permute(0, 3, 1, 2).float() / 255
+        return flat.index_select(0, index.flatten()).view(-1, n, n, 3)
 
 
 def detail_of(patches: Tensor) -> Tensor:
@@ -183,6 +205,11 @@ def detail_of(patches: Tensor) -> Tensor:
     green = patches[..., 1, :, :]
     across = green.diff(dim=-1).abs().mean((-2, -1))
     return across + green.diff(dim=-2).abs().mean((-2, -1))
+
+
+def _floats(pixels: Tensor) -> Tensor:
+    """(..., h, w, 3) uint8 → (..., 3, h, w) in [0, 1], laid out as it was."""
+    return pixels.movedim(-1, -3).float() / 255
 
 
 def _flat(pictures: list[Uint8], device: torch.device) -> Tensor:

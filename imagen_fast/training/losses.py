@@ -14,8 +14,8 @@ from imagen_fast.training.config import LossConfig
 class PictureLoss:
     """Weighted sum of a pixel, a frequency and a coarse-level loss.
 
-    - pixel: mean of |d| (`l1`), or of √(d² + ε²), ε = 10⁻³ (`charbonnier`: Lai et al. 2017,
-      arXiv:1704.03915), which is smooth at 0;
+    - pixel: mean of |d| (`l1`), of √(d² + ε²), ε = 10⁻³ (`charbonnier`: Lai et al. 2017,
+      arXiv:1704.03915), which is smooth at 0, or of d² (`l2`);
     - frequency: mean |FFT(picture) - FFT(target)| of the orthonormal 2-D transform: L1 sees a
       texture's energy in few coefficients where the pixel loss sees it spread thin (Cho et
       al. 2021, arXiv:2108.05054);
@@ -25,7 +25,7 @@ class PictureLoss:
 
     def __init__(self, config: LossConfig) -> None:
         distances: dict[str, Callable[[Tensor, Tensor], Tensor]]
-        distances = {"l1": F.l1_loss, "charbonnier": charbonnier}
+        distances = {"l1": F.l1_loss, "charbonnier": charbonnier, "l2": F.mse_loss}
         self._distance = distances[config.pixel]
         self.weights = {"pixel": 1.0, "frequency": config.frequency, "coarse": config.coarse}
 

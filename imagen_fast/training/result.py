@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,17 @@ def warm_start(model: nn.Module, name: str) -> str:
     new = sorted(own.keys() - found.keys())
     rest = f"; new: {', '.join(new)}" if new else ""
     return f"starting from {name}: {len(found)} of {len(own)} tensors{rest}"
+
+
+def earlier_pictures(name: str) -> dict[str, list[str]]:
+    """The pictures that a model, by its name or file, was trained on, by folder.
+
+    One that lists none is named in their place.
+    """
+    training = json.loads(read_header(resolve(name)).metadata.get("training", "{}"))
+    unknown: dict[str, list[str]] = {f"not listed: {Path(name).name}": []}
+    pictures: dict[str, list[str]] = training.get("pictures") or unknown
+    return pictures
 
 
 def to_extend(config: Config) -> Config:
@@ -87,6 +98,7 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
         "patch": config.data.patch,
         "batch": config.data.batch,
         "optimiser": config.optimiser.name,
+        "degradation": asdict(config.degradation) if config.degradation else None,
         "adversarial": config.adversarial.loss if config.adversarial else None,
         "warm_start": Path(config.model.warm_start).name or None,
         "precision": config.run.precision,

@@ -22,6 +22,7 @@ class Supervised:
     Attributes:
         columns: the losses that `step` may report.
         repeats: whether a step does the same whatever its number, so that it can be recorded.
+        loss: how pictures are compared with their targets.
         modules, optimisers: all that a step changes, by name, for checkpoints.
     """
 
@@ -32,7 +33,7 @@ class Supervised:
         self.modules: dict[str, nn.Module] = {"generator": generator}
         self.optimisers = build_optimisers(generator, config.optimiser)
         self._parameters = list(generator.parameters())
-        self._loss = PictureLoss(config.loss)
+        self.loss = PictureLoss(config.loss)
         self._precision = config.run.precision
         self._processes = processes
         self._progressive: Pictures = generator.progressive
@@ -43,7 +44,7 @@ class Supervised:
 
         Returns the losses before the update, on their device, detached.
         """
-        losses = self._loss(self._pictures(low), high)
+        losses = self.loss(self._pictures(low), high)
         self._update(losses["loss"], self._parameters, self.optimisers.values())
         return {name: value.detach() for name, value in losses.items()}
 

@@ -9,26 +9,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.models.generator import Generator
+from imagen_fast.training import result
 from imagen_fast.training.adversarial import Adversarial
 from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from imagen_fast.training.config import Config
-from imagen_fast.training.data import PatchSampler, load_pairs, unmatched
+from imagen_fast.training.data import Pair, PatchSampler, load_pairs, unmatched
 from imagen_fast.training.display import Lines, choose_display
 from imagen_fast.training.interrupt import Interrupt
 from imagen_fast.training.log import CurveLog
+from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.processes import Processes
-from imagen_fast.training.result import bundle_path, save_result, to_extend, warm_start
 from imagen_fast.training.schedule import Every, Schedule
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.update import CudaGraph, Update
 from imagen_fast.training.validation import validate
 
 FORMAT = 1
+DRAWS = 4  # degradations of each validation picture
+HALF_COSTS = 0.005  # dB that a file of half the size may lose
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,21 @@ def train(
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     processes = Processes(config.run.device, config.run.processes)
-    if config.data.batch % processes.count:
-        raise TrainingError(
-            f"data.batch is {config.data.batch}; expected a multiple of the "
-            f"{processes.count} processes that share it"
-        )
+    batches = {"data.batch": config.data.batch}
+    if config.late:
+        batches["late.batch"] = config.late.batch
+    for name, batch in batches.items():
+        if batch % processes.count:
+            raise TrainingError(
+                f"{name} is {batch}; expected a multiple of the {processes.count} processes that "
+                "share it"
+            )
     with choose_display(processes.rank) as display:
         state = load_checkpoint(output, display.say) if resume or extend else None
         if state is None and resume:
             display.say(f"nothing to resume in {output}: the run begins at step 0")
         elif state is None and extend:
-            config = to_extend(config)
+            config = result.to_extend(config)
         finished = state is not None and state.get("finished", True)
         if state is not None and extend and not finished and not resume:
             raise TrainingError(
@@ -128,8 +136,11 @@ class Trainer:
             torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.run.seed)
         generator = Generator(config.model.spec)
+        # Names by folder, those of the weights that it began with among them.
+        self.pictures: dict[str, list[str]] = state.get("pictures", {}) if state else {}
         if config.model.warm_start and state is None:
-            display.say(warm_start(generator, config.model.warm_start))
+            display.say(result.warm_start(generator, config.model.warm_start))
+            self.pictures = result.earlier_pictures(config.model.warm_start)
         generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weights = list(generator.parameters())
@@ -141,8 +152,7 @@ class Trainer:
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         self.data = self._sampler()
-        held_out = config.data.validation if self.first else None
-        self.held_out = load_pairs(held_out, config.model.scale) if held_out else []
+        self.held_out = self._held_out() if self.first else []
         run = config.run
         self.schedule = Schedule(run.steps, run.minutes, config.optimiser.warmup)
         self.logs = Every(run.log_every, run.log_seconds)
@@ -154,12 +164,8 @@ class Trainer:
         self._counts: dict[str, int] = {}
         if state is not None:
             self._restore(state)
-        # Not with other processes: their exchange is not the GPU's alone.
-        recordable = device.type == "cuda" and processes.count == 1 and self.method.repeats
-        self.update = Update(
-            self.method, self.data, list(self.average.parameters()), self._weights,
-            CudaGraph() if recordable else None, display.say,
-        )  # fmt: skip
+        self.update = self._update()
+        self._late = False
         columns = ("step", *self.method.columns, "lr", "psnr", "ssim", "seconds")
         self.log = CurveLog(self.output / "curves.csv", columns, self.step) if self.first else None
 
@@ -170,15 +176,58 @@ class Trainer:
         self.display.say(f"reading the pictures in {', '.join(map(str, folders))}")
         for name in unmatched(data.exclude, folders):
             self.display.say(f"warning: no picture is called {name!r}, which data.exclude names")
+        found = [load_pairs(folder, scale, data.exclude, side=data.patch) for folder in folders]
+        for folder, pairs in zip(folders, found, strict=True):
+            names = {*self.pictures.get(folder.name, []), *pairs}
+            self.pictures[folder.name] = sorted(names)
         return PatchSampler(
-            [load_pairs(folder, scale, data.exclude, side=data.patch) for folder in folders],
+            [list(pairs.values()) for pairs in found],
             weights=[source.weight for source in data.train],
             patch=data.patch,
             batch=data.batch,
             detail=data.detail,
             seed=self.config.run.seed,
             device=self.processes.device,
+            degradation=self.config.degradation,
         )
+
+    def _held_out(self) -> list[Pair]:
+        """The validation pictures, each degraded in a few ways that are always the same."""
+        folder, degradation = self.config.data.validation, self.config.degradation
+        if folder is None:
+            return []
+        pairs = list(load_pairs(folder, self.config.model.scale).values())
+        if degradation is None:
+            return pairs
+        return [
+            degradation(*pair, np.random.default_rng([index, draw]))
+            for index, pair in enumerate(pairs)
+            for draw in range(DRAWS)
+        ]
+
+    def _update(self) -> Update:
+        """What makes a step, which on a GPU is recorded once."""
+        # Not with other processes: their exchange is not the GPU's alone. Nor with degradations,
+        # which the CPU makes.
+        recordable = (
+            self.processes.device.type == "cuda"
+            and self.processes.count == 1
+            and self.method.repeats
+            and not self.config.degradation
+        )
+        return Update(
+            self.method, self.data, list(self.average.parameters()), self._weights,
+            CudaGraph() if recordable else None, self.display.say,
+        )  # fmt: skip
+
+    def _begin_late(self, batch: int) -> None:
+        """The last stage: larger batches, and the squared error alone."""
+        self._late = True
+        self.data.batch = batch
+        loss = replace(self.config.loss, pixel="l2", frequency=0.0)
+        self.method.loss = PictureLoss(loss)
+        self.update = self._update()
+        self.display.say(f"from step {self.step} on: squared error, {batch} patches a step")
 
     def extend(self) -> None:
         """Begin the schedule anew, from here."""
@@ -208,7 +257,7 @@ class Trainer:
             self.display.advance(self.schedule.progress(self.step, self.seconds))
         return Outcome(
             step=self.step,
-            bundle=bundle_path(self.config),
+            bundle=result.bundle_path(self.config),
             finished=self.finished,
             interrupted=interrupt.asked and not self.finished,
         )
@@ -232,6 +281,9 @@ class Trainer:
         return text
 
     def _one_step(self) -> None:
+        late, progress = self.config.late, self.schedule.progress(self.step, self.seconds)
+        if late and progress >= late.start and not self._late:
+            self._begin_late(late.batch)
         part = self.schedule.rate(self.step, self.seconds)
         self.lr = part * self._peaks[0]
         # The average forgets its start quickly, then slowly.
@@ -285,6 +337,7 @@ class Trainer:
             "finished": self.finished,
             "warm_start": self.config.model.warm_start,
             "facts": self.facts,
+            "pictures": self.pictures,
             "average": self.average.state_dict(),
             "modules": {name: m.state_dict() for name, m in self.method.modules.items()},
             "optimisers": {name: o.state_dict() for name, o in self.method.optimisers.items()},
@@ -292,7 +345,13 @@ class Trainer:
             "torch": torch.get_rng_state(),
         }
         save_checkpoint(state, self.output)
-        save_result(self.config, self.average, self._training_facts())
+        average = self.average
+        if self.finished and "psnr" in self.facts:
+            half = copy.deepcopy(average).half().float()
+            psnr, _ = validate(half, self.held_out, self.processes.device)
+            if abs(psnr - self.facts["psnr"]) < HALF_COSTS:
+                average = half.half()
+        result.save_result(self.config, average, self._training_facts())
 
     def _training_facts(self) -> dict[str, Any]:
         return {
@@ -300,6 +359,7 @@ class Trainer:
             "step": self.step,
             "minutes": round(self.seconds / 60, 2),
             "photographs": self.data.photographs,
+            "pictures": self.pictures,
             "megapixels": round(self.data.pixels / 1e6, 2),
             "device": self.processes.device.type,
             "processes": self.processes.count,

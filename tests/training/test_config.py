@@ -48,7 +48,7 @@ def test_there_are_shipped_configurations():
         ("data", "patch", 7, "data.patch is 7; expected a multiple of 2"),
         ("data", "batch", 0, "data.batch is 0; expected from 1 to 65536"),
         ("data", "train", "", "data.train.folder is ''; expected a path"),
-        ("loss", "pixel", "l2", "loss.pixel is 'l2'; expected one of 'l1', 'charbonnier'"),
+        ("loss", "pixel", "l3", "loss.pixel is 'l3'; expected one of 'l1', 'charbonnier', 'l2'"),
         ("loss", "coarse", -0.5, "loss.coarse is -0.5; expected at least 0"),
         ("optimiser", "lr", float("nan"), "optimiser.lr is nan; expected a number"),
         ("run", "compile", 1, "run.compile is 1; expected one of 'auto', true, false"),

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from imagen_fast.errors import ImageError, TrainingError
-from imagen_fast.image.degradation import degrade
+from imagen_fast.image.degradation import Degradation, degrade
 from imagen_fast.training.data import PatchSampler, load_pairs, unmatched
 
 CPU = torch.device("cpu")
@@ -88,6 +88,33 @@ def test_of_several_patches_the_one_with_most_detail_is_kept():
     assert shares[1] == pytest.approx(1 - 1 / 2**4, abs=0.05)  # the busy one, if it was drawn
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_degraded_patches_follow_the_seed_and_their_targets_stay(scale):
+    low = numbered(20, 20, 0)
+    pairs = [[(low, low if scale == 1 else enlarged(low, scale))]]
+
+    def batches(degradation):
+        data = PatchSampler(
+            pairs, weights=[1], patch=8, batch=6, seed=3, device=CPU, degradation=degradation
+        )
+        return data, data.next()
+
+    noise = Degradation(grey=0, blur=0, rescale=0, jpeg=0, noise=1)
+    data, (degraded, high) = batches(noise)
+    _, (again, _) = batches(noise)
+    assert torch.equal(degraded, again)
+    state = data.generator.get_state()
+    following = data.next()
+    data.generator.set_state(state)
+    assert all(map(torch.equal, data.next(), following))
+    _, (clean, truth) = batches(Degradation(grey=0, blur=0, rescale=0, jpeg=0, noise=0))
+    assert torch.equal(high, truth)
+    assert torch.equal(clean.repeat_interleave(scale, 2).repeat_interleave(scale, 3), truth)
+    off = (degraded - clean).flatten(1).std(1) * 255
+    assert (off > 0.4).all()
+    assert off.unique().numel() == 6
+
+
 def test_processes_share_one_batch():
     whole, _ = sampler([numbered(9, 9, 0)], batch=6).next()
     for rank in range(3):
@@ -126,7 +153,7 @@ def test_pictures_smaller_than_a_patch_are_left_out(tmp_path):
     with pytest.raises(TrainingError, match=r"holds no picture to use.*at least 8 pixels a side"):
         load_pairs(tmp_path, 2, side=4)
     Image.new("RGB", (9, 8)).save(tmp_path / "right.png")
-    assert [low.shape for low, _ in load_pairs(tmp_path, 2, side=4)] == [(4, 4, 3)]
+    assert [low.shape for low, _ in load_pairs(tmp_path, 2, side=4).values()] == [(4, 4, 3)]
     assert len(load_pairs(tmp_path, 2)) == 2
 
 
@@ -137,7 +164,7 @@ def test_names_and_patterns_leave_files_out_and_those_that_fit_none_are_told(tmp
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name)
 
     def kept(*exclude):
-        return sorted(int(high[0, 0, 0]) for _, high in load_pairs(tmp_path, 1, exclude))
+        return sorted(int(high[0, 0, 0]) for _, high in load_pairs(tmp_path, 1, exclude).values())
 
     assert kept() == [0, 1, 2, 3, 4]
     assert kept("a_??9_*") == [1, 3, 4]
@@ -169,7 +196,7 @@ def test_pictures_of_every_kind_become_rgb(tmp_path):
     Image.new("RGBA", (8, 6), (1, 2, 3, 0)).save(tmp_path / "alpha.PNG")
     Image.fromarray(np.full((6, 8), 100 * 257, np.uint16)).save(tmp_path / "deep.png")
     (tmp_path / "notes.txt").write_text("no picture")
-    pairs = load_pairs(tmp_path, 2)
+    pairs = load_pairs(tmp_path, 2).values()
     assert [tuple(low[0, 0]) for low, _ in pairs] == [(1, 2, 3), (100, 100, 100), (100, 100, 100)]
     assert {high.shape for _, high in pairs} == {(6, 8, 3)}
     assert len(load_pairs(tmp_path, 2, exclude=["grey.png"])) == 2

@@ -11,7 +11,7 @@ from signals import signal_after_first_step
 
 import imagen_fast
 from imagen_fast import catalogue, metrics
-from imagen_fast.bundle import load_bundle
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.errors import TrainingError, WeightsError
 from imagen_fast.models.generator import Generator
 from imagen_fast.training import trainer
@@ -86,7 +86,7 @@ def test_training_makes_better_pictures_than_it_starts_with(tables, output, phot
     model = Generator(bundle.spec)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in bundle.tensors.items()})
     scores = []
-    for low, high in load_pairs(photographs, 2):
+    for low, high in load_pairs(photographs, 2).values():
         with torch.no_grad():
             out = model(torch.from_numpy(low).permute(2, 0, 1)[None] / 255)[0]
         picture = (out.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
@@ -99,6 +99,76 @@ def test_training_makes_better_pictures_than_it_starts_with(tables, output, phot
     assert (facts["step"], facts["photographs"]) == (60, 3)
     assert facts["psnr"] == pytest.approx(np.mean(scores), abs=0.01)
     assert facts["versions"]["torch"] == torch.__version__
+
+
+def test_a_late_stage_takes_larger_batches_and_the_squared_error(tables, output, capfd):
+    tables["late"] = {"start": 0.5, "batch": 8}
+    tables["loss"] = {"frequency": 0.1}
+    whole = run(tables, resume=True)
+    assert "from step 10 on: squared error, 8 patches a step" in capfd.readouterr().err
+    rows = curves(output, "step", "pixel", "frequency")
+    assert [bool(row[2]) for row in rows] == [True] * 10 + [False] * 10
+    assert float(rows[10][1]) < float(rows[9][1]) / 3  # squares of numbers below 1
+    tensors = load_bundle(whole.bundle).tensors
+    tables["run"]["output"] = str(output / "paused")
+    for _ in range(3):
+        paused = run(tables, resume=True, pause_after=0)
+    for name, tensor in load_bundle(run(tables, resume=True).bundle).tensors.items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+    assert paused.step == 3
+
+
+def test_restoring_is_validated_on_degraded_pictures(tables, output, photographs):
+    tables["model"] |= {"scale": 1, "name": "restore"}
+    tables["data"]["validation"] = str(photographs)
+    tables["degradation"] = {"grey": 0.0, "noise_sigma": [20, 20], "blur": 0.0, "jpeg": 0.0}
+    tables["degradation"] |= {"rescale": 0.0, "noise": 1.0}
+    tables["run"] |= {"steps": 60, "validate_every": 60, "log_every": 60, "log_seconds": 1e6}
+    facts = json.loads(load_bundle(run(tables).bundle).metadata["training"])
+    assert facts["psnr"] > 27  # noise of 20 levels is 22 dB in RGB, 24.6 in Y
+    assert facts["degradation"]["noise_sigma"] == [20, 20]
+
+
+def test_a_finished_file_is_of_halves_where_that_costs_nothing(tables, photographs, monkeypatch):
+    tables["data"]["validation"] = str(photographs)
+    tables["run"]["steps"] = 2
+    kept = load_bundle(run(tables).bundle)
+    assert {tensor.dtype for tensor in kept.tensors.values()} == {np.dtype(np.float16)}
+    monkeypatch.setattr(trainer, "HALF_COSTS", 0.0)
+    tables["run"]["output"] += "-whole"
+    whole = load_bundle(run(tables).bundle)
+    assert {tensor.dtype for tensor in whole.tensors.values()} == {np.dtype(np.float32)}
+    for name, tensor in whole.tensors.items():
+        np.testing.assert_array_equal(tensor.astype(np.float16), kept.tensors[name])
+
+
+def test_weights_list_their_pictures_and_those_of_what_they_began_with(
+    tables, photographs, tmp_path
+):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "new.png").write_bytes((photographs / "0.png").read_bytes())
+    tables["data"]["exclude"] = ["1.*"]
+    tables["run"]["steps"] = 1
+    first = run(tables).bundle
+    assert pictures(first) == {photographs.name: ["0.png", "2.png"]}
+    tables["data"] = {"train": str(tmp_path / "more"), "patch": 8, "batch": 4}
+    tables["model"]["warm_start"] = str(first)
+    tables["run"]["output"] += "-next"
+    both = {photographs.name: ["0.png", "2.png"], "more": ["new.png"]}
+    assert pictures(run(tables).bundle) == both
+    first.unlink()
+    tables["run"]["steps"] = 2
+    assert pictures(run(tables, resume=True).bundle) == both
+    unlisted = load_bundle(tmp_path / "run-next" / "sr-x2-test.safetensors")
+    save_bundle(Bundle(unlisted.spec, unlisted.tensors), tmp_path / "other.safetensors")
+    tables["model"]["warm_start"] = str(tmp_path / "other.safetensors")
+    tables["run"]["output"] += "-last"
+    found = pictures(run(tables).bundle)
+    assert found == {"more": ["new.png"], "not listed: other.safetensors": []}
+
+
+def pictures(bundle):
+    return json.loads(load_bundle(bundle).metadata["training"])["pictures"]
 
 
 def test_x3_starts_from_the_x2_model(tables, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imagen_fast.image.degradation import Degradation
 from imagen_fast.spec import Level
 from imagen_fast.training import config as c
 from imagen_fast.training.config_file import load_config
@@ -20,6 +21,8 @@ SECTIONS = {
     "[loss]": c.LossConfig,
     "[optimiser]": c.OptimiserConfig,
     "[run]": c.RunConfig,
+    "[late]": c.LateConfig,
+    "[degradation]": Degradation,
     "[adversarial]": c.AdversarialConfig,
 }
 
