@@ -28,6 +28,7 @@ from imagen_fast.task import Task, task_of
 FAMILY = "imagen-fast-"
 FORMAT = f"{FAMILY}2"
 DTYPES = ("F32", "F16")
+SHOWN = 3  # of the differences between graph and tensors
 MOST_PIXELS = 1 << 16  # of an alignment or an overlap; as runtime/bundle.cc has it
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -60,8 +61,8 @@ class Bundle:
         """The architecture's spec. Raises OperationError if the graph is of none of ours."""
         if isinstance(self.source, Graph):
             raise OperationError(
-                "this model is a network of its own, of none of our architectures, which the "
-                "native engine alone runs; choose backend native"
+                "this model is a network of its own, of none of our architectures, which this "
+                "backend does not run; choose backend native or eager"
             )
         return self.source
 
@@ -69,6 +70,21 @@ class Bundle:
     def task(self) -> Task:
         """What the model is for. Raises WeightsError if this version does not know it."""
         return task_of(self.metadata.get("task", ""), self.graph.scale)
+
+    def check_tensors(self) -> None:
+        """Raise WeightsError if a tensor is missing, unknown, or of another shape."""
+        wanted = self.graph.tensors
+        found = {name: tensor.shape for name, tensor in self.tensors.items()}
+        wrong = [
+            f"{name} is {found.get(name, 'missing')}, expected {wanted.get(name, 'no such tensor')}"
+            for name in sorted(wanted.keys() | found.keys())
+            if wanted.get(name) != found.get(name)
+        ]
+        if wrong:
+            more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+            raise WeightsError(
+                f"the model's tensors do not fit its graph: {'; '.join(wrong[:SHOWN])}{more}"
+            )
 
     @cached_property
     def alignment(self) -> int:

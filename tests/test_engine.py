@@ -238,10 +238,10 @@ def test_no_ring_around_a_disc_on_transparency(hidden: int) -> None:
 class Overflowing(Fake):
     """Works in fp32 only, as a half-precision backend does when its weights are large."""
 
-    def compute_picture(self, tiles: Samples) -> Samples:
+    def repeated(self, tiles: Samples) -> Samples:
         if self.precision != "fp32":
             raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return super().compute_picture(tiles)
+        return super().repeated(tiles)
 
 
 def test_what_is_not_finite_is_computed_again_in_fp32(tiny_bundle: Bundle) -> None:
@@ -257,12 +257,12 @@ def test_what_is_not_finite_is_computed_again_in_fp32(tiny_bundle: Bundle) -> No
 class OverflowingOnWhite(Fake):
     """As `Overflowing`, but only where there is a white pixel, and halves what it computes."""
 
-    def compute_picture(self, tiles: Samples) -> Samples:
+    def repeated(self, tiles: Samples) -> Samples:
         if self.precision == "fp32":
-            return super().compute_picture(tiles)
+            return super().repeated(tiles)
         if (tiles == 255).any():
             raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return super().compute_picture(tiles // 2)
+        return super().repeated(tiles // 2)
 
 
 def test_of_a_batch_only_the_tile_that_overflows_is_computed_again(tiny_bundle: Bundle) -> None:

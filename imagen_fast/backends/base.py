@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -13,6 +13,7 @@ from imagen_fast.backends import options
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.graph import Graph
+from imagen_fast.graph.passes import needed
 from imagen_fast.spec import ModelSpec
 
 Tiles = NDArray[Any]  # (N, H, W, C), C-contiguous or not
@@ -132,8 +133,34 @@ class Backend(ABC):
     def capacity(self) -> int:
         """How many input pixels one `run` may hold, all tiles together, given the memory now."""
 
-    def prepare(self, shape: tuple[int, int, int]) -> None:  # noqa: B027 (nothing to prepare)
-        """Do now what the first `run` of tiles (N, H, W) would do. Optional for callers."""
+    def prepare(self, shape: tuple[int, int, int]) -> None:
+        """Do now what the first `run` of tiles (N, H, W) would do. Optional for callers.
+
+        A run on zeros, unless a backend knows better.
+        """
+        n, h, w = shape
+        output = next(iter(self.graph.outputs))
+        required = [name for name, x in self.graph.inputs.items() if not x.optional]
+        graph = needed(self.graph.given(required), [output])
+        sizes = {name: graph.values[name].grid.size(h, w) for name in graph.inputs}
+        self.run(
+            {
+                name: np.zeros((n, *sizes[name], x.channels), np.float32)
+                for name, x in graph.inputs.items()
+            },
+            [output],
+        )
+
+    def needed(self, given: Iterable[str], wanted: Sequence[str]) -> Graph:
+        """The graph of a run: these outputs, and the inputs that they depend on.
+
+        Raises:
+            BackendError: one of these is not given.
+        """
+        graph = needed(self.graph.given(given), wanted)
+        if missing := [name for name in graph.inputs if name not in given]:
+            raise BackendError(f"the model's input {missing[0]!r} is needed and was not given")
+        return graph
 
     @overload
     def run(self, given: Tiles) -> Tiles: ...

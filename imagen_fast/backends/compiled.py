@@ -1,15 +1,16 @@
-"""The reference network compiled by `torch.compile`, once for every shape of tile."""
+"""The graph compiled by `torch.compile`, once for every shape of tile."""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from imagen_fast.backends.eager import Eager
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
+
+    from imagen_fast.backends.eager import Forward
 
 # How many shapes are kept compiled, in the whole process. PyTorch would run more uncompiled.
 SHAPES = 64
@@ -22,6 +23,7 @@ class Compiled(Eager):
     """
 
     name: ClassVar[str] = "compiled"
+    compiler: ClassVar[str] = "inductor"
 
     @classmethod
     def missing(cls) -> str | None:
@@ -32,18 +34,20 @@ class Compiled(Eager):
             return "torch.compile needs a C++ compiler; install g++ or clang++"
         return None
 
-    def _ready(self, network: torch.nn.Module) -> Any:
+    def _ready(self, forward: Forward) -> Forward:
         import torch
-
-        return torch.compile(network, dynamic=False)
-
-    def _forward(self, x: Tensor) -> Tensor:
         import torch._dynamo
         from torch._dynamo.exc import FailOnRecompileLimitHit
 
-        with torch._dynamo.config.patch(recompile_limit=SHAPES, fail_on_recompile_limit_hit=True):
-            try:
-                return super()._forward(x)
-            except FailOnRecompileLimitHit:
-                torch._dynamo.reset()
-                return super()._forward(x)
+        compiled = torch.compile(forward, dynamic=False, backend=self.compiler)
+
+        def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+            limit = {"recompile_limit": SHAPES, "fail_on_recompile_limit_hit": True}
+            with torch._dynamo.config.patch(limit):
+                try:
+                    return compiled(inputs)
+                except FailOnRecompileLimitHit:
+                    torch._dynamo.reset()
+                    return compiled(inputs)
+
+        return run

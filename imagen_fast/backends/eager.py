@@ -1,35 +1,30 @@
-"""The reference network run by PyTorch, operation by operation."""
+"""The graph run by PyTorch, operation by operation, as `models/operations.py` defines them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from imagen_fast.backends import memory
-from imagen_fast.backends.base import NonFiniteError, Tiles
-from imagen_fast.backends.by_architecture import ByArchitecture
-from imagen_fast.backends.levels import Levels
+from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.backends.options import device_kind
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-# Bytes at the peak of a run, per input pixel and channel of the finest level: measured on the
+    Forward = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+# Bytes at the peak of a run, per input pixel and channel of the widest value: measured on the
 # presets (fp32, `benchmarks/memory.py --capacity`), where a window attention holds the most.
 BYTES_PER_PIXEL_AND_CHANNEL = 90
-# A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
-CPU_BUDGET = 1 << 30
-# Input pixels: smaller tiles are mostly halo, and readings of free memory are sometimes too low.
-LEAST_CAPACITY = 192**2
 
 
-class Eager(ByArchitecture):
+class Eager(Backend):
     """PyTorch on the CPU or on CUDA, channels_last, without gradients.
 
     `threads` sets PyTorch's number of threads, which belongs to the whole process. `precision`
@@ -40,8 +35,6 @@ class Eager(ByArchitecture):
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         import torch
-
-        from imagen_fast.models.build import build
 
         self.device = resolve_device(device)
         on_cpu = self.device == "cpu"
@@ -55,8 +48,9 @@ class Eager(ByArchitecture):
         self.threads = torch.get_num_threads()
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         self._dtype = dtypes[precision]
-        network = build(self.bundle).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network: Any = self._ready(network)
+        self.bundle.check_tensors()
+        self._tensors = {name: self._weight(x) for name, x in self.bundle.tensors.items()}
+        self._runs: dict[tuple[tuple[str, ...], ...], Forward] = {}
 
     @classmethod
     def missing(cls) -> str | None:
@@ -70,96 +64,88 @@ class Eager(ByArchitecture):
 
         return {"torch": str(torch.__version__)}
 
-    def _ready(self, network: torch.nn.Module) -> Any:
-        """The network as it is called."""
-        return network
-
     @property
     def capacity(self) -> int:
         """From free memory: half of it on CUDA, less on the CPU, which others use too."""
         import torch
 
-        per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.spec.levels[0].channels
-        if self.device == "cpu":
-            budget = min(memory.available() // 4, CPU_BUDGET)
-        else:
+        budget = memory.budget()
+        if self.device != "cpu":
             budget = int(torch.cuda.mem_get_info(self.device)[0]) // 2
-        return max(budget // per_pixel, LEAST_CAPACITY)
+        return memory.pixels(self.graph, budget, BYTES_PER_PIXEL_AND_CHANNEL)
 
-    def prepare(self, shape: tuple[int, int, int]) -> None:
-        """Run once on black."""
-        self.compute_picture(np.zeros((*shape, self.spec.image_channels), np.uint8))
-
-    def compute_picture(self, tiles: Tiles) -> Tiles:
+    def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
         """See `Backend.run`."""
-        return self._run([tiles], lambda x: [self._enlarge(x)])[0]
-
-    def compute_rows(self, x: Tiles) -> Tiles:
-        """See `Backend.rows`."""
-        return self._run([x], lambda x: self._call(self._forward, x))[0]
-
-    def compute_levels(self, wanted: Levels) -> list[Tiles]:
-        """See `Backend.progressive`."""
-
-        def forward(given: Tensor, *context: Tensor) -> list[Tensor]:
-            x, *rest = (y.permute(0, 3, 1, 2) for y in (given, *context))
-            if wanted.features:
-                maps = self._call(self._network.features, x)
-                return [y.permute(0, 2, 3, 1) for y in maps]
-            method = self._network.generate if wanted.latent else self._network.progressive
-            pictures = self._call(method, x, rest or None)
-            return [y.clamp(0, 1).permute(0, 2, 3, 1) for y in pictures]
-
-        return self._run([wanted.given, *(wanted.context or ())], forward)
-
-    def _run(self, arrays: list[Tiles], forward: Callable[..., list[Tensor]]) -> list[Tiles]:
-        """The arrays through `forward` on the device, and back."""
         import torch
 
+        forward = self._forward(given, wanted)
+        bytes_ = any(x.dtype == np.uint8 for x in given.values())
+        kind = self.device.partition(":")[0]
+        lower = self._dtype != torch.float32
         with torch.inference_mode():
             try:
-                # PyTorch takes an array over only if it may write to it.
-                writable = (np.require(array, requirements=["C", "W"]) for array in arrays)
-                inputs = [torch.from_numpy(array).to(self.device) for array in writable]
-                return [x.cpu().contiguous().numpy() for x in forward(*inputs)]
+                inputs = {name: self._input(x) for name, x in given.items()}
+                with torch.autocast(kind, self._dtype, enabled=lower):
+                    outputs = forward(inputs)
+                return {name: self._array(name, x, bytes_) for name, x in outputs.items()}
             except RuntimeError as error:
                 if "out of memory" not in str(error) and "allocate memory" not in str(error):
                     raise
+                shape = next(iter(given.values())).shape
                 raise BackendError(
-                    f"out of memory on {self.device} for an input of shape {arrays[0].shape[:-1]}; "
+                    f"out of memory on {self.device} for an input of shape {shape[:-1]}; "
                     "choose a smaller tile"
                 ) from error
 
-    def _enlarge(self, image: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 or float32 → (N, s·H, s·W, 3) of the same dtype, clamped."""
+    def _forward(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> Forward:
+        """What computes these outputs of (N, C, H, W) inputs; made once for their names."""
+        from imagen_fast.models.operations import run_steps, steps
+
+        key = tuple(given), tuple(wanted)
+        if key not in self._runs:
+            todo, tensors = steps(self.needed(given, wanted)), self._tensors
+
+            def forward(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+                return run_steps(todo, tensors, inputs)
+
+            self._runs[key] = self._ready(forward)
+        return self._runs[key]
+
+    def _ready(self, forward: Forward) -> Forward:
+        """The function as it is called."""
+        return forward
+
+    def _weight(self, array: Tiles) -> Tensor:
         import torch
 
-        x = image.permute(0, 3, 1, 2).float()  # NCHW view of NHWC memory: channels_last
-        bytes_ = image.dtype == torch.uint8
-        (output,) = self._call(self._forward, x / 255 if bytes_ else x)
-        output = output.clamp_(0, 1).permute(0, 2, 3, 1)
-        return (output * 255).round_().to(torch.uint8) if bytes_ else output
+        x = torch.from_numpy(array.astype(np.float32)).to(self.device)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
-    def _forward(self, x: Tensor) -> Tensor:
-        """The network's own forward."""
-        output: Tensor = self._network(x)
-        return output
-
-    def _call(self, method: Callable[..., Any], *inputs: Any) -> list[Tensor]:
-        """What the method gives in this precision, one tensor or several, as float32, finite."""
+    def _input(self, array: Tiles) -> Tensor:
+        """(N, H, W, C) → (N, C, H, W) float32, channels_last."""
         import torch
 
-        kind = self.device.partition(":")[0]
-        with torch.autocast(kind, self._dtype, enabled=self._dtype != torch.float32):
-            given = method(*inputs)
-        outputs: list[Tensor] = [given] if isinstance(given, torch.Tensor) else given
-        if not all(torch.isfinite(x).all() for x in outputs):
+        # PyTorch takes an array over only if it may write to it.
+        writable = np.require(array, requirements=["C", "W"])
+        x = torch.from_numpy(writable).to(self.device).permute(0, 3, 1, 2)
+        return x.float() / 255 if x.dtype == torch.uint8 else x
+
+    def _array(self, name: str, x: Tensor, bytes_: bool) -> Tiles:
+        """(N, C, H, W) in any precision → (N, H, W, C) float32 or bytes; pictures are clamped."""
+        import torch
+
+        if not torch.isfinite(x).all():
             raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return [x.float() for x in outputs]
+        x = x.float().permute(0, 2, 3, 1)
+        if self.graph.outputs[name].picture:
+            x = x.clamp(0, 1)
+        x = (x * 255).round_().to(torch.uint8) if bytes_ else x
+        array: Tiles = x.cpu().contiguous().numpy()
+        return array
 
     def close(self) -> None:
-        """Drop the network."""
-        self._network = None
+        """Drop the weights."""
+        self._tensors, self._runs = {}, {}
 
 
 def without_torch(extra: str) -> str | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from imagen_fast.backends.base import Tiles
-from imagen_fast.backends.by_architecture import ByArchitecture
-from imagen_fast.backends.levels import Levels
+from imagen_fast.backends.base import Backend, Tiles
 
 
-class Fake(ByArchitecture):
-    """Nearest-neighbour enlargement by the spec's scale; the weights are not looked at."""
+class Fake(Backend):
+    """Nearest-neighbour enlargement of the first input; the weights are not looked at."""
 
     name: ClassVar[str] = "fake"
     kinds: ClassVar[tuple[str, ...]] = ("cpu",)
@@ -31,15 +30,21 @@ class Fake(ByArchitecture):
         """A megapixel."""
         return 1 << 20
 
-    def compute_picture(self, tiles: Tiles) -> Tiles:
-        """Each pixel becomes s×s equal ones."""
-        return tiles.repeat(self.spec.scale, axis=1).repeat(self.spec.scale, axis=2)
+    def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
+        """Each pixel of the first array becomes s×s equal ones; other outputs are zeros."""
+        tiles = next(iter(given.values()))
+        first = next(iter(self.graph.outputs))
+        outputs = {}
+        for name in wanted:
+            value = self.graph.values[self.graph.outputs[name].value]
+            if name == first and self.graph.scale and value.channels == tiles.shape[3]:
+                outputs[name] = self.repeated(tiles)
+            else:
+                of = given.get(value.grid.of, tiles)
+                size = value.grid.size(*of.shape[1:3])
+                outputs[name] = np.zeros((len(of), *size, value.channels), np.float32)
+        return outputs
 
-    def compute_rows(self, x: Tiles) -> Tiles:
-        """A copy."""
-        copy: Tiles = x.copy()
-        return copy
-
-    def compute_levels(self, wanted: Levels) -> list[Tiles]:
-        """Zeros."""
-        return [np.zeros(shape, np.float32) for shape in wanted.shapes(self.spec)]
+    def repeated(self, tiles: Tiles) -> Tiles:
+        """(N, H, W, C) → (N, s·H, s·W, C)."""
+        return tiles.repeat(self.graph.scale, axis=1).repeat(self.graph.scale, axis=2)

@@ -1,10 +1,17 @@
-"""How much memory this process may still take."""
+"""How much memory this process may still take, and how many pixels fit."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from imagen_fast.graph import Graph
+from imagen_fast.graph.passes import needed
+
+# A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
+CPU_BUDGET = 1 << 30
+# Input pixels: smaller tiles are mostly halo, and readings of free memory are sometimes too low.
+LEAST_PIXELS = 192**2
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -17,6 +24,23 @@ def available() -> int:
     estimate as in the groups: the kernel drops them when their memory is needed.
     """
     return min([_kernel_estimate(), *_within_groups()])
+
+
+def budget() -> int:
+    """Bytes of main memory that a run may take: a part, since others use it too."""
+    return min(available() // 4, CPU_BUDGET)
+
+
+def pixels(graph: Graph, bytes_: int, bytes_per_channel: int) -> int:
+    """How many input pixels fit into so many bytes, of which a pixel of each channel takes some.
+
+    The channels are those of the widest value between first input and first output, a finer
+    grid's counting as often as it has pixels.
+    """
+    optional = [name for name, x in graph.inputs.items() if x.optional]
+    graph = needed(graph.without(optional), [next(iter(graph.outputs))])
+    widest = max(x.channels * x.grid.factor**2 / 4**x.grid.halvings for x in graph.values.values())
+    return max(int(bytes_ / (widest * bytes_per_channel)), LEAST_PIXELS)
 
 
 def _within_groups() -> list[int]:

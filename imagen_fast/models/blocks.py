@@ -7,9 +7,15 @@ family, quality (DESIGN: "which family learns").
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+# Queries (B, Q, C), keys (B, K, C) and mask (B, 1, 1, K) or None → (B, Q, C).
+Attend = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class ConvBlock(nn.Module):
@@ -21,6 +27,43 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + F.silu(self.conv(x))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a picture is cut into windows of `side` × `side` pixels, the first at -shift."""
+
+    side: int
+    shift: int
+
+    def padding(self, h: int, w: int) -> tuple[int, int, int, int]:
+        """Left, right, top, bottom pixels that complete the windows around an h×w picture."""
+        return self.shift, -(w + self.shift) % self.side, self.shift, -(h + self.shift) % self.side
+
+    def partition(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) → (N·windows, side², C), zeros outside the picture."""
+        side = self.side
+        x = F.pad(x, (0, 0, *self.padding(*x.shape[1:3])))
+        n, h, w, c = x.shape
+        x = x.view(n, h // side, side, w // side, side, c)
+        return x.transpose(2, 3).reshape(-1, side * side, c)
+
+    def merge(self, x: Tensor, n: int, h: int, w: int) -> Tensor:
+        """The inverse of `partition`: (N·windows, side², C) → (N, H, W, C)."""
+        side = self.side
+        left, right, top, bottom = self.padding(h, w)
+        rows, cols = (top + h + bottom) // side, (left + w + right) // side
+        x = x.view(n, rows, cols, side, side, -1).transpose(2, 3)
+        x = x.reshape(n, rows * side, cols * side, -1)
+        return x[:, top : top + h, left : left + w]
+
+    def mask(self, n: int, h: int, w: int, device: torch.device) -> Tensor | None:
+        """(N·windows, 1, 1, side²): -inf for keys outside the picture; None if all are inside."""
+        if not any(self.padding(h, w)):
+            return None
+        inside = self.partition(torch.ones(1, h, w, 1, device=device))
+        mask = torch.zeros_like(inside).masked_fill(inside == 0, float("-inf"))
+        return mask.view(-1, 1, 1, self.side**2).repeat(n, 1, 1, 1)
 
 
 class AttentionBlock(nn.Module):
@@ -51,60 +94,50 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x (N, C, H, W); context the same, or (N, T, C) tokens if window is 0."""
-        n, c, h, w = x.shape
-        tokens = x.permute(0, 2, 3, 1)  # (N, H, W, C)
-        keys = tokens if context is None else context
-        if context is not None and context.ndim == 4:
-            keys = context.permute(0, 2, 3, 1)
         if not self.window:
-            out = self.attend(tokens.reshape(n, h * w, c), keys.reshape(n, -1, c), None)
-            return x + out.view(n, h, w, c).permute(0, 3, 1, 2)
-        queries = self.partition(tokens) + self.position  # (N·windows, win², C)
-        keys = queries if context is None else self.partition(keys) + self.position
-        out = self.attend(queries, keys, self.mask(n, h, w, x.device))
-        return x + self.merge(out, n, h, w).permute(0, 3, 1, 2)
+            return x + over_picture(x, context, self.attend)
+        windows = Windows(self.window, self.shift)
+        return x + within_windows(x, context, self.position, windows, self.attend)
 
     def attend(self, queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
         """Multi-head attention: (B, Q, C), (B, K, C), mask (B, 1, 1, K) or None → (B, Q, C)."""
-        d = self.head_dim
-        q = self.q(queries).unflatten(-1, (-1, d)).transpose(1, 2)  # (B, heads, Q, d)
-        k, v = self.kv(keys).unflatten(-1, (2, -1, d)).permute(2, 0, 3, 1, 4)  # (B, heads, K, d)
-        scale = self.temperature.view(-1, 1, 1) * d**-0.5
-        logits = (scale * rms_norm(q)) @ rms_norm(k).transpose(-1, -2)  # (B, heads, Q, K)
-        if mask is not None:
-            logits = logits + mask
-        out = logits.softmax(-1).to(v.dtype) @ v  # (B, heads, Q, d)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        q = self.q(queries).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return self.proj(attended(q, self.kv(keys), self.temperature, mask))
 
-    def padding(self, h: int, w: int) -> tuple[int, int, int, int]:
-        """Left, right, top, bottom pixels that complete the windows around an h×w picture."""
-        s, win = self.shift, self.window
-        return s, -(w + s) % win, s, -(h + s) % win
 
-    def partition(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) → (N·windows, win², C), zeros outside the picture."""
-        win = self.window
-        x = F.pad(x, (0, 0, *self.padding(*x.shape[1:3])))
-        n, h, w, c = x.shape
-        x = x.view(n, h // win, win, w // win, win, c)
-        return x.transpose(2, 3).reshape(-1, win * win, c)
+def over_picture(x: Tensor, context: Tensor | None, attend: Attend) -> Tensor:
+    """What each pixel of x (N, C, H, W) attends to: all of x, or of the context."""
+    n, c, h, w = x.shape
+    queries = keys = x.flatten(2).transpose(1, 2)  # (N, H·W, C)
+    if context is not None:
+        keys = context if context.ndim == 3 else context.flatten(2).transpose(1, 2)
+    return attend(queries, keys, None).view(n, h, w, c).permute(0, 3, 1, 2)
 
-    def merge(self, x: Tensor, n: int, h: int, w: int) -> Tensor:
-        """The inverse of `partition`: (N·windows, win², C) → (N, H, W, C)."""
-        win = self.window
-        left, right, top, bottom = self.padding(h, w)
-        rows, cols = (top + h + bottom) // win, (left + w + right) // win
-        x = x.view(n, rows, cols, win, win, -1).transpose(2, 3)
-        x = x.reshape(n, rows * win, cols * win, -1)
-        return x[:, top : top + h, left : left + w]
 
-    def mask(self, n: int, h: int, w: int, device: torch.device) -> Tensor | None:
-        """(N·windows, 1, 1, win²): -inf for keys outside the picture; None if all are inside."""
-        if not any(self.padding(h, w)):
-            return None
-        inside = self.partition(torch.ones(1, h, w, 1, device=device))
-        mask = torch.zeros_like(inside).masked_fill(inside == 0, float("-inf"))
-        return mask.view(-1, 1, 1, self.window**2).repeat(n, 1, 1, 1)
+def within_windows(
+    x: Tensor, context: Tensor | None, position: Tensor, windows: Windows, attend: Attend
+) -> Tensor:
+    """What each pixel of x (N, C, H, W) attends to: its window of x, or of the context."""
+    n, _, h, w = x.shape
+    queries = keys = windows.partition(x.permute(0, 2, 3, 1)) + position  # (N·windows, win², C)
+    if context is not None:
+        keys = windows.partition(context.permute(0, 2, 3, 1)) + position
+    out = attend(queries, keys, windows.mask(n, h, w, x.device))
+    return windows.merge(out, n, h, w).permute(0, 3, 1, 2)
+
+
+def attended(q: Tensor, kv: Tensor, temperature: Tensor, mask: Tensor | None) -> Tensor:
+    """Queries (B, heads, Q, d), keys beside values (B, K, 2 · heads · d) → (B, Q, heads · d)."""
+    k, v = kv.unflatten(-1, (2, -1, q.shape[-1])).permute(2, 0, 3, 1, 4)  # (B, heads, K, d)
+    out = probabilities(q, k, temperature, mask).to(v.dtype) @ v  # (B, heads, Q, d)
+    return out.transpose(1, 2).flatten(2)
+
+
+def probabilities(q: Tensor, k: Tensor, temperature: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(τ q̂ k̂ᵀ / √d + mask): (B, heads, Q, d), (B, heads, K, d) → (B, heads, Q, K)."""
+    scale = temperature.view(-1, 1, 1) * q.shape[-1] ** -0.5
+    logits = (scale * rms_norm(q)) @ rms_norm(k).transpose(-1, -2)
+    return (logits if mask is None else logits + mask).softmax(-1)
 
 
 def rms_norm(x: Tensor) -> Tensor:

@@ -7,13 +7,9 @@ import torch
 from torch import nn
 
 from imagen_fast.bundle import Bundle
-from imagen_fast.errors import WeightsError
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.plain import Plain
 from imagen_fast.spec import ModelSpec
-
-# How many differences between file and network an error lists.
-SHOWN = 3
 
 
 def build(bundle: Bundle) -> nn.Module:
@@ -26,7 +22,7 @@ def build(bundle: Bundle) -> nn.Module:
     Raises:
         WeightsError: tensors are missing, unknown, or of another shape.
     """
-    _check_names_and_shapes(bundle)
+    bundle.check_tensors()
     with torch.device("meta"):
         network = _layout(bundle.spec)
     weights = {
@@ -42,18 +38,3 @@ def _layout(spec: ModelSpec) -> nn.Module:
 
         return ListingGenerator(spec)
     return Plain(spec) if spec.architecture == "plain" else Generator(spec)
-
-
-def _check_names_and_shapes(bundle: Bundle) -> None:
-    expected = bundle.graph.tensors
-    found = {name: tensor.shape for name, tensor in bundle.tensors.items()}
-    wrong = [
-        f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'no such tensor')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise WeightsError(
-            f"the model's tensors do not fit its graph: {'; '.join(wrong[:SHOWN])}{more}"
-        )

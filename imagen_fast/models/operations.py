@@ -6,6 +6,7 @@ Values are (N, C, H, W) in whatever precision they come. `graph/kinds.py` has th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,13 +18,19 @@ from imagen_fast.graph.convolutions import before
 from imagen_fast.graph.graph import Graph, Operation
 from imagen_fast.graph.kinds import KINDS
 from imagen_fast.graph.passes import needed
-from imagen_fast.models.blocks import AttentionBlock, rms_norm
+from imagen_fast.models.blocks import (
+    Windows,
+    attended,
+    over_picture,
+    probabilities,
+    within_windows,
+)
 from imagen_fast.models.generator import halve
-from imagen_fast.models.listing import SelfAttention
 
 Tensors = dict[str, Tensor]  # by role
 Settings = dict[str, Any]
 Read = list[Tensor | None]
+Definition = Callable[[Settings, Tensors, Read], Tensor]
 
 
 def run_graph(
@@ -48,18 +55,56 @@ def run_graph(
     graph = needed(graph, outputs)
     if missing := graph.inputs.keys() - inputs.keys():
         raise SpecError(f"the graph's input {sorted(missing)[0]!r} is missing")
-    values = {name: inputs[name] for name in graph.inputs}
-    for operation in graph.operations:
-        read = [values[name] if name else None for name in operation.inputs]
-        weights = {role: tensors[name] for role, name in operation.tensors.items()}
-        values[operation.output] = compute(operation, weights, read)
-    return {name: values[output.value] for name, output in graph.outputs.items()}
+    return run_steps(steps(graph), tensors, inputs)
 
 
 def compute(operation: Operation, tensors: Tensors, read: Read) -> Tensor:
     """One operation's result."""
     settings = KINDS[operation.kind].settings(operation)
     return DEFINITIONS[operation.kind](settings, tensors, read)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A graph in plain lists, which `torch.compile` reads.
+
+    Attributes:
+        operations: definition, attributes, tensors' names by role, names of what is read, name of
+            the result, and names of values that nobody reads afterwards.
+        outputs: names of values by names of outputs.
+    """
+
+    operations: list[tuple[Definition, Settings, dict[str, str], list[str], str, list[str]]]
+    outputs: dict[str, str]
+
+
+def steps(graph: Graph) -> Steps:
+    """What `run_steps` does for a graph none of whose inputs is optional."""
+    kept = {output.value for output in graph.outputs.values()}
+    operations: list[Any] = []
+    for x in reversed(graph.operations):
+        settings = KINDS[x.kind].settings(x)
+        done = sorted({name for name in x.inputs if name} - kept)
+        kept.update(done)
+        operations.append(
+            (DEFINITIONS[x.kind], settings, dict(x.tensors), list(x.inputs), x.output, done)
+        )
+    return Steps(operations[::-1], {name: x.value for name, x in graph.outputs.items()})
+
+
+def run_steps(
+    todo: Steps, tensors: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The outputs, in order; what is no longer needed is given back on the way."""
+    values = dict(inputs)
+    for define, settings, roles, names, output, done in todo.operations:
+        read = [values[name] if name else None for name in names]
+        weights = {role: tensors[name] for role, name in roles.items()}
+        values[output] = define(settings, weights, read)
+        del read
+        for name in done:
+            del values[name]
+    return {name: values[value] for name, value in todo.outputs.items()}
 
 
 def activate(x: Tensor, a: Settings, t: Tensors) -> Tensor:
@@ -117,11 +162,7 @@ def _convolution(a: Settings, t: Tensors, read: Read) -> Tensor:
         x = extend(x, a["padding"], before(a["kernel"]), _after(x, a["kernel"], a["stride"]))
     groups = x.shape[1] if a["depthwise"] else 1
     x = F.conv2d(x, t["weight"], t.get("bias"), a["stride"], groups=groups)
-    x = a["scale"] * activate(x, a, t)
-    for y in added:
-        assert y is not None
-        x = x + y
-    return x
+    return _plus(a["scale"] * activate(x, a, t), added)
 
 
 def _after(x: Tensor, kernel: int, stride: int) -> tuple[int, int]:
@@ -148,57 +189,65 @@ def _transposed_convolution(a: Settings, t: Tensors, read: Read) -> Tensor:
 
 
 def _window_attention(a: Settings, t: Tensors, read: Read) -> Tensor:
-    return _attention(a, {"position": t["position"]}, t, read)
+    x, context, *added = _attended(read)
+    windows = Windows(a["window"], a["shift"])
+    return _plus(x + within_windows(x, context, t["position"], windows, _attend(a, t)), added)
 
 
 def _global_attention(a: Settings, t: Tensors, read: Read) -> Tensor:
-    if not a["plain"]:
-        return _attention({"window": 0, "shift": 0, **a}, {}, t, read)
-    x = read[0]
-    assert x is not None
-    block = SelfAttention(x.shape[1])
-    names = {"q": "q", "k": "k", "v": "v", "proj": "out"}
-    state = {f"{name}.weight": t[role] for role, name in names.items()}
-    state |= {f"{name}.bias": t[f"{role}_bias"] for role, name in names.items()}
-    tokens = x.flatten(2).transpose(1, 2)  # (N, H·W, C)
-    out: Tensor = torch.func.functional_call(block, state, (tokens,))
-    return out.transpose(1, 2).view(x.shape)
-
-
-def _attention(a: Settings, position: Tensors, t: Tensors, read: Read) -> Tensor:
-    x, context, *added = [*read, None][: max(2, len(read))]
-    assert x is not None
-    block = AttentionBlock(x.shape[1], a["head_dim"], a["window"], a["shift"])
-    state = {f"{name}.weight": t[name] for name in ("q", "kv", "proj")}
-    state |= {"temperature": t["temperature"], **position}
-    if context is not None and not a["window"]:
-        context = context.flatten(2).transpose(1, 2)  # (N, T, C)
-    out: Tensor = torch.func.functional_call(block, state, (x, context))
-    for y in added:
-        if y is not None:
-            out = out + y
-    return out
+    x, context, *added = _attended(read)
+    attend = _plain_attend(t) if a["plain"] else _attend(a, t)
+    out = over_picture(x, context, attend)
+    return out if a["plain"] else _plus(x + out, added)
 
 
 def _attention_map(a: Settings, t: Tensors, read: Read) -> Tensor:
-    x, context = read[0], read[1] if len(read) > 1 else None
-    assert x is not None
-    n, c, h, w = x.shape
-    d, window = a["head_dim"], a["window"]
-    block = AttentionBlock(c, d, window, a["shift"])
+    x, context, *_ = _attended(read)
+    d = a["head_dim"]
 
-    def project(y: Tensor, weight: Tensor) -> Tensor:  # (B, heads, window², d)
-        tokens = block.partition(y.permute(0, 2, 3, 1)) + t["position"]
-        return rms_norm(F.linear(tokens, weight).unflatten(-1, (-1, d)).transpose(1, 2))
+    def attend(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        q, k = _heads(queries, t["q"], d), _heads(keys, t["kv"][: x.shape[1]], d)
+        weights = probabilities(q, k, t["temperature"], mask)  # (B, heads, win², win²)
+        return weights.transpose(1, 2).flatten(2)
 
-    q = project(x, t["q"])
-    k = project(x if context is None else context, t["kv"][:c])
-    logits = t["temperature"].view(-1, 1, 1) * d**-0.5 * q @ k.transpose(-1, -2)
-    mask = block.mask(n, h, w, x.device)
-    if mask is not None:
-        logits = logits + mask
-    maps = logits.softmax(-1).transpose(1, 2).flatten(2)  # (B, window², heads · window²)
-    return block.merge(maps, n, h, w).permute(0, 3, 1, 2)
+    return within_windows(x, context, t["position"], Windows(a["window"], a["shift"]), attend)
+
+
+def _attended(read: Read) -> list[Any]:
+    """x, the context or None, and what is added."""
+    return [*read, None][: max(2, len(read))]
+
+
+def _attend(a: Settings, t: Tensors) -> Callable[..., Tensor]:
+    def attend(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        q = _heads(queries, t["q"], a["head_dim"])
+        out = attended(q, F.linear(keys, t["kv"]), t["temperature"], mask)
+        return F.linear(out, t["proj"])
+
+    return attend
+
+
+def _plain_attend(t: Tensors) -> Callable[..., Tensor]:
+    """`SelfAttention` of models/listing.py."""
+
+    def attend(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        q, k, v = (F.linear(keys, t[name], t[f"{name}_bias"]) for name in "qkv")
+        scores = F.relu(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5)
+        return F.linear(scores.softmax(-1) @ v, t["proj"], t["proj_bias"])
+
+    return attend
+
+
+def _heads(x: Tensor, weight: Tensor, d: int) -> Tensor:
+    """(B, T, C) → (B, heads, T, d)."""
+    return F.linear(x, weight).unflatten(-1, (-1, d)).transpose(1, 2)
+
+
+def _plus(x: Tensor, added: Iterable[Tensor | None]) -> Tensor:
+    for y in added:
+        if y is not None:
+            x = x + y
+    return x
 
 
 def _sum(a: Settings, t: Tensors, read: Read) -> Tensor:
@@ -283,7 +332,7 @@ def _repeat(x: Tensor, factor: int) -> Tensor:
     return x.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
 
 
-DEFINITIONS: dict[str, Callable[[Settings, Tensors, Read], Tensor]] = {
+DEFINITIONS: dict[str, Definition] = {
     "convolution": _convolution,
     "subpixel_convolution": _subpixel_convolution,
     "transposed_convolution": _transposed_convolution,

@@ -37,11 +37,7 @@ def test_more_shapes_than_are_kept(
 ) -> None:
     """Traced but not compiled, which is what counts the shapes and takes no time."""
     monkeypatch.setattr("imagen_fast.backends.compiled.SHAPES", 2)
-    monkeypatch.setattr(
-        Compiled,
-        "_ready",
-        lambda self, network: torch.compile(network, dynamic=False, backend="eager"),
-    )
+    monkeypatch.setattr(Compiled, "compiler", "eager")
     bundle = bundle_of(ModelSpec(scale=2, levels=(Level(32, convs=0),)))
     torch._dynamo.reset()
     backend, eager = Compiled(bundle, device="cpu"), Eager(bundle, device="cpu")

@@ -178,14 +178,14 @@ def test_a_terminal_sees_a_table(start, picture, tmp_path):
 
 
 def test_each_picture_that_took_another_precision_is_named(upscale, picture, monkeypatch, tmp_path):
-    compute = Fake.compute_picture
+    compute = Fake.repeated
 
     def overflowing(self, tiles):
         if self.precision != "fp32":
             raise NonFiniteError("the output is not finite in bf16")
         return compute(self, tiles)
 
-    monkeypatch.setattr(Fake, "compute_picture", overflowing)
+    monkeypatch.setattr(Fake, "repeated", overflowing)
     paths = [picture(tmp_path / name) for name in ("a.png", "b.png")]
     result = upscale(*paths, "--precision", "bf16")
     assert result.exit_code == 0

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from imagen_fast.graph import Graph, network
+from imagen_fast.models.blocks import Windows
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.listing import ListingGenerator
 from imagen_fast.models.operations import run_graph
@@ -95,13 +96,14 @@ def test_attention_maps_are_the_weights_that_attention_used() -> None:
     image = torch.rand(1, 3, 10, 19, dtype=torch.float64)
     out = run_graph(network(spec), weights, {"image": image}, ["attention.0", "features.0"])
     block = module.encoder.stages[0][0].attention
+    windows = Windows(block.window, block.shift)
     stem = module.encoder.stem(image)
     maps = out["attention.0"].permute(0, 2, 3, 1)  # (1, H, W, heads · 64)
-    maps = block.partition(maps).unflatten(-1, (2, 64)).transpose(1, 2)  # (windows, heads, 64, 64)
-    tokens = block.partition(stem.permute(0, 2, 3, 1)) + block.position
+    maps = windows.partition(maps).unflatten(-1, (2, 64)).transpose(1, 2)  # (B, heads, 64, 64)
+    tokens = windows.partition(stem.permute(0, 2, 3, 1)) + block.position
     values = block.kv(tokens)[..., 64:].unflatten(-1, (2, 32)).transpose(1, 2)
     mixed = block.proj((maps @ values).transpose(1, 2).flatten(2))
-    assert near(stem + block.merge(mixed, 1, 10, 19).permute(0, 3, 1, 2), out["features.0"])
+    assert near(stem + windows.merge(mixed, 1, 10, 19).permute(0, 3, 1, 2), out["features.0"])
     assert torch.allclose(maps.sum(-1)[0], torch.ones(2, 64, dtype=torch.float64))
 
 

@@ -16,8 +16,8 @@ from imagen_fast.tasks.colors import FLAT, HATCHINGS, SIDE, hatching, measure
 class Faulty(Fake):
     """Repeats pixels, but adds red to every 4th column of cyan and tints one of the chessboard."""
 
-    def compute_picture(self, tiles):
-        output = super().compute_picture(tiles)
+    def repeated(self, tiles):
+        output = super().repeated(tiles)
         output[..., ::4, 0] += 24 * (output[..., ::4, :] == (0, 255, 255)).all(-1).astype(np.uint8)
         for index in np.flatnonzero((tiles == hatching(1, 1, 2, 1)).all((1, 2, 3))):
             output[index, 5, 7] = (255, 199, 255)
