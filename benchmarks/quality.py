@@ -1,15 +1,14 @@
-"""PSNR and SSIM of every shipped model on the standard test sets, beside bicubic; true colours.
+"""PSNR and SSIM of every shipped model by every protocol that fits it; true colours.
 
     python benchmarks/quality.py
 
-Reads test/set5 and test/bsd100 below $IMAGEN_FAST_DATA, writes benchmarks/results/quality.json
-and prints the table that the README shows, and how far flat colours and neutral hatching are off.
+Reads the test sets below $IMAGEN_FAST_DATA, writes benchmarks/results/quality.json and prints the
+table that the README shows, and how far flat colours and neutral hatching are off.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,28 +17,33 @@ from imagen_fast.bench.machine import describe
 from imagen_fast.catalogue import shipped
 from imagen_fast.tasks.colors import measure
 from imagen_fast.tasks.discovery import in_folder
-from imagen_fast.tasks.evaluate import Quality, evaluate, mean
+from imagen_fast.tasks.evaluate import evaluate, mean
+from imagen_fast.tasks.protocols import PROTOCOLS, Quality
 
 RESULT = Path(__file__).parent / "results" / "quality.json"
-SETS = {"set5": "Set5", "bsd100": "B100"}
+SETS = {"set5": "Set5", "b100": "B100"}
 
 
 def main() -> None:
     """Measure, keep and print."""
-    root = Path(os.environ["IMAGEN_FAST_DATA"]) / "test"
     rows = []
     for entry in shipped():
         with imagen_fast.load(entry.path) as engine:
+            scale = entry.header.graph.scale
             row: dict[str, object] = {
                 "model": entry.path.stem,
-                "scale": entry.header.graph.scale,
+                "scale": scale,
                 "backend": engine.info()["backend"],
             }
-            for folder in SETS:
-                paths = [found.source for found in in_folder(root / folder).pictures]
-                scores = list(evaluate(paths, entry.header.graph.scale, engine))
-                row[folder] = {
-                    "bicubic": _rounded(mean([score.bicubic for score in scores])),
+            for name, protocol in PROTOCOLS.items():
+                if protocol.task is not entry.header.task or protocol.scale not in (0, scale):
+                    continue
+                protocol = protocol.at(scale)
+                found = in_folder(protocol.folder(None)).pictures
+                paths = [each.source for each in found if protocol.counts(each.source)]
+                scores = list(evaluate(paths, protocol, engine))
+                row[name] = {
+                    protocol.baseline: _rounded(mean([score.baseline for score in scores])),
                     "model": _rounded(mean([score.model for score in scores if score.model])),
                 }
             row["colors"] = asdict(measure(engine))
@@ -48,6 +52,8 @@ def main() -> None:
     print(f"| | {' | '.join(f'{name} bicubic | {name}' for name in SETS.values())} |")
     print("|---|" + "---|---|" * len(SETS))
     for row in rows:
+        if "set5" not in row:
+            continue
         pairs = [(row[folder], kind) for folder in SETS for kind in ("bicubic", "model")]
         cells = [f"{scores[kind]['psnr']:.2f}" for scores, kind in pairs]
         print(f"| `{row['model']}` | {' | '.join(cells)} |")

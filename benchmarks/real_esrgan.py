@@ -29,6 +29,7 @@ from imagen_fast.bench.summary import Summary
 from imagen_fast.image.picture import Picture
 from imagen_fast.tasks.evaluate import evaluate, mean
 from imagen_fast.tasks.files import pictures_in
+from imagen_fast.tasks.protocols import Protocol
 
 RESULT = Path(__file__).parent / "results" / "real-esrgan.json"
 OSPREY = Path(__file__).parents[1] / "examples" / "photographs" / "osprey.png"
@@ -94,7 +95,7 @@ def main() -> None:
         )
         rows = []
         for name, samples in times.items():
-            scores = list(evaluate(set5, SCALE, on_ncnn.get(name, engine)))
+            scores = list(evaluate(set5, Protocol(scale=SCALE), on_ncnn.get(name, engine)))
             found = mean([score.model for score in scores if score.model])
             median = round(Summary.of(samples).p50, 2)
             rows.append({"name": name, "median_ms": median, "set5": round(found.psnr, 2)})

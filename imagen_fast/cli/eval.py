@@ -1,4 +1,4 @@
-"""`imagen-fast eval`: PSNR and SSIM on a folder of pictures, beside bicubic."""
+"""`imagen-fast eval`: PSNR and SSIM on a folder of pictures, beside bicubic or the input."""
 
 from __future__ import annotations
 
@@ -22,27 +22,42 @@ from imagen_fast.cli.options import (
 )
 from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.write import write
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.colors import Colors, measure
 from imagen_fast.tasks.discovery import in_folder
-from imagen_fast.tasks.evaluate import Quality, Score, evaluate, mean
+from imagen_fast.tasks.evaluate import Score, evaluate, mean, page
+from imagen_fast.tasks.protocols import PROTOCOLS, Protocol, Quality
 
-BASELINE = "bicubic"
+BASELINES = ("bicubic", "input")
+SHRUNK = Protocol(scale=0)
 
 
 @click.command(name="eval")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    help="What is done to the pictures, and which they are unless FOLDER says it. [shrunk]",
+)
 @scale_option
 @click.option(
     "-n",
     "--model",
     help="A name from `imagen-fast models`, a .safetensors or an exported .onnx, or "
-    "`bicubic` to measure that alone. [the shipped one for the scale]",
+    "`bicubic` (`input` where nothing is enlarged) to measure that alone. [a shipped one]",
+)
+@click.option(
+    "--crops",
+    type=click.Path(path_type=Path),
+    help="Write a picture: where the baseline is worst in each, it, the model's and the truth.",
 )
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    folder: Path,
+    folder: Path | None,
+    protocol: str | None,
     scale: str | None,
     model: str | None,
     backend: str,
@@ -50,15 +65,22 @@ def command(
     precision: str,
     threads: int | None,
     isa: str,
+    crops: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure PSNR and SSIM on the pictures in FOLDER, beside bicubic.
+    """Measure PSNR and SSIM on the pictures in FOLDER, beside bicubic or the input.
 
     As papers do: each picture is cropped to a multiple of the scale, shrunk by antialiased
     bicubic (as MATLAB does), rounded to 8 bits, enlarged and compared with the crop on Y of
     YCbCr (BT.601), without a border as wide as the scale. A picture that cannot be measured
     ends the command: a mean over the rest would be another figure. Results of earlier runs are
     left out, as `upscale` does.
+
+    With --protocol something else is done to them: `set5` and `b100` as above; colour noise of 15,
+    25 or 50 levels on CBSD68 (PSNR over RGB); a JPEG file of quality 10, 20 or 40 on LIVE1, grey;
+    `blur`, a Gaussian of 15×15 and deviation 1.6, on B100; `scratches`, 2 to 4 pixels wide over 5 %
+    of B100, PSNR in them alone, beside OpenCV's Telea if that is installed; `real-x4`: B100
+    shrunk, noise of 5 levels, JPEG quality 60. Their pictures are below $IMAGEN_FAST_DATA/test.
 
     Below stand drawn pictures: how far 27 flat colours are off, and how much colour hatching gets
     that is neutral but for a level. The worst sample of each picture counts.
@@ -67,37 +89,52 @@ def command(
         **{"backend": backend, "device": device, "precision": precision, "threads": threads},
         "isa": isa,
     }
-    if model == BASELINE:
-        name, factor = BASELINE, int(scale or UPSCALE.scales[0])
+    chosen = PROTOCOLS[protocol] if protocol else SHRUNK
+    if chosen.scale and scale is not None and chosen.scale != int(scale):
+        raise click.UsageError(f"the protocol {protocol} has scale {chosen.scale}; leave out -s")
+    if model in BASELINES:
+        factor = int(scale or UPSCALE.scales[0])
     else:
-        name, factor = model_and_scale(UPSCALE, model, scale)
-        check_engine(name, **options)
+        said = scale or (str(chosen.scale) if chosen.scale else None)
+        model, factor = model_and_scale(chosen.task, model, said)
+        check_engine(model, **options)
+    chosen = chosen.at(factor)
+    name = chosen.baseline if model in BASELINES else model
+    paths = _pictures(chosen.folder(folder), chosen)
+    opened: Any = nullcontext() if name == chosen.baseline else load_engine(name, **options)
+    with opened as loaded:
+        scores = evaluate(paths, chosen, loaded)
+        if as_json:
+            measured = list(scores)
+            click.echo(_json(name, chosen, measured, loaded and measure(loaded)))
+        else:
+            measured = _table(Path(name).stem, chosen, [path.name for path in paths], scores)
+            if loaded is not None:
+                _faults(measure(loaded))
+    if crops and (found := [score.crop for score in measured if score.crop is not None]):
+        write(crops, Picture(page(found)))
+
+
+def _pictures(folder: Path, protocol: Protocol) -> list[Path]:
+    """Those that count, by name. What is left out is said."""
     try:
         found = in_folder(folder)
     except OSError as error:
         raise ImageError(f"{folder}: {error.strerror or error}") from error
     for note in left_out.lines(found.left_out):
         click.echo(note, err=True)
-    paths = [item.source for item in found.pictures]
+    paths = [item.source for item in found.pictures if protocol.counts(item.source)]
     if not paths:
         raise ImageError(f"{folder}: no picture in this folder")
-    opened: Any = nullcontext() if name == BASELINE else load_engine(name, **options)
-    with opened as loaded:
-        scores = evaluate(paths, factor, loaded)
-        if as_json:
-            click.echo(_json(name, factor, list(scores), loaded and measure(loaded)))
-            return
-        _table(Path(name).stem, factor, [path.name for path in paths], scores)
-        if loaded is not None:
-            _faults(measure(loaded))
+    return paths
 
 
-def _table(name: str, scale: int, files: list[str], scores: Iterable[Score]) -> None:
+def _table(name: str, protocol: Protocol, files: list[str], scores: Iterable[Score]) -> list[Score]:
     """Print each picture's line as soon as it is measured, and the means."""
     names = {file: shown(file) for file in [*files, "mean"]}
     width = max(map(len, names.values()))
-    against = name != BASELINE
-    head = f"{f'x{scale}':{width}}  {'bicubic':>14}"
+    against = name != protocol.baseline
+    head = f"{f'x{protocol.scale}':{width}}  {protocol.baseline:>14}"
     click.echo(f"{head}  {short(shown(name), 14):>14}  {'gain':>6}" if against else head)
     units = f"{'':{width}}  {'PSNR':>6}  {'SSIM':>6}"
     click.echo(f"{units}  {'PSNR':>6}  {'SSIM':>6}  {'dB':>6}" if against else units)
@@ -106,13 +143,14 @@ def _table(name: str, scale: int, files: list[str], scores: Iterable[Score]) -> 
         measured.append(score)
         click.echo(_line(names[score.name], width, score))
     click.echo(_line("mean", width, _mean(measured)))
+    return measured
 
 
 def _line(name: str, width: int, score: Score) -> str:
-    line = f"{name:{width}}  {score.bicubic.psnr:6.2f}  {score.bicubic.ssim:6.4f}"
+    line = f"{name:{width}}  {score.baseline.psnr:6.2f}  {score.baseline.ssim:6.4f}"
     if score.model is None:
         return line
-    gain = score.model.psnr - score.bicubic.psnr
+    gain = score.model.psnr - score.baseline.psnr
     return f"{line}  {score.model.psnr:6.2f}  {score.model.ssim:6.4f}  {gain:+6.2f}"
 
 
@@ -130,23 +168,22 @@ def _faults(colors: Colors) -> None:
 
 def _mean(scores: list[Score]) -> Score:
     models = [score.model for score in scores if score.model]
-    return Score("mean", mean([s.bicubic for s in scores]), mean(models) if models else None)
+    return Score("mean", mean([s.baseline for s in scores]), mean(models) if models else None)
 
 
-def _json(name: str, scale: int, scores: list[Score], colors: Colors | None) -> str:
-    total = _mean(scores)
+def _json(name: str, protocol: Protocol, scores: list[Score], colors: Colors | None) -> str:
+    def qualities(score: Score) -> dict[str, Any]:
+        model = score.model and _plain(score.model)
+        return {protocol.baseline: _plain(score.baseline), "model": model}
+
     record = {
         "model": name,
-        "scale": scale,
-        "pictures": [{"name": score.name, **_qualities(score)} for score in scores],
-        "mean": _qualities(total),
+        "scale": protocol.scale,
+        "pictures": [{"name": score.name, **qualities(score)} for score in scores],
+        "mean": qualities(_mean(scores)),
         "colors": colors and asdict(colors),
     }
     return json.dumps(record, indent=2)
-
-
-def _qualities(score: Score) -> dict[str, Any]:
-    return {"bicubic": _plain(score.bicubic), "model": score.model and _plain(score.model)}
 
 
 def _plain(quality: Quality) -> dict[str, float | None]:

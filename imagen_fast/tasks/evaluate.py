@@ -1,9 +1,4 @@
-"""How well a model enlarges a folder of pictures, measured as papers do, beside bicubic.
-
-Each picture is cropped at the right and bottom to a multiple of the scale, shrunk by
-antialiased bicubic, rounded to 8 bits and enlarged again. PSNR and SSIM compare that with the
-crop, on Y, leaving out a border as wide as the scale.
-"""
+"""How good a model is on a folder of pictures, by a protocol, beside what simple means make."""
 
 from __future__ import annotations
 
@@ -13,41 +8,38 @@ from pathlib import Path
 
 import numpy as np
 
-from imagen_fast import metrics
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
-from imagen_fast.image.degradation import Uint8, degrade, rounded
+from imagen_fast.image.degradation import Uint8
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.image.read import read
-from imagen_fast.image.resample import resize
+from imagen_fast.tasks.protocols import Protocol, Quality
 
 SSIM_WINDOW = 11
-
-
-@dataclass(frozen=True)
-class Quality:
-    """PSNR in dB and SSIM."""
-
-    psnr: float
-    ssim: float
+CROP = 96  # side of what a page of crops shows
 
 
 @dataclass(frozen=True)
 class Score:
-    """One picture's quality; `model` is None if bicubic alone was asked for."""
+    """One picture's quality; `model` is None if the baseline alone was asked for.
+
+    crop: baseline, model and truth beside each other, where the baseline is worst.
+    """
 
     name: str
-    bicubic: Quality
+    baseline: Quality
     model: Quality | None
+    crop: Uint8 | None = None
 
 
-def evaluate(paths: Sequence[Path], scale: int, engine: Engine | None) -> Iterator[Score]:
+def evaluate(paths: Sequence[Path], protocol: Protocol, engine: Engine | None) -> Iterator[Score]:
     """The score of each picture, in order. Alpha is left out, 16 bits are rounded to 8.
 
     Raises:
         ImageError: a picture cannot be read, or is too small to be measured at this scale.
     """
-    for path in paths:
+    scale = protocol.scale
+    for number, path in enumerate(paths):
         color = eight_bits(read(path).color)
         height, width = color.shape[:2]
         smallest = SSIM_WINDOW + 3 * scale
@@ -56,12 +48,14 @@ def evaluate(paths: Sequence[Path], scale: int, engine: Engine | None) -> Iterat
                 f"{path}: {width} × {height} is too small to be measured at x{scale}; "
                 f"expected {smallest} pixels to each side or more"
             )
-        low, high = degrade(color, scale)
-        bicubic = _compare(rounded(resize(low, *high.shape[:2])), high, scale)
-        model = None
-        if engine is not None:
-            model = _compare(engine(Picture(low)).color, high, scale)
-        yield Score(path.name, bicubic, model)
+        case = protocol.case(color, number)
+        baseline = protocol.quality(case.simple, case)
+        if engine is None:
+            yield Score(path.name, baseline, None)
+            continue
+        found = engine(Picture(case.given)).color
+        crop = _crop([case.simple, found, case.truth])
+        yield Score(path.name, baseline, protocol.quality(found, case), crop)
 
 
 def mean(qualities: Sequence[Quality]) -> Quality:
@@ -72,7 +66,21 @@ def mean(qualities: Sequence[Quality]) -> Quality:
     )
 
 
-def _compare(a: Uint8, b: Uint8, border: int) -> Quality:
-    # The metrics take grey pictures without a channel axis.
-    a, b = (x[..., 0] if x.shape[2] == 1 else x for x in (a, b))
-    return Quality(metrics.luma_psnr(a, b, border), metrics.ssim(a, b, border))
+def page(crops: Sequence[Uint8]) -> Uint8:
+    """Crops below each other, twice as large: (H, W, 3)."""
+    width = max(crop.shape[1] for crop in crops)
+    rows = [np.pad(crop, ((0, 2), (0, width - crop.shape[1]), (0, 0))) for crop in crops]
+    return np.concatenate(rows).repeat(2, 0).repeat(2, 1)
+
+
+def _crop(pictures: Sequence[Uint8]) -> Uint8:
+    """The square in which the first picture differs most from the last, of all pictures."""
+    off = np.abs(pictures[0].astype(np.int16) - pictures[-1]).sum(2)
+    tops, lefts = (range(0, max(1, side - CROP + 1), CROP // 2) for side in off.shape)
+    y, x = max(
+        ((y, x) for y in tops for x in lefts),
+        key=lambda corner: off[corner[0] : corner[0] + CROP, corner[1] : corner[1] + CROP].sum(),
+    )
+    cut = [picture[y : y + CROP, x : x + CROP] for picture in pictures]
+    joined = np.concatenate([np.pad(c, ((0, 0), (0, 2), (0, 0))) for c in cut], axis=1)
+    return np.repeat(joined, 3, axis=2) if joined.shape[2] == 1 else joined

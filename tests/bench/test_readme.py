@@ -33,7 +33,7 @@ def test_the_quality_table_is_what_was_measured():
     text = (ROOT / "README.md").read_text()
     measured = json.loads((ROOT / "benchmarks/results/quality.json").read_text())
     for row in measured["rows"]:
-        pairs = [row[folder][kind] for folder in ("set5", "bsd100") for kind in KINDS]
+        pairs = [row[folder][kind] for folder in ("set5", "b100") for kind in KINDS]
         cells = " | ".join(f"{pair['psnr']:.2f}" for pair in pairs)
         assert f"| `{row['model']}` | {cells} |" in text
     assert measured["machine"]["date"][:10] in text

@@ -1,10 +1,17 @@
 """PSNR and SSIM by the protocol that papers use."""
 
 import json
+import math
+import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.tasks.protocols import PROTOCOLS
 
 
 @pytest.mark.parametrize(("scale", "psnr"), [(2, 33.65), (3, 30.39), (4, 28.42)])
@@ -94,3 +101,86 @@ def test_results_of_earlier_runs_are_not_measured(command, fake_model, noise, tm
         "left out 2 earlier resul",
         "left out 1 picture of a ",
     ]
+
+
+@pytest.fixture
+def restoring(tmp_path):
+    """Gives back what it gets, as a model that restores."""
+    path = tmp_path / "fake.safetensors"
+    save_bundle(Bundle(ModelSpec(scale=1, levels=(Level(32),)), {}), path)
+    return path
+
+
+# What the input itself must have. Noise: 20 log10(255 / σ), and the more as samples are clipped.
+@pytest.mark.parametrize(
+    ("protocol", "pictures", "psnr", "more"),
+    [("noise-15", 68, 20 * math.log10(255 / 15), 0.3), ("jpeg-10", 29, 27.77, 0.02),
+     ("jpeg-40", 29, 32.35, 0.02)],
+)  # fmt: skip
+def test_protocols_degrade_as_published(command, data, monkeypatch, protocol, pictures, psnr, more):
+    monkeypatch.setenv("IMAGEN_FAST_DATA", str(data))
+    record = json.loads(command("eval", "--protocol", protocol, "-n", "input", "--json").stdout)
+    assert (len(record["pictures"]), record["scale"]) == (pictures, 1)
+    assert -0.02 < record["mean"]["input"]["psnr"] - psnr < more
+    assert record["mean"]["model"] is None
+
+
+def test_every_protocol_measures_a_model_beside_its_baseline(
+    command, restoring, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "cv2", None)  # whether it is installed or not
+    (tmp_path / "in").mkdir()
+    y, x = np.mgrid[:120, :160][..., None]
+    picture = (128 + 60 * np.sin(y / 9 + x / 7 + np.arange(3))).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "in" / "a.png")
+    for name, protocol in PROTOCOLS.items():
+        if protocol.scale != 1:
+            continue
+        arguments = ("eval", tmp_path / "in", "-n", restoring, "--backend", "fake", "--json")
+        record = json.loads(command(*arguments, "--protocol", name).stdout)
+        assert record["mean"]["model"] == record["mean"]["input"], name
+        assert 5 < record["mean"]["input"]["psnr"] < 50
+
+
+def test_holes_are_measured_in_themselves_and_beside_telea(monkeypatch):
+    def inpaint(picture, mask, radius, kind):
+        return np.where(mask[..., None], 128, picture).astype(np.uint8)
+
+    monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(inpaint=inpaint, INPAINT_TELEA=1))
+    protocol = PROTOCOLS["scratches"]
+    case = protocol.case(np.full((80, 90, 3), 118, np.uint8), 0)
+    assert protocol.baseline == "telea"
+    assert 0.05 <= case.mask.mean() < 0.1
+    assert protocol.quality(case.simple, case).psnr == pytest.approx(20 * math.log10(25.5))
+    assert protocol.quality(case.truth, case).psnr == math.inf
+
+
+def test_a_page_of_crops_has_a_row_for_each_picture(command, restoring, noise, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        picture = np.full((200, 250, 3), 100, np.uint8)
+        picture[100:140, 150:200] = noise(40, 50, 3)  # where JPEG does most harm
+        Image.fromarray(picture).save(tmp_path / "in" / f"{number}.png")
+    page = tmp_path / "page.png"
+    command("eval", tmp_path / "in", "-n", restoring, "--backend", "fake", "--protocol", "jpeg-10",
+            "--crops", page)  # fmt: skip
+    with Image.open(page) as image:
+        found = np.asarray(image)
+    assert found.shape == (2 * 2 * (96 + 2), 2 * 3 * (96 + 2), 3)
+    assert found[:192, 392:584].std() > 30  # the noise, true
+    assert np.array_equal(found[:192, :192], found[:192, 196:388])  # input and model
+
+
+def test_what_does_not_fit_a_protocol(command, fake_model, restoring, tmp_path, monkeypatch):
+    monkeypatch.delenv("IMAGEN_FAST_DATA", raising=False)
+    result = command("eval", "--protocol", "blur", "-n", "input")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "set IMAGEN_FAST_DATA to the folder that holds test/bsd100" in result.stderr
+    result = command("eval", tmp_path, "--protocol", "blur", "-n", fake_model)
+    assert result.exit_code == 2
+    assert "its command is upscale" in result.stderr
+    result = command("eval", tmp_path, "--protocol", "real-x4", "-s", "2")
+    assert result.exit_code == 2
+    assert "the protocol real-x4 has scale 4" in result.stderr
+    result = command("eval", tmp_path, "--protocol", "b100", "-n", restoring)
+    assert result.exit_code == 2
