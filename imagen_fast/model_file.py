@@ -1,4 +1,4 @@
-"""A model's file of either kind: a bundle, or an ONNX file that this project exported."""
+"""A model's file of any kind: a bundle, an ONNX file that this project exported, or another's."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from imagen_fast import bundle
+from imagen_fast import bundle, importers
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import WeightsError
 from imagen_fast.extras import install
 
-ONNX = ".onnx"
 
-
-def is_onnx(path: Path) -> bool:
-    """Whether the name says so."""
-    return path.suffix.lower() == ONNX
+def is_exported(path: Path) -> bool:
+    """Whether it is an ONNX file that this project exported, which ONNX Runtime alone runs."""
+    return path.suffix.lower() == importers.ONNX and not importers.is_foreign(path)
 
 
 def load_model(path: Path) -> Bundle:
-    """The whole model. Raises WeightsError as `load_bundle`, and if an ONNX file is not ours."""
-    found: Bundle = _reader(path).read(path) if is_onnx(path) else bundle.load_bundle(path)
+    """The whole model.
+
+    Raises:
+        WeightsError: as `load_bundle`, `importers.load` and `onnx_file.read`.
+        OperationError: another's network has an operation that ours cannot have.
+    """
+    if importers.is_foreign(path):
+        return importers.load(path)
+    found: Bundle = _reader(path).read(path) if is_exported(path) else bundle.load_bundle(path)
     return found
 
 
 def read_header(path: Path) -> Bundle:
-    """The model without its tensors. Raises WeightsError as `load_model`."""
+    """The model without its tensors where they need not be read. Raises as `load_model`."""
+    if importers.is_foreign(path):
+        return importers.load(path)
     header: Bundle
-    header = _reader(path).read_header(path) if is_onnx(path) else bundle.read_header(path)
+    header = _reader(path).read_header(path) if is_exported(path) else bundle.read_header(path)
     return header
 
 

@@ -41,7 +41,8 @@ ALLOWED = {
         *("kernels", "atomic", "bundle", "cores", "image", "stand_in", "extras", "spec"),
         *("_version", "metrics", "errors"),
     },
-    "model_file": {"export", "bundle", "extras", "errors"},
+    "importers": {"backends", "bundle", "export", "extras", "graph", "stand_in", "errors"},
+    "model_file": {"export", "importers", "bundle", "extras", "errors"},
     "models": {"bundle", "graph", "spec", "errors"},
     "backends": {
         *("kernels", "atomic", "cores", "export", "extras", "models", "bundle", "graph"),
@@ -61,7 +62,7 @@ ALLOWED = {
 ALLOWED["bench"] = {*ALLOWED["backends"], "backends", "metrics"}
 ALLOWED["tasks"] = {*ALLOWED["engine"], "engine", "export", "atomic", "metrics", "task"}
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
-ALLOWED["cli"] |= {"c_library", "kernels"}
+ALLOWED["cli"] |= {"c_library", "kernels", "importers"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["weights"] = set()
 # The root only forwards names, when they are asked for.
@@ -72,7 +73,7 @@ KERNELS = {"triton": {"reference"}, "reference": {"triton"}, "ahead": {"triton"}
 
 WITHOUT_TORCH = (
     *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine"),
-    *("export", "model_file", "atomic", "task", "turn"),
+    *("export", "importers", "model_file", "atomic", "task", "turn"),
 )
 
 

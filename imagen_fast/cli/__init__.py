@@ -27,6 +27,7 @@ COMMANDS = {
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "bench": "Measure speed and accuracy here, beside other runtimes and networks.",
+    "import": "Make a model of somebody's network (ONNX).",
     "export": "Write a model as a file for another runtime (ONNX, TensorRT).",
     "doctor": "Show what is installed, which backends work and what is missing.",
     "config": "Show what C and C++ programs need: folders, compiler and linker flags.",
@@ -57,7 +58,8 @@ class LazyGroup(click.Group):
             return command_for(task)
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"imagen_fast.cli.{cmd_name}").command
+        module = {"import": "import_network"}.get(cmd_name, cmd_name)  # the one is a keyword
+        command = importlib.import_module(f"imagen_fast.cli.{module}").command
         assert isinstance(command, click.Command)
         return command
 

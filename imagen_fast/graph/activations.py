@@ -22,7 +22,7 @@ ACTIVATIONS = (
     "elu",  # slope · (exp(x) - 1) below 0
     "softplus",  # log(1 + exp(x))
 )
-FUNCTIONS = ("abs", "square", "sqrt", "reciprocal", "exp", "log", "power")  # of sums alone
+FUNCTIONS = ("abs", "square", "sqrt", "reciprocal", "exp", "log", "erf", "power")  # of sums alone
 
 
 def settings(names: tuple[str, ...]) -> dict[str, Range]:

@@ -133,6 +133,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor, Settings, Tensors], Tensor]] = {
     "reciprocal": lambda x, a, t: x.reciprocal(),
     "exp": lambda x, a, t: x.exp(),
     "log": lambda x, a, t: x.log(),
+    "erf": lambda x, a, t: x.erf(),
     "power": lambda x, a, t: x.pow(a["exponent"]),
 }
 

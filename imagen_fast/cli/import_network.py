@@ -1,0 +1,68 @@
+"""`imagen-fast import`: somebody's network as a model of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from imagen_fast import importers
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.cli import COMMANDS
+from imagen_fast.cli.text import shown
+from imagen_fast.errors import WeightsError
+
+SUFFIX = ".safetensors"
+
+
+@click.command(name="import", short_help=COMMANDS["import"])
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The file. [named after the model]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> None:
+    """Write MODEL, a network that others published, as a model file.
+
+    Its operations are folded and fused once, and what it expects of a picture is found and written
+    into the file, which then runs without the packages that were needed to read MODEL. The other
+    commands take MODEL itself with -n too.
+
+    \b
+    imagen-fast import network.onnx -o network.safetensors
+    imagen-fast upscale photo.jpg -n network.safetensors
+    """
+    output = output or model.with_suffix(SUFFIX)
+    if output.suffix.lower() != SUFFIX:
+        raise click.UsageError(f"{output} does not end in {SUFFIX}")
+    if output.exists() and not overwrite:
+        raise WeightsError(f"{shown(output)} exists; --overwrite replaces it")
+    bundle = importers.load(model)
+    save_bundle(bundle, output)
+    if not quiet:
+        click.echo(f"{shown(output)}: {output.stat().st_size / 1e6:.1f} MB")
+        for line in facts(bundle):
+            click.echo(line)
+
+
+def facts(bundle: Bundle) -> list[str]:
+    """What the network is and expects, in sentences."""
+    found = json.loads(bundle.metadata["imported"])
+    count = sum(x.size for x in bundle.tensors.values())
+    lines = [
+        f"{bundle.task.does(bundle.graph.scale)}; {len(bundle.graph.operations)} operations, "
+        f"{count:,} parameters, of {found['format']}",
+    ]
+    if found["full"] != 1:
+        lines.append(f"it computes with numbers from 0 to {found['full']}")
+    if found["margin"]:
+        lines.append(f"it takes {found['margin']} pixels from each side, which are put around it")
+    if found["multiple"] > 1:
+        lines.append(
+            f"it sees sides that are multiples of {found['multiple']}, completed by mirrors"
+        )
+    if bundle.exact_overlap is None:
+        lines.append("it computes means over the whole picture, so tiles change its result")
+    return lines

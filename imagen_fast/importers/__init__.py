@@ -1,0 +1,102 @@
+"""Networks that others published, as graphs of ours: one door for each kind of file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from imagen_fast.bundle import FAMILY, Bundle
+from imagen_fast.errors import OperationError, WeightsError
+from imagen_fast.extras import install
+from imagen_fast.importers.fitting import Fitted, Network, fit
+
+ONNX = ".onnx"
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether it is a file of somebody's network, and none of a model of ours.
+
+    Raises:
+        WeightsError: the package that tells is missing.
+    """
+    return path.suffix.lower() == ONNX and not _is_exported(path)
+
+
+def _is_exported(path: Path) -> bool:
+    """Whether an ONNX file says that this project wrote it."""
+    _need_onnx(path)
+    from imagen_fast.importers.onnx_model import parse
+
+    try:
+        return any(
+            entry.key == "format" and entry.value.startswith(FAMILY)
+            for entry in parse(path).metadata_props
+        )
+    except WeightsError:
+        return True  # whose reader says what is wrong
+
+
+def _need_onnx(path: Path) -> None:
+    if find_spec("onnx") is None:
+        raise WeightsError(f"{path}: to read it the package onnx is needed; {install('onnx')}")
+
+
+def load(path: Path) -> Bundle:
+    """Somebody's network with its weights, for pictures in RGB and of any size.
+
+    Its metadata says under `imported` what was found: the file's name and format, `full` (the
+    number that is white to the network), `margin` and `multiple` (pixels that are put around the
+    picture, and of which its sides are completed to multiples).
+
+    Args:
+        path: of an ONNX file, of either file of a .param and .bin pair, or of a checkpoint.
+
+    Raises:
+        WeightsError: missing, damaged, too large or of a kind that is not known.
+        OperationError: the network has an operation that no graph of ours has; says which.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot read the model: {error.strerror or error}") from error
+    return _load(path.absolute(), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, changed: int, size: int) -> Bundle:
+    network = _network(path)
+    try:
+        fitted = fit(network, network.full or 1)
+        made = _bundle(path, network, fitted, network.full or 1)
+        if network.full is None:
+            from imagen_fast.importers.probe import returns_the_picture
+
+            white = fit(network, 255)
+            alternative = _bundle(path, network, white, 255)
+            return alternative if returns_the_picture(alternative, made) else made
+    except OperationError as error:
+        raise OperationError(f"{path}: {error}") from error
+    return made
+
+
+def _network(path: Path) -> Network:
+    suffix = path.suffix.lower()
+    if suffix == ONNX:
+        _need_onnx(path)
+        from imagen_fast.importers import onnx_door
+
+        return onnx_door.network(path)
+    raise WeightsError(f"{path}: a network's file ends in {ONNX}")
+
+
+def _bundle(path: Path, network: Network, fitted: Fitted, full: int) -> Bundle:
+    found = {"file": path.name, **network.facts, "full": full, "margin": fitted.margin}
+    metadata = {
+        "name": path.stem,
+        "imported": json.dumps(found | {"multiple": fitted.multiple}),
+    }
+    bundle = Bundle(fitted.graph, fitted.tensors, metadata)
+    return replace(bundle, metadata=metadata | {"task": bundle.task.name})
