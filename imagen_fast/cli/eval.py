@@ -27,7 +27,7 @@ from imagen_fast.image.write import write
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.colors import Colors, measure
 from imagen_fast.tasks.discovery import in_folder
-from imagen_fast.tasks.evaluate import Score, evaluate, mean, page
+from imagen_fast.tasks.evaluate import Score, evaluate, mean, page_of
 from imagen_fast.tasks.protocols import PROTOCOLS, Protocol, Quality
 
 BASELINES = ("bicubic", "input")
@@ -112,7 +112,7 @@ def command(
             if loaded is not None:
                 _faults(measure(loaded))
     if crops and (found := [score.crop for score in measured if score.crop is not None]):
-        write(crops, Picture(page(found)))
+        write(crops, Picture(page_of(found)))
 
 
 def _pictures(folder: Path, protocol: Protocol) -> list[Path]:

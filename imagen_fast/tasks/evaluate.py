@@ -54,8 +54,8 @@ def evaluate(paths: Sequence[Path], protocol: Protocol, engine: Engine | None) -
             yield Score(path.name, baseline, None)
             continue
         found = engine(Picture(case.given)).color
-        crop = _crop([case.simple, found, case.truth])
-        yield Score(path.name, baseline, protocol.quality(found, case), crop)
+        shown = crop([case.simple, found, case.truth])
+        yield Score(path.name, baseline, protocol.quality(found, case), shown)
 
 
 def mean(qualities: Sequence[Quality]) -> Quality:
@@ -66,15 +66,15 @@ def mean(qualities: Sequence[Quality]) -> Quality:
     )
 
 
-def page(crops: Sequence[Uint8]) -> Uint8:
+def page_of(crops: Sequence[Uint8]) -> Uint8:
     """Crops below each other, twice as large: (H, W, 3)."""
     width = max(crop.shape[1] for crop in crops)
     rows = [np.pad(crop, ((0, 2), (0, width - crop.shape[1]), (0, 0))) for crop in crops]
     return np.concatenate(rows).repeat(2, 0).repeat(2, 1)
 
 
-def _crop(pictures: Sequence[Uint8]) -> Uint8:
-    """The square in which the first picture differs most from the last, of all pictures."""
+def crop(pictures: Sequence[Uint8]) -> Uint8:
+    """Of each picture, beside each other, the square where the first differs most from the last."""
     off = np.abs(pictures[0].astype(np.int16) - pictures[-1]).sum(2)
     tops, lefts = (range(0, max(1, side - CROP + 1), CROP // 2) for side in off.shape)
     y, x = max(

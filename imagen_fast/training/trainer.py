@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,11 +18,12 @@ from imagen_fast.training import result
 from imagen_fast.training.adversarial import Adversarial
 from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from imagen_fast.training.config import Config
-from imagen_fast.training.data import Pair, PatchSampler, load_pairs, unmatched
+from imagen_fast.training.data import PatchSampler
 from imagen_fast.training.display import Lines, choose_display
 from imagen_fast.training.interrupt import Interrupt
 from imagen_fast.training.log import CurveLog
 from imagen_fast.training.losses import PictureLoss
+from imagen_fast.training.pictures import Pictures, read_pictures
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.schedule import Every, Schedule
 from imagen_fast.training.supervised import Supervised
@@ -31,7 +31,6 @@ from imagen_fast.training.update import CudaGraph, Update
 from imagen_fast.training.validation import validate
 
 FORMAT = 1
-DRAWS = 4  # degradations of each validation picture
 HALF_COSTS = 0.005  # dB that a file of half the size may lose
 
 
@@ -117,6 +116,10 @@ class Trainer:
 
     Args:
         state: what `save` wrote, to go on from there; None for the beginning.
+        pictures: None for those that the configuration says.
+
+    Attributes:
+        before: the PSNR that what is gained is told against; None for none.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class Trainer:
         processes: Processes,
         display: Lines,
         state: dict[str, Any] | None,
+        pictures: Pictures | None = None,
     ) -> None:
         self.config, self.processes, self.display = config, processes, display
         self.output, self.first = config.run.output, processes.rank == 0
@@ -151,8 +155,9 @@ class Trainer:
         )
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
-        self.data = self._sampler()
-        self.held_out = self._held_out() if self.first else []
+        read = pictures or read_pictures(config, display.say, validate=self.first)
+        self.data, self.held_out = self._sampler(read), read.held_out
+        self.before: float | None = None
         run = config.run
         self.schedule = Schedule(run.steps, run.minutes, config.optimiser.warmup)
         self.logs = Every(run.log_every, run.log_seconds)
@@ -169,19 +174,13 @@ class Trainer:
         columns = ("step", *self.method.columns, "lr", "psnr", "ssim", "seconds")
         self.log = CurveLog(self.output / "curves.csv", columns, self.step) if self.first else None
 
-    def _sampler(self) -> PatchSampler:
-        """The pictures to train on, read and ready to be cut."""
-        data, scale = self.config.data, self.config.model.scale
-        folders = [source.folder for source in data.train]
-        self.display.say(f"reading the pictures in {', '.join(map(str, folders))}")
-        for name in unmatched(data.exclude, folders):
-            self.display.say(f"warning: no picture is called {name!r}, which data.exclude names")
-        found = [load_pairs(folder, scale, data.exclude, side=data.patch) for folder in folders]
-        for folder, pairs in zip(folders, found, strict=True):
-            names = {*self.pictures.get(folder.name, []), *pairs}
-            self.pictures[folder.name] = sorted(names)
+    def _sampler(self, pictures: Pictures) -> PatchSampler:
+        data = self.config.data
+        for source, pairs in zip(data.train, pictures.train, strict=True):
+            names = {*self.pictures.get(source.folder.name, []), *pairs}
+            self.pictures[source.folder.name] = sorted(names)
         return PatchSampler(
-            [list(pairs.values()) for pairs in found],
+            [list(pairs.values()) for pairs in pictures.train],
             weights=[source.weight for source in data.train],
             patch=data.patch,
             batch=data.batch,
@@ -190,20 +189,6 @@ class Trainer:
             device=self.processes.device,
             degradation=self.config.degradation,
         )
-
-    def _held_out(self) -> list[Pair]:
-        """The validation pictures, each degraded in a few ways that are always the same."""
-        folder, degradation = self.config.data.validation, self.config.degradation
-        if folder is None:
-            return []
-        pairs = list(load_pairs(folder, self.config.model.scale).values())
-        if degradation is None:
-            return pairs
-        return [
-            degradation(*pair, np.random.default_rng([index, draw]))
-            for index, pair in enumerate(pairs)
-            for draw in range(DRAWS)
-        ]
 
     def _update(self) -> Update:
         """What makes a step, which on a GPU is recorded once."""
@@ -320,6 +305,8 @@ class Trainer:
         # JSON has no infinity, which is the PSNR of pictures that are equal.
         self.facts |= {name: value for name, value in row.items() if math.isfinite(value)}
         progress = self.schedule.progress(self.step, self.seconds)
+        if self.before is not None and "psnr" in row:
+            row["gain"] = row["psnr"] - self.before
         self.display.row(row, progress, self.schedule.left(self.step, self.seconds))
         self.logs.done(self.seconds)
 

@@ -1,12 +1,19 @@
+import json
+import re
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from signals import signal_after_first_step
 from toml_file import write_toml
 
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.cli import main
+from imagen_fast.spec import preset
+from imagen_fast.training import finetune
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +45,98 @@ def test_an_output_folder_may_be_called_like_a_date_or_a_number(tables, tmp_path
         result = invoke(config, "--steps", "1", "-o", name)
         assert result.exit_code == 0, result.output
         assert (tmp_path / name / "sr-x2-test.safetensors").exists()
+
+
+def finetuned(model, folder, output, *options):
+    return invoke("--from", str(model), "--pictures", str(folder), "-o", str(output), *options)
+
+
+@pytest.fixture
+def model(tables, tmp_path):
+    """Weights that have learned next to nothing."""
+    config = write_toml(tmp_path / "run.toml", tables)
+    assert invoke(config, "--steps", "1", "-o", str(tmp_path / "start")).exit_code == 0
+    return tmp_path / "start" / "sr-x2-test.safetensors"
+
+
+@pytest.fixture
+def larger(tmp_path):
+    """Twelve pictures, large enough for patches of 48, of which two are held out."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        coarse.resize((100, 98), Image.Resampling.BICUBIC).save(folder / f"{i:02}.png")
+    return folder
+
+
+def test_a_model_is_trained_on_pictures_without_a_configuration(model, larger, tmp_path):
+    output = tmp_path / "mine.safetensors"
+    result = finetuned(model, larger, output, "--steps", "12")
+    assert result.exit_code == 0, result.output
+    assert "held out of 12 pictures: 00.png, 10.png" in result.stderr
+    before, after = map(float, re.findall(r"from (\S+) to (\S+) dB", result.stdout)[0])
+    assert after > before
+    assert f"before: {before:.2f} dB" in result.stderr
+    assert "gain " in result.stderr
+    bundle = load_bundle(output)
+    training = json.loads(bundle.metadata["training"])
+    assert training["pictures"]["pictures"] == [f"{i:02}.png" for i in range(12) if i % 10]
+    assert training["psnr"] == pytest.approx(after, abs=0.01)
+    assert bundle.metadata["name"] == "mine"
+    with Image.open(tmp_path / "mine.png") as page:
+        assert page.size == (3 * 2 * (96 + 2), 2 * 2 * (96 + 2))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "mine.png",
+        "mine.safetensors",
+        "run.toml",
+    ]
+
+
+def test_what_became_worse_is_not_kept(model, larger, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "validate", lambda *how: (99.0, 1.0))
+    result = finetuned(model, larger, tmp_path / "mine.safetensors", "--steps", "1")
+    assert result.exit_code == 0, result.output
+    assert "nothing was gained (99.00 to " in result.stdout
+    for name, tensor in load_bundle(tmp_path / "mine.safetensors").tensors.items():
+        np.testing.assert_array_equal(tensor, load_bundle(model).tensors[name])
+
+
+def test_a_model_that_repairs_is_trained_on_the_same_degradations(tables, larger, tmp_path):
+    tables["model"] |= {"scale": 1}
+    tables["degradation"] = {"noise": 1.0, "jpeg": 0.0}
+    config = write_toml(tmp_path / "run.toml", tables)
+    assert invoke(config, "--steps", "1", "-o", str(tmp_path / "start")).exit_code == 0
+    output = tmp_path / "mine.safetensors"
+    result = finetuned(
+        tmp_path / "start" / "sr-x2-test.safetensors", larger, output, "--steps", "1"
+    )
+    assert result.exit_code == 0, result.output
+    degradation = json.loads(load_bundle(output).metadata["training"])["degradation"]
+    assert (degradation["noise"], degradation["jpeg"]) == (1.0, 0.0)
+
+
+def test_what_cannot_be_trained_on(model, larger, photographs, tmp_path):
+    output = tmp_path / "mine.safetensors"
+    assert invoke().exit_code == 2
+    assert invoke("--from", str(model)).exit_code == 2
+    assert invoke("run.toml", "--from", str(model)).exit_code == 2
+    assert finetuned(model, larger, output, "--resume").exit_code == 2
+    assert finetuned(model, larger, tmp_path / "folder").exit_code == 2
+    (tmp_path / "mine.png").touch()
+    assert "mine.png exists; choose" in finetuned(model, larger, output).stderr
+    (tmp_path / "mine.png").unlink()
+    assert (
+        "nowhere is no folder"
+        in finetuned(model, larger, tmp_path / "nowhere" / output.name).stderr
+    )
+    for path in sorted(larger.iterdir())[1:]:
+        path.unlink()
+    assert "holds one picture to use" in finetuned(model, larger, output).stderr
+    save_bundle(Bundle(preset("listing", 1), {}), tmp_path / "listing.safetensors")
+    result = finetuned(tmp_path / "listing.safetensors", larger, output)
+    assert "of a kind that is not trained here" in result.stderr
 
 
 def test_wrong_configurations_are_one_line(tables, tmp_path):
