@@ -23,7 +23,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Every kernel and engine by itself; a line of results in benchmarks/results/DEVICE/suites.jsonl.
+# Every kernel and engine by itself, beside the run before in benchmarks/results/DEVICE/suites.
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks/suites
 
@@ -64,12 +64,10 @@ $(INSTALLED): pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet -e .
 	touch $(INSTALLED)
 
-# What tests and checks need beside it; the package itself is there and not built again. spandrel
-# asks for torchvision, which the networks that the bench takes of it do without.
+# What tests and checks need beside it; the package itself is there and not built again.
 $(STAMP): $(INSTALLED) constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt 'imagen-fast[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps 'spandrel>=0.4'
 	touch $(STAMP)
 
 $(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels/cpu/*)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from imagen_fast.export.verify import WORST
 
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.stage import WORST_PSNR
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.metrics import psnr
@@ -48,7 +48,7 @@ def measured(
     taken = {"triton": before["triton"] + after["triton"], "embedded": samples}
     return {
         "psnr": accuracy,
-        "ok": part.dry or accuracy > WORST_PSNR[precision],
+        "ok": part.dry or accuracy > WORST[precision],
         "load_ms": load,
         "first_ms": first,
         "cold_ms": [round(x, 1) for x in cold],

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from imagen_fast.export.verify import WORST
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.stage import WORST_PSNR
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.metrics import psnr
@@ -70,7 +70,7 @@ def measured(
     outputs = {"triton": backend.run(tiles)}
     outputs |= {name: from_memory(run) for name, run in networks.items()}
     accuracy = {name: psnr(y / np.float32(255), truth) for name, y in outputs.items()}
-    right = [name for name in outputs if accuracy[name] > WORST_PSNR[precision]]
+    right = [name for name in outputs if accuracy[name] > WORST[precision]]
 
     (slot, *_) = backend._open().get(tuple(tiles.shape), torch.uint8, 1)
     slot.given.copy_(image)  # not zeros, which take less power

@@ -1,10 +1,10 @@
-"""What every suite shares: verify, then time; and a line of results a run.
+"""What the suites share: verify, then time; and each device's history, beside which a run stands.
 
-The line goes to benchmarks/results/DEVICE/suites.jsonl: machine, commit and versions, and for
-every benchmark its median, quartiles and GFLOP/s.
+pytest-benchmark keeps every run below benchmarks/results/DEVICE/suites, with the GFLOP/s and
+pictures a second of each benchmark, and prints it beside the run before.
+`--benchmark-compare-fail=median:15%` ends with an error if one has become slower by more.
 """
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,38 +12,31 @@ import torch
 
 from imagen_fast.backends import backend_class
 from imagen_fast.bench import machine
+from imagen_fast.bench.check import check
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.stage import WORST_PSNR
 from imagen_fast.bundle import Bundle
 from imagen_fast.graph.cost import flops
-from imagen_fast.metrics import psnr
 from imagen_fast.models.generator import Generator
 
 RESULTS = Path(__file__).parents[1] / "results"
-ROWS = pytest.StashKey()
+
+
+def pytest_configure(config):
+    """The history of this device, unless another place was asked for."""
+    if config.option.benchmark_storage.endswith("/.benchmarks"):
+        place = RESULTS / machine.folder_name(machine.describe()) / "suites"
+        config.option.benchmark_storage = f"file://{place}"
+
+
+def pytest_benchmark_update_machine_info(machine_info):
+    """The machine as every record has it; commit and date are kept beside it."""
+    facts = machine.describe()
+    machine_info.clear()
+    machine_info.update({key: facts[key] for key in facts if key not in ("commit", "date")})
 
 
 @pytest.fixture
-def keep(benchmark, request):
-    """Run `work` again and again, and keep what it took; `gflop` is what it costs by arithmetic."""
-
-    def run(work, gflop):
-        benchmark(work)
-        stats = benchmark.stats.stats
-        benchmark.extra_info["gflops"] = round(gflop / stats.median, 1)
-        row = {
-            "name": request.node.nodeid.partition("::")[2],
-            **{key: round(getattr(stats, key) * 1e3, 4) for key in ("median", "q1", "q3")},
-            "rounds": stats.rounds,
-            "gflops": benchmark.extra_info["gflops"],
-        }
-        request.config.stash.setdefault(ROWS, []).append(row)
-
-    return run
-
-
-@pytest.fixture
-def time_backend(keep):
+def time_backend(benchmark):
     """Time a backend on a picture of a side, if its answer is the reference's."""
 
     def run(spec, side, precision, name="native"):
@@ -53,32 +46,16 @@ def time_backend(keep):
         torch.manual_seed(0)
         network = Generator(spec).eval()
         images = pictures(1, side)
-        tensors = {key: x.numpy() for key, x in network.state_dict().items()}
-        backend = kind(Bundle(spec, tensors), precision=precision)
+        bundle = Bundle(spec, {key: x.numpy() for key, x in network.state_dict().items()})
+        backend = kind(bundle, precision=precision)
         with torch.inference_mode():
             y = network(torch.from_numpy(images).permute(0, 3, 1, 2)).clamp(0, 1)
-        found = psnr(backend.run(images), y.permute(0, 2, 3, 1).numpy())
-        assert found > WORST_PSNR[precision], f"wrong: {found:.1f} dB to the reference"
-        keep(lambda: backend.run(images), flops(network(spec), side, side) / 1e9)
+        _, wrong = check(backend.run(images), y.permute(0, 2, 3, 1).numpy(), precision)
+        assert not wrong
+        benchmark(backend.run, images)
+        median = benchmark.stats.stats.median
+        benchmark.extra_info["gflops"] = round(flops(bundle.graph, side, side) / 1e9 / median, 1)
+        benchmark.extra_info["pictures_per_s"] = round(1 / median, 2)
         backend.close()
 
     return run
-
-
-@pytest.fixture
-def cuda():
-    """The GPU; skips without one."""
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
-    return torch.device("cuda")
-
-
-def pytest_sessionfinish(session):
-    """Add the line."""
-    rows = session.config.stash.get(ROWS, [])
-    if rows:
-        facts = machine.describe()
-        path = RESULTS / machine.folder_name(facts) / "suites.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.write(json.dumps({"machine": facts, "load": machine.load(), "rows": rows}) + "\n")

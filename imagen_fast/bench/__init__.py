@@ -1,7 +1,6 @@
-"""How fast this is on a machine, against what else could be used there, at which accuracy.
+"""How fast this is on a machine, beside what else could be used there, and how accurate.
 
-`session.run` measures: every contestant in a process of its own (`contestant`, `worker`,
-`runtimes/`), in turns, in a box of time (`schedule`), beside the machine's own limits
-(`roofline`) and PyTorch's answer (`reference`). `record` is what comes out; `comparison` and
-`page` read it.
+`session.run` measures: every contestant (`runtimes/`) in a process of its own (`worker`), checked
+first (`check`), then timed in turns (`timing`). `record` is what is kept of it, `table` what is
+shown. The scripts of benchmarks/ measure by the same parts.
 """

@@ -23,15 +23,6 @@ def memory(pid: int) -> int | None:
     return sum(held) or None
 
 
-def power() -> float | None:
-    """Watts that all GPUs together draw now."""
-    draws = _ask("--query-gpu=power.draw")
-    try:
-        return sum(map(float, draws)) if draws else None
-    except ValueError:  # "[N/A]"
-        return None
-
-
 def state() -> list[dict[str, str]]:
     """Each GPU's driver, clocks in MHz, temperature and power now, in the driver's words."""
     lines = _ask(f"--query-gpu={','.join(STATE)}")

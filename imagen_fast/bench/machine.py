@@ -15,7 +15,7 @@ from imagen_fast.cores import cores
 
 LIBRARIES = (
     *("imagen-fast", "torch", "triton", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt"),
-    *("ncnn", "spandrel", "numpy", "pillow"),
+    *("ncnn", "numpy", "pillow"),
 )
 ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 

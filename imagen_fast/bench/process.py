@@ -16,8 +16,6 @@ from typing import Any, TypeVar, cast
 from imagen_fast.errors import BenchmarkError
 
 LAST_WORDS = 300  # characters of what a process wrote before it ended
-
-
 C = TypeVar("C", bound="Child")
 
 
@@ -31,9 +29,7 @@ class Child:
         pid: the process's number.
     """
 
-    def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         self._unread = b""
         self.started = time.monotonic()

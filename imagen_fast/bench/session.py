@@ -2,94 +2,292 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagen_fast.bench import gpu, machine, roofline
-from imagen_fast.bench.contestant import Contestant
-from imagen_fast.bench.entrants import Options, check_names, entrants
-from imagen_fast.bench.inputs import Inputs
-from imagen_fast.bench.observer import Observer
-from imagen_fast.bench.record import Place, Record
-from imagen_fast.bench.reference import Reference
-from imagen_fast.bench.schedule import Clock, places
-from imagen_fast.bench.stage import Stage
-from imagen_fast.bundle import read_header
+import numpy as np
 
-# However short the box of time is, the first things that are asked of a machine may take this long.
-PATIENCE = 60.0
-LIMIT_S = 0.3  # seconds for each of the machine's limits, less if there is little time
+from imagen_fast.backends import backend_class, memory
+from imagen_fast.bench import gpu, machine
+from imagen_fast.bench.check import check
+from imagen_fast.bench.picture import pictures
+from imagen_fast.bench.record import Record, Row, record
+from imagen_fast.bench.runtimes import OURS, PEERS, Contestant, Images, find
+from imagen_fast.bench.timing import Burst, Summary, in_turns
+from imagen_fast.bench.worker import Worker
+from imagen_fast.bundle import load_bundle, read_header
+from imagen_fast.errors import BenchmarkError
+from imagen_fast.graph.cost import flops
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+SIZES = (256, 64, 1024)
+PATIENCE = 10.0  # seconds that whoever is the first at a size may take, however little is left
+READY = 0.6  # of a size's time, after which nobody else gets ready
+REFERENCE_PIXELS = 256**2  # up to which PyTorch in fp32 is waited for: some seconds
+REFERENCE_S = 120.0  # which it may take
+ROUNDS = 12  # after which time goes to other sizes
+# Bytes that an input pixel takes, generously: natively, and where features are kept whole.
+NATIVE_PIXEL, PIXEL = 2_000, 8_000
+Say = Callable[[str], None]
 
 
-def run(
-    options: Options,
-    *,
-    sizes: tuple[int, ...] = (),
-    batches: tuple[int, ...] = (),
-    seconds: float,
-    command: str = "",
-    observer: Observer | None = None,
-    contestants: list[Contestant] | None = None,
-) -> Record:
-    """Measure, within about so many seconds.
+@dataclass(frozen=True)
+class Options:
+    """What is to be measured.
 
-    `contestants` are taken in place of those that `options` ask for.
+    Attributes:
+        model: the bundle's path.
+        backends, peers: names; None for all that work here.
+        precisions: None for fp32 and bf16, the one that `auto` takes first.
+        device: cpu, cuda, or auto for a GPU if there is one.
+        sizes, batches: sides of the square inputs, and how many at once.
+        seconds: that all may take, about.
+    """
+
+    model: Path
+    threads: int
+    seconds: float
+    device: str = "auto"
+    backends: tuple[str, ...] | None = None
+    peers: tuple[str, ...] | None = None
+    precisions: tuple[str, ...] | None = None
+    sizes: tuple[int, ...] = SIZES
+    batches: tuple[int, ...] = (1,)
+
+    def check(self) -> None:
+        """Raises BenchmarkError for a name that is nobody's, or that cannot run here."""
+        for kind, given, known in (
+            ("backend", self.backends, OURS),
+            ("peer", self.peers, tuple(PEERS)),
+            ("precision", self.precisions, PRECISIONS),
+        ):
+            for name in given or ():
+                if name not in known:
+                    raise BenchmarkError(f"no {kind} {name!r}; choose from {', '.join(known)}")
+                if kind != "precision" and (why := find(name).missing()):
+                    raise BenchmarkError(f"{name} cannot run here: {why}")
+
+
+def contestants(options: Options) -> tuple[list[Contestant], dict[str, str]]:
+    """The most interesting first, and what is missing for the others."""
+    ours = options.backends or tuple(name for name in OURS if name != "fake")
+    peers = tuple(PEERS) if options.peers is None else options.peers
+    wanted = options.precisions or _precisions(options.device)
+    found, missing = [], {}
+    # PyTorch, which takes the longest to get ready, after the others.
+    for name in sorted((*ours, *peers), key=("eager", "compiled").__contains__):
+        runtime = find(name)
+        if options.device not in runtime.kinds:
+            continue
+        if why := runtime.missing():
+            missing[name] = why
+            continue
+        found += [
+            Contestant(name, precision, options.threads, options.device)
+            for precision in wanted
+            if precision in runtime.precisions
+        ]
+    return found, missing
+
+
+def _precisions(device: str) -> tuple[str, ...]:
+    if device != "cpu" or backend_class("native").missing():
+        return ("bf16", "fp32") if device != "cpu" else ("fp32", "bf16")
+    from imagen_fast._native import preferred_precision
+
+    return ("bf16", "fp32") if preferred_precision() == "bf16" else ("fp32", "bf16")
+
+
+def run(options: Options, command: str = "", say: Say = lambda text: None) -> Record:
+    """Measure. `say` is told what goes on.
 
     Raises:
-        BenchmarkError: something that was asked for by name is unknown or missing, or the machine's
-            limits cannot be measured.
+        BenchmarkError: something that was asked for by name is unknown or missing.
     """
-    check_names(options)
-    observer, clock = observer or Observer(), Clock(seconds)
     if options.device == "auto":
         options = replace(options, device="cuda" if gpu.names() else "cpu")
-    loads = [machine.load()]
+    options.check()
+    found, missing = contestants(options)
+    load, start = machine.load(), time.monotonic()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-")))
-        observer.doing("the machine's own limits")
-        limits = roofline.measure(
-            options.threads, options.device, min(LIMIT_S, seconds / 300), PATIENCE
-        )
-        observer.doing("what is installed")
-        reference = stack.enter_context(Reference(options.threads))
-        works = reference.backends(PATIENCE)
-        found, missing = entrants(options, works)
-        record = Record(
-            model=options.name,
-            command=command,
-            machine=machine.describe(),
-            roofline=limits,
-            settings={
-                **{"threads": options.threads, "device": options.device, "seconds": seconds},
-                **{"scale": options.scale, "set5": _set5(options.model)},
-            },
-            missing=missing,
-        )
-        inputs = Inputs(folder, reference, options.threads)
-        stage = stack.enter_context(Stage(record, inputs, clock, observer))
-        _all_places(stage, contestants or found, places(sizes, batches), clock)
-    record.load = [*loads, machine.load()]
-    record.seconds = round(seconds - clock.left, 1)
-    return record
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-"))
+        stage = stack.enter_context(Stage(options, Path(folder), say))
+        places = [(size, batch) for batch in options.batches for size in options.sizes]
+        for index, place in enumerate(places):
+            now = time.monotonic()
+            # The first size, at which everyone starts, gets twice the time of another.
+            share = (1 if index else 2) / (len(places) - index + (0 if index else 1))
+            stage.measure(found, *place, now + max(0.0, start + options.seconds - now) * share)
+    return record(
+        command,
+        stage.rows,
+        (load, machine.load()),
+        model=options.model.stem,
+        settings={
+            **{"threads": options.threads, "device": options.device},
+            **{"seconds": options.seconds, "scale": read_header(options.model).graph.scale},
+        },
+        missing=missing,
+        left_out=stage.left_out,
+        seconds=round(time.monotonic() - start, 1),
+    )
 
 
-def _all_places(
-    stage: Stage, contestants: list[Contestant], wanted: Mapping[Place, float], clock: Clock
-) -> None:
-    """Each place has its share of what is then left."""
-    weights = dict(wanted)
-    for place in wanted:
-        until = clock.part(weights[place], math.fsum(weights.values()))
-        del weights[place]
-        stage.measure(contestants, place, until)
+class Stage:
+    """Holds the contestants' processes from size to size.
+
+    Attributes:
+        rows: what was measured, and who failed or was wrong.
+        left_out: where and why → who had no time or memory.
+    """
+
+    def __init__(self, options: Options, folder: Path, say: Say) -> None:
+        self.rows: list[Row] = []
+        self.left_out: dict[str, list[str]] = {}
+        self._options, self._folder, self._say = options, folder, say
+        self._graph = read_header(options.model).graph
+        self._workers: dict[Contestant, Worker] = {}
+        self._failed: set[Contestant] = set()
+        self._seen: set[Worker] = set()  # of which a row has said how long they took to start
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def measure(self, found: Sequence[Contestant], size: int, batch: int, until: float) -> None:
+        """Add a row for everyone who has time at this size and batch, before about `until`."""
+        images, place = self._folder / "images.npy", where(size, batch)
+        np.save(images, pictures(batch, size))
+        try:
+            truth = self._truth(images, size**2 * batch)
+        except BenchmarkError as error:
+            self.left_out[f"{place}, the answer is not known: {error}"] = ["everybody"]
+            return
+        start = time.monotonic()
+        ready: list[tuple[Row, Worker]] = []
+        rows: list[Row] = []
+        for c in (c for c in found if c not in self._failed):
+            name = f"{c.runtime} {c.precision}, {place}"
+            late = rows and time.monotonic() > start + READY * (until - start)
+            if why := "no time was left" if late else no_room(c, size**2 * batch):
+                self.left_out.setdefault(f"{place}, {why}", []).append(f"{c.runtime} {c.precision}")
+                continue
+            self._say(f"{name}: getting ready")
+            row: Row = {"network": self._options.model.stem, **vars(c), "size": size}
+            rows.append(row | {"batch": batch, "ours": c.runtime == "native"})
+            try:
+                limit = max(until - time.monotonic(), PATIENCE)
+                worker = self._prepared(c, rows[-1], images, truth, limit)
+            except BenchmarkError as error:
+                rows[-1]["why"] = str(error)
+                self._failed.add(c)
+                continue
+            if "why" not in rows[-1]:
+                ready.append((rows[-1], worker))
+        self._say(f"{place}: {len(ready)} in turns")
+        bursts = {str(i): turn(row, worker) for i, (row, worker) in enumerate(ready)}
+        samples = in_turns(bursts, until - time.monotonic(), most=ROUNDS)
+        for (row, worker), times in zip(ready, samples.values(), strict=True):
+            if "why" not in row:
+                row["samples_ms"] = times
+                row["peak_bytes"], row["device_bytes"] = worker.memory()
+        self.rows += ranked(rows)
+
+    def _prepared(
+        self, c: Contestant, row: Row, images: Path, truth: tuple[Images, str], limit: float
+    ) -> Worker:
+        """The contestant's process, after its first answer was checked; the row says how it went.
+
+        Raises BenchmarkError: it cannot run.
+        """
+        size, batch, file = row["size"], row["batch"], self._file(c, row["size"], row["batch"])
+        worker = self._worker(c)
+        answer = worker.prepare(images, file, limit)
+        row["isa"] = answer.isa
+        if worker not in self._seen:
+            row["start_s"] = round(answer.seconds, 3)
+            self._seen.add(worker)
+        row["megapixels"] = answer.output[..., 0].size / 1e6
+        row["gflop"] = round(batch * flops(self._graph, size, size) / 1e9, 3)
+        row["psnr"], wrong = check(answer.output, truth[0], c.precision)
+        row["reference"] = truth[1]
+        if wrong:
+            row["why"] = f"wrong: {wrong}"
+        return worker
+
+    def _truth(self, images: Path, pixels: int) -> tuple[Images, str]:
+        """The network's answer in fp32, and whose it is: PyTorch's, or the native engine's where
+        that is not installed, and at large sizes.
+        """
+        by_native = find("eager").missing() or pixels > REFERENCE_PIXELS
+        c = Contestant("native" if by_native else "eager", "fp32", self._options.threads)
+        self._say(f"the answer of {c.runtime} in fp32")
+        answer = self._worker(c).prepare(images, self._options.model, REFERENCE_S)
+        return answer.output, f"{c.runtime} fp32"
+
+    def _worker(self, c: Contestant) -> Worker:
+        if c not in self._workers:
+            self._workers[c] = Worker(c)
+        return self._workers[c]
+
+    def _file(self, c: Contestant, size: int, batch: int) -> Path:
+        """What the contestant's runtime reads."""
+        if find(c.runtime).reads == "bundle":
+            return self._options.model
+        path = self._folder / f"{size}-{batch}.onnx"
+        if not path.exists():
+            from imagen_fast.export import onnx
+            from imagen_fast.export.options import Options as Export
+
+            shape = (size, size) if size**2 <= onnx.MOST_PIXELS else None
+            bundle = load_bundle(self._options.model)
+            path.write_bytes(onnx.export(bundle, Export(shape=shape, batch=batch)))
+        return path
 
 
-def _set5(model: str) -> float | None:
-    """PSNR in dB that the bundle says it has on Set5, if it does."""
-    training = json.loads(read_header(model).metadata.get("training", "{}"))
-    return round(training["psnr"], 2) if training.get("validation") == "set5" else None
+def turn(row: Row, worker: Worker) -> Burst:
+    """A worker's turns; one that ends or hangs has none any more, and the row says why."""
+
+    def burst() -> list[float]:
+        if "why" not in row:
+            try:
+                return worker.burst()
+            except BenchmarkError as error:
+                row["why"] = str(error)
+        return []
+
+    return burst
+
+
+def no_room(c: Contestant, pixels: int) -> str:
+    """Why the memory may not reach; "" if it does."""
+    need = pixels * (NATIVE_PIXEL if c.runtime == "native" else PIXEL)
+    free = memory.available()
+    return "" if need < free else f"may need {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free"
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """The fastest first, with `times`: its median as a multiple of the native engine's in the same
+    precision, or of its fastest. Then those without a time.
+    """
+    medians = {id(row): Summary.of(row["samples_ms"]).p50 for row in rows if "samples_ms" in row}
+    ordered = sorted(rows, key=lambda row: medians.get(id(row), math.inf))
+    ours = [row for row in ordered if row["ours"] and id(row) in medians]
+    for row in ordered if ours else ():
+        if id(row) in medians:
+            same = [base for base in ours if base["precision"] == row["precision"]]
+            row["times"] = round(medians[id(row)] / medians[id((same + ours)[0])], 4)
+    return ordered
+
+
+def where(size: int, batch: int) -> str:
+    """`256²`, or `256² × 8` for a batch."""
+    return f"{size}² × {batch}" if batch > 1 else f"{size}²"

@@ -1,9 +1,6 @@
 """The process of one contestant: makes its network ready, and runs it when it is asked to.
 
-    python -m imagen_fast.bench.worker '{"runtime": "native", "network": ..., ...}'
-
-Before each burst it lets the threads of the runtime before fall asleep, and wakes its own by runs
-that do not count.
+python -m imagen_fast.bench.worker '{"runtime": "native", "precision": "fp32", ...}'
 """
 
 from __future__ import annotations
@@ -13,22 +10,66 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imagen_fast.bench import gpu, runtimes
-from imagen_fast.bench.contestant import Contestant
-from imagen_fast.bench.energy import Meter
-from imagen_fast.bench.process import serve
+from imagen_fast.bench.process import Child, serve
+from imagen_fast.bench.runtimes import Contestant, Images, Run
+from imagen_fast.bench.timing import for_a_while
 
-PAUSE = 0.1  # seconds, after which runtimes' threads wait awake no longer
-AWAKE = 0.02  # seconds of runs after which a runtime's own threads, caches and clocks are warm
-MOST_RUNS = 400  # in one burst
+LONGEST = 0.3  # seconds of a turn, or one run
+GRACE = 60.0  # seconds that one run may take
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What the first run for one shape of input gave: (N, s·H, s·W, 3) float32 in [0, 1]; the
+    instruction set; and seconds since the process began, at the first shape.
+    """
+
+    output: Images
+    isa: str
+    seconds: float
+
+
+class Worker(Child):
+    """A contestant's process, as others see it. All methods raise BenchmarkError."""
+
+    def __init__(self, c: Contestant, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__(["-m", __name__, json.dumps(asdict(c))], environment)
+        self._first_at: float | None = None
+
+    def prepare(self, images: Path, file: str | Path, seconds: float) -> Readiness:
+        """Make ready for a .npy file (N, H, W, 3) float32, and run it once.
+
+        `file` is what the runtime reads.
+        """
+        output = images.with_suffix(f".{self.pid}.npy")
+        request = {"do": "prepare", "images": str(images), "output": str(output)}
+        try:
+            answer = self.ask({**request, "file": str(file)}, seconds)
+            self._first_at = self._first_at or answer["at"]
+            return Readiness(np.load(output), answer["isa"], self._first_at - self.started)
+        finally:
+            output.unlink(missing_ok=True)
+
+    def burst(self, seconds: float = LONGEST) -> list[float]:
+        """Milliseconds of each run of a turn of about so many seconds."""
+        answer = self.ask({"do": "burst", "seconds": seconds}, 2 * seconds + 3 * GRACE)
+        found: list[float] = answer["ms"]
+        return found
+
+    def memory(self) -> tuple[int | None, int | None]:
+        """Most bytes since it was last made ready, and bytes on GPUs; None where nobody says."""
+        answer = self.ask({"do": "memory"}, GRACE)
+        return answer["peak"], answer["device"]
 
 
 class Stand:
@@ -36,67 +77,30 @@ class Stand:
 
     def __init__(self, contestant: Contestant) -> None:
         self._contestant = contestant
-        self._runtime = runtimes.find(contestant.runtime)
-        self._run: runtimes.Run | None = None
-        self._meter = Meter()
-        self._on_gpu = contestant.device != "cpu"
+        self._run: Run | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """What `request["do"]` asks for."""
         if request["do"] == "prepare":
             return self._prepare(np.load(request["images"]), request["file"], request["output"])
-        return self._burst(request["seconds"])
+        if request["do"] == "memory":
+            on_gpu = self._contestant.device != "cpu"
+            return {"peak": _peak(), "device": gpu.memory(os.getpid()) if on_gpu else None}
+        assert self._run is not None
+        return {"ms": for_a_while(self._run, request["seconds"])()}
 
-    def _prepare(self, images: runtimes.Images, file: str, output: str) -> dict[str, Any]:
+    def _prepare(self, images: Images, file: str, output: str) -> dict[str, Any]:
         self._run = None  # a network at a time
         gc.collect()
-        _forget_peak()
-        times = [time.monotonic()]
-        import_module(self._runtime.library)
-        times.append(time.monotonic())
-        self._run, isa = self._runtime.ready(self._contestant, images, file)
-        times.append(time.monotonic())
-        result = self._run()
-        times.append(time.monotonic())
+        with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
+            Path("/proc/self/clear_refs").write_text("5")
+        name = runtimes.find(self._contestant.runtime).module
+        module = import_module(f"{runtimes.__name__}.{name}")
+        self._run, isa = module.ready(self._contestant, images, file)
+        assert self._run is not None
+        result, at = self._run(), time.monotonic()
         np.save(output, np.ascontiguousarray(result, np.float32))
-        names = ("import_s", "build_s", "first_s")
-        spans = (later - earlier for earlier, later in pairwise(times))
-        return {**dict(zip(names, spans, strict=True)), "first_at": times[-1], "isa": isa}
-
-    def _burst(self, seconds: float) -> dict[str, Any]:
-        assert self._run is not None
-        time.sleep(PAUSE)
-        end = time.monotonic() + min(AWAKE, seconds)
-        taken = 0.0
-        while time.monotonic() + taken < end:
-            start = time.monotonic()
-            self._run()
-            taken = time.monotonic() - start
-        times, joules = self._meter.around(lambda: self._counted(seconds))
-        return {
-            "wall": [wall for wall, _ in times],
-            "cpu": [cpu for _, cpu in times],
-            "joules": joules,
-            "peak": _peak(),
-            "device_peak": gpu.memory(os.getpid()) if self._on_gpu else None,
-        }
-
-    def _counted(self, seconds: float) -> list[tuple[float, float]]:
-        """Runs for so many seconds, at least one: the clock's seconds and the processor's."""
-        assert self._run is not None
-        times: list[tuple[float, float]] = []
-        end = time.monotonic() + seconds
-        while not times or (time.monotonic() + times[-1][0] < end and len(times) < MOST_RUNS):
-            wall, cpu = time.perf_counter(), time.process_time()
-            self._run()
-            times.append((time.perf_counter() - wall, time.process_time() - cpu))
-        return times
-
-
-def _forget_peak() -> None:
-    """Let the kernel count this process's most memory anew."""
-    with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
-        Path("/proc/self/clear_refs").write_text("5")
+        return {"at": at, "isa": isa}
 
 
 def _peak() -> int | None:
@@ -108,10 +112,5 @@ def _peak() -> int | None:
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), None)
 
 
-def main() -> None:
-    """Be a worker."""
-    serve(Stand(Contestant(**json.loads(sys.argv[1]))).answer)
-
-
 if __name__ == "__main__":
-    main()
+    serve(Stand(Contestant(**json.loads(sys.argv[1]))).answer)

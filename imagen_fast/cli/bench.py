@@ -1,58 +1,82 @@
-"""`imagen-fast bench`: how fast this is here, against what else could be used, how accurately."""
+"""`imagen-fast bench`: how fast this is here, beside what else could be used, how accurately."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imagen_fast import catalogue
-from imagen_fast.bundle import read_header
 from imagen_fast.cli.options import as_usage, finite, threads_option
+from imagen_fast.cli.text import duration as span
 from imagen_fast.cores import cores, warn_of_more
 from imagen_fast.errors import BenchmarkError, WeightsError
 
-DEFAULT_MODEL = "sr-x4"
-DEFAULT_SECONDS = 105.0
-REGRESSED = 1
+if TYPE_CHECKING:
+    from imagen_fast.bench.record import Record
+
+NOTES = (
+    "p50, p90: milliseconds that so many per cent of n runs took at most; ±: the middle half of "
+    "them, in per cent of p50.",
+    "×: p50 as a multiple of the native engine's in the same precision, or of its fastest.",
+    "dB: PSNR of all samples to the network's answer in fp32, by {references}, in this run.",
+    "start s: from the start of the process to the first picture; MB: its memory at most.",
+)
 
 
 def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """`a,b` → ("a", "b"); None if the option is not given."""
-    return None if text is None else tuple(name for name in text.split(",") if name)
+    """`a,b` → ("a", "b"); None, for all, if the option is not given or says so."""
+    if text in (None, "all"):
+        return None
+    return () if text == "none" else tuple(name for name in text.split(",") if name)
 
 
-def _numbers(_: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
+def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
     """`64,256` → (64, 256), each from 1 to 8192."""
-    parts = [] if text is None else text.split(",")
+    parts = text.split(",")
     if not all(p.isascii() and p.isdigit() and 1 <= int(p) <= 8192 for p in parts):
         raise click.BadParameter(f"{text!r}; expected numbers from 1 to 8192, such as 64,256")
     return tuple(dict.fromkeys(map(int, parts)))
 
 
+def _list(flag: str, metavar: str, text: str) -> Callable[[Any], Any]:
+    return click.option(flag, callback=_names, metavar=metavar, help=text)
+
+
+def _file(flag: str, text: str) -> Callable[[Any], Any]:
+    return click.option(flag, type=click.Path(path_type=Path), help=text)
+
+
 @click.command(name="bench")
-@click.option("-n", "--model", help="A name from `imagen-fast models`, or a bundle. [sr-x4]")
 @click.option(
-    "--backend",
-    "backends",
-    callback=_names,
-    metavar="NAME,...",
-    help="Backends of this project. [all that work here]",
+    "-n",
+    "--model",
+    default="sr-x4",
+    show_default=True,
+    help="A name from `imagen-fast models`, or a bundle.",
+)
+@_list("--backend", "NAME,...", "Backends of this project. [all that work here]")
+@_list("--peers", "all|none|NAME,...", "Other runtimes. [all that are installed]")
+@_list("--precision", "NAME,...", "fp32, bf16, fp16. [fp32,bf16]")
+@click.option(
+    "--size",
+    callback=_numbers,
+    default="256,64,1024",
+    show_default=True,
+    metavar="N,...",
+    help="Sides of the input.",
 )
 @click.option(
-    "--size", "sizes", callback=_numbers, metavar="N,...", help="Sides of the input. [64 to 1024]"
-)
-@click.option(
-    "--batch", "batches", callback=_numbers, metavar="N,...", help="Pictures at once. [1, some 8]"
-)
-@click.option(
-    "--precision",
-    "precisions",
-    callback=_names,
-    metavar="NAME,...",
-    help="fp32, bf16, fp16. [fp32,bf16]",
+    "--batch",
+    callback=_numbers,
+    default="1",
+    show_default=True,
+    metavar="N,...",
+    help="Pictures at once.",
 )
 @threads_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
@@ -60,124 +84,87 @@ def _numbers(_: click.Context, option: click.Parameter, text: str | None) -> tup
     "--duration",
     type=click.FloatRange(min=1, max=86400),
     callback=finite,
-    default=DEFAULT_SECONDS,
+    default=105.0,
     show_default=True,
     help="Seconds that it may take; what does not fit is left out, and said.",
 )
-@click.option(
-    "--peers",
-    callback=_names,
-    metavar="all|none|NAME,...",
-    help="Other runtimes, and other networks. [all that are installed]",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    help="Keep the raw figures in this file; one that ends in .jsonl gets a line more.",
-)
-@click.option(
-    "--html",
-    "html_path",
-    type=click.Path(path_type=Path),
-    help="Write a page. With --json FILE.jsonl it also shows the earlier runs of that file.",
-)
-@click.option(
-    "--compare",
-    "old_path",
-    type=click.Path(path_type=Path),
-    help="Beside the last run in this file of --json.",
-)
-@click.option(
-    "--fail-above",
-    type=click.FloatRange(min=0),
-    callback=finite,
-    metavar="PERCENT",
-    help="With --compare: exit code 1 if one of our rows is slower by more, or lost its time.",
-)
+@_file("--json", "Keep the raw figures in this file; one that ends in .jsonl gets a line more.")
+@_file("--html", "Keep what is printed as a page.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def command(
-    model: str | None,
-    backends: tuple[str, ...] | None,
-    sizes: tuple[int, ...],
-    batches: tuple[int, ...],
-    precisions: tuple[str, ...] | None,
-    threads: int | None,
-    device: str,
-    duration: float,
-    peers: tuple[str, ...] | None,
-    json_path: Path | None,
-    html_path: Path | None,
-    old_path: Path | None,
-    fail_above: float | None,
-    quiet: bool,
-) -> None:
+def command(**given: Any) -> None:
     """Measure speed and accuracy here, beside what else is installed.
 
     Everyone computes the same pictures in a process of its own, and is checked against the answer
     in fp32: who computes something else gets no time. They run in turns, so that a busy machine
     slows all alike, and every run that counts is kept, outliers too.
     """
-    from imagen_fast.bench import comparison, page, record_file, session
-    from imagen_fast.bench.entrants import Options, check_names
-    from imagen_fast.cli import bench_table
-    from imagen_fast.cli.bench_progress import watch
+    from imagen_fast.bench import record, session
+    from imagen_fast.bundle import read_header
 
-    if fail_above is not None and old_path is None:
-        raise click.UsageError("--fail-above compares with an earlier run: name it by --compare")
-    path = catalogue.resolve(DEFAULT_MODEL if model is None else model)
-    header = read_header(path)
-    if header.spec.architecture == "listing":
-        raise WeightsError(f"{path}: a listing reads rows of numbers; bench enlarges pictures")
-    options = Options(
-        model=str(path),
-        name=path.stem,
-        scale=header.graph.scale,
-        threads=threads or cores(),
-        device=device,
-        backends=backends,
-        peers=_chosen(peers),
-        precisions=precisions,
+    path = catalogue.resolve(given["model"])
+    if "image" not in read_header(path).graph.inputs:
+        raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")
+    options = session.Options(
+        path,
+        given["threads"] or cores(),
+        given["duration"],
+        **{key: given[key] for key in ("device", "peers")},
+        **{"backends": given["backend"], "precisions": given["precision"]},
+        **{"sizes": given["size"], "batches": given["batch"]},
     )
     with as_usage(BenchmarkError):
-        check_names(options)
-    old = record_file.read(old_path)[-1] if old_path else None
-    keeps = json_path and json_path.suffix == record_file.LINES and json_path.exists()
-    earlier = record_file.read(json_path) if json_path and keeps else []
-    warn_of_more(threads)
+        options.check()
+    warn_of_more(given["threads"])
     with ExitStack() as stack:
-        made = session.run(
-            options,
-            sizes=sizes,
-            batches=batches,
-            seconds=duration,
-            command=_command(),
-            observer=stack.enter_context(watch(duration, quiet)),
-        )
-    if json_path:
-        record_file.write(made, json_path)
-    compared = comparison.compare(made, old) if old else None
-    if html_path:
-        record_file.write_text(page.render([*earlier, made], compared), html_path)
-    bench_table.show(made, compared)
-    for kept in filter(None, (json_path, html_path)):
+        say = _progress(stack, given["quiet"])
+        made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
+    _show(made, given["html"])
+    if given["json"]:
+        record.write(made, given["json"])
+    for kept in filter(None, (given["json"], given["html"])):
         click.echo(f"written: {kept}")
-    if compared and fail_above is not None:
-        failures = compared.failures(fail_above)
-        for failure in failures:
-            click.echo(f"worse: {failure}", err=True)
-        if failures:
-            sys.exit(REGRESSED)
-        click.echo(f"nothing of ours is slower by more than {fail_above:g} %")
 
 
-def _chosen(peers: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """`all` is what is installed, as without the option; `none` is nobody."""
-    if peers in (None, ("all",)):
-        return None
-    return () if peers == ("none",) else peers
+def _progress(stack: ExitStack, quiet: bool) -> Callable[[str], None]:
+    """What tells on stderr what goes on: a line that changes on a terminal, else a line each."""
+    if quiet:
+        return lambda text: None
+    if not sys.stderr.isatty():
+        return lambda text: print(text, file=sys.stderr, flush=True)
+    from rich.console import Console
+
+    status = stack.enter_context(Console(stderr=True).status(""))
+    return lambda text: status.update(text)
 
 
-def _command() -> str:
-    """What the user wrote, with the program's own name."""
-    return " ".join(["imagen-fast", *sys.argv[1:]])
+def _show(made: Record, page: Path | None) -> None:
+    """Print a table, what was left out, and how to read it; keep it as a page if there is one."""
+    from rich.console import Console
+
+    from imagen_fast.bench import record, table
+
+    console = Console(highlight=False, record=page is not None)
+    if not console.is_terminal:
+        console.width = 120
+    machine, settings = made["machine"], made["settings"]
+    about = (made["model"], machine["cpu"], f"{settings['threads']} threads", *machine["gpus"])
+    console.print(f"\n{', '.join(about)}\n", style="bold", markup=False)
+    table.show(made["rows"], console)
+    for title, lines in (
+        ("Left out; a longer --duration makes room:", made["left_out"]),
+        ("Missing here:", made["missing"]),
+    ):
+        if lines:
+            console.print(f"\n{title}")
+        for what, said in lines.items():
+            text = said if isinstance(said, str) else ", ".join(said)
+            console.print(f"  {what}: {text}", style="dim", markup=False)
+    references = " or ".join(sorted({r["reference"] for r in made["rows"] if "reference" in r}))
+    console.print()
+    for note in NOTES:
+        console.print(note.format(references=references or "nobody"), style="dim", markup=False)
+    loads = " and ".join("?" if load is None else f"{load:.1f}" for load in made["load"])
+    took = f"{span(made['seconds'])}; load of the machine before and after: {loads}"
+    console.print(f"{took}; {machine['date']} UTC, commit {machine['commit']}", style="dim")
+    if page:
+        record.write_text(console.export_html(), page)

@@ -1,33 +1,35 @@
 """What can run a network: this project's backends, and the runtimes that people use instead.
 
-A runtime is a module here with a function `ready`, imported only in its contestants' processes.
+A runtime is a row of a table, and a module here whose function `ready` makes a contestant ready
+for images and says which instruction set it uses ("" if it does not know). The module is imported
+in the contestant's own process alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.backends import BACKENDS, backend_class
-from imagen_fast.extras import install
-
-if TYPE_CHECKING:
-    from imagen_fast.bench.contestant import Contestant
+from imagen_fast.extras import BUILD_AGAIN, install
 
 Images = NDArray[np.float32]  # (N, H, W, 3), in [0, 1]
 Run = Callable[[], Images]  # → (N, s·H, s·W, 3), clamped
-Ready = Callable[["Contestant", Images, str], tuple[Run, str]]
 
-FP32 = ("fp32",)
-BOTH = ("fp32", "bf16")
-HALF = ("fp32", "bf16", "fp16")
+
+@dataclass(frozen=True)
+class Contestant:
+    """A runtime with its settings."""
+
+    runtime: str
+    precision: str
+    threads: int
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -35,98 +37,49 @@ class Runtime:
     """One way of running networks.
 
     Attributes:
-        name: as options and tables have it.
-        module: of this package, which has `ready`: it makes a contestant ready for images and
-            says which instruction set it uses, "" if it does not know.
+        module: of this package, which has `ready`.
         library: the package that it needs.
-        reads: what `ready` is handed beside the images: a bundle's path, an ONNX file of the
-            images' shape, or the network's name.
-        precisions: that it computes in, by the kind of device; a kind that is missing it
-            does not serve.
-        settings: how it is set to be at its best.
-        several: for batches of more than one picture only, which it runs singly, all at once.
-        extra: of pyproject.toml, that brings the library.
+        reads: what `ready` is handed beside the images: a bundle's path, or that of an ONNX file.
+        precisions: that it computes in.
+        kinds: of devices that it serves.
+        extra: of pyproject.toml, that brings the library; "" for what is always there.
     """
 
-    name: str
     module: str
     library: str
-    reads: Literal["bundle", "onnx", "network"]
-    precisions: Mapping[str, tuple[str, ...]]
-    settings: str = ""
-    several: bool = False
+    reads: Literal["bundle", "onnx"] = "onnx"
+    precisions: tuple[str, ...] = ("fp32",)
+    kinds: tuple[str, ...] = ("cpu",)
     extra: str = "bench"
 
     def missing(self) -> str | None:
         """What this machine lacks for it, without importing anything; None if nothing."""
         if find_spec(self.library) is None:
-            return f"{self.library} is not installed; {install(self.extra)}"
+            remedy = install(self.extra) if self.extra else BUILD_AGAIN
+            return f"{self.library} is not installed; {remedy}"
         return None
-
-    @property
-    def ready(self) -> Ready:
-        """The module's function."""
-        module = import_module(f"{__name__}.{self.module}")
-        return cast("Ready", module.ready)
 
 
 PEERS = {
-    runtime.name: runtime
-    for runtime in (
-        Runtime(
-            "openvino", "openvino", "openvino", "onnx", {"cpu": BOTH}, "latency hint, one request"
-        ),
-        Runtime(
-            "openvino-throughput",
-            *("openvino", "openvino", "onnx", {"cpu": BOTH}),
-            settings="throughput hint, as many requests as it asks for",
-            several=True,
-        ),
-        Runtime(
-            "onnxruntime",
-            *("onnxruntime", "onnxruntime", "onnx", {"cpu": FP32, "cuda": FP32}),
-            settings="all graph optimisations; the CPU or the CUDA provider",
-        ),
-        Runtime(
-            "tensorrt",
-            *("onnxruntime", "onnxruntime", "onnx", {"cuda": HALF}),
-            settings="ONNX Runtime's TensorRT provider",
-        ),
-        Runtime(
-            "torch",
-            *("pytorch", "torch", "network", {"cpu": BOTH, "cuda": HALF}),
-            settings="eager, channels_last, weights in the precision",
-            extra="torch",
-        ),
-        Runtime(
-            "torch-compile",
-            *("pytorch", "torch", "network", {"cpu": BOTH, "cuda": HALF}),
-            settings="as torch, compiled; max-autotune with graphs on CUDA",
-            extra="torch",
-        ),
-    )
+    "openvino": Runtime("openvino", "openvino", precisions=("fp32", "bf16")),
+    "onnxruntime": Runtime("onnxruntime", "onnxruntime"),
 }
-# This project's backends, but those that are a runtime above on a file of ours.
-OURS = tuple(name for name in BACKENDS if name not in PEERS)
-# Why others are not among them.
-CANNOT = {
-    "ncnn": "cannot run this family: its converter pnnx (20261020) has no layer for the reshapes "
-    "of window attention",
-}
-# What takes a backend's time to import.
+# The library that takes a backend's time to import, and the extra that brings it.
 LIBRARIES = {
-    "native": "imagen_fast._native",
-    **dict.fromkeys(("triton", "eager", "compiled"), "torch"),
+    "native": ("imagen_fast._native", ""),
+    "tensorrt": ("tensorrt", "tensorrt"),
+    "triton": ("triton", "triton"),
+    "fake": ("numpy", ""),
 }
-YARDSTICK = Runtime("yardstick", "yardstick", "numpy", "network", MappingProxyType({"cpu": FP32}))
+# This project's backends, but that which a runtime above is on a file of ours; the most
+# interesting first, since time may not reach for the rest.
+OURS = tuple(name for name in BACKENDS if name not in PEERS)
 
 
 def find(name: str) -> Runtime:
-    """The runtime called `name`: a peer, a backend of this project, or the yardstick."""
+    """The runtime called `name`: a peer, or a backend of this project."""
     if name in PEERS:
         return PEERS[name]
-    if name == YARDSTICK.name:
-        return YARDSTICK
-    library = LIBRARIES.get(name, BACKENDS[name][0])
-    precisions = {kind: BOTH if kind == "cpu" else HALF for kind in backend_class(name).kinds}
-    return Runtime(name, "own", library, "bundle", precisions)
+    kind = backend_class(name)
+    library, extra = LIBRARIES.get(name, ("torch", "torch"))
+    return Runtime("own", library, "bundle", kind.precisions, kind.kinds, extra)

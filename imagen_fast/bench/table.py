@@ -1,0 +1,77 @@
+"""Rows as the one table that people see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagen_fast.bench.record import Row
+from imagen_fast.bench.timing import Summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NAMES = ("network", "runtime", "precision", "size", "batch", "threads", "isa")
+FIGURES: dict[str, Callable[[Row, Summary], Any]] = {  # what is false or empty, is not known
+    "p50 ms": lambda row, s: number(s.p50),
+    "p90": lambda row, s: number(s.p90) if s.n >= 5 else "-",
+    "±": lambda row, s: f"{100 * s.spread:.0f}",
+    "n": lambda row, s: str(s.n),
+    "pict/s": lambda row, s: row.get("batch") and number(1e3 * row["batch"] / s.mean),
+    "Mpx/s": lambda row, s: row.get("megapixels") and number(1e3 * row["megapixels"] / s.mean),
+    "GFLOP/s": lambda row, s: row.get("gflop") and f"{1e3 * row['gflop'] / s.p50:.0f}",
+    "×": lambda row, s: row.get("times") and f"{row['times']:.2f}",
+    "dB": lambda row, s: (
+        "psnr" in row and ("equal" if row["psnr"] is None else f"{row['psnr']:.0f}")
+    ),
+    "start s": lambda row, s: row.get("start_s") and f"{row['start_s']:.2f}",
+    "MB": lambda row, s: row.get("peak_bytes") and f"{row['peak_bytes'] / 1e6:.0f}",
+    "MB on GPU": lambda row, s: row.get("device_bytes") and f"{row['device_bytes'] / 1e6:.0f}",
+}
+
+
+def show(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print them in their order: what tells them apart, then figures that any of them has."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    cells = [_figures(row) for row in rows]
+    names = [name for name in NAMES if len({row.get(name, "") for row in rows}) > 1] or ["runtime"]
+    figures = [name for name in FIGURES if any(name in found for found in cells)]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, found in zip(rows, cells, strict=True):
+        style = "bold green" if row.get("ours") and found else "" if found else "red"
+        values = [found.get(name, "" if found else "-") for name in figures]
+        said = [f"{row[name]}²" if name == "size" else str(row.get(name, "")) for name in names]
+        table.add_row(*said, *values, style=style)
+    console.print(table)
+    for row in rows:
+        if why := row.get("why"):
+            said = [str(row[name]) for name in names if name in row]
+            console.print(f"{' '.join(said)}: {why}", style="red", markup=False)
+
+
+def _figures(row: Row) -> dict[str, str]:
+    if not row.get("samples_ms"):
+        return {}
+    summary = Summary.of(row["samples_ms"])
+    return {name: text for name, of in FIGURES.items() if (text := of(row, summary))}
+
+
+def _accuracy(row: Row) -> str | None:
+    if "psnr" not in row:
+        return None
+    return "equal" if row["psnr"] is None else f"{row['psnr']:.0f}"
+
+
+def number(value: float) -> str:
+    """Three digits that say something."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
