@@ -54,8 +54,11 @@ class Engine:
     def memory(self, sizes: Mapping[str, tuple[int, int, int]], outputs: Sequence[str]) -> int:
         """Bytes that `prepare` takes. Raises BackendError."""
 
-    def capacity(self, budget: int) -> int:
-        """Pixels that a picture may have for its feature maps to fit `budget` bytes, about."""
+    def capacity(self, budget: int = 0) -> int:
+        """Pixels that a picture may have for its feature maps to fit `budget` bytes, about.
+
+        0 stands for a quarter of the free memory, 512 MiB at most.
+        """
 
     def run(
         self, inputs: dict[str, NDArray[Any]], outputs: Sequence[str]
@@ -68,6 +71,13 @@ class Engine:
 
     def cancel(self) -> None:
         """End the run that is going on in another thread, if any; it raises BackendError."""
+
+def available_memory(root: str = "") -> int:
+    """Bytes of main memory that this process may still take.
+
+    By the kernel's estimate and within the limits of the control groups that this process is in.
+    `root` is where /proc and /sys lie.
+    """
 
 def available(precision: str) -> list[str]:
     """The instruction sets that can run here in a precision, best first."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.cores import cores
 from imagen_fast.errors import BackendError
@@ -19,9 +18,6 @@ from imagen_fast.extras import BUILD_AGAIN
 if TYPE_CHECKING:
     from imagen_fast._native import Engine
 
-# Overlaps cost an eighth of the time with tiles of this size, and a quarter with a third of it;
-# more memory someone else may want.
-BUDGET = 512 << 20
 # As the pool of threads has it (runtime/pool.cc), and the system's sets of cores.
 MOST_SPIN_US = 1_000_000
 MOST_CORE = 1023
@@ -41,6 +37,7 @@ class Native(Backend):
     kinds: ClassVar[tuple[str, ...]] = ("cpu",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     takes_isa: ClassVar[bool] = True
+    budget: ClassVar[int] = 0  # bytes for feature maps; 0 leaves it to the engine
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         from imagen_fast._native import Engine, preferred_precision
@@ -68,8 +65,8 @@ class Native(Backend):
 
     @property
     def capacity(self) -> int:
-        """As many pixels as the budget, or a quarter of the free memory, has room for."""
-        return self._open().capacity(min(memory.available() // 4, BUDGET))
+        """As many pixels as the budget has room for."""
+        return self._open().capacity(self.budget)
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Take the memory for tiles of this shape."""

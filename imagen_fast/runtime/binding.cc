@@ -10,6 +10,7 @@
 #include "bundle.h"
 #include "engine.h"
 #include "error.h"
+#include "memory.h"
 
 namespace py = pybind11;
 
@@ -241,12 +242,13 @@ PYBIND11_MODULE(_native, m) {
                 return engine.memory(request_of(engine, sizes, outputs, false));
             },
             py::arg("sizes"), py::arg("outputs"))
-        .def("capacity", &Engine::capacity, py::arg("budget"))
+        .def("capacity", &Engine::capacity, py::arg("budget") = 0)
         .def("run", &run, py::arg("inputs"), py::arg("outputs"))
         .def_readonly("precision", &Engine::precision)
         .def_readonly("isa", &Engine::isa)
         .def_property_readonly("threads", &Engine::threads);
 
+    m.def("available_memory", &available_memory, py::arg("root") = "");
     m.def("available", &available, py::arg("precision"));
     m.def("preferred_precision", &preferred_precision, py::arg("isa") = "");
     m.def("read_bundle", &read_bundle, py::arg("path"));

@@ -4,14 +4,10 @@
 #include <mutex>
 
 #include "isa.h"
-#include "memory.h"
 
 namespace imagen_fast {
 
 namespace {
-
-// As in imagen_fast/backends/native.py, where it is explained.
-constexpr std::int64_t kBudget = 512 << 20;
 
 Options preferred(Options options) {
     if (options.precision.empty()) {
@@ -28,10 +24,7 @@ CpuRunner::CpuRunner(const Bundle& bundle, Options options)
       file_(engine_.precision == "fp32" ? std::vector<char>() : bundle.copy()) {}
 
 std::int64_t CpuRunner::capacity(std::uint64_t bytes) const {
-    const std::int64_t budget =
-        bytes ? static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, INT64_MAX))
-              : std::min(available_memory() / 4, kBudget);
-    return engine_.capacity(budget);
+    return engine_.capacity(static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, INT64_MAX)));
 }
 
 Outcome CpuRunner::run(const Request& request, const Arrays& arrays,

@@ -47,7 +47,7 @@ public:
     std::size_t memory(const Request&) const;
 
     // How many pixels a picture may have for its feature maps to fit `budget` bytes, about.
-    std::int64_t capacity(std::int64_t budget) const;
+    std::int64_t capacity(std::int64_t budget = 0) const;
 
     // Ends the run that is going on in another thread, if any, within some microseconds.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }

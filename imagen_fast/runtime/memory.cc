@@ -12,8 +12,6 @@ namespace imagen_fast {
 
 namespace {
 
-const std::string kGroups = "/sys/fs/cgroup";
-
 // The number in the line that begins with `name`; 0 if there is none.
 std::int64_t statistic(const std::string& path, const std::string& name) {
     std::ifstream file(path);
@@ -57,12 +55,13 @@ std::int64_t within(const Controller& controller, const std::string& group) {
 }
 
 // A line is "number:controllers:group"; version 2 names no controllers.
-std::int64_t within_groups() {
-    const Controller second{kGroups, "memory.max", "memory.current", "inactive_file"};
-    const Controller first{kGroups + "/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+std::int64_t within_groups(const std::string& root) {
+    const std::string groups = root + "/sys/fs/cgroup";
+    const Controller second{groups, "memory.max", "memory.current", "inactive_file"};
+    const Controller first{groups + "/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
                            "total_inactive_file"};
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    std::ifstream file("/proc/self/cgroup");
+    std::ifstream file(root + "/proc/self/cgroup");
     for (std::string line; std::getline(file, line);) {
         const auto colon = line.find(':'), next = line.find(':', colon + 1);
         if (next == std::string::npos) {
@@ -80,11 +79,11 @@ std::int64_t within_groups() {
 
 }  // namespace
 
-std::int64_t available_memory() {
-    const std::int64_t kilobytes = statistic("/proc/meminfo", "MemAvailable:"),
+std::int64_t available_memory(const std::string& root) {
+    const std::int64_t kilobytes = statistic(root + "/proc/meminfo", "MemAvailable:"),
                        half = static_cast<std::int64_t>(sysconf(_SC_PAGE_SIZE)) *
                               sysconf(_SC_PHYS_PAGES) / 2;
-    return std::min(kilobytes ? kilobytes * 1024 : half, within_groups());
+    return std::min(kilobytes ? kilobytes * 1024 : half, within_groups(root));
 }
 
 }  // namespace imagen_fast

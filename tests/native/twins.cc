@@ -4,13 +4,11 @@
 //     automatic HEIGHT WIDTH CAPACITY OVERLAP ALIGNMENT
 //     largest TILE ALIGNMENT
 //     default TILE ALIGNMENT EXACT
-//     memory                                    bytes that are free
 #include <cstdio>
 #include <iostream>
 #include <string>
 
 #include "../../imagen_fast/runtime/error.h"
-#include "../../imagen_fast/runtime/memory.h"
 #include "../../imagen_fast/runtime/tiling.h"
 
 using namespace imagen_fast;
@@ -45,8 +43,6 @@ void answer(const std::string& question, std::istream& in) {
     } else if (question == "default") {
         in >> a >> b >> c;
         std::cout << default_overlap({b, c}, a);
-    } else if (question == "memory") {
-        std::cout << available_memory();
     } else {
         std::cout << "what?";
     }

@@ -159,7 +159,7 @@ def test_tiles_are_chosen_by_the_memory(
 ) -> None:
     image = noise(260, 200, 3)
     budget = 12 << 20
-    monkeypatch.setattr(native, "BUDGET", budget)
+    monkeypatch.setattr(native.Native, "budget", budget)
     with load(tiny_path, precision="fp32") as twin:
         expected = twin(image)
     done: list[float] = []

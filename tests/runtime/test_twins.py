@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 from imagen_fast import tiling
-from imagen_fast.backends import memory
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import TilingError
 from imagen_fast.spec import PRESETS
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = [f"imagen_fast/runtime/{name}.cc" for name in
-           ("memory", "tiling", "view")]  # fmt: skip
+RUNTIME = [f"imagen_fast/runtime/{name}.cc" for name in ("tiling", "view")]
 
 Ask = Callable[[list[str]], list[str]]
 
@@ -93,10 +91,3 @@ def test_default_overlaps(exact: int | None, alignment: int, ask: Ask) -> None:
     expected = [str(tiling.default_overlap(network, tile)) for tile in tiles]
     known = -1 if exact is None else exact
     assert ask([f"default {tile} {alignment} {known}" for tile in tiles]) == expected
-
-
-def test_free_memory(ask: Ask) -> None:
-    before = memory.available()
-    (answer,) = ask(["memory"])
-    low, high = sorted((before, memory.available()))
-    assert 0.9 * low < int(answer) < 1.1 * high
