@@ -137,8 +137,10 @@ def test_kernels_for_cpus_include_nothing_of_what_runs_them(suffix: str) -> None
 
 
 def needs_torch(path: Path) -> bool:
-    """Modules of exports that are made or checked where PyTorch is."""
-    return "tensorrt" in path.name or path.name == "bundle_interpreted.py"
+    """Modules that work where PyTorch is: of some exports, and of PyTorch's own checkpoints."""
+    return "tensorrt" in path.name or path.name in (
+        *("bundle_interpreted.py", "checkpoint_door.py", "checkpoint_file.py"),
+    )
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: place(p).as_posix())

@@ -27,7 +27,7 @@ COMMANDS = {
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "bench": "Measure speed and accuracy here, beside other runtimes and networks.",
-    "import": "Make a model of somebody's network (ONNX).",
+    "import": "Make a model of somebody's network (ONNX, ncnn, PyTorch).",
     "export": "Write a model as a file for another runtime (ONNX, TensorRT).",
     "doctor": "Show what is installed, which backends work and what is missing.",
     "config": "Show what C and C++ programs need: folders, compiler and linker flags.",

@@ -32,6 +32,8 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
 
     \b
     imagen-fast import network.onnx -o network.safetensors
+    imagen-fast import realesr-animevideov3-x4.param
+    imagen-fast import RealESRGAN_x4plus.pth
     imagen-fast upscale photo.jpg -n network.safetensors
     """
     output = output or model.with_suffix(SUFFIX)

@@ -7,13 +7,17 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagen_fast.bundle import FAMILY, Bundle
 from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
-from imagen_fast.importers.fitting import Fitted, Network, fit
 
-ONNX = ".onnx"
+if TYPE_CHECKING:
+    from imagen_fast.importers.fitting import Fitted, Network
+
+ONNX, NCNN = ".onnx", (".param", ".bin")
+CHECKPOINTS, SAFETENSORS = (".pth", ".pt", ".ckpt"), ".safetensors"
 
 
 def is_foreign(path: Path) -> bool:
@@ -22,7 +26,13 @@ def is_foreign(path: Path) -> bool:
     Raises:
         WeightsError: the package that tells is missing.
     """
-    return path.suffix.lower() == ONNX and not _is_exported(path)
+    suffix = path.suffix.lower()
+    if suffix == SAFETENSORS:
+        from imagen_fast.importers import architectures, checkpoint_file
+
+        metadata, names = checkpoint_file.names(path)
+        return "format" not in metadata and architectures.recognised(names) is not None
+    return suffix in NCNN + CHECKPOINTS or (suffix == ONNX and not _is_exported(path))
 
 
 def _is_exported(path: Path) -> bool:
@@ -67,6 +77,8 @@ def load(path: Path) -> Bundle:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, changed: int, size: int) -> Bundle:
+    from imagen_fast.importers.fitting import fit
+
     network = _network(path)
     try:
         fitted = fit(network, network.full or 1)
@@ -89,7 +101,16 @@ def _network(path: Path) -> Network:
         from imagen_fast.importers import onnx_door
 
         return onnx_door.network(path)
-    raise WeightsError(f"{path}: a network's file ends in {ONNX}")
+    if suffix in NCNN:
+        from imagen_fast.importers import ncnn_door
+
+        return ncnn_door.network(path)
+    if suffix in (*CHECKPOINTS, SAFETENSORS):
+        from imagen_fast.importers import checkpoint_door
+
+        return checkpoint_door.network(path)
+    known = ", ".join((ONNX, *NCNN, *CHECKPOINTS, SAFETENSORS))
+    raise WeightsError(f"{path}: a network's file ends in one of {known}")
 
 
 def _bundle(path: Path, network: Network, fitted: Fitted, full: int) -> Bundle:

@@ -1,0 +1,67 @@
+"""Checkpoints as graphs of ours: known by the names of their weights, or through spandrel."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from imagen_fast.errors import WeightsError
+from imagen_fast.extras import install
+from imagen_fast.importers import architectures, checkpoint_file
+from imagen_fast.importers.checkpoint_file import State
+from imagen_fast.importers.fitting import Network
+
+SIDE = 64  # of the picture that the exporter sees
+OPSET = 17
+
+
+def network(path: Path) -> Network:
+    """A file's network. Raises WeightsError: missing, damaged, or an architecture not known."""
+    state = checkpoint_file.read(path)
+    architecture = architectures.recognised(list(state))
+    if architecture is not None:
+        return architectures.network(architecture, state)
+    if find_spec("spandrel") is None:
+        known = ", ".join(architectures.ARCHITECTURES)
+        raise WeightsError(
+            f"{path}: weights of no architecture that is known here ({known}); the package "
+            f"spandrel knows more: {install('spandrel')}; or export the network to ONNX"
+        )
+    return _through_spandrel(path, state)
+
+
+def _through_spandrel(path: Path, state: State) -> Network:
+    """What spandrel makes of the weights, exported by torch and read by the ONNX door."""
+    from imagen_fast.importers import onnx_door
+
+    try:
+        import torch
+
+        spandrel: Any = import_module("spandrel")
+
+        tensors = {name: torch.from_numpy(x) for name, x in state.items()}
+        found: Any = spandrel.ModelLoader(device="cpu").load_from_state_dict(tensors)
+        axes = {2: "height", 3: "width"}
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "network.onnx"
+            torch.onnx.export(
+                found.model.eval(),
+                (torch.zeros(1, found.input_channels, SIDE, SIDE),),
+                str(file),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["image"],
+                output_names=["picture"],
+                dynamic_axes={"image": axes, "picture": axes},
+            )
+            made = onnx_door.network(file)
+    except WeightsError:
+        raise
+    except Exception as error:  # what spandrel and the exporter make of unknown networks
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path}: neither known here nor to spandrel ({reason})") from error
+    return replace(made, full=1, facts={"format": f"{found.architecture.name}, by spandrel"})

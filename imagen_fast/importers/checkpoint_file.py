@@ -1,0 +1,93 @@
+"""State dictionaries: names and arrays out of a .safetensors or a PyTorch file, and no code."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from imagen_fast import stand_in
+from imagen_fast.errors import WeightsError
+from imagen_fast.extras import install
+from imagen_fast.importers.assembly import Array
+
+MOST_BYTES = 2 << 30
+MOST_TENSORS = 20_000
+SAFETENSORS = ".safetensors"
+# Under which trainers keep the weights; the averaged ones are meant to be used.
+WITHIN = ("params_ema", "params", "state_dict", "model_state_dict", "model", "generator", "net_g")
+PREFIXES = ("module.", "netG.", "generator.")
+
+State = dict[str, Array]
+
+
+def read(path: Path) -> State:
+    """Names and float32 arrays. Raises WeightsError: missing, damaged, or more than weights."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(stand_in.BEGINNING)
+        if path.stat().st_size > MOST_BYTES:
+            raise _error(path, f"larger than {MOST_BYTES >> 30} GB")
+    except OSError as error:
+        raise _error(path, f"cannot read the model: {error.strerror or error}") from error
+    if what := stand_in.explain(start):
+        raise _error(path, f"no weights: it is {what}")
+    state = _safetensors(path) if path.suffix.lower() == SAFETENSORS else _torch(path)
+    if not state or len(state) > MOST_TENSORS:
+        raise _error(path, f"{len(state)} tensors; expected 1 to {MOST_TENSORS}")
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): x for name, x in state.items()}
+    return state
+
+
+def names(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Metadata and names of a .safetensors file; nothing if it is none."""
+    try:
+        with _open(path) as file:
+            return file.metadata() or {}, list(file.keys())
+    except (SafetensorError, OSError, ValueError):
+        return {}, []
+
+
+def _open(path: Path) -> Any:
+    return safe_open(path, framework="numpy")
+
+
+def _safetensors(path: Path) -> State:
+    try:
+        with _open(path) as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise _error(path, f"not a safetensors file, or damaged ({error})") from error
+    return {name: np.asarray(x, np.float32) for name, x in state.items() if x.dtype.kind == "f"}
+
+
+def _torch(path: Path) -> State:
+    """Through `torch.load(weights_only=True)`, which refuses whatever could run code."""
+    if find_spec("torch") is None:
+        raise _error(path, f"to read it PyTorch is needed; {install('torch')}")
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle's, zip's and torch's own
+        reason = " ".join(str(error).split())[:120]
+        raise _error(path, f"no weights, damaged, or more than weights in it ({reason})") from error
+    for name in WITHIN:
+        if isinstance(found, dict) and isinstance(found.get(name), dict):
+            found = found[name]
+    if not isinstance(found, dict):
+        raise _error(path, "no dictionary of weights")
+    return {
+        str(name): x.detach().float().numpy()
+        for name, x in found.items()
+        if isinstance(x, torch.Tensor) and x.is_floating_point() and x.layout == torch.strided
+    }
+
+
+def _error(path: Path, problem: str) -> WeightsError:
+    return WeightsError(f"{path}: {problem}")

@@ -1,0 +1,67 @@
+"""ncnn networks as graphs of ours, from a .param and a .bin file of one name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imagen_fast.errors import OperationError, SpecError, WeightsError
+from imagen_fast.importers.assembly import Array, Assembly
+from imagen_fast.importers.fitting import SIZES, Network
+from imagen_fast.importers.ncnn_layers import LAYERS, Call
+from imagen_fast.importers.ncnn_model import Layer, Weights, read_layers
+
+
+def network(path: Path) -> Network:
+    """The network of either file of a pair. Raises WeightsError: missing, damaged, too large."""
+    param, weights = path.with_suffix(".param"), path.with_suffix(".bin")
+    layers = read_layers(param)
+    inputs = [x for x in layers if x.kind == "Input"]
+    if len(inputs) != 1 or len(inputs[0].outputs) != 1:
+        raise WeightsError(f"{param}: {len(inputs)} inputs; expected one, a picture")
+    channels = int(inputs[0].number(2, 3)) or 3
+    if channels not in (1, 3):
+        raise WeightsError(f"{param}: a picture of {channels} channels; expected 1 or 3")
+
+    def draw(a: Assembly, size: tuple[int, int]) -> str:
+        return _drawn(a, layers, Weights(weights))
+
+    return Network(draw, channels, SIZES[:1], None, {"format": "ncnn"})
+
+
+def _drawn(a: Assembly, layers: list[Layer], weights: Weights) -> str:
+    blobs: dict[str, str | Array] = {}
+    unread: dict[str, None] = {}
+    for place, layer in enumerate(layers):
+        where = f"layer {place} ({layer.kind}, {layer.name[:80]!r})"
+        try:
+            if layer.kind == "Input":
+                results: list[str | Array] = [a.start]
+            else:
+                if missing := [x for x in layer.inputs if x not in blobs]:
+                    raise OperationError(
+                        f"it reads {missing[0][:80]!r}, which nothing gives before"
+                    )
+                if layer.kind not in LAYERS:
+                    raise OperationError("the engine has no such operation")
+                call = Call(a, layer, [blobs[x] for x in layer.inputs], weights)
+                results = LAYERS[layer.kind](call)
+        except OperationError as error:
+            raise OperationError(f"{where}: {error}") from error
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from error
+        except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
+            problem = " ".join(str(error).split())[:150]
+            raise OperationError(f"{where}: its inputs do not fit ({problem})") from error
+        for name in layer.inputs:
+            unread.pop(name, None)
+        for name, result in zip(layer.outputs, results, strict=False):
+            if name in blobs:
+                raise OperationError(f"{where}: {name[:80]!r} is computed twice")
+            blobs[name] = result
+            unread[name] = None
+    if weights.left:
+        raise OperationError(f"{weights.left} bytes of its weights are left over")
+    ends = [x for name in unread if isinstance(x := blobs[name], str)]
+    if len(ends) != 1:
+        raise OperationError(f"{len(ends)} results that nothing reads; expected one")
+    return ends[0]

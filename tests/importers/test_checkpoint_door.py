@@ -1,0 +1,99 @@
+"""The door for state dictionaries, of .pth and of .safetensors."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import RRDB, Compact, Span, old_names
+from running import defined
+from safetensors.torch import save_file
+from torch import nn
+
+from imagen_fast import importers, model_file
+from imagen_fast.errors import WeightsError
+
+CASES = {
+    "compact": Compact(),
+    "compact x2": Compact(scale=2),
+    "esrgan": RRDB(),
+    "esrgan x2": RRDB(scale=2),
+    "esrgan x1": RRDB(scale=1),
+    "span": Span(),
+}
+
+
+def check(path: Path, module: nn.Module, scale: int) -> None:
+    bundle = importers.load(path)
+    assert bundle.graph.scale == scale
+    image = torch.rand(1, 3, 20, 28, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = module.eval()(image)
+    error = (defined(bundle, image) - expected).square().mean().sqrt()
+    assert error <= 5e-6 * expected.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_architectures_are_known_by_their_names(name: str, tmp_path: Path) -> None:
+    module = CASES[name]
+    scale = {"compact": 4, "esrgan": 4}.get(name, 1 if "x1" in name else 2)
+    torch.save({"params_ema": module.state_dict(), "params": {}}, tmp_path / "a.pth")
+    check(tmp_path / "a.pth", module, scale)
+    save_file(module.state_dict(), tmp_path / "a.safetensors")
+    assert importers.is_foreign(tmp_path / "a.safetensors")
+    check(tmp_path / "a.safetensors", module, scale)
+
+
+def test_old_names_of_esrgan(tmp_path: Path) -> None:
+    module = RRDB()
+    torch.save(old_names(module.state_dict()), tmp_path / "a.pth")
+    check(tmp_path / "a.pth", module, 4)
+
+
+def test_dense_blocks_have_no_operation_but_convolutions_and_joins(tmp_path: Path) -> None:
+    torch.save(RRDB().state_dict(), tmp_path / "a.pth")
+    operations = importers.load(tmp_path / "a.pth").graph.operations
+    kinds = [x.kind for x in operations]
+    assert set(kinds) == {"convolution", "concatenate", "sum", "nearest"}
+    assert kinds.count("convolution") == 2 * 15 + 6
+    assert kinds.count("sum") == 2 * 2  # 0.2 · (0.2 · conv + x) + y
+
+
+def test_a_published_span_is_the_same_through_both_doors(published: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    path = published / "span-c28-x4.onnx"
+    weights = {
+        x.name: torch.from_numpy(onnx.numpy_helper.to_array(x).copy())
+        for x in onnx.load(path).graph.initializer
+    }
+    save_file(weights, tmp_path / "span.safetensors")
+    image = torch.rand(1, 3, 20, 28, generator=torch.Generator().manual_seed(1))
+    one, other = importers.load(path), importers.load(tmp_path / "span.safetensors")
+    assert torch.allclose(defined(one, image), defined(other, image), atol=1e-4)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, ("open('/tmp/harmful', 'w')",)
+
+
+def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(pickle.dumps({"body.0.weight": Harmful()}))
+    torch.save({"body.0.weight": Harmful()}, tmp_path / "b.pth")
+    for name in ("a.pth", "b.pth"):
+        with pytest.raises(WeightsError, match="more than weights in it") as caught:
+            model_file.load_model(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_unknown_weights_are_refused_in_one_line(tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.zeros(3), "b": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="known"):
+        model_file.load_model(tmp_path / "a.pth")
+    state = Compact().state_dict()
+    del state["body.2.weight"]
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(Exception, match=r"'body.2.weight' is missing"):
+        model_file.load_model(tmp_path / "a.safetensors")

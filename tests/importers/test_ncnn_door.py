@@ -1,0 +1,159 @@
+"""The ncnn door: published networks beside the ncnn package, and networks written here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from ncnn_files import Writer
+from running import decibels, defined
+from torch import Tensor, nn
+
+from imagen_fast import importers
+from imagen_fast.errors import ImagenError, OperationError
+
+PUBLISHED = {
+    "realesr-animevideov3-x2": ("data", "output", 2, 0),
+    "realesr-animevideov3-x4": ("data", "output", 4, 0),
+    "waifu2x-photo-noise1_scale2.0x_model": ("Input1", "Eltwise4", 2, 7),
+    "waifu2x-photo-scale2.0x_model": ("Input1", "Eltwise4", 2, 7),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_compute_what_ncnn_does(published: Path, name: str) -> None:
+    ncnn = pytest.importorskip("ncnn")
+    start, end, scale, margin = PUBLISHED[name]
+    path = published / "ncnn" / f"{name}.param"
+    bundle = importers.load(path)
+    assert bundle.graph.scale == scale
+    net = ncnn.Net()
+    for option in (
+        "use_fp16_packed",
+        "use_fp16_storage",
+        "use_fp16_arithmetic",
+        "use_bf16_storage",
+    ):
+        setattr(net.opt, option, False)
+    net.load_param(str(path))
+    net.load_model(str(path.with_suffix(".bin")))
+    for size in ((40, 56), (37, 41)):
+        image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+        padded = F.pad(image, (margin,) * 4, mode="replicate")
+        run = net.create_extractor()
+        run.input(start, ncnn.Mat(padded[0].contiguous().numpy()))
+        _, expected = run.extract(end)
+        assert decibels(defined(bundle, image), np.array(expected)[None]) >= 80
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_are_fused(published: Path, name: str) -> None:
+    operations = importers.load(published / "ncnn" / f"{name}.bin").graph.operations
+    assert len(operations) <= 19
+    assert not {x.kind for x in operations} & {"sum", "product", "nearest", "pixel_shuffle"}
+
+
+class Gated(nn.Module):
+    """Depthwise convolutions, gates, squeeze and excitation, and a shuffle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.depth = nn.Conv2d(8, 8, 5, padding=2, groups=8)
+        self.down, self.up = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
+        self.head = nn.Conv2d(8, 12, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.stem(x), 0.2)
+        z = F.hardtanh(self.depth(y), -0.5, 0.7)
+        gate = torch.sigmoid(self.up(F.relu(self.down(z.mean((2, 3), keepdim=True)))))
+        first, second = (y + 0.5 * z * gate).chunk(2, 1)
+        y = torch.cat([first * second, second], 1)
+        return F.pixel_shuffle(self.head(y), 2) + F.interpolate(x, scale_factor=2, mode="bilinear")
+
+    def write(self, path: Path, half: bool) -> None:
+        w = Writer(half)
+        w.add("Input", [], ["data"])
+        w.add("Split", ["data"], ["x1", "x2"])
+        w.conv(self.stem, "x1", "y", "9=2", "-23310=1,0.2")
+        w.conv(self.depth, "y", "z0")
+        w.add("Clip", ["z0"], ["z"], "0=-0.5", "1=0.7")
+        w.add("Pooling", ["z"], ["m"], "0=1", "4=1")
+        w.conv(self.down, "m", "s", "9=1")
+        w.conv(self.up, "s", "g", "9=4")
+        w.add("BinaryOp", ["z", "g"], ["zg"], "0=2")
+        w.add("Eltwise", ["y", "zg"], ["sum"], "0=1", "-23301=2,1.0,0.5")
+        w.add("Slice", ["sum"], ["a", "b"], "-23300=2,-233,-233", "1=0")
+        w.add("BinaryOp", ["a", "b"], ["ab"], "0=2")
+        w.add("Concat", ["ab", "b"], ["joined"], "0=0")
+        w.conv(self.head, "joined", "fine")
+        w.add("PixelShuffle", ["fine"], ["large"], "0=2")
+        w.add("Interp", ["x2"], ["base"], "0=2", "1=2.0", "2=2.0")
+        w.add("BinaryOp", ["large", "base"], ["out"], "0=0")
+        w.write(path)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_gated_network(half: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Gated().eval()
+    if half:
+        for x in module.parameters():
+            x.data = x.data.half().float() if x.ndim > 1 else x.data
+    module.write(tmp_path / "a", half)
+    image = torch.rand(1, 3, 21, 30)
+    with torch.no_grad():
+        expected = module(image)
+    assert decibels(defined(importers.load(tmp_path / "a.param"), image), expected) >= 110
+
+
+def test_valid_convolutions_and_a_transposed_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first, last = nn.Conv2d(3, 6, 3), nn.ConvTranspose2d(6, 3, 4, 2, 3)
+    w = Writer()
+    w.add("Input", [], ["data"])
+    w.conv(first, "data", "a", "9=2", "-23310=1,0.1")
+    w.conv(last, "a", "b")
+    w.write(tmp_path / "a")
+    image = torch.rand(1, 3, 15, 18)
+    with torch.no_grad():
+        padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
+        expected = last(F.leaky_relu(first(padded), 0.1))
+    assert decibels(defined(importers.load(tmp_path / "a.param"), image), expected) >= 110
+
+
+LINE = "Convolution c 1 1 data out 0=3 1=3 4=1 5=1 6=81"
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ([], "0 inputs"),
+        (["Input i 0 1 data", "Softmax s 1 1 data out"], r"layer 1 \(Softmax, 's'\): the engine"),
+        (["Input i 0 1 data", LINE + " 8=2"], "int8"),
+        (["Input i 0 1 data", LINE.replace("data", "out")], "which nothing gives before"),
+        (["Input i 0 1 data", LINE.replace("0=3", "0=4000000")], "weights for 4000000"),
+        (["Input i 0 1 data", LINE.replace("6=81", "6=80")], "80 weights"),
+        (["Input i 0 1 data", LINE.replace("6=81", "6=1e300")], r"parameter 6 is 1e\+300"),
+        (["Input i 0 1 data", LINE], "4 bytes of weights are needed and 0 are left"),
+        (["Input i 0 1 data", "Convolution c 9 1 data"], "layer 1 cannot be read"),
+        (["Input i 0 1 data", "Interp u 1 1 data out 0=1 1=1.5 2=1.5"], "1.5 times"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(lines: list[str], problem: str, tmp_path: Path) -> None:
+    text = "\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines])
+    (tmp_path / "a.param").write_text(text)
+    (tmp_path / "a.bin").write_bytes(b"")
+    with pytest.raises(ImagenError, match=problem) as caught:
+        importers.load(tmp_path / "a.param")
+    assert "\n" not in str(caught.value)
+
+
+def test_int8_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.param").write_text(f"7767517\n2 2\nInput i 0 1 data\n{LINE}\n")
+    (tmp_path / "a.bin").write_bytes((0x000D4B38).to_bytes(4, "little") + bytes(81))
+    with pytest.raises(OperationError, match="int8"):
+        importers.load(tmp_path / "a.bin")
