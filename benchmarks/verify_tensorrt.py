@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy as np
 from imagen_fast.export import onnx, tensorrt
+from imagen_fast.export.onnx_format import exported_run
 from imagen_fast.export.options import Options
-from imagen_fast.export.tensorrt_format import TensorRT, picture_run
+from imagen_fast.export.tensorrt_format import TensorRT
+from imagen_fast.export.tensorrt_session import TensorRTSession
 from imagen_fast.export.verify import WORST
 
 from imagen_fast import catalogue
@@ -116,15 +118,16 @@ def refits(model: Path) -> dict[str, float]:
     """An engine that was given other weights is the engine of these weights."""
     bundle = load_bundle(model)
     other = {name: tensor * np.float32(0.9) for name, tensor in bundle.tensors.items()}
-    changed = Bundle(bundle.spec, other, bundle.metadata)
+    changed = Bundle(bundle.source, other, bundle.metadata)
     options = Options(shape=(128, 128), batch=1, refit=True)
-    where, channels = tensorrt.place(), bundle.spec.image_channels
-    graphs = [onnx.export(b, Options(shape=(128, 128), batch=1)) for b in (bundle, changed)]
-    engine = tensorrt.build(graphs[0], options, channels=channels, where=where, say=print)
-    run = picture_run(tensorrt.refit(engine, graphs[1]), bundle.spec, options)
+    graph, where = bundle.graph, tensorrt.place()
+    files = [onnx.export(b, Options(shape=(128, 128), batch=1)) for b in (bundle, changed)]
+    engine = tensorrt.build(files[0], options, graph=graph, where=where, say=print)
+    session = TensorRTSession(tensorrt.refit(engine, files[1]), graph, options)
+    run = exported_run(session.run, graph, options)
     x = pictures(1, 128)
     truth = backend_class("eager")(changed, device="cpu", precision="fp32").run(x)
-    value = psnr(run(x), truth)
+    value = psnr(run({"image": x})["picture"], truth)
     assert value >= WORST["fp32"], f"after refit {value:.1f} dB"
     return {"psnr": round(value, 2)}
 
@@ -134,7 +137,7 @@ def errors(model: Path) -> str:
     bundle = load_bundle(model)
     backend = backend_class("tensorrt")(bundle)
     attempts: dict[str, Callable[[], Any]] = {
-        "build it here": lambda: picture_run(b"no engine", bundle.spec, Options()),
+        "build it here": lambda: TensorRTSession(b"no engine", bundle.graph, Options()),
         "choose a smaller tile": lambda: backend.run(np.zeros((1, 1025, 8, 3), np.float32)),
     }
     for said, attempt in attempts.items():

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.extras import install
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph import Graph
 
 from .bundle_file import render
 from .bundle_plan import PRECISIONS
 from .formats import Format, Say
 from .options import Options
-from .verify import Run
+from .verify import Arrays, Run
 
 # That the kernels' default block sizes are for → KiB of shared memory that a block may have there.
 ARCHITECTURES = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
@@ -46,17 +45,17 @@ class KernelBundle(Format):
             return f"{' and '.join(lacking)} not installed; {install('triton')} (Linux)"
         return None
 
-    def check(self, options: Options, spec: ModelSpec) -> None:
+    def check(self, options: Options, graph: Graph) -> None:
         """Any sizes; architectures that there are."""
-        if spec.architecture == "listing":
-            raise ExportError("a listing is not exported to a bundle; expected pictures")
+        if not next(iter(graph.outputs.values())).picture:
+            raise ExportError("bundles are for models that give pictures")
         if options.precision not in PRECISIONS:
             raise ExportError(f"precision {options.precision!r}; expected {', '.join(PRECISIONS)}")
         plain = Options(precision=options.precision, arch=options.arch)
         if options != plain:
             raise ExportError(
                 "a bundle takes any size and number of pictures, of bytes or floats: leave out "
-                "--shape, --batch, --opset, --io, --largest and --refit"
+                "--shape, --batch, --opset, --io, --largest, --refit, --inputs and --outputs"
             )
         if wrong := [x for x in options.arch if x not in ARCHITECTURES]:
             known = ", ".join(f"sm_{x}" for x in ARCHITECTURES)
@@ -78,13 +77,14 @@ class KernelBundle(Format):
         named = Bundle(bundle.source, {}, {**bundle.metadata, "source": checksum})
         return render(named, plan, tensors)
 
-    def runner(self, data: bytes, spec: ModelSpec, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
         """The plans of all architectures, which have to agree."""
         from .bundle_interpreted import picture
 
         architectures = sorted(set(options.arch or USUAL))
 
-        def run(x: NDArray[Any]) -> NDArray[Any]:
+        def run(given: Arrays) -> Arrays:
+            (x,) = given.values()
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "bundle.safetensors")
                 path.write_bytes(data)
@@ -94,12 +94,12 @@ class KernelBundle(Format):
                     raise ExportError(
                         f"the plans for sm_{architectures[0]} and sm_{arch} give different pictures"
                     )
-            return outputs[0]
+            return {next(iter(graph.outputs)): outputs[0]}
 
         place = "Triton's interpreter, which ran the plan and not the machine code"
         return run, f"{place}{', in fp32' if options.precision == 'bf16' else ''}"
 
-    def facts(self, spec: ModelSpec, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
         """What it is for."""
         return {"architectures": [f"sm_{x}" for x in sorted(set(options.arch or USUAL))]}
 

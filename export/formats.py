@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph import Graph
 
 from .options import Options
 from .verify import Run
@@ -49,7 +49,7 @@ class Format(ABC):
         """What this machine lacks to make a file, or to `verify` it, and how to get it."""
 
     @abstractmethod
-    def check(self, options: Options, spec: ModelSpec) -> None:
+    def check(self, options: Options, graph: Graph) -> None:
         """Raise ExportError if the options are not for this format and this model."""
 
     @abstractmethod
@@ -57,10 +57,10 @@ class Format(ABC):
         """The file's content; `checksum` is the sha256 of the bundle's file. Raises ExportError."""
 
     @abstractmethod
-    def runner(self, data: bytes, spec: ModelSpec, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
         """What runs a file's content, and what that is called."""
 
-    def facts(self, spec: ModelSpec, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
         """What the manifest tells beyond what it tells of every format."""
         return {}
 

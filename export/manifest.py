@@ -58,10 +58,10 @@ def render(
         "model": {
             "name": bundle.metadata.get("name", ""),
             "size": bundle.metadata.get("size", ""),
-            "scale": bundle.spec.scale,
+            "scale": bundle.graph.scale,
             "license": bundle.metadata.get("license", ""),
             "sha256": checksum,
-            "spec": json.loads(bundle.spec.to_json()),
+            "graph": json.loads(bundle.graph.to_json()),
         },
         "options": asdict(options),
         **facts,

@@ -1,75 +1,72 @@
 """A bundle as an ONNX file.
 
-The picture goes in as `image` and comes out as `output`: (N, C, H, W) float32 in [0, 1], the output
-not clamped; or, with io "uint8", (N, H, W, C) bytes. A listing reads and gives `rows`
-(N, T, d_model) float32. Sizes that are not fixed may be any from 1 on, odd ones too.
+Inputs and outputs have the graph's names: pictures (N, C, H, W) float32 in [0, 1], outputs not
+clamped, or, with io "uint8", (N, H, W, C) bytes; anything else (N, C, H, W) float32. An output
+named as an input is called NAME.out. Sizes that are not fixed may be any from 1 on, odd ones too.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import hashlib
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
-from imagen_fast.errors import ExportError, WeightsError
-from imagen_fast.spec import ModelSpec
+from imagen_fast.errors import ExportError
+from imagen_fast.graph import Graph, Grid
 
-from .onnx_graph import Graph, Initializer, Size
-from .onnx_network import Network, Tensors
-from .options import Options
+from .onnx_blocks import Blocks
+from .onnx_kinds import NODES
+from .onnx_nodes import Initializer, Size
+from .options import Options, chosen
 
-FORMAT = "imagen-fast-onnx-1"
+FORMAT = "imagen-fast-onnx-2"
 OPSETS = (20, 23)  # 23 has the operator Attention
 PRECISIONS = ("fp32", "fp16")
 IOS = ("float", "uint8")
 MOST_PIXELS = 4096**2  # of a fixed shape: the file holds its masks
 MOST_PICTURES = 1024  # of a fixed batch
-GRAPH_OPTIONS = ("precision", "shape", "batch", "opset", "io")
 KINDS = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
 MOST_BYTES = 2**31 - 1  # of an ONNX file
+# Fields of a file that say something of it, and do nothing.
+REMARKS = ("metadata_props", "producer_name", "producer_version", "doc_string")
 
 
 def export(bundle: Bundle, options: Options, *, checksum: str = "") -> bytes:
     """The content of the file. `checksum` is that of the bundle's file, kept in the metadata.
 
     Raises:
-        ExportError: the options are out of range, do not go with the model, or its weights are
-            beyond fp16 or beyond what one ONNX file holds.
-        WeightsError: the bundle's tensors do not fit its spec.
+        ExportError: the options are out of range or do not go with the model, ONNX has no nodes
+            for an operation, or the weights are beyond fp16 or beyond what one file holds.
+        WeightsError: the bundle's tensors do not fit its graph.
     """
-    check(options, bundle.spec)
-
-    def tensors(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        found = bundle.tensors.get(name)
-        if found is None or found.shape != shape:
-            raise WeightsError(
-                "the model's tensors do not fit its spec: "
-                f"{name} is {'missing' if found is None else found.shape}, expected {shape}"
-            )
-        return found
-
-    model, initializers = describe(bundle.spec, options, tensors)
+    check(options, bundle.graph)
+    bundle.check_tensors()
+    graph = chosen(bundle.graph, options)
+    model, initializers = _describe(graph, options, bundle)
     _check_range(initializers)
-    model.producer_name, model.producer_version = "imagen-fast", __version__
-    model.doc_string = _description(bundle.spec, options)
-    helper.set_model_props(model, _metadata(bundle, options, checksum))
     if sum(x.array.size * x.dtype.itemsize for x in initializers) > MOST_BYTES - 2**24:
         raise ExportError("the model is larger than 2 GB, more than one ONNX file holds")
+    metadata = _metadata(bundle, graph, options, checksum)
+    metadata["digest"] = digest(model, metadata["graph"])
+    model.producer_name, model.producer_version = "imagen-fast", __version__
+    model.doc_string = _description(graph, options)
+    helper.set_model_props(model, metadata)
     model.graph.initializer.extend(x.proto() for x in initializers)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"ONNX refuses the graph: {' '.join(str(error).split())}") from error
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
-def check(options: Options, spec: ModelSpec) -> None:
-    """Raise ExportError for options that are out of range or do not go with the model."""
+def check(options: Options, graph: Graph) -> None:
+    """Raise ExportError for options that are out of range or do not go with the model's graph."""
     for name, value, known in (
         ("precision", options.precision, PRECISIONS),
         ("opset", options.opset, OPSETS),
@@ -85,85 +82,123 @@ def check(options: Options, spec: ModelSpec) -> None:
         )
     if options.batch is not None and not 1 <= options.batch <= MOST_PICTURES:
         raise ExportError(f"the batch is {options.batch}; expected 1 to {MOST_PICTURES}")
-    if spec.architecture == "listing" and (options.shape or options.io != "float"):
-        raise ExportError("a listing reads rows of numbers: it has no shape to fix and no uint8")
+    graph = chosen(graph, options)
+    if options.io == "uint8" and not _all_pictures(graph):
+        raise ExportError("io uint8 is for models that read and give pictures alone; choose float")
+    lacking = [x for x in graph.operations if x.kind not in NODES]
+    if lacking:
+        x = lacking[0]
+        raise ExportError(f"operation {x.output!r} ({x.kind}) has no form in ONNX yet")
 
 
-def graph_options(options: Options) -> dict[str, Any]:
-    """Those that the graph depends on, as JSON types."""
-    return {name: getattr(options, name) for name in GRAPH_OPTIONS}
+def interface(graph: Graph, options: Options) -> dict[str, list[dict[str, Any]]]:
+    """Name, dtype and shape of the inputs and outputs of a chosen graph; open sizes have names."""
 
+    def told(name: str, value: str) -> dict[str, Any]:
+        c, sides = graph.values[value].channels, _sides(graph, graph.values[value].grid, options)
+        bytes_ = options.io == "uint8"
+        return {
+            "name": name,
+            "dtype": "uint8" if bytes_ else "float32",
+            "shape": [options.batch or "batch", *((*sides, c) if bytes_ else (c, *sides))],
+        }
 
-def interface(spec: ModelSpec, options: Options) -> dict[str, Any]:
-    """Name, dtype and shape of input and output; open sizes have names."""
-    given, shapes = "image", _picture_shapes(spec, options)
-    if spec.architecture == "listing":
-        rows = (options.batch or "batch", "rows", spec.levels[0].channels)
-        given, shapes = "rows", (rows, rows)
-    dtype = "uint8" if options.io == "uint8" else "float32"
     return {
-        key: {"name": name, "dtype": dtype, "shape": list(sizes)}
-        for key, name, sizes in zip(("input", "output"), (given, "output"), shapes, strict=True)
+        "inputs": [told(name, name) for name in graph.inputs],
+        "outputs": [told(output_name(graph, n), x.value) for n, x in graph.outputs.items()],
     }
 
 
-def describe(
-    spec: ModelSpec, options: Options, tensors: Tensors
+def output_name(graph: Graph, name: str) -> str:
+    """What an output of the graph is called in the file."""
+    return f"{name}.out" if name in graph.inputs else name
+
+
+def digest(model: ModelProto, graph: str) -> str:
+    """Of all of a model but its tensors and remarks, and of the graph that these hold as JSON."""
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.initializer[:]
+    for remark in REMARKS:
+        bare.ClearField(remark)
+    text = graph.encode() + bare.SerializeToString(deterministic=True)
+    return hashlib.sha256(text).hexdigest()
+
+
+def _describe(
+    graph: Graph, options: Options, bundle: Bundle
 ) -> tuple[ModelProto, list[Initializer]]:
     """The model without its initializers, and these: nothing of them is copied yet."""
-    graph = Graph()
-    network = Network(
-        graph, spec, tensors, half=options.precision == "fp16", attention=options.opset >= 23
-    )
-    if spec.architecture == "listing":
-        output = network.listing("rows")
-    else:
-        output = _picture_to_picture(network, options)
-    graph.finish(output, "output")
-    given, result = (
-        helper.make_tensor_value_info(x["name"], KINDS[x["dtype"]], x["shape"])
-        for x in interface(spec, options).values()
+    b = Blocks(graph, options, bundle.tensors)
+    names = {name: _from_bytes(b, name) for name in graph.inputs}
+    for operation in graph.operations:
+        with b.nodes.scope(operation.output):
+            names[operation.output] = NODES[operation.kind](b, b.call(operation, names))
+    outputs = {}
+    for name, output in graph.outputs.items():
+        with b.nodes.scope(f"output/{name}"):
+            outputs[output_name(graph, name)] = _to_bytes(b, b.widen(names[output.value]))
+    b.nodes.finish(outputs)
+    given, results = (
+        [helper.make_tensor_value_info(x["name"], KINDS[x["dtype"]], x["shape"]) for x in side]
+        for side in interface(graph, options).values()
     )
     opset = [helper.make_opsetid("", options.opset)]
-    made = helper.make_graph(graph.nodes, f"imagen-fast-x{spec.scale}", [given], [result])
+    made = helper.make_graph(b.nodes.nodes, "imagen-fast", given, results)
     model = helper.make_model(made, opset_imports=opset)
     model.ir_version = helper.find_min_ir_version_for(opset)
-    return model, list(graph.initializers.values())
+    _check_names([x.name for x in given], b)
+    return model, list(b.nodes.initializers.values())
 
 
-def _picture_shapes(spec: ModelSpec, options: Options) -> tuple[Sequence[Size], Sequence[Size]]:
-    """Of input and output; open sizes have names."""
-    n, c, s = options.batch or "batch", spec.image_channels, spec.scale
-    h, w = options.shape or ("height", "width")
-    tall, wide = (s * x if isinstance(x, int) else f"{s}*{x}" if s > 1 else x for x in (h, w))
-    if options.io == "uint8":
-        return (n, h, w, c), (n, tall, wide, c)
-    return (n, c, h, w), (n, c, tall, wide)
+def _from_bytes(b: Blocks, name: str) -> str:
+    """(N, H, W, C) bytes → (N, C, H, W) float32."""
+    if b.options.io != "uint8":
+        return name
+    with b.nodes.scope(f"input/{name}"):
+        x = b.nodes.op("Cast", name, to=TensorProto.FLOAT)
+        x = b.nodes.op("Div", x, b.nodes.constant(255, np.float32))
+        return b.wide(b.nodes.op("Transpose", x, perm=[0, 3, 1, 2]))
 
 
-def _picture_to_picture(network: Network, options: Options) -> str:
-    graph, bytes_ = network.graph, options.io == "uint8"
-    first = 1 if bytes_ else 2  # axis of the height
+def _to_bytes(b: Blocks, x: str) -> str:
+    """(N, C, H, W) float32 → (N, H, W, C) bytes."""
+    if b.options.io != "uint8":
+        return x
+    zero, one, full = (b.nodes.constant(value, np.float32) for value in (0, 1, 255))
+    x = b.nodes.op("Mul", b.nodes.op("Clip", x, zero, one), full)
+    x = b.nodes.op("Cast", b.nodes.op("Round", x), to=TensorProto.UINT8)
+    return b.nodes.op("Transpose", x, perm=[0, 2, 3, 1])
 
-    def live(axis: int) -> Size:
-        with graph.scope("shape"):
-            return graph.op("Shape", "image", start=axis, end=axis + 1)
 
-    height, width = options.shape or (live(first), live(first + 1))
-    x = "image"
-    if bytes_:
-        with graph.scope("input"):
-            x = graph.op("Cast", x, to=TensorProto.FLOAT)
-            x = graph.op("Div", x, graph.constant(255, np.float32))
-            x = graph.op("Transpose", x, perm=[0, 3, 1, 2])
-    x = network.generator(x, options.batch or live(0), height, width)
-    if bytes_:
-        with graph.scope("output"):
-            zero, one, full = (graph.constant(value, np.float32) for value in (0, 1, 255))
-            x = graph.op("Mul", graph.op("Clip", x, zero, one), full)
-            x = graph.op("Cast", graph.op("Round", x), to=TensorProto.UINT8)
-            x = graph.op("Transpose", x, perm=[0, 2, 3, 1])
-    return x
+def _check_names(inputs: list[str], b: Blocks) -> None:
+    """Raise ExportError if two things in the file have one name."""
+    names = [*inputs, *b.nodes.initializers, *(n for x in b.nodes.nodes for n in x.output)]
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ExportError(f"two things in the file would be called {name!r}; rename one")
+        seen.add(name)
+
+
+def _sides(graph: Graph, grid: Grid, options: Options) -> tuple[Size, Size]:
+    """Height and width on a grid; open ones as a formula."""
+    if not grid.of:
+        return 1, 1
+    if options.shape:
+        return grid.size(*options.shape)
+    own = "" if grid.of == next(iter(graph.inputs)) else f"{grid.of}."
+    found = []
+    for side in (f"{own}height", f"{own}width"):
+        text = f"ceil({side}/{2**grid.halvings})" if grid.halvings else side
+        text = f"{grid.factor}*{text}" if grid.factor > 1 else text
+        found.append(f"{text}+{2 * grid.margin}" if grid.margin else text)
+    return found[0], found[1]
+
+
+def _all_pictures(graph: Graph) -> bool:
+    given = all(x.picture for x in graph.inputs.values())
+    return given and all(x.picture for x in graph.outputs.values())
 
 
 def _check_range(initializers: list[Initializer]) -> None:
@@ -175,32 +210,30 @@ def _check_range(initializers: list[Initializer]) -> None:
             )
 
 
-def _metadata(bundle: Bundle, options: Options, checksum: str) -> dict[str, str]:
-    bytes_, listing = options.io == "uint8", bundle.spec.architecture == "listing"
+def _metadata(bundle: Bundle, graph: Graph, options: Options, checksum: str) -> dict[str, str]:
+    bytes_, pictures = options.io == "uint8", _all_pictures(graph)
     return {
         "format": FORMAT,
         "name": bundle.metadata.get("name", ""),
         "task": bundle.metadata.get("task", ""),
-        "scale": str(bundle.spec.scale),
-        "layout": "NTC" if listing else "NHWC" if bytes_ else "NCHW",
-        "color": "" if listing else "RGB",
-        "range": "any" if listing else "0..255" if bytes_ else "0..1",
+        "scale": str(graph.scale),
+        "layout": "NHWC" if bytes_ else "NCHW",
+        "range": "0..255" if bytes_ else "0..1" if pictures else "any",
         "clamped": "yes" if bytes_ else "no",
         "precision": options.precision,
         "license": bundle.metadata.get("license", ""),
         "version": __version__,
         "checksum": f"sha256:{checksum}" if checksum else "",
-        "spec": bundle.spec.to_json(),
-        "export": json.dumps(graph_options(options), sort_keys=True),
+        "graph": graph.to_json(),
     }
 
 
-def _description(spec: ModelSpec, options: Options) -> str:
-    given, result = (
-        f"{x['name']} ({', '.join(map(str, x['shape']))}) {x['dtype']}"
-        for x in interface(spec, options).values()
+def _description(graph: Graph, options: Options) -> str:
+    given, results = (
+        " and ".join(f"{x['name']} ({', '.join(map(str, x['shape']))}) {x['dtype']}" for x in side)
+        for side in interface(graph, options).values()
     )
-    if spec.architecture == "listing":
-        return f"{given} to {result}"
-    values = "RGB, 0 to 255" if options.io == "uint8" else "RGB, 0 to 1, the output not clamped"
-    return f"{given} to {result}; {values}"
+    if not _all_pictures(graph):
+        return f"{given} to {results}"
+    values = "0 to 255" if options.io == "uint8" else "0 to 1, outputs not clamped"
+    return f"{given} to {results}; {values}"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-from numpy.typing import NDArray
+import numpy as np
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.extras import install
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph import Graph
 
 from .formats import Format, Say
-from .options import Options
-from .verify import Run
+from .options import Options, chosen
+from .verify import Arrays, Run
 
 
 class Onnx(Format):
@@ -37,11 +37,11 @@ class Onnx(Format):
             )
         return None
 
-    def check(self, options: Options, spec: ModelSpec) -> None:
+    def check(self, options: Options, graph: Graph) -> None:
         """See `imagen_fast.export.onnx.check`."""
         from .onnx import check
 
-        check(options, spec)
+        check(options, graph)
         if options.largest or options.refit:
             raise ExportError("--largest and --refit are for --format tensorrt")
         if options.arch:
@@ -54,27 +54,32 @@ class Onnx(Format):
         say("writing the graph, and checking it")
         return export(bundle, options, checksum=checksum)
 
-    def runner(self, data: bytes, spec: ModelSpec, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
         """ONNX Runtime on the CPU."""
         import onnxruntime
 
         from .onnx_session import Session
 
-        session = Session(data)
+        title = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
+        return exported_run(Session(data).run, graph, options), title
 
-        def run(x: NDArray[Any]) -> NDArray[Any]:
-            if spec.architecture == "listing":
-                return session.run(x, x.shape)
-            n, h, w, c = x.shape
-            if options.io == "uint8":
-                return session.run(x, (n, spec.scale * h, spec.scale * w, c))
-            picture: NDArray[Any] = session.enlarge(x, spec.scale).clip(0, 1)
-            return picture
-
-        return run, f"ONNX Runtime {onnxruntime.__version__} on the CPU"
-
-    def facts(self, spec: ModelSpec, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
         """Inputs and outputs, open sizes by name."""
         from .onnx import interface
 
-        return {"interface": interface(spec, options)}
+        return {"interface": interface(chosen(graph, options), options)}
+
+
+def exported_run(run: Run, graph: Graph, options: Options) -> Run:
+    """A file's own inputs and outputs, as `verify` has them: (N, H, W, C), pictures clamped."""
+    outputs = chosen(graph, options).outputs
+
+    def through(given: Arrays) -> Arrays:
+        if options.io == "uint8":
+            return dict(zip(outputs, run(given).values(), strict=True))
+        planes = {n: np.ascontiguousarray(x.transpose(0, 3, 1, 2)) for n, x in given.items()}
+        found = [x.transpose(0, 2, 3, 1) for x in run(planes).values()]
+        named = zip(outputs.items(), found, strict=True)
+        return {name: x.clip(0, 1) if output.picture else x for (name, output), x in named}
+
+    return through

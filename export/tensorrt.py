@@ -15,11 +15,12 @@ from typing import Any
 
 from imagen_fast import atomic
 from imagen_fast.errors import ExportError
+from imagen_fast.graph import Graph
 
 from .formats import Say
-from .options import Options
+from .options import Options, chosen
 from .tensorrt_cache import Place, timing_path
-from .tensorrt_profiles import Profile, profiles
+from .tensorrt_profiles import Profile, Shape, profiles
 
 NAMES = {"fp16": {"fp16", "half", "float16"}, "fp32": {"fp32", "float", "float32"}}
 POLL = 0.1  # seconds
@@ -39,8 +40,10 @@ def place(device: int = 0) -> Place:
     return Place(str(load().__version__), name, f"{major}.{minor}")
 
 
-def build(onnx: bytes, options: Options, *, channels: int, where: Place, say: Say) -> bytes:
+def build(onnx: bytes, options: Options, *, graph: Graph, where: Place, say: Say) -> bytes:
     """The serialized engine, which takes minutes; kernels timed before are not timed again.
+
+    graph: that the ONNX file was exported from with these options.
 
     Raises:
         ExportError: TensorRT refuses the graph, fails, or builds another precision.
@@ -60,7 +63,7 @@ def build(onnx: bytes, options: Options, *, channels: int, where: Place, say: Sa
     if options.refit:
         config.set_flag(trt.BuilderFlag.REFIT)
     for profile in profiles(options):
-        config.add_optimization_profile(_profile(builder, profile, options, channels))
+        config.add_optimization_profile(_profile(builder, profile, options, graph))
     kept = timing_path(where)
     timings = config.create_timing_cache(kept.read_bytes() if kept.exists() else b"")
     # Timings of another device or version do not fit; then there are none yet.
@@ -165,14 +168,16 @@ def _built(trt: Any, builder: Any, network: Any, config: Any, say: Say) -> bytes
     return result[0]
 
 
-def _profile(builder: Any, profile: Profile, options: Options, channels: int) -> Any:
+def _profile(builder: Any, profile: Profile, options: Options, graph: Graph) -> Any:
     made = builder.create_optimization_profile()
+    graph = chosen(graph, options)
+    for name, x in graph.inputs.items():
 
-    def layout(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-        n, h, w = shape
-        return (n, h, w, channels) if options.io == "uint8" else (n, channels, h, w)
+        def layout(shape: Shape, name: str = name, c: int = x.channels) -> tuple[int, ...]:
+            h, w = graph.values[name].grid.size(*shape[1:])
+            return (shape[0], h, w, c) if options.io == "uint8" else (shape[0], c, h, w)
 
-    made.set_shape("image", layout(profile.least), layout(profile.best), layout(profile.most))
+        made.set_shape(name, layout(profile.least), layout(profile.best), layout(profile.most))
     return made
 
 

@@ -6,17 +6,14 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.extras import install
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph import Graph
 
 from .formats import Format, Say
-from .onnx_format import Onnx
-from .options import Options
+from .onnx_format import Onnx, exported_run
+from .options import Options, chosen
 from .tensorrt_profiles import profiles
 from .verify import Run
 
@@ -35,7 +32,7 @@ class TensorRT(Format):
         if lacking := Onnx.missing(verify=False):
             return lacking
         if find_spec("tensorrt") is None:
-            return "TensorRT is not installed; pip install tensorrt (10 or 11)"
+            return f"TensorRT is not installed; {install('tensorrt')} (10 or 11)"
         if find_spec("torch") is None:
             return f"PyTorch, which says what GPU this is, is not installed; {install('torch')}"
         import torch
@@ -44,13 +41,11 @@ class TensorRT(Format):
             return "no CUDA device is here, and engines are built on the GPU that runs them"
         return None
 
-    def check(self, options: Options, spec: ModelSpec) -> None:
+    def check(self, options: Options, graph: Graph) -> None:
         """As the ONNX graph asks for; `largest` for open sizes only."""
         from .onnx import check
 
-        check(options, spec)
-        if spec.architecture == "listing":
-            raise ExportError("a listing is not exported to TensorRT; expected pictures")
+        check(options, graph)
         if options.largest and (options.shape or min(options.largest) < 1):
             raise ExportError("--largest is for open sizes, and at least 1x1; leave out --shape")
         if options.arch:
@@ -61,50 +56,23 @@ class TensorRT(Format):
         from . import onnx, tensorrt
 
         say("writing the graph, and checking it")
-        graph = onnx.export(bundle, options, checksum=checksum)
-        channels = bundle.spec.image_channels
-        return tensorrt.build(graph, options, channels=channels, where=tensorrt.place(), say=say)
+        data = onnx.export(bundle, options, checksum=checksum)
+        return tensorrt.build(data, options, graph=bundle.graph, where=tensorrt.place(), say=say)
 
-    def runner(self, data: bytes, spec: ModelSpec, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
         """The engine on the first GPU."""
         from .tensorrt import place
+        from .tensorrt_session import TensorRTSession
 
-        run = picture_run(data, spec, options)
-        return run, str(place())
+        return exported_run(TensorRTSession(data, graph, options).run, graph, options), str(place())
 
-    def facts(self, spec: ModelSpec, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
         """Inputs and outputs, the profiles, and where the engine belongs."""
         from .onnx import interface
         from .tensorrt import place
 
         return {
-            "interface": interface(spec, options),
+            "interface": interface(chosen(graph, options), options),
             "profiles": [asdict(profile) for profile in profiles(options)],
             "place": asdict(place()),
         }
-
-
-def picture_run(
-    data: bytes, spec: ModelSpec, options: Options, device: int = 0, *, clamp: bool = True
-) -> Run:
-    """(N, H, W, C) arrays through an engine; floats are clamped if `clamp`."""
-    import torch
-
-    from .tensorrt_session import TensorRTSession
-
-    session = TensorRTSession(data, profiles(options), device)
-
-    def run(x: NDArray[Any]) -> NDArray[Any]:
-        n, h, w, c = x.shape
-        tall, wide = spec.scale * h, spec.scale * w
-        given = torch.from_numpy(np.require(x, requirements=["C", "W"])).to(f"cuda:{device}")
-        if options.io == "uint8":
-            result: NDArray[Any] = session.run(given, (n, tall, wide, c)).cpu().numpy()
-            return result
-        planes = given.permute(0, 3, 1, 2).contiguous()
-        output = session.run(planes, (n, c, tall, wide))
-        output = output.clamp_(0, 1) if clamp else output
-        picture: NDArray[Any] = output.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        return picture
-
-    return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.errors import ExportError
+from imagen_fast.graph import Graph
 from imagen_fast.metrics import psnr
-from imagen_fast.spec import ModelSpec
 
 from . import photograph
 from .options import Options
 
-# (N, H, W, C) uint8 or float32 in [0, 1] → (N, s·H, s·W, C), same dtype, clamped; or, of a listing,
-# rows (N, T, d_model) float32 → same.
-Run = Callable[[NDArray[Any]], NDArray[Any]]
+# (N, H, W, C) by name: pictures uint8 or float32 in [0, 1], anything else float32.
+Arrays = Mapping[str, NDArray[Any]]
+Run = Callable[[Arrays], Arrays]  # inputs → outputs, pictures clamped
 # PSNR in dB, below which something else was computed.
 WORST = {"fp32": 80.0, "fp16": 50.0, "bf16": 50.0}
 # Where sizes are open: whole windows, then sides that end within one at every level, and two
 # pictures. A picture of the user's is cut to at most this.
 LARGEST = 256
 ODD = (2, 37, 53)
-ROWS = (2, 75)
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Verification:
 
 
 def verify(
-    spec: ModelSpec,
+    graph: Graph,
     options: Options,
     *,
     run: tuple[Run, str],
@@ -63,53 +62,55 @@ def verify(
 ) -> Verification:
     """Compare the export's `run` with the `reference`, each with what it is called.
 
-    shapes: (N, H, W) of the pictures, in place of those that the options ask for.
+    graph: what was exported, none of whose inputs is optional.
+    shapes: (N, H, W) of inputs, in place of those that the options ask for.
 
     Raises:
         ExportError: they differ by more than the precision's rounding.
         ImageError: the picture cannot be read.
     """
-    if spec.architecture == "listing":
-        title = "random rows, since a listing reads no pictures"
-        inputs = [_rows(spec, options)]
-    else:
-        title = photograph.OWN_TITLE if picture is None else str(picture)
-        inputs = _pictures(spec, options, photograph.load(picture), shapes)
+    pictures = any(x.picture for x in graph.inputs.values())
+    title = photograph.OWN_TITLE if picture is None else str(picture)
+    title = title if pictures else "random numbers, since the model reads no pictures"
+    photo = photograph.load(picture)
     found: dict[str, float | None] = {}
-    for x in inputs:
-        shape = "x".join(map(str, x.shape))
-        value = psnr(run[0](x), reference[0](x))
+    for shape in shapes or _shapes(options, photo):
+        given = _inputs(graph, options, photo, shape)
+        text = "x".join(map(str, next(iter(given.values())).shape))
+        outputs, truth = run[0](given), reference[0](given)
+        value = min(psnr(outputs[name], truth[name]) for name in graph.outputs)
         if not value >= WORST[options.precision]:
             seen = f"{value:.1f} dB" if math.isfinite(value) else "not finite"
             raise ExportError(
-                f"the export is wrong: {seen} to {reference[1]} on {title}, input {shape}; "
+                f"the export is wrong: {seen} to {reference[1]} on {title}, input {text}; "
                 f"expected {WORST[options.precision]:.0f} dB or more in {options.precision}. "
                 "Nothing was written"
             )
-        found[shape] = round(value, 2) if math.isfinite(value) else None
+        found[text] = round(value, 2) if math.isfinite(value) else None
     return Verification(title, reference[1], run[1], found)
 
 
-def _pictures(
-    spec: ModelSpec,
-    options: Options,
-    photo: NDArray[np.uint8],
-    asked: Sequence[tuple[int, int, int]] | None,
-) -> list[NDArray[Any]]:
-    if asked:
-        shapes = list(asked)
-    elif options.shape:
-        shapes = [(options.batch or 1, *options.shape)]
-        shapes += [(2, *options.shape)] if options.batch is None else []
-    else:
-        h, w = (min(side, LARGEST) for side in photo.shape[:2])
-        shapes = [(options.batch or 1, h, w), (options.batch or ODD[0], *ODD[1:])]
-    made = [photograph.shaped(photo, *shape, spec.image_channels) for shape in shapes]
-    if options.io == "uint8":
-        return list(made)
-    return [x.astype(np.float32) / np.float32(255) for x in made]
+def _shapes(options: Options, photo: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
+    """(N, H, W) of the inputs."""
+    if options.shape:
+        more = [(2, *options.shape)] if options.batch is None else []
+        return [(options.batch or 1, *options.shape), *more]
+    h, w = (min(side, LARGEST) for side in photo.shape[:2])
+    return [(options.batch or 1, h, w), (options.batch or ODD[0], *ODD[1:])]
 
 
-def _rows(spec: ModelSpec, options: Options) -> NDArray[Any]:
-    shape = (options.batch or ROWS[0], ROWS[1], spec.levels[0].channels)
-    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+def _inputs(
+    graph: Graph, options: Options, photo: NDArray[np.uint8], shape: tuple[int, int, int]
+) -> Arrays:
+    """Pictures are the photograph's, anything else is random."""
+    n, (h, w), rng = shape[0], shape[1:], np.random.default_rng(0)
+    given: dict[str, NDArray[Any]] = {}
+    for name, x in graph.inputs.items():
+        size = (n, *graph.values[name].grid.size(h, w))
+        if not x.picture:
+            given[name] = rng.standard_normal((*size, x.channels), dtype=np.float32)
+            continue
+        bytes_ = photograph.shaped(photo, *size, x.channels)
+        floats = bytes_.astype(np.float32) / np.float32(255)
+        given[name] = bytes_ if options.io == "uint8" else floats
+    return given

@@ -42,14 +42,11 @@ class Bundle:
 
     Attributes:
         source: the spec of one of our architectures, or a graph of any kind.
-        exported: in place of the tensors, the content of an ONNX file that this project wrote (see
-            `imagen_fast.export.onnx_file`), which the backend onnxruntime alone can run.
     """
 
     source: ModelSpec | Graph
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
-    exported: bytes = b""
 
     @cached_property
     def graph(self) -> Graph:

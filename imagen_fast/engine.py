@@ -24,7 +24,7 @@ from imagen_fast.image.array import from_array
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.model_file import is_exported, load_model, read_header
+from imagen_fast.model_file import load_model, read_header
 from imagen_fast.samples import Samples
 from imagen_fast.turn import Turn
 
@@ -75,11 +75,7 @@ def load(
     """
     backends.check(backend, device, precision, threads, isa)
     path = catalogue.resolve(name_or_path)
-    if backend == "auto" and is_exported(path):
-        kind, _ = backends.choose("onnxruntime", device)
-        tried = iter([(kind, "auto: what runs ONNX files")])
-    else:
-        tried = backends.candidates(backend, device)
+    tried = backends.candidates(backend, device)
     bundle = load_model(path)
     _check_pictures(path, bundle.graph)
     tiling.check(bundle, tile, overlap)

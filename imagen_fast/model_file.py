@@ -12,11 +12,6 @@ from imagen_fast.errors import WeightsError
 from imagen_fast.extras import install
 
 
-def is_exported(path: Path) -> bool:
-    """Whether it is an ONNX file that this project exported, which ONNX Runtime alone runs."""
-    return path.suffix.lower() == importers.ONNX and not importers.is_foreign(path)
-
-
 def load_model(path: Path) -> Bundle:
     """The whole model.
 
@@ -26,7 +21,7 @@ def load_model(path: Path) -> Bundle:
     """
     if importers.is_foreign(path):
         return importers.load(path)
-    found: Bundle = _reader(path).read(path) if is_exported(path) else bundle.load_bundle(path)
+    found: Bundle = _reader(path).read(path) if _is_exported(path) else bundle.load_bundle(path)
     return found
 
 
@@ -35,8 +30,13 @@ def read_header(path: Path) -> Bundle:
     if importers.is_foreign(path):
         return importers.load(path)
     header: Bundle
-    header = _reader(path).read_header(path) if is_exported(path) else bundle.read_header(path)
+    header = _reader(path).read_header(path) if _is_exported(path) else bundle.read_header(path)
     return header
+
+
+def _is_exported(path: Path) -> bool:
+    """Whether it is an ONNX file that this project exported."""
+    return path.suffix.lower() == importers.ONNX and not importers.is_foreign(path)
 
 
 def _reader(path: Path) -> Any:

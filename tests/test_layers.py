@@ -38,7 +38,7 @@ ALLOWED = {
     "atomic": set(),
     "kernels": {"cores", "models", "bundle", "spec", "errors"},
     "export": {
-        *("kernels", "atomic", "bundle", "cores", "image", "stand_in", "extras", "spec"),
+        *("kernels", "atomic", "bundle", "cores", "graph", "image", "stand_in", "extras", "spec"),
         *("_version", "metrics", "errors"),
     },
     "importers": {"backends", "bundle", "export", "extras", "graph", "stand_in", "errors"},

@@ -43,7 +43,6 @@ class Backend(ABC):
         threads: how many are used, None if the backend does not say.
         takes_isa, isa: whether its CPU instruction set can be chosen, and which one runs; None if
             the backend does not say.
-        takes_exported: whether it runs bundles whose `exported` is in place of tensors.
 
     Raises:
         BackendError: device, precision or instruction set is unknown or not to be had here.
@@ -55,7 +54,6 @@ class Backend(ABC):
     kinds: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "fp16")
     takes_isa: ClassVar[bool] = False
-    takes_exported: ClassVar[bool] = False
     isa: str | None = None
     device: str
     precision: str
@@ -71,11 +69,6 @@ class Backend(ABC):
         isa: str = "",
     ) -> None:
         self.check(device, precision, threads, isa)
-        if bundle.exported and not self.takes_exported:
-            raise BackendError(
-                f"backend {self.name!r} runs bundles (.safetensors), not exported ONNX files; "
-                "choose backend onnxruntime"
-            )
         self.bundle = bundle
         self._start(device, precision, options.thread_count(threads), isa)
 

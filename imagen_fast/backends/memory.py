@@ -38,5 +38,6 @@ def pixels(graph: Graph, bytes_: int, bytes_per_channel: int) -> int:
     """
     optional = [name for name, x in graph.inputs.items() if x.optional]
     graph = needed(graph.without(optional), [next(iter(graph.outputs))])
-    widest = max(x.channels * x.grid.factor**2 / 4**x.grid.halvings for x in graph.values.values())
+    whole = [x for x in graph.values.values() if x.grid.of]
+    widest = max(x.channels * x.grid.factor**2 / 4**x.grid.halvings for x in whole)
     return max(int(bytes_ / (widest * bytes_per_channel)), LEAST_PIXELS)

@@ -7,15 +7,13 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from imagen_fast import atomic
-from imagen_fast.backends.base import Tiles
-from imagen_fast.backends.float_graph import FloatGraph
+from imagen_fast.backends.exported import Exported, Session
 from imagen_fast.bundle import Bundle
-from imagen_fast.errors import BackendError
 from imagen_fast.export.options import Options
 from imagen_fast.export.tensorrt_profiles import LARGEST
 
 
-class TensorRT(FloatGraph):
+class TensorRT(Exported):
     """Builds an engine when it is made, which takes minutes, or takes the one of an earlier run.
 
     Engines are kept in `imagen_fast.export.tensorrt_cache.folder()`, under a digest of all that
@@ -27,16 +25,10 @@ class TensorRT(FloatGraph):
     precisions: ClassVar[tuple[str, ...]] = ("fp16", "fp32")
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
-        index = device.partition(":")[2]
-        if self.spec.architecture == "listing":
-            raise BackendError("backend 'tensorrt' runs no listings; choose backend onnxruntime")
         self.precision = "fp16" if precision == "auto" else precision
-        self.device = f"cuda:{int(index or 0)}"
-        from imagen_fast.export.tensorrt_format import picture_run
-
-        options = Options(precision=self.precision)
-        engine = _engine(self.bundle, options, int(index or 0))
-        self._run = picture_run(engine, self.bundle.spec, options, int(index or 0), clamp=False)
+        self._index = int(device.partition(":")[2] or 0)
+        self.device = f"cuda:{self._index}"
+        self._begin()
 
     @classmethod
     def missing(cls) -> str | None:
@@ -58,13 +50,12 @@ class TensorRT(FloatGraph):
         height, width = LARGEST
         return int(height * width)
 
-    def _enlarge(self, tiles: Tiles) -> Tiles:
-        output: Tiles = self._run(tiles)
-        return output
+    def _made(self, options: Options) -> Session:
+        from imagen_fast.export.tensorrt_session import TensorRTSession
 
-    def compute_rows(self, x: Tiles) -> Tiles:
-        """Never called: listings are refused when the backend is made."""
-        raise BackendError("backend 'tensorrt' runs no listings")
+        engine = _engine(self.bundle, options, self._index)
+        session: Session = TensorRTSession(engine, self.bundle.graph, options, self._index)
+        return session
 
 
 def _engine(bundle: Bundle, options: Options, device: int) -> bytes:
@@ -76,11 +67,10 @@ def _engine(bundle: Bundle, options: Options, device: int) -> bytes:
 
     with torch.cuda.device(device):
         where = tensorrt.place(device)
-        graph = onnx.export(bundle, options)
-        kept = engine_path(graph, options, where)
+        data = onnx.export(bundle, options)
+        kept = engine_path(data, options, where)
         if kept.exists():
             return bytes(kept.read_bytes())
-        channels = bundle.spec.image_channels
-        made = tensorrt.build(graph, options, channels=channels, where=where, say=lambda text: None)
+        made = tensorrt.build(data, options, graph=bundle.graph, where=where, say=lambda text: None)
         atomic.write(kept, made)
         return bytes(made)

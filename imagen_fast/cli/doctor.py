@@ -132,6 +132,8 @@ def _backend(name: str) -> str:
         return f"works: {_instruction_sets()}"
     if name == "triton":
         return f"works: {_triton()}"
+    if name == "onnxruntime":
+        return f"works: {_onnxruntime()}"
     return "for tests: repeats pixels" if name == "fake" else "works"
 
 
@@ -142,6 +144,15 @@ def _instruction_sets() -> str:
     first = _native.preferred_precision()
     order = [first, *({"fp32", "bf16"} - {first})]
     return "; ".join(f"{p} on {', '.join(_native.available(p)) or '-'}" for p in order)
+
+
+def _onnxruntime() -> str:
+    """Where, and what it takes to be on a GPU as well."""
+    from imagen_fast.export.onnx_session import PROVIDERS, available
+
+    if PROVIDERS["cuda"] in available():
+        return "on the cpu and CUDA"
+    return f"on the cpu; for CUDA, in place of onnxruntime, {install('onnx-gpu')}"
 
 
 def _triton() -> str:

@@ -42,6 +42,11 @@ def _architectures(_: click.Context, option: click.Parameter, text: str | None) 
     return tuple(int(x[1]) for x in found if x)
 
 
+def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """`a,b` → ("a", "b")."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
 @click.command(name="export", short_help=COMMANDS["export"])
 @click.argument("model")
 @click.option(
@@ -93,6 +98,18 @@ def _architectures(_: click.Context, option: click.Parameter, text: str | None) 
     help="bundle: the GPUs' architectures. [sm_80,sm_90,sm_100,sm_120]",
 )
 @click.option(
+    "--inputs",
+    callback=_names,
+    metavar="NAME,NAME",
+    help="Optional inputs that the file takes as well. [none]",
+)
+@click.option(
+    "--outputs",
+    callback=_names,
+    metavar="NAME,NAME",
+    help="Outputs that the file gives. [the first one]",
+)
+@click.option(
     "--verify/--no-verify",
     "verified",
     default=True,
@@ -122,6 +139,8 @@ def command(
     largest: tuple[int, int] | None,
     refit: bool,
     arch: tuple[int, ...],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
     verified: bool,
     picture: Path | None,
     overwrite: bool,
@@ -146,7 +165,7 @@ def command(
     fixed = 1 if shape and batch is None else batch
     precision = precision or find(kind).precision
     options = Options(
-        *(precision, shape, fixed, int(opset), io), largest=largest, refit=refit, arch=arch
+        *(precision, shape, fixed, int(opset), io, largest, refit, arch, inputs, outputs)
     )
     with as_usage(ExportError):
         export.check(model, kind, output, options)

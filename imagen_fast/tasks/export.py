@@ -13,8 +13,8 @@ from imagen_fast.bundle import load_bundle, read_header
 from imagen_fast.errors import ExportError
 from imagen_fast.export import formats, manifest
 from imagen_fast.export.formats import Say
-from imagen_fast.export.options import Options
-from imagen_fast.export.verify import Run, Verification, verify
+from imagen_fast.export.options import Options, chosen
+from imagen_fast.export.verify import Verification, verify
 
 # Whose answer in fp32 is the truth: the reference's, or the native engine's, which is held to it.
 REFERENCES = {"eager": "the reference (PyTorch, fp32)", "native": "the native engine (fp32)"}
@@ -81,11 +81,13 @@ def export(
         say("comparing its output with the reference's")
         backend, title = _reference(source)
         try:
+            graph = chosen(bundle.graph, options)
+            outputs = list(graph.outputs)
             found = verify(
-                bundle.spec,
+                graph,
                 options,
-                run=form.runner(data, bundle.spec, options),
-                reference=(_runner(backend), title),
+                run=form.runner(data, bundle.graph, options),
+                reference=(lambda given: backend.run(given, outputs), title),
                 picture=None if picture is None else Path(picture),
                 shapes=form.shapes,
             )
@@ -99,7 +101,7 @@ def export(
         bundle=bundle,
         checksum=checksum,
         options=options,
-        facts=form.facts(bundle.spec, options),
+        facts=form.facts(bundle.graph, options),
         libraries=form.libraries,
         verification=found,
     )
@@ -121,9 +123,9 @@ def check(
     form = formats.find(kind)
     if output is not None and not Path(output).is_dir():
         _check_name(Path(output), form)
-    spec = read_header(catalogue.resolve(model)).spec
+    graph = read_header(catalogue.resolve(model)).graph
     if not form.missing(verify=False):  # who checks options may be what is missing
-        form.check(options, spec)
+        form.check(options, graph)
 
 
 def _check_name(target: Path, form: formats.Format) -> None:
@@ -148,12 +150,6 @@ def _reference(source: Path) -> tuple[Backend, str]:
             return found(load_bundle(source), device="cpu", precision="fp32"), title
         reasons.append(f"{name}: {missing}")
     raise ExportError(f"nothing here can verify the export ({'; '.join(reasons)})")
-
-
-def _runner(backend: Backend) -> Run:
-    if backend.spec.architecture != "listing":
-        return backend.run
-    return lambda rows: backend.run(rows[:, None])[:, 0]  # as a picture of one row of pixels
 
 
 def _check_place(target: Path, overwrite: bool) -> None:

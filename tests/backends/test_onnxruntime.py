@@ -19,7 +19,6 @@ pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 from imagen_fast.export.onnx import export
-from imagen_fast.export.onnx_file import read
 from imagen_fast.export.onnx_session import resolve_device
 
 from imagen_fast.backends.onnxruntime import OnnxRuntime
@@ -72,11 +71,12 @@ def test_an_engine_on_it_and_on_a_file(file_of: Callable[..., Path], tiny_path: 
     with imagen_fast.load(tiny_path, backend="onnxruntime", device="cpu", **settings) as engine:
         assert (engine.info()["backend"], engine.info()["precision"]) == ("onnxruntime", "fp32")
         expected = engine(image)
+    settings = {**settings, "backend": "onnxruntime"}
     with imagen_fast.load(file_of(), device="cpu", **settings) as engine:
-        assert engine.info()["why"] == "auto: what runs ONNX files"
         assert engine.info()["model"] == "model"
         np.testing.assert_array_equal(engine(image), expected)
-    with imagen_fast.load(tiny_path, backend="native", precision="fp32", **settings) as engine:
+    settings = {**settings, "backend": "native"}
+    with imagen_fast.load(file_of(), precision="fp32", **settings) as engine:
         assert np.abs(engine(image).astype(int) - expected).max() <= 1
 
 
@@ -84,28 +84,18 @@ def test_auto_never_takes_it() -> None:
     assert choose("auto", "cpu")[0].name == "native"
 
 
-def test_a_file_says_its_precision(file_of: Callable[..., Path]) -> None:
-    path = file_of(precision="fp16", opset=23)
-    with imagen_fast.load(path, backend="onnxruntime", device="cpu", precision="fp16") as engine:
-        assert engine.info()["precision"] == "fp16"
-    with pytest.raises(BackendError, match="computes in fp16, not in fp32; choose precision auto"):
-        imagen_fast.load(path, precision="fp32")
-
-
 @pytest.mark.parametrize(
-    "options", [{"shape": (32, 32)}, {"batch": 1}, {"io": "uint8"}], ids=lambda value: str(value)
+    "options", [{"precision": "fp16", "shape": (32, 32)}, {"batch": 1, "opset": 23}], ids=str
 )
-def test_files_that_cannot_serve_tiles(
-    options: dict[str, Any], file_of: Callable[..., Path]
+def test_any_file_runs_on_any_backend(
+    options: dict[str, Any], file_of: Callable[..., Path], tiny_bundle: Bundle
 ) -> None:
-    with pytest.raises(BackendError, match="export it with --dynamic and --io float"):
-        imagen_fast.load(file_of(**options))
-
-
-@pytest.mark.parametrize("backend", ["native", "fake"])
-def test_other_backends_refuse_files(backend: str, file_of: Callable[..., Path]) -> None:
-    with pytest.raises(BackendError, match="not exported ONNX files; choose backend onnxruntime"):
-        imagen_fast.load(file_of(), backend=backend)
+    path, image = file_of(**options), np.full((20, 24, 3), 99, np.uint8)
+    outputs = []
+    for backend in ("auto", "onnxruntime"):
+        with imagen_fast.load(path, backend, "cpu", precision="fp32") as engine:
+            outputs.append(engine(image).astype(int))
+    assert np.abs(outputs[0] - outputs[1]).max() <= 1
 
 
 def test_a_damaged_file(file_of: Callable[..., Path]) -> None:
@@ -136,17 +126,22 @@ def test_cuda_where_the_library_has_none(tiny_bundle: Bundle) -> None:
         OnnxRuntime(tiny_bundle, device="cuda:1")
 
 
-def test_levels_are_refused(tiny_bundle: Bundle) -> None:
-    backend = OnnxRuntime(tiny_bundle, device="cpu")
-    for output in ("features.0", "picture.1"):
-        with pytest.raises(BackendError, match="the finest picture only; choose backend native"):
-            backend.run({"image": tiles(1, 8, 8)}, [output])
+def test_any_outputs_of_any_inputs(tiny_bundle: Bundle) -> None:
+    backend, native = OnnxRuntime(tiny_bundle, device="cpu"), Native(tiny_bundle, precision="fp32")
+    given = {"image": tiles(1, 9, 14)}
+    context = native.run(given, ["features.0", "features.1"])
+    for x in ({}, {"context.0": -context["features.0"]}):
+        outputs = [each.run(given | x, ["picture.1", "picture"]) for each in (backend, native)]
+        for name in ("picture.1", "picture"):
+            np.testing.assert_allclose(outputs[0][name], outputs[1][name], atol=1e-5)
+    with pytest.raises(BackendError, match="input 'image' is needed and was not given"):
+        backend.run({"context.0": context["features.0"]}, ["picture"])
 
 
 def test_what_overflows_half_is_computed_again_in_fp32(
-    bundle_of: Callable[..., Bundle], tmp_path: Path
+    bundle_of: Callable[..., Bundle],
 ) -> None:
-    """Features beyond fp16's 65504, though no weight is; of a file there is nothing to compute."""
+    """Features beyond fp16's 65504, though no weight is."""
     bundle = bundle_of(ModelSpec(scale=1, levels=(Level(32, convs=0),)))
     bundle.tensors["encoder.stem.bias"][:] = 6e4
     bundle.tensors["encoder.stem.weight"][:] = 6e4
@@ -158,14 +153,6 @@ def test_what_overflows_half_is_computed_again_in_fp32(
     with pytest.warns(RuntimeWarning, match="computed in fp32"):
         output = engine.run(x)
     assert np.isfinite(output).all()
-    path = tmp_path / "half.onnx"
-    path.write_bytes(export(bundle, Options(precision="fp16")))
-    engine = imagen_fast.Engine(OnnxRuntime(read(path), device="cpu"), tile=64, overlap=8)
-    with (
-        pytest.warns(RuntimeWarning, match="computed in fp32"),
-        pytest.raises(BackendError, match="this ONNX file computes in fp16, not in fp32"),
-    ):
-        engine.run(x)
 
 
 def test_closed(tiny_bundle: Bundle) -> None:

@@ -45,9 +45,10 @@ def test_a_file_and_its_manifest(export, tiny_path, tmp_path, files):
     assert manifest["model"]["sha256"] == hashlib.sha256(tiny_path.read_bytes()).hexdigest()
     assert manifest["options"] == {
         **{"precision": "fp32", "shape": None, "batch": None, "opset": 20, "io": "float"},
-        **{"largest": None, "refit": False, "arch": []},
+        **{"largest": None, "refit": False, "arch": [], "inputs": [], "outputs": []},
     }
-    assert manifest["interface"]["output"]["shape"] == ["batch", 3, "2*height", "2*width"]
+    (output,) = manifest["interface"]["outputs"]
+    assert output["shape"] == ["batch", 3, "2*height", "2*width"]
     assert manifest["made_by"]["onnx"] == onnx.__version__
     verification = manifest["verification"]
     assert min(verification["psnr"].values()) == verification["worst"] > 100
@@ -63,13 +64,18 @@ def test_a_file_and_its_manifest(export, tiny_path, tmp_path, files):
         ("--dynamic --batch 3 --opset 23", [3, 3, "height", "width"], "3x37x53x3"),
         ("--shape 33x40", [1, 3, 33, 40], "1x33x40x3"),
         ("--shape 33x200 --batch 2", [2, 3, 33, 200], "2x33x200x3"),
+        (
+            "--inputs context.0 --outputs picture,features.1",
+            ["batch", 3, "height", "width"],
+            "2x37x53x3",
+        ),
     ],
 )
 def test_options(export, tmp_path, options, shape, verified):
     result = export("-o", "a.onnx", *options.split())
     assert result.exit_code == 0, result.stderr
     manifest = json.loads((tmp_path / "a.onnx.json").read_text())
-    assert manifest["interface"]["input"]["shape"] == shape
+    assert manifest["interface"]["inputs"][0]["shape"] == shape
     assert verified in manifest["verification"]["psnr"]
     assert manifest["verification"]["worst"] is None or manifest["verification"]["worst"] > 50
 
@@ -207,7 +213,8 @@ def test_tensorrt_without_the_library(tiny_path, tmp_path, files):
     arguments = ["export", tiny_path, "--format", "tensorrt"]
     done = without(["tensorrt"], *arguments, cwd=tmp_path)
     assert done.returncode == 1
-    said = "TensorRT is not installed; pip install tensorrt (10 or 11)"
+    said = "TensorRT is not installed; in the folder of its source: pip install '.[tensorrt]'"
+    said += " (10 or 11)"
     assert done.stderr == f"error: cannot export to tensorrt: {said}\n"
     assert files(tmp_path) == []
 

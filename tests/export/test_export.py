@@ -1,39 +1,41 @@
 """What an exported file says of itself, and what is refused before it is written."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from imagen_fast.export import photograph
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import Options, chosen
 from imagen_fast.export.verify import verify
 
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, ImageError, WeightsError
+from imagen_fast.graph import Graph, network
 from imagen_fast.metrics import psnr
 from imagen_fast.spec import Level, ModelSpec
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 
-from imagen_fast.export.onnx import export  # noqa: E402
+from imagen_fast.export.onnx import digest, export  # noqa: E402
 
 
 def test_metadata(smallest: Bundle) -> None:
-    named = Bundle(smallest.spec, smallest.tensors, {"name": "sr-x2", "license": "Apache-2.0"})
+    named = Bundle(smallest.source, smallest.tensors, {"name": "sr-x2", "license": "Apache-2.0"})
     model = onnx.load_from_string(export(named, Options(io="uint8"), checksum="12ab"))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(metadata.pop("export"))["io"] == "uint8"
-    assert ModelSpec.from_json(metadata.pop("spec")) == smallest.spec
+    text = metadata.pop("graph")
+    graph = Graph.from_json(text)
+    assert (list(graph.inputs), list(graph.outputs)) == (["image"], ["picture"])
+    assert metadata.pop("digest") == digest(model, text)
     assert metadata == {
-        "format": "imagen-fast-onnx-1",
+        "format": "imagen-fast-onnx-2",
         "name": "sr-x2",
         "task": "",
         "scale": "2",
         "layout": "NHWC",
-        "color": "RGB",
         "range": "0..255",
         "clamped": "yes",
         "precision": "fp32",
@@ -43,9 +45,53 @@ def test_metadata(smallest: Bundle) -> None:
     }
     assert (model.producer_name, model.producer_version) == ("imagen-fast", __version__)
     assert model.doc_string == (
-        "image (batch, height, width, 3) uint8 to output (batch, 2*height, 2*width, 3) uint8; RGB, "
+        "image (batch, height, width, 3) uint8 to picture (batch, 2*height, 2*width, 3) uint8; "
         "0 to 255"
     )
+
+
+def test_inputs_and_outputs_by_name(smallest: Bundle) -> None:
+    options = Options(inputs=("context.1",), outputs=("picture.1", "features.0"))
+    model = onnx.load_from_string(export(smallest, options))
+    sides = [
+        {x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim] for x in side}
+        for side in (model.graph.input, model.graph.output)
+    ]
+    half = ["ceil(height/2)", "ceil(width/2)"]
+    assert sides == [
+        {
+            "image": ["batch", 3, "height", "width"],
+            "context.1": ["batch", 16, *half],
+        },
+        {
+            "picture.1": ["batch", 3, *(f"2*{side}" for side in half)],
+            "features.0": ["batch", 8, "height", "width"],
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(outputs=("sample",)), "no output 'sample'; choose from picture, picture.1, "),
+        (Options(inputs=("style",)), "no input 'style'; choose from image, context.0, context.1"),
+        (Options(inputs=("context.0",), outputs=("features.0",)), "depends on the input 'context"),
+        (Options(io="uint8", outputs=("features.0",)), "pictures alone; choose float"),
+    ],
+    ids=str,
+)
+def test_names_that_do_not_fit(options: Options, said: str, smallest: Bundle) -> None:
+    with pytest.raises(ExportError, match=said):
+        export(smallest, options)
+
+
+def test_names_that_would_meet_in_the_file(smallest: Bundle) -> None:
+    graph = smallest.graph
+    text = graph.to_json().replace("encoder.stem.bias", "image")
+    tensors = dict(smallest.tensors)
+    tensors["image"] = tensors.pop("encoder.stem.bias")
+    with pytest.raises(ExportError, match="two things in the file would be called 'image'"):
+        export(Bundle(Graph.from_json(text), tensors), Options())
 
 
 @pytest.mark.parametrize(("opset", "ir"), [(20, 9), (23, 11)])
@@ -82,10 +128,9 @@ def test_options_out_of_range(options: Options, said: str, smallest: Bundle) -> 
         export(smallest, options)
 
 
-@pytest.mark.parametrize("options", [Options(io="uint8"), Options(shape=(8, 8))], ids=str)
-def test_a_listing_has_no_pictures(options: Options, listing: Bundle) -> None:
-    with pytest.raises(ExportError, match="a listing reads rows of numbers"):
-        export(listing, options)
+def test_a_listing_has_no_pictures(listing: Bundle) -> None:
+    with pytest.raises(ExportError, match="pictures alone; choose float"):
+        export(listing, Options(io="uint8"))
 
 
 def test_tensors_that_do_not_fit(smallest: Bundle) -> None:
@@ -120,13 +165,14 @@ def test_the_photograph_takes_any_shape(shape: tuple[int, int, int]) -> None:
         np.testing.assert_array_equal(made[0, 96:192, :128], own[::-1])
 
 
-def run_of(spec: ModelSpec, error: float, wrong_from: int = 0) -> Callable[..., np.ndarray]:
+def run_of(error: float, wrong_from: int = 0) -> Callable[..., Any]:
     """Repeats pixels, with an error in pictures from this number of the batch on."""
 
-    def run(x: np.ndarray) -> np.ndarray:
-        output = x.repeat(spec.scale, axis=1).repeat(spec.scale, axis=2).copy()
+    def run(given: dict[str, Any]) -> dict[str, Any]:
+        x = given["image"]
+        output = x.repeat(2, axis=1).repeat(2, axis=2).copy()
         output[wrong_from:] += np.array(error, x.dtype)
-        return output
+        return {"picture": output}
 
     return run
 
@@ -140,11 +186,11 @@ def run_of(spec: ModelSpec, error: float, wrong_from: int = 0) -> Callable[..., 
 )
 def test_the_bars(precision: str, error: float, passes: bool) -> None:
     """80 dB and 50 dB: a root mean square error of 1e-4 and 3.16e-3."""
-    spec = ModelSpec(scale=2, levels=(Level(32),))
+    graph = chosen(network(ModelSpec(scale=2, levels=(Level(32),))), Options())
 
     def check(wrong_from: int) -> None:
-        runs = {"run": (run_of(spec, error, wrong_from), "a"), "reference": (run_of(spec, 0), "b")}
-        found = verify(spec, Options(precision=precision), **runs)
+        runs = {"run": (run_of(error, wrong_from), "a"), "reference": (run_of(0), "b")}
+        found = verify(graph, Options(precision=precision), **runs)
         assert found.psnr.keys() == {"1x96x128x3", "2x37x53x3"}
         assert found.worst == np.inf or abs(found.worst + 20 * np.log10(error)) < 0.1
 

@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from imagen_fast.export.options import Options, chosen
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import WeightsError
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
-ort = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
-from imagen_fast.export.onnx_file import options_of, read  # noqa: E402
+from imagen_fast.export.onnx_file import read  # noqa: E402
+
+from imagen_fast.backends.onnxruntime import OnnxRuntime  # noqa: E402
 
 
 def runs_or_is_refused(content: bytes, path: Path) -> bool:
@@ -22,8 +25,7 @@ def runs_or_is_refused(content: bytes, path: Path) -> bool:
         bundle = read(path)
     except WeightsError:
         return False
-    if bundle.spec.architecture == "hierarchical" and not options_of(bundle.metadata).shape:
-        ort.InferenceSession(bundle.exported)
+    OnnxRuntime(bundle, device="cpu", threads=1).close()
     return True
 
 
@@ -67,7 +69,7 @@ def test_mutated_anywhere(
 def test_bits_flipped_in_the_graph(
     at: int, bit: int, part: str, whole: bytes, smallest: Bundle, tmp_path: Path
 ) -> None:
-    """Where no weights are: next to nothing of it may be taken."""
+    """Where no weights are."""
     model = onnx.load_from_string(whole)
     message = {
         "node": lambda: model.graph.node[at % len(model.graph.node)],
@@ -83,7 +85,5 @@ def test_bits_flipped_in_the_graph(
         return
     path = tmp_path / "flipped.onnx"
     if runs_or_is_refused(flipped, path):
-        assert read(path).spec == smallest.spec or part == "metadata"
         # What runs is what was written, whatever was flipped.
-        again = onnx.load_from_string(read(path).exported)
-        assert list(again.graph.node) == list(onnx.load_from_string(whole).graph.node)
+        assert read(path).graph == chosen(smallest.graph, Options())

@@ -42,8 +42,8 @@ def built(library: Any, smallest: Bundle) -> Callable[..., bytes]:
 
     def make(**options: Any) -> bytes:
         asked = Options(**options)
-        graph = export(smallest, dataclasses.replace(asked, largest=None, refit=False))
-        return build(graph, asked, channels=3, where=HERE, say=lambda text: None)
+        data = export(smallest, dataclasses.replace(asked, largest=None, refit=False))
+        return build(data, asked, graph=smallest.graph, where=HERE, say=lambda text: None)
 
     return make
 

@@ -1,7 +1,7 @@
-"""An ONNX graph under construction: nodes, initializers, and arithmetic on sizes.
+"""The nodes of an ONNX file under construction, its initializers, and arithmetic on sizes.
 
 What can be computed now is computed now: a size is an int where the shape is fixed, and a name of
-the graph where it is not, so a graph for a fixed shape holds no shape arithmetic at all.
+the file where it is not, so a file for a fixed shape holds no shape arithmetic at all.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
+from imagen_fast.errors import ExportError
+
 # Known now, or the name of an int64 tensor of shape (1,).
 Size = int | str
 
 
 @dataclass(frozen=True, eq=False)
 class Initializer:
-    """A tensor of the file: `array`, which may be a view of another type, as `dtype`.
-
-    `constant`: it belongs to the graph and is not a weight of the model.
-    """
+    """A tensor of the file: `array`, which may be a view of another type, as `dtype`."""
 
     name: str
     array: NDArray[Any]
     dtype: np.dtype[Any]
-    constant: bool
 
     def proto(self) -> TensorProto:
         """As it lies in the file: little-endian, in C order."""
@@ -41,11 +39,11 @@ class Initializer:
 
 
 @dataclass
-class Graph:
-    """Nodes in order, each named after the part of the network that it belongs to.
+class Nodes:
+    """Nodes in order, each named after the operation that it belongs to.
 
     Attributes:
-        current: the part that is being written.
+        current: the operation that is being written.
     """
 
     nodes: list[NodeProto] = field(default_factory=list)
@@ -57,7 +55,7 @@ class Graph:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Within it `name` is the current part."""
+        """Within it `name` is what is being written."""
         before, self.current = self.current, name
         yield
         self.current = before
@@ -81,17 +79,19 @@ class Graph:
         return outputs
 
     def weight(self, name: str, array: NDArray[Any], dtype: Any) -> str:
-        """A tensor of the model."""
-        self.initializers[name] = Initializer(name, array, np.dtype(dtype), constant=False)
+        """A tensor of the model. Raises ExportError if two forms of it would have one name."""
+        found = self.initializers.setdefault(name, Initializer(name, array, np.dtype(dtype)))
+        if (found.dtype, found.array.shape) != (np.dtype(dtype), array.shape):
+            raise ExportError(f"tensor {name!r} is used in two forms; ONNX has one of each name")
         return name
 
     def constant(self, value: Any, dtype: Any) -> str:
-        """A tensor of the graph; equal ones are one."""
+        """A tensor of the file alone; equal ones are one."""
         array = np.asarray(value, dtype)
         key = (array.dtype, array.shape, array.tobytes())
         if key not in self._constants:
             name = self._constants[key] = f"constant_{len(self._constants)}"
-            self.initializers[name] = Initializer(name, array, array.dtype, constant=True)
+            self.weight(name, array, dtype)
         return self._constants[key]
 
     def add(self, a: Size, b: Size) -> Size:
@@ -118,17 +118,25 @@ class Graph:
             parts += [self.constant(several, np.int64)] if known else map(str, several)
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=0)
 
-    def crop(self, x: str, start: int, size: tuple[Size, Size], axis: int) -> str:
+    def crop(self, x: str, start: int, size: tuple[Size, Size], axis: int = 2) -> str:
         """The part that has this size and begins at (start, start), in `axis` and the next."""
         ends = self.vector(*(self.add(side, start) for side in size))
         return self.op("Slice", x, self.vector(start, start), ends, self.vector(axis, axis + 1))
 
-    def finish(self, value: str, name: str) -> None:
-        """Make `value`, which the last node gives, the output, and drop what is not needed."""
-        assert list(self.nodes[-1].output) == [value]
-        self.nodes[-1].output[0] = name
-        needed, kept = {name}, []
+    def finish(self, outputs: dict[str, str]) -> None:
+        """Give these values, by name, the names of outputs, and drop what is not needed."""
+        renamed: dict[str, str] = {}
+        given = {name for node in self.nodes for name in node.output}
+        for name, value in outputs.items():
+            if value in given and value not in renamed:
+                renamed[value] = name
+            else:  # an input, or a second name
+                node = helper.make_node("Identity", [value], [name], name=f"{name}/Identity")
+                self.nodes.append(node)
+        needed, kept = set(outputs), []
         for node in reversed(self.nodes):
+            for names in (node.input, node.output):
+                names[:] = [renamed.get(name, name) for name in names]
             if needed.intersection(node.output):
                 needed.update(node.input)
                 kept.append(node)
