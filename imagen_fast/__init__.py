@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from imagen_fast.spec import ModelSpec, preset
+    from imagen_fast.tasks.restore import restore
     from imagen_fast.tasks.upscale import upscale
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "load",
     "preset",
+    "restore",
     "upscale",
 ]
 
@@ -59,6 +61,7 @@ _PLACES = {
     "ModelSpec": "spec",
     "load": "engine",
     "preset": "spec",
+    "restore": "tasks.restore",
     "upscale": "tasks.upscale",
 }
 

@@ -103,7 +103,9 @@ def for_task(task: Task, scale: int) -> Path:
             scales.append(header.graph.scale)
     if damage is not None:
         raise damage
-    known = ", ".join(map(str, sorted(set(scales)))) or "none"
+    if not scales:
+        raise WeightsError(f"no model that {task.does(scale)} is shipped; name a model file")
+    known = ", ".join(map(str, sorted(set(scales))))
     raise WeightsError(
         f"no model {task.does(scale)} (scales with a shipped model: {known}); choose one of these "
         "or name a model file"

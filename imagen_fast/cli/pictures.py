@@ -29,6 +29,7 @@ from imagen_fast.image.write import FORMATS
 from imagen_fast.task import TASKS, Task
 from imagen_fast.tasks import batch, discovery, files
 from imagen_fast.tasks.files import Existing, Job
+from imagen_fast.tasks.restore import RESTORE, Restorer, mask_of
 
 
 def _workers(text: str) -> tuple[int, int]:
@@ -94,6 +95,18 @@ def _color(_: click.Context, __: click.Parameter, text: str | None) -> backgroun
     help="Lay pictures with transparency on this colour: white, '#ffcc00'. "
     "[transparency stays; jpg and bmp keep none]",
 )
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="From 0, the picture as it is, to 1, all that the model changes.",
+)
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    help="A picture of the same size, white where holes or scratches are to be filled.",
+)
 @engine_options
 @click.option(
     "-r", "--recursive", is_flag=True, help="Folders with all below them, as the same tree."
@@ -143,6 +156,8 @@ def command(
     max_pixels: int,
     quiet: bool,
     scale: str | None = None,
+    strength: float = 1.0,
+    mask: Path | None = None,
 ) -> None:
     """{verb} pictures: files, folders and quoted glob patterns, one or many.
 
@@ -175,6 +190,9 @@ def command(
     if output and is_file and len(found.pictures) > 1:
         many = count(len(found.pictures), "picture")
         raise click.UsageError(f"-o {shown(output)} names one file for {many}; give a folder")
+    if mask and len(found.pictures) > 1:
+        many = count(len(found.pictures), "picture")
+        raise click.UsageError(f"--mask is for one picture; there are {many}")
     existing: Existing = "overwrite" if overwrite else "skip" if resume else "fail"
     planned = files.plan(
         found.pictures,
@@ -204,9 +222,10 @@ def command(
             if todo := batch.settle(planned, progress):
                 with load_engine(name, **options) as loaded:
                     progress.loaded(loaded)
+                    holes = mask_of(mask, max_pixels) if mask else None
                     batch.run(
                         todo,
-                        loaded,
+                        Restorer(loaded, strength, holes) if task is RESTORE else loaded,
                         progress,
                         readers=readers,
                         writers=writers,
@@ -226,11 +245,14 @@ def command(
 
 
 def command_for(task: Task) -> click.Command:
-    """The command called as the task. Without a choice of scales it has no `--scale`."""
+    """The command called as the task, with the options that it has a use for."""
     pages = str(command.help).format(
         verb=task.verb.capitalize(), suffix=task.suffix_for(task.scales[0])
     )
-    options = [x for x in command.params if x.name != "scale" or len(task.scales) > 1]
+    others = {"strength", "mask"} if task is not RESTORE else set()
+    if len(task.scales) == 1:
+        others |= {"scale"}
+    options = [option for option in command.params if option.name not in others]
     return click.Command(task.name, callback=command.callback, params=options, help=pages)
 
 

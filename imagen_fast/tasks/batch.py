@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
-from imagen_fast.engine import Engine
 from imagen_fast.errors import ImagenError
 from imagen_fast.image.background import RGB, opaque_where_needed
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.read import read
 from imagen_fast.image.write import check_output, writer_for
+from imagen_fast.samples import Samples
 from imagen_fast.tasks.files import Job
 from imagen_fast.tasks.saving import Saving
 
@@ -54,6 +54,23 @@ class Result:
     seconds: float = 0.0
 
 
+class Streaming(Protocol):
+    """An engine, or something around one."""
+
+    @property
+    def scale(self) -> int:
+        """As `Engine.scale`."""
+
+    @property
+    def reruns(self) -> int:
+        """As `Engine.reruns`."""
+
+    def stream(
+        self, picture: Picture, progress: Callable[[float], None] | None = None
+    ) -> Iterator[Samples]:
+        """As `Engine.stream`."""
+
+
 class Observer:
     """Is told how a batch goes on, always on the thread that runs it. Ignores it all."""
 
@@ -79,7 +96,7 @@ def settle(jobs: Sequence[Job], observer: Observer) -> list[Job]:
 
 def run(
     jobs: Sequence[Job],
-    engine: Engine,
+    engine: Streaming,
     observer: Observer,
     *,
     readers: int = 1,
@@ -184,7 +201,7 @@ class _Active:
     def compute(
         self,
         picture: Picture,
-        engine: Engine,
+        engine: Streaming,
         observer: Observer,
         pool: ThreadPoolExecutor,
         quality: int | None,

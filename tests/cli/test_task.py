@@ -73,7 +73,9 @@ def test_commands_speak_of_their_task(photo: Path, command: Callable[..., Result
     assert "photo_restored.png" in page
     assert "--scale" not in page
     assert "nlarge" not in page
-    assert "no model restores" in command("restore", photo).stderr  # none is shipped
+    assert (
+        "no model that restores is shipped" in command("restore", photo).stderr
+    )  # none is shipped
     assert command("stylize", photo).exit_code == 2  # it would need a second picture
 
 

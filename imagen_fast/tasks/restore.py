@@ -1,0 +1,209 @@
+"""Restore a picture: as much of what the model makes of it as is asked for, and holes filled."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast import catalogue
+from imagen_fast.engine import Engine
+from imagen_fast.errors import ImageError, ImageWarning, WeightsError
+from imagen_fast.image.array import from_array
+from imagen_fast.image.degradation import HOLE, Mask
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.picture import Picture, eight_bits
+from imagen_fast.model_file import read_header
+from imagen_fast.samples import Samples
+from imagen_fast.task import TASKS
+from imagen_fast.tasks.single import EngineOptions, PathLike, single
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from typing_extensions import Unpack
+
+AnyImage = TypeVar("AnyImage", bound="PathLike | Image | NDArray[Any]")
+RESTORE = TASKS["restore"]
+
+
+def restore(
+    image: AnyImage,
+    *,
+    strength: float = 1.0,
+    mask: PathLike | Image | NDArray[Any] | None = None,
+    model: PathLike | None = None,
+    output: PathLike | None = None,
+    overwrite: bool = False,
+    quality: int | None = None,
+    background: str | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    **options: Unpack[EngineOptions],
+) -> AnyImage | Path:
+    """Take noise, JPEG blocks and blur out of a picture. No model for it is shipped yet.
+
+    Args:
+        image: a Pillow image, an array (see `Engine.__call__`), or a path.
+        strength: from 0, the picture as it is, to 1, all that the model changes: each sample moves
+            so far from the one to the other.
+        mask: a picture of the same size, light (128 or more of 255) where there are holes or
+            scratches: there the model's picture stands whatever the strength.
+        model: a bundle's path; by default the shipped model.
+        output: for a path, the file to write; `{stem}_restored.png` beside the input by default.
+        overwrite, quality, background, max_pixels, options: see `upscale`.
+
+    Returns:
+        A Pillow image, an array or the path of the written file, as `image` was.
+
+    Raises:
+        ImageError: see `upscale`; or the strength is out of range, or the mask of another size.
+        WeightsError: no such model, it does not restore, or it is damaged.
+        BackendError, TilingError: see `imagen_fast.load`.
+    """
+    if model is None:
+        model = catalogue.for_task(RESTORE, 1)
+    elif (task := (header := read_header(catalogue.resolve(model))).task) is not RESTORE:
+        raise WeightsError(
+            f"model {os.fspath(model)!r} {task.does(header.graph.scale)}; expected one that "
+            "restores"
+        )
+    holes = None if mask is None else mask_of(mask, max_pixels)
+    check_strength(strength)
+    result: AnyImage | Path = single(  # type: ignore[assignment]  # of the same kind, or the file
+        image,
+        model,
+        lambda engine: Restorer(engine, strength, holes),
+        RESTORE.suffix_for(1),
+        output=output,
+        overwrite=overwrite,
+        quality=quality,
+        background=background,
+        max_pixels=max_pixels,
+        options=options,
+    )
+    return result
+
+
+def check_strength(strength: float) -> None:
+    """Raise ImageError unless it is a number from 0 to 1."""
+    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise ImageError(f"strength is {strength!r}; expected a number from 0 to 1")
+
+
+def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX_PIXELS) -> Mask:
+    """A picture as a mask (H, W): where its lightest channel is 128 of 255 or more.
+
+    Raises:
+        ImageError: it is no picture.
+    """
+    if isinstance(mask, str | os.PathLike):
+        from imagen_fast.image.read import read
+
+        color = read(Path(mask), max_pixels=max_pixels).color
+    elif isinstance(mask, np.ndarray):
+        color = from_array(mask.astype(np.float32) if mask.dtype == bool else mask)[0]
+    else:
+        from imagen_fast.image.pillow import from_any_pil
+
+        color = from_any_pil(mask).color
+    if color.dtype == np.float32:
+        color = _sixteen_bits(color)
+    holes: Mask = eight_bits(color).max(2) >= 128
+    return holes
+
+
+class Restorer:
+    """An engine whose picture is laid over the one that it got, `strength` of it.
+
+    Attributes:
+        scale, reruns: the engine's.
+    """
+
+    def __init__(self, engine: Engine, strength: float = 1.0, mask: Mask | None = None) -> None:
+        self._engine, self._strength, self._mask = engine, np.float32(strength), mask
+        self.scale = engine.scale
+
+    @property
+    def reruns(self) -> int:
+        """See `Engine`."""
+        return self._engine.reruns
+
+    def __call__(self, image: Any) -> Any:
+        """A Pillow image or an array, as `Engine.__call__`."""
+        if isinstance(image, np.ndarray):
+            return self._array(image)
+        from PIL.Image import Image
+
+        if not isinstance(image, Image):
+            return self._engine(image)  # which says what is expected
+        from imagen_fast.image.pillow import from_any_pil, to_pil
+
+        picture = from_any_pil(image)
+        for note in (*picture.notes, *picture.metadata.lost):
+            warnings.warn(f"the picture: {note}", ImageWarning, stacklevel=2)
+        rows = np.concatenate(list(self.stream(picture)))
+        channels = picture.color.shape[2]
+        alpha = None if picture.alpha is None else rows[..., channels]
+        return to_pil(Picture(rows[..., :channels], alpha, picture.metadata))
+
+    def stream(
+        self, picture: Picture, progress: Callable[[float], None] | None = None
+    ) -> Iterator[Samples]:
+        """The restored picture's rows, as `Engine.stream`.
+
+        Raises:
+            ImageError: the mask is of another size.
+        """
+        given, channels = self._shown(picture), picture.color.shape[2]
+        # What was neutral stays so, although the chessboard is not.
+        neutral = self._mask is not None and not np.ptp(picture.color, axis=2).any()
+        top = 0
+        for rows in self._engine.stream(given, progress):
+            bottom = top + len(rows)
+            color, alpha = rows[..., : given.color.shape[2]], rows[..., given.color.shape[2] :]
+            if neutral:
+                grey = np.rint(color.mean(2, keepdims=True)).astype(rows.dtype)
+                color = np.repeat(grey, channels, axis=2)
+            mask = None if self._mask is None else self._mask[top:bottom]
+            mixed = self._mixed(picture.color[top:bottom], color, mask)
+            yield np.concatenate([mixed, alpha], axis=2) if alpha.shape[2] else mixed
+            top = bottom
+
+    def _shown(self, picture: Picture) -> Picture:
+        """As the model gets it: a chessboard where the mask is set."""
+        if self._mask is None:
+            return picture
+        color = picture.color
+        if self._mask.shape != color.shape[:2]:
+            (height, width), (h, w) = self._mask.shape, color.shape[:2]
+            raise ImageError(f"the mask is {width} × {height}, the picture {w} × {h}")
+        color = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color.copy()
+        y, x = np.nonzero(self._mask)
+        full = np.iinfo(color.dtype).max // 255
+        color[y, x] = HOLE[(y + x) % 2].astype(color.dtype) * full
+        return Picture(color, picture.alpha, picture.metadata, picture.notes)
+
+    def _mixed(self, before: Samples, after: Samples, mask: Mask | None) -> Samples:
+        if self._strength == 1:
+            return after
+        mixed = before + self._strength * (after.astype(np.float32) - before)
+        mixed = np.rint(mixed).astype(before.dtype)
+        return mixed if mask is None else np.where(mask[..., None], after, mixed)
+
+    def _array(self, image: NDArray[Any]) -> NDArray[Any]:
+        color, alpha = from_array(image)
+        floats = image.dtype == np.float32
+        if floats:  # in steps of 1/65535
+            color = _sixteen_bits(color)
+            alpha = None if alpha is None else _sixteen_bits(alpha)
+        rows = np.concatenate(list(self.stream(Picture(color, alpha)))).reshape(image.shape)
+        return rows / np.float32(65535) if floats else rows
+
+
+def _sixteen_bits(samples: Samples) -> Samples:
+    whole: Samples = np.rint(samples * np.float32(65535)).astype(np.uint16)
+    return whole

@@ -1,0 +1,125 @@
+"""One picture through a model: a Pillow image, an array or a file, and the same kind back."""
+
+from __future__ import annotations
+
+import operator
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+from numpy.typing import NDArray
+
+from imagen_fast import atomic
+from imagen_fast.engine import Engine, check, load
+from imagen_fast.errors import ImageError
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.picture import Picture
+from imagen_fast.samples import Samples
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class EngineOptions(TypedDict, total=False):
+    """What `imagen_fast.load` takes beside the model."""
+
+    backend: str
+    device: str
+    precision: str
+    threads: int | None
+    tile: int
+    overlap: int | None
+    isa: str
+
+
+PathLike = str | os.PathLike[str]
+
+
+class Pictures(Protocol):
+    """What makes a picture of a picture: an engine, or something around one."""
+
+    def __call__(self, image: Any) -> Any:
+        """Of the same kind, as `Engine.__call__`."""
+
+    def stream(self, picture: Picture) -> Iterator[Samples]:
+        """Its rows, as `Engine.stream`."""
+
+
+def single(
+    image: PathLike | Image | NDArray[Any],
+    name: PathLike,
+    through: Callable[[Engine], Pictures],
+    suffix: str,
+    *,
+    output: PathLike | None,
+    overwrite: bool,
+    quality: int | None,
+    background: str | None,
+    max_pixels: int,
+    options: EngineOptions,
+) -> Path | Image | NDArray[Any]:
+    """The picture through the model `name`; a file is written beside it, or as `output`.
+
+    Raises:
+        ImageError, WeightsError, BackendError, TilingError: see `upscale`.
+    """
+    max_pixels = _whole("max_pixels", max_pixels, 2**62)
+    if quality is not None:
+        quality = _whole("quality", quality, 100)
+    if not isinstance(image, str | os.PathLike):
+        given = (output, quality, background) != (None, None, None) or overwrite
+        if given or max_pixels != DEFAULT_MAX_PIXELS:
+            raise ImageError(
+                "output, overwrite, quality, background and max_pixels are for paths only; "
+                "save the returned picture yourself"
+            )
+        with load(name, **options) as engine:
+            result: Image | NDArray[Any] = through(engine)(image)
+            return result
+    check(name, **options)
+    from imagen_fast.image.background import color_of, opaque_where_needed
+
+    behind = None if background is None else color_of(background)
+    source, target = _places(image, output, suffix, overwrite)
+    for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
+        warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
+    with load(name, **options) as engine:
+        from imagen_fast.image.read import read
+        from imagen_fast.image.write import writer_for
+
+        picture = opaque_where_needed(read(source, max_pixels=max_pixels), target, behind)
+        with writer_for(target, picture, engine.scale, quality, overwrite) as writer:
+            for rows in through(engine).stream(picture):
+                writer.write(rows)
+    return target
+
+
+def _whole(name: str, value: object, most: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if not 1 <= number <= most:
+        raise ImageError(f"{name} is {value!r}; expected an int from 1 to {most}")
+    return number
+
+
+def _places(
+    image: PathLike, output: PathLike | None, suffix: str, overwrite: bool
+) -> tuple[Path, Path]:
+    """The file to read and the file to write, which may not exist unless `overwrite`."""
+    if not os.fspath(image):
+        raise ImageError("the path of the picture is empty; expected a picture file")
+    source = Path(image)
+    if source.is_dir():
+        raise ImageError(f"{source}: it is a folder, expected a picture file")
+    if output is not None and not isinstance(output, str | os.PathLike):
+        raise ImageError(f"output is {output!r}; expected the path of a file")
+    target = Path(output) if output else source.with_name(f"{source.stem}{suffix}.png")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ImageError(f"{target}: the output is the input; choose another name")
+    if os.path.lexists(target) and not overwrite:
+        raise ImageError(f"{target} exists; pass overwrite=True to replace it, or another output")
+    return source, target
