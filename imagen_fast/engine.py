@@ -17,8 +17,9 @@ from imagen_fast import backends, catalogue, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
 from imagen_fast.cores import warn_of_more
-from imagen_fast.errors import BackendError, ImageError, ImageWarning, WeightsError
+from imagen_fast.errors import BackendError, ImageError, ImageWarning, TilingError, WeightsError
 from imagen_fast.graph import Graph
+from imagen_fast.graph.reach import averages
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.neutral import keep_neutral
@@ -142,6 +143,7 @@ class Engine:
         self.reruns = 0
         tiling.check(backend.bundle, tile, overlap)
         self._tile, self._why = operator.index(tile), why
+        self._averages = averages(backend.graph)
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
         self._turn = Turn()
@@ -305,6 +307,22 @@ class Engine:
             )
         return self._careful
 
+    def _check_whole(self, height: int, width: int, capacity: int) -> None:
+        """Refuse tiles that nobody asked for, and warn of others: their means are others."""
+        if self._tile and max(height, width) > self._tile:
+            warnings.warn(
+                f"the model {self.model!r} computes means over the whole picture, and in tiles of "
+                f"{self._tile} pixels over each of them, so its result differs",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        elif not self._tile and height * width > capacity:
+            raise TilingError(
+                f"the model {self.model!r} computes means over the whole picture, and one of "
+                f"{width} × {height} pixels takes more memory than there is for it (enough for "
+                f"{capacity} pixels); choose a tile size to have it in tiles, which changes it"
+            )
+
     def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
         alignment = self._open().bundle.alignment
         tile = tiling.automatic(height, width, capacity, self._overlap, alignment)
@@ -380,6 +398,8 @@ class Engine:
     def _cut(self, height: int, width: int) -> tuple[tiling.Grid, int]:
         """The tiles of a picture, and how many are computed at once."""
         capacity, alignment = self._open().capacity, self._open().bundle.alignment
+        if self._averages:
+            self._check_whole(height, width, capacity)
         tile = self._tile or self._automatic_tile(height, width, capacity)
         grid = tiling.plan(height, width, tile, self._overlap, alignment)
         if self._open().device == "cpu":

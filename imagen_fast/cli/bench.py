@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagen_fast import catalogue
+from imagen_fast import catalogue, importers
 from imagen_fast.cli.options import as_usage, finite, threads_option
 from imagen_fast.cli.text import duration as span
 from imagen_fast.cores import cores, warn_of_more
@@ -101,21 +101,21 @@ def command(**given: Any) -> None:
     from imagen_fast.bench import record, session
     from imagen_fast.bundle import read_header
 
-    path = catalogue.resolve(given["model"])
-    if "image" not in read_header(path).graph.inputs:
-        raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")
-    options = session.Options(
-        path,
-        given["threads"] or cores(),
-        given["duration"],
-        **{key: given[key] for key in ("device", "peers")},
-        **{"backends": given["backend"], "precisions": given["precision"]},
-        **{"sizes": given["size"], "batches": given["batch"]},
-    )
-    with as_usage(BenchmarkError):
-        options.check()
-    warn_of_more(given["threads"])
     with ExitStack() as stack:
+        path = stack.enter_context(importers.as_bundle(catalogue.resolve(given["model"])))
+        if "image" not in read_header(path).graph.inputs:
+            raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")
+        options = session.Options(
+            path,
+            given["threads"] or cores(),
+            given["duration"],
+            **{key: given[key] for key in ("device", "peers")},
+            **{"backends": given["backend"], "precisions": given["precision"]},
+            **{"sizes": given["size"], "batches": given["batch"]},
+        )
+        with as_usage(BenchmarkError):
+            options.check()
+        warn_of_more(given["threads"])
         say = _progress(stack, given["quiet"])
         made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
     _show(made, given["html"])

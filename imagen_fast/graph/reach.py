@@ -93,6 +93,14 @@ def _is_exact(graph: Graph, shared: int) -> bool:
     return True
 
 
+def averages(graph: Graph) -> bool:
+    """Whether the first output depends on means, or the like, over the whole picture."""
+    return any(
+        x.kind == "reduce" and x.attributes["over"] == "picture"
+        for x in main_part(graph).operations
+    )
+
+
 def main_part(graph: Graph) -> Graph:
     """What the first output needs, with the defaults of optional inputs in their place."""
     graph = graph.without([name for name, x in graph.inputs.items() if x.optional])

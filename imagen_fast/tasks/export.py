@@ -9,12 +9,12 @@ from pathlib import Path
 
 from imagen_fast import atomic, backends, catalogue
 from imagen_fast.backends import Backend
-from imagen_fast.bundle import load_bundle, read_header
 from imagen_fast.errors import ExportError
 from imagen_fast.export import formats, manifest
 from imagen_fast.export.formats import Say
 from imagen_fast.export.options import Options, chosen
 from imagen_fast.export.verify import Verification, verify
+from imagen_fast.model_file import load_model, read_header
 
 # Whose answer in fp32 is the truth: the reference's, or the native engine's, which is held to it.
 REFERENCES = {"eager": "the reference (PyTorch, fp32)", "native": "the native engine (fp32)"}
@@ -73,7 +73,7 @@ def export(
         say(f"removed {leftover}, left unfinished by a killed run")
     if missing := form.missing(verify=verified):
         raise ExportError(f"cannot export to {kind}: {missing}")
-    bundle = load_bundle(source)
+    bundle = load_model(source)
     checksum = hashlib.sha256(source.read_bytes()).hexdigest()
     data = form.make(bundle, options, checksum=checksum, say=say)
     found = None
@@ -147,7 +147,7 @@ def _reference(source: Path) -> tuple[Backend, str]:
         found = backends.backend_class(name)
         missing = found.missing()
         if missing is None:
-            return found(load_bundle(source), device="cpu", precision="fp32"), title
+            return found(load_model(source), device="cpu", precision="fp32"), title
         reasons.append(f"{name}: {missing}")
     raise ExportError(f"nothing here can verify the export ({'; '.join(reasons)})")
 
