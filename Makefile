@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 STAMP := $(VENV)/.ready
 CORE := .venv-core
 
-.PHONY: demo test test-core check bench sanitize fuzz portable verify-tensorrt clean
+.PHONY: demo test test-core check bench sanitize fuzz portable verify-tensorrt environments clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -14,9 +14,12 @@ demo: $(INSTALLED)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-# What an install without PyTorch can do, exports included, in an environment of its own.
+# What an install without PyTorch can do, exports included, in an environment of its own. Left to
+# `make test` is what imports no PyTorch anywhere (test_layers.py), what is packed, and the C library.
+ELSEWHERE := image runtime test_atomic.py test_embedding.py test_layers.py test_makefile.py \
+	test_metrics.py test_tiling.py test_wheel.py
 test-core: $(CORE)/.ready
-	$(CORE)/bin/python -m pytest -p no:cacheprovider
+	$(CORE)/bin/python -m pytest -p no:cacheprovider $(ELSEWHERE:%=--ignore=tests/%)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -76,6 +79,8 @@ $(CORE)/.ready: pyproject.toml setup.py $(wildcard imagen_fast/runtime/* kernels
 	$(CORE)/bin/python -m pip install --quiet -e '.[test,onnx]'
 	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
 	touch $(CORE)/.ready
+
+environments: $(STAMP) $(CORE)/.ready
 
 # Needs a GPU and TensorRT 10 or 11: engines, backend, refit, errors, times.
 verify-tensorrt: $(STAMP)

@@ -5,15 +5,19 @@ because a list that forgets one works in editable mode and fails from the wheel.
 about the distribution is in pyproject.toml.
 
 Every C++ file is compiled once, into `imagen_fast/lib/libimagen_fast.a`; the shared library and
-Python's extension are linked from it.
+Python's extension are linked from it. The objects stay in `build/objects`, for the next build with
+the same compiler and flags.
 """
 
+import hashlib
 import os
 import platform
 import re
 import shutil
+import sys
 from pathlib import Path
 
+import pybind11
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext, has_flag
 from setuptools import find_packages, setup
 from setuptools.errors import BaseError
@@ -40,8 +44,6 @@ ISA_FLAGS = {
 }
 # Tiles blend as NumPy computes it, which rounds a product before it is added.
 OTHER_FLAGS = {"tiling": ["-ffp-contract=off"]}
-# For tests: the AMX kernels on an emulated tile unit (amx_emulated.h).
-EMULATED = [("IMAGEN_FAST_EMULATE_AMX", None)] if os.environ.get("IMAGEN_FAST_EMULATE_AMX") else []
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
 ON_LINUX = platform.system() == "Linux"
 
@@ -73,13 +75,13 @@ class Build(build_ext):
 
     def build_extension(self, extension):
         static = self.library_folder() / "libimagen_fast.a"
-        binding = self.compiler.object_filenames([BINDING], output_dir=self.build_temp)
+        place = self.objects_folder(extension)
+        binding = self.compiler.object_filenames([BINDING], output_dir=place)
         if self.force or newer_group(extension.depends, str(static), "newer"):
             self.give_files_their_flags()
             objects = self.compiler.compile(
                 SOURCES,
-                output_dir=self.build_temp,
-                macros=EMULATED,
+                output_dir=place,
                 include_dirs=extension.include_dirs,
                 extra_postargs=extension.extra_compile_args,
             )
@@ -108,9 +110,17 @@ class Build(build_ext):
             own = ISA_FLAGS.get(Path(source).stem, [])
             own = own if known.issuperset(own) else []
             own = [*own, *OTHER_FLAGS.get(Path(source).stem, [])]
-            compile_one(target, source, suffix, arguments, [*extra, *own], options)
+            compile_one(f"{target}.part", source, suffix, arguments, [*extra, *own], options)
+            Path(f"{target}.part").replace(target)  # whole, whatever ends this build
 
         self.compiler._compile = with_flags
+
+    def objects_folder(self, extension):
+        """Where objects of this compiler and these flags are."""
+        commands = [getattr(self.compiler, name) for name in sorted(self.compiler.executables)]
+        versions = [sys.version, pybind11.__version__]
+        kind = repr([commands, extension.extra_compile_args, *versions])
+        return str(Path("build", "objects", hashlib.sha256(kind.encode()).hexdigest()[:12]))
 
     def library_folder(self):
         return Path(self.build_lib, "imagen_fast", "lib")
@@ -134,6 +144,11 @@ class Build(build_ext):
         path.with_suffix("").write_text(f"INPUT({path.name})\n")
 
 
+def outdated(target, source):
+    """Whether an object has to be compiled anew."""
+    return newer_group([source, *HEADERS, "setup.py"], target)
+
+
 def abi():
     """The number that changes when programs must be compiled anew."""
     header = Path("imagen_fast/include/imagen_fast.h").read_text("utf-8")
@@ -149,7 +164,6 @@ native = Pybind11Extension(
     "imagen_fast._native",
     [BINDING],
     depends=[*SOURCES, *HEADERS, EXPORTS],
-    define_macros=EMULATED,
     cxx_std=17,
     # gcc warns of its own intrinsics' undefined operands
     extra_compile_args=[
@@ -162,7 +176,8 @@ native = Pybind11Extension(
     libraries=["dl"] if ON_LINUX else [],  # part of libc from glibc 2.34 on
 )
 
-ParallelCompile(max=8).install()  # a file for each core; each takes up to 0.4 GB
+# A file for each core; each takes up to 0.4 GB.
+ParallelCompile(max=8, needs_recompile=outdated).install()
 
 setup(
     packages=packages,

@@ -167,7 +167,10 @@ def build_wheel() -> Callable[..., Path]:
         ignored = (".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
         built = ("*.so", "*.so.*", "*.a")
         copied = shutil.ignore_patterns(*ignored, *built)
-        shutil.copytree(Path(__file__).parents[1], tree, ignore=copied)
+        root = Path(__file__).parents[1]
+        shutil.copytree(root, tree, ignore=copied)
+        if (objects := root / "build" / "objects").is_dir():  # as in the tree: linked, not compiled
+            shutil.copytree(objects, tree / "build" / "objects")
         command = ["-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
         subprocess.run(
             [sys.executable, *command],

@@ -77,7 +77,8 @@ def main() -> int:
         )  # fmt: skip
         trainer = Rented(config, Processes(config.run.device, 1), Lines(), None)
         trainer.out, trainer.clock = options.out.resolve(), clock
-        minutes = (options.seconds - RESERVE - clock.seconds) / 60
+        # However long reading took, a little, so that something comes back.
+        minutes = max(1.0, options.seconds - RESERVE - clock.seconds) / 60
         trainer.schedule = replace(trainer.schedule, minutes=minutes)
         clock.tell(f"{trainer.data.photographs} pictures are read; {minutes:.2f} minutes to train")
         with Interrupt() as interrupt:

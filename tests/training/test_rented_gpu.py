@@ -23,7 +23,7 @@ def test_the_schedule_ends_with_the_seconds_and_what_is_known_comes_back(tables,
     tables["data"] |= {"validation": tables["data"]["train"], "batch": 2}
     config, out = write_toml(tmp_path / "run.toml", tables), tmp_path / "out"
     environment = {**os.environ, "PYTHON": sys.executable, "COMMIT": "abc1234"}
-    line = [TRAIN, config, out, "--seconds", "40", "--set", "data.batch=4"]
+    line = [TRAIN, config, out, "--seconds", "30", "--set", "data.batch=4"]
     start = time.monotonic()
     done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
