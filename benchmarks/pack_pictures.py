@@ -17,29 +17,24 @@ from pathlib import Path
 
 
 def chosen(data: Path, most: int) -> list[Path]:
-    """Files below `data` of at most `most` bytes together.
-
-    Raises:
-        ValueError: there are none, or the held-out ones alone are larger.
-    """
-    held_out = sorted(x for x in (data / "test" / "set5").rglob("*") if x.is_file())
+    """Files below `data` of at most `most` bytes together; ends the program if there are none."""
+    found = sorted(x for x in (data / "test" / "set5").rglob("*") if x.is_file())
     # Lists beside the folders say where the pictures come from, which training does not read.
     files = sorted(x for x in (data / "train").glob("*/**/*") if x.is_file())
     random.Random(0).shuffle(files)
-    left = most - sum(x.stat().st_size for x in held_out)
+    left = most - sum(x.stat().st_size for x in found)
     if not files:
-        raise ValueError(f"{data} has no pictures in folders below train/")
+        sys.exit(f"error: {data} has no pictures in folders below train/")
     if left < 0:
-        raise ValueError(f"the held-out pictures of {data} alone are {-left} bytes too large")
-    found = []
+        sys.exit(f"error: the held-out pictures of {data} alone are {-left} bytes too large")
     for path in files:
         if path.stat().st_size <= left:
             left -= path.stat().st_size
             found.append(path)
-    return held_out + found
+    return found
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("target", type=Path)
@@ -47,18 +42,14 @@ def main() -> int:
     options = parser.parse_args()
     if options.target.exists():
         parser.error(f"{options.target} exists already; remove it or choose another folder")
-    try:
-        files = chosen(options.data, int(options.mib * 2**20))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    files = chosen(options.data, int(options.mib * 2**20))
     for path in files:
         place = options.target / path.relative_to(options.data)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
     size = sum(path.stat().st_size for path in files)
     print(f"{options.target}: {len(files)} files, {size / 2**20:.1f} MiB")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,7 +29,7 @@ from imagen_fast.errors import TilingError
 from imagen_fast.graph.reach import RAMP
 from imagen_fast.samples import Samples
 
-# Overlap unless asked otherwise: `benchmarks/tiling.py` has the measurement.
+# Overlap unless asked otherwise: with it the tiles of the shipped models equal the whole picture.
 DEFAULT_OVERLAP = 32
 # Larger tiles save little of the halo's cost and delay the first finished row.
 LARGEST_AUTOMATIC = 1024

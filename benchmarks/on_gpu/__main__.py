@@ -67,7 +67,7 @@ def steps(dry: bool) -> list[Step]:
             tells="every kernel and network is right in every dtype; the C++ program is built",
         ),
         Step(
-            "sanitizer", 0.12, (part("sanitize_program"), watched), decides=True,
+            "sanitizer", 0.12, (part("embedded", "--watched"), watched), decides=True,
             tells="no kernel reads or writes beyond its memory",
         ),
         Step(

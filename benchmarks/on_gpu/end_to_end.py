@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from imagen_fast.export.verify import WORST
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imagen_fast.backends.triton import Triton
+from imagen_fast.bench.check import check
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
-from imagen_fast.metrics import psnr
 from imagen_fast.models.build import build
 from on_gpu import timing
 from on_gpu.part import DTYPES, Part
@@ -54,23 +53,21 @@ def measured(
         backend.run(tiles)
         return {}
     image = torch.from_numpy(tiles).to(part.device)
-    bundle = load_bundle(resolve(MODEL))
-    networks: dict[str, Callable[[Tensor], Tensor]] = {
-        "eager": Picture(build(bundle).to(part.device), DTYPES[precision])
-    }
+    eager = Picture(build(load_bundle(resolve(MODEL))).to(part.device), DTYPES[precision])
+    networks: dict[str, Callable[[Tensor], Tensor]] = {"eager": eager}
     if with_compiled:
         mode: dict[str, Any] = {"backend": "eager"} if part.dry else {"mode": "max-autotune"}
-        networks["compiled"] = torch.compile(networks["eager"], dynamic=False, **mode)
-    truth = expected(tiles, part)
+        networks["compiled"] = torch.compile(eager, dynamic=False, **mode)
 
     def from_memory(run: Callable[[Tensor], Tensor]) -> NDArray[np.uint8]:
         result: NDArray[np.uint8] = run(torch.from_numpy(tiles).to(part.device)).cpu().numpy()
         return result
 
-    outputs = {"triton": backend.run(tiles)}
-    outputs |= {name: from_memory(run) for name, run in networks.items()}
-    accuracy = {name: psnr(y / np.float32(255), truth) for name, y in outputs.items()}
-    right = [name for name in outputs if accuracy[name] > WORST[precision]]
+    in_memory: dict[str, Callable[[], Any]] = {"triton": lambda: backend.run(tiles)}
+    in_memory |= {name: partial(from_memory, run) for name, run in networks.items()}
+    truth = expected(tiles, part)
+    found = {n: check(run() / np.float32(255), truth, precision) for n, run in in_memory.items()}
+    right = [name for name, (_, wrong) in found.items() if not wrong]
 
     (slot, *_) = backend._open().get(tuple(tiles.shape), torch.uint8, 1)
     slot.given.copy_(image)  # not zeros, which take less power
@@ -79,21 +76,17 @@ def measured(
     }
     # Compiled with max-autotune, PyTorch records its graph itself.
     on_device |= {name: partial(run, image) for name, run in networks.items()}
-    in_memory: dict[str, Callable[[], Any]] = {"triton": lambda: backend.run(tiles)}
-    in_memory |= {name: partial(from_memory, run) for name, run in networks.items()}
-    found: dict[str, Any] = {"psnr": accuracy, "ok": "triton" in right}
+    row: dict[str, Any] = {"psnr": {name: psnr for name, (psnr, _) in found.items()}}
+    row["ok"] = "triton" in right
     rounds = 1 if part.dry else timing.MOST_ROUNDS
     for key, runs in (("on the device", on_device), ("from memory to memory", in_memory)):
         device = part.device if key == "on the device" else torch.device("cpu")  # whose clock
-        ready = {name: run for name, run in runs.items() if name in right}
-        samples = timing.in_turns(ready, device, SECONDS, rounds)
-        found[key] = {
-            "median_us": {name: timing.median(taken) for name, taken in samples.items()},
-            "samples_us": samples,
-        }
+        samples = timing.in_turns({name: runs[name] for name in right}, device, SECONDS, rounds)
+        medians = {name: timing.median(taken) for name, taken in samples.items()}
+        row[key] = {"median_us": medians, "samples_us": samples}
     if not part.dry:
-        found["peak_bytes"] = torch.cuda.max_memory_allocated()
-    return found
+        row["peak_bytes"] = torch.cuda.max_memory_allocated()
+    return row
 
 
 def expected(tiles: NDArray[np.uint8], part: Part) -> NDArray[np.float32]:
@@ -106,13 +99,12 @@ def expected(tiles: NDArray[np.uint8], part: Part) -> NDArray[np.float32]:
 
 def main() -> int:
     part = Part(__doc__, flags=("compiled",))
-    places = ((1, 2),) if part.dry else PLACES
+    with_compiled = "compiled" in part.flags
     with torch.inference_mode():
         for precision in part.dtypes:
             bundle = load_bundle(resolve(MODEL))
             backend = Triton(bundle, device=part.device.type, precision=precision)
-            with_compiled = "compiled" in part.flags
-            for count, side in places:
+            for count, side in ((1, 2),) if part.dry else PLACES:
                 work = partial(measured, count, side, precision, part, backend, with_compiled)
                 facts = {"batch": count, "side": side, "dtype": precision}
                 part.attempt(work, what="network", compiled=with_compiled, **facts)

@@ -94,7 +94,7 @@ def build_bundle(precision: str, on_gpu: bool) -> dict[str, Any]:
 def enlarge(
     precision: str, place: tuple[int, ...], rounds: int, given: Path, out: Path, *before: str
 ) -> tuple[list[float], float]:
-    """What the program prints, and its whole time in milliseconds; its pictures are in `out`.
+    """What the program prints, and its whole time, in milliseconds; its pictures are in `out`.
 
     before: a command that runs it.
 
@@ -106,7 +106,7 @@ def enlarge(
     if double.is_dir():
         environment |= {"LD_LIBRARY_PATH": str(double), "DOUBLE_LOG": os.devnull}
         environment |= {"DOUBLE_PINNED": "1"}
-    line = [*before, folder() / "enlarge", bundle_path(precision), "cuda", *map(str, place)]
+    line = [*before, folder() / "enlarge", bundle_path(precision), "cuda", "0", *map(str, place)]
     start = time.monotonic()
     done = subprocess.run(
         [*line, str(rounds), given, out], capture_output=True, text=True, env=environment

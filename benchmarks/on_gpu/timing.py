@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from imagen_fast.bench import timing
+
 FLUSH = 256 << 20  # bytes written before each run: more than any cache holds
 MOST_ROUNDS = 100
 CORRECT = 2.0  # times the error of PyTorch in the same precision
@@ -65,37 +67,30 @@ def in_turns(
     rounds: int = MOST_ROUNDS,
     flush: bool = True,
 ) -> dict[str, list[float]]:
-    """Microseconds of each run of each contestant, one after another, round after round."""
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
-    deadline = Deadline(seconds)
+    """Microseconds of each run of each contestant; see `bench.timing.in_turns`."""
     on_gpu = device.type == "cuda"
     waste = torch.empty(FLUSH if on_gpu and flush else 0, dtype=torch.uint8, device=device)
+
+    def on_the_gpu_s_clock(run: Callable[[], Any]) -> timing.Burst:
+        def burst() -> list[float]:
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            waste.zero_()  # takes long enough for what follows to be queued meanwhile
+            start.record()
+            run()
+            end.record()
+            end.synchronize()
+            return [start.elapsed_time(end)]
+
+        return burst
+
     for run in contestants.values() if rounds > 1 else ():  # which do not count
         run()
-    for _ in range(rounds):
-        for name, run in contestants.items():
-            samples[name].append(_timed_on_gpu(run, waste) if on_gpu else _timed(run))
-        if deadline.over:
-            break
-    return {name: [round(x, 3) for x in taken] for name, taken in samples.items()}
-
-
-def _timed_on_gpu(run: Callable[[], Any], waste: torch.Tensor) -> float:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    waste.zero_()  # takes long enough for what follows to be queued meanwhile
-    start.record()
-    run()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) * 1e3
-
-
-def _timed(run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    run()
-    return (time.perf_counter() - start) * 1e6
+    clock = on_the_gpu_s_clock if on_gpu else timing.once
+    bursts = {name: clock(run) for name, run in contestants.items()}
+    samples = timing.in_turns(bursts, seconds, least=1, most=rounds)
+    return {name: [round(1e3 * x, 3) for x in taken] for name, taken in samples.items()}
 
 
 def median(samples: list[float]) -> float:
     """The middle one, or the lower of two."""
-    return sorted(samples)[(len(samples) - 1) // 2]
+    return timing.Summary.of(samples).p50

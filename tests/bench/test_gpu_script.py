@@ -322,7 +322,7 @@ def test_a_missing_sanitizer_is_said(on_gpu, tmp_path, monkeypatch):
 
 
 def test_the_sanitizer_is_told_to_leave_calls_that_fail_alone(on_gpu):
-    from on_gpu.sanitize_program import SANITIZER
+    from on_gpu.embedded import SANITIZER
 
     (sanitizer,) = (x for x in on_gpu.__main__.steps(dry=False) if x.name == "sanitizer")
     for line in (SANITIZER, sanitizer.commands[1]):
