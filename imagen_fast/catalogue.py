@@ -16,6 +16,7 @@ from imagen_fast.task import Task
 
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
+REAL = "real-x"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def for_task(task: Task, scale: int) -> Path:
         except WeightsError as error:
             damage = error
             continue
-        if header.task is task:
+        if header.task is task and not path.stem.startswith(REAL):
             if header.graph.scale == scale:
                 return path
             scales.append(header.graph.scale)
@@ -110,6 +111,14 @@ def for_task(task: Task, scale: int) -> Path:
         f"no model {task.does(scale)} (scales with a shipped model: {known}); choose one of these "
         "or name a model file"
     )
+
+
+def real(scale: int) -> Path | None:
+    """The shipped model of this scale for pictures as they are, with noise and JPEG; None if none.
+
+    `for_task` gives the one for clean pictures.
+    """
+    return next((path for path in files() if path.stem.startswith(f"{REAL}{scale}-")), None)
 
 
 def _name_and_size(path: Path) -> tuple[str, str]:

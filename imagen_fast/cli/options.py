@@ -100,9 +100,10 @@ def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[s
         WeightsError: unknown or damaged model, or no model for the scale.
         click.UsageError: the model is of another task or scale.
     """
-    if model is None:
+    if model in (None, "auto"):
         wanted = int(scale or task.scales[0])
         return str(catalogue.for_task(task, wanted)), wanted
+    assert model is not None
     header = read_header(catalogue.resolve(model))
     own = header.graph.scale
     if header.task is not task:

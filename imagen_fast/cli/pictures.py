@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from imagen_fast.errors import ImageError
 from imagen_fast.image import background
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.write import FORMATS
-from imagen_fast.task import TASKS, Task
+from imagen_fast.task import TASKS, UPSCALE, Task
 from imagen_fast.tasks import batch, discovery, files
+from imagen_fast.tasks.automatic import automatic
+from imagen_fast.tasks.batch import Streaming
 from imagen_fast.tasks.files import Existing, Job
 from imagen_fast.tasks.restore import RESTORE, Restorer, mask_of
 
@@ -65,7 +68,9 @@ def _color(_: click.Context, __: click.Parameter, text: str | None) -> backgroun
 )
 @scale_option
 @click.option(
-    "-n", "--model", help="A name from `imagen-fast models`, a .safetensors or an exported .onnx."
+    "-n",
+    "--model",
+    help="A name from `imagen-fast models`, a .safetensors, an exported .onnx, or auto. [auto]",
 )
 @click.option(
     "-t",
@@ -220,12 +225,22 @@ def command(
     with Interruptible() as ending, report(planned, quiet, notes) as progress:
         try:
             if todo := batch.settle(planned, progress):
-                with load_engine(name, **options) as loaded:
+                with ExitStack() as stack:
+                    loaded = stack.enter_context(load_engine(name, **options))
                     progress.loaded(loaded)
-                    holes = mask_of(mask, max_pixels) if mask else None
+                    through: Streaming = loaded
+                    if task is RESTORE:
+                        holes = mask_of(mask, max_pixels) if mask else None
+                        through = Restorer(loaded, strength, holes)
+                    elif task is UPSCALE and model in (None, "auto"):
+                        through = automatic(
+                            loaded,
+                            lambda path: stack.enter_context(load_engine(str(path), **options)),
+                            (lambda text: None) if quiet else progress.chose,
+                        )
                     batch.run(
                         todo,
-                        Restorer(loaded, strength, holes) if task is RESTORE else loaded,
+                        through,
                         progress,
                         readers=readers,
                         writers=writers,

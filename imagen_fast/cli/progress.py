@@ -45,6 +45,18 @@ class Report(Observer):
     def loaded(self, engine: Engine) -> None:
         """The engine is ready. Only a terminal is told which it is."""
 
+    def advanced(self, job: Job, fraction: float) -> None:
+        """Keep which picture is being computed."""
+        self._current = job
+
+    def chose(self, why: str) -> None:
+        """Say which model takes the picture that is being computed."""
+        self.say(f"{shown(self._current.source)}: {why}")
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        print(line, file=sys.stderr, flush=True)
+
     def finished(self, result: Result) -> None:
         """Keep the result; say so if it is a failure, or took another precision."""
         self.results.append(result)
@@ -137,8 +149,13 @@ class Bar(Report):
             highlight=False,
         )
 
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(line, markup=False, highlight=False)
+
     def advanced(self, job: Job, fraction: float) -> None:
         """Move the bar."""
+        super().advanced(job, fraction)
         self._started += fraction == 0
         self._progress.update(
             self._task,

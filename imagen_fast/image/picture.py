@@ -21,6 +21,7 @@ class Metadata:
     dpi   horizontal and vertical resolution in dots per inch
     png   what a PNG file says of its colours beside a profile; other formats have no place for it
     lost  a phrase for each thing that the picture came with and that is left out
+    jpeg_quality  1 to 100, of the JPEG file that the samples come from
     """
 
     icc: bytes | None = None
@@ -29,6 +30,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     png: png_color.Chunks = ()
     lost: tuple[str, ...] = ()
+    jpeg_quality: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

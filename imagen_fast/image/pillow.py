@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageCms
 from imagen_fast.errors import ImageError
 from imagen_fast.image import carry, floats, resolution, tags
 from imagen_fast.image import exif as exif_block
+from imagen_fast.image.condition import jpeg_quality
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, eight_bits
 from imagen_fast.samples import Samples
@@ -134,6 +136,8 @@ def metadata(image: Image.Image) -> Metadata:
         xmp if isinstance(xmp, bytes) and xmp else None,
         resolution.sensible(dpi),
     )
+    if tables := getattr(image, "quantization", None):  # of a JPEG file; the first is of luma
+        data = replace(data, jpeg_quality=jpeg_quality(tables[min(tables)]))
     channels = carry.INKS if image.mode == "CMYK" else 1 if image.mode in _GREY else 3
     return carry.believed(data, channels)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import operator
 import os
+import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import NDArray
 
 from imagen_fast import catalogue
-from imagen_fast.errors import WeightsError
+from imagen_fast.engine import Engine, load
+from imagen_fast.errors import ImageWarning, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE
-from imagen_fast.tasks.single import EngineOptions, PathLike, single
+from imagen_fast.tasks.automatic import automatic
+from imagen_fast.tasks.single import EngineOptions, PathLike, Pictures, single
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,7 +73,9 @@ def upscale(
     Args:
         image: a Pillow image, an array (see `Engine.__call__`), or a path.
         scale: how many times larger each side becomes.
-        model: a shipped model's name or a bundle's path; by default the shipped one for `scale`.
+        model: a shipped model's name or a bundle's path; None or "auto" for the shipped one for
+            `scale`, or, of pictures with JPEG blocks or noise, the one made for those if there is
+            one, with an ImageWarning that says so.
         output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
         overwrite: for a path, replace the output if it exists, or appears meanwhile.
         quality: for a path, 1 to 100 of JPEG, WebP and AVIF; 95 if None.
@@ -91,23 +97,35 @@ def upscale(
         scale = operator.index(scale)
     except TypeError:
         raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
-    return single(
-        image,
-        _model(model, scale),
-        lambda engine: engine,
-        UPSCALE.suffix_for(scale),
-        output=output,
-        overwrite=overwrite,
-        quality=quality,
-        background=background,
-        max_pixels=max_pixels,
-        options=options,
-    )
+    name = _model(model, scale)
+    with ExitStack() as others:
+
+        def through(engine: Engine) -> Pictures:
+            if model not in (None, "auto"):
+                return engine
+            return automatic(
+                engine,
+                lambda path: others.enter_context(load(path, **options)),
+                lambda text: warnings.warn(f"the picture: {text}", ImageWarning, stacklevel=4),
+            )
+
+        return single(
+            image,
+            name,
+            through,
+            UPSCALE.suffix_for(scale),
+            output=output,
+            overwrite=overwrite,
+            quality=quality,
+            background=background,
+            max_pixels=max_pixels,
+            options=options,
+        )
 
 
 def _model(model: PathLike | None, scale: int) -> PathLike:
     """The model, which has to enlarge so many times; the shipped one if it is None."""
-    if model is None:
+    if model is None or model == "auto":
         return catalogue.for_task(UPSCALE, scale)
     header = read_header(catalogue.resolve(model))
     own, task = header.graph.scale, header.task

@@ -1,0 +1,145 @@
+"""Clean pictures get the model for clean ones, others the one for others where there is one."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import imagen_fast
+from imagen_fast import ImageWarning, catalogue
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.cli import main
+from imagen_fast.image.condition import harm, noise_level
+from imagen_fast.image.degradation import degrade, noisy
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.read import read
+from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.task import UPSCALE
+
+Photo = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@pytest.fixture
+def photo() -> Photo:
+    """Smooth, with all levels: (120, 160, 3)."""
+    y, x = np.mgrid[:120, :160][..., None]
+    smooth: Photo = (128 + 60 * np.sin(y / 9 + x / 7 + np.arange(3))).astype(np.uint8)
+    return smooth
+
+
+@pytest.fixture
+def both(
+    bundle_of: Callable[[ModelSpec], Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder with a shipped model for clean pictures and one for others."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for name in ("real-x2-tiny", "sr-x2-tiny"):
+        save_bundle(
+            bundle_of(ModelSpec(scale=2, levels=(Level(32),))), folder / f"{name}.safetensors"
+        )
+    monkeypatch.setattr(catalogue, "FOLDER", folder)
+    return folder
+
+
+def test_clean_pictures_of_all_sizes_are_clean(data: Path) -> None:
+    paths = sorted((data / "test" / "set5").iterdir())
+    assert len(paths) == 5
+    for path in paths:
+        color = read(path).color
+        for scale in (1, 2, 3, 4):
+            assert not harm(Picture(degrade(color, scale)[0])), (path.name, scale)
+
+
+@pytest.mark.parametrize("sigma", [15, 25, 50])
+def test_noise_is_found_and_about_right(data: Path, sigma: int) -> None:
+    rng = np.random.default_rng(0)
+    for path in sorted((data / "test" / "set5").iterdir()):
+        color = read(path).color
+        found = noise_level(noisy(color, sigma, rng))
+        # Less where noise is cut at black and white, as much of it is at 50 levels.
+        assert 0.65 * sigma < found < 1.3 * sigma, path.name
+        assert noise_level(noisy(color, sigma, rng).astype(np.uint16) * 257) == pytest.approx(
+            found, rel=0.2
+        )
+
+
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [(30, "JPEG of quality 30"), (75, "JPEG of quality 75"), (90, ""), (95, "")],
+)
+def test_jpeg_files_say_how_good_they_are(
+    photo: Photo, tmp_path: Path, quality: int, said: str
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "a.jpg", quality=quality)
+    assert harm(read(tmp_path / "a.jpg")) == said
+    Image.open(tmp_path / "a.jpg").save(tmp_path / "a.png")
+    assert read(tmp_path / "a.png").metadata.jpeg_quality is None
+
+
+def test_small_flat_and_grey_pictures_are_clean() -> None:
+    for shape in ((1, 1, 3), (2, 9, 1), (64, 64, 3)):
+        assert noise_level(np.full(shape, 255, np.uint8)) == 0
+
+
+def test_the_default_is_the_model_for_clean_pictures(both: Path) -> None:
+    assert catalogue.for_task(UPSCALE, 2).stem == "sr-x2-tiny"
+    found = catalogue.real(2)
+    assert found is not None
+    assert found.stem == "real-x2-tiny"
+    assert catalogue.real(4) is None
+
+
+def test_a_call_takes_the_model_that_fits_the_picture(
+    both: Path, photo: Photo, tmp_path: Path
+) -> None:
+    noise = noisy(photo, 30, np.random.default_rng(0))
+    Image.fromarray(photo).save(tmp_path / "bad.jpg", quality=40)
+    cases = (
+        (photo, ""),
+        (noise, "noise"),
+        (noise.astype(np.float32) / 255, "noise"),
+        (Image.fromarray(noise), "noise"),
+        (tmp_path / "bad.jpg", "JPEG"),
+        (Image.open(tmp_path / "bad.jpg"), "JPEG"),
+    )
+    for picture, expected in cases:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            found = imagen_fast.upscale(picture, 2)
+        said = [str(w.message) for w in told if w.category is ImageWarning]
+        assert len(said) == bool(expected)
+        assert all(f"{expected}" in line and "real-x2-tiny takes it" in line for line in said)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = "real-x2-tiny" if expected else "sr-x2-tiny"
+            again = tmp_path / "again.png" if isinstance(picture, Path) else None
+            same = imagen_fast.upscale(picture, 2, model=model, output=again)  # type: ignore[call-overload]
+        if isinstance(picture, Path):
+            found, same = Image.open(found), Image.open(same)
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(same))
+
+
+def upscale(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["upscale", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_command_says_which_pictures_another_model_takes(
+    both: Path, photo: Photo, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(photo).save(folder / "bad.jpg", quality=40)
+    Image.fromarray(photo).save(folder / "good.png")
+    for name, option in (("a", ()), ("b", ("-n", "auto"))):
+        done = upscale(folder, "-s", 2, "-o", tmp_path / name, *option)
+        assert done.exit_code == 0
+        line = f"{folder}/bad.jpg: JPEG of quality 40: real-x2-tiny takes it, not sr-x2-tiny"
+        assert done.stderr.splitlines() == [line]
+    assert upscale(folder, "-s", 2, "-o", tmp_path / "c", "-q").stderr == ""
+    assert upscale(folder, "-o", tmp_path / "d", "-n", "sr-x2-tiny").stderr == ""
