@@ -14,7 +14,6 @@ benchmarks/results/ablation.json after every row.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from imagen_fast.bench.machine import describe
+from imagen_fast.bench import machine, record
 from imagen_fast.models import blocks
 from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Head
 from imagen_fast.models.generator import Generator
@@ -96,12 +95,7 @@ class Variant:
     build: Callable[[], nn.Module] = lambda: Generator(preset("tiny", SCALE))
     optimiser: OptimiserConfig = OPTIMISER
     loss: LossConfig = LOSS
-    detail: int = 2
     qk_norm: bool = True
-
-
-def levels(*shape: Level) -> Callable[[], nn.Module]:
-    return lambda: Generator(ModelSpec(scale=SCALE, levels=shape))
 
 
 def changed(change: Callable[[Generator], object]) -> Callable[[], nn.Module]:
@@ -153,11 +147,14 @@ def normalise(model: Generator) -> None:
         stage.convs = nn.ModuleList(Normalised(conv, channels) for conv in stage.convs)
 
 
+ONE_LEVEL = ModelSpec(scale=SCALE, levels=(Level(64, convs=3),))
 VARIANTS: dict[str, Variant] = {
     "tiny": Variant(),
     "plain: 9 convolutions of 64": Variant(build=lambda: Plain(64, 9)),
     "convolution in place of attention": Variant(build=changed(convolve_instead)),
-    "one level, 3 convolutions a stage": Variant(build=levels(Level(64, convs=3))),
+    "one level, 3 convolutions a stage": Variant(
+        build=lambda: Generator(ModelSpec(scale=SCALE, levels=(Level(64, convs=3),)))
+    ),
     "self in place of cross-attention": Variant(build=changed(look_at_self)),
     "RMS norm after each block": Variant(build=changed(normalise)),
     "AdamW at 1e-3 in place of Muon": Variant(optimiser=replace(OPTIMISER, name="adamw")),
@@ -165,16 +162,6 @@ VARIANTS: dict[str, Variant] = {
     "no QK-norm": Variant(qk_norm=False),
     "no position embedding": Variant(build=changed(forget_position)),
     "no frequency loss": Variant(loss=replace(LOSS, frequency=0.0)),
-    "patches at random": Variant(detail=1),
-    "no coarse pictures": Variant(loss=replace(LOSS, coarse=0.0)),
-    "64 channels at the coarse level": Variant(build=levels(Level(64), Level(64))),
-    "1 convolution a stage at the coarse level": Variant(
-        build=levels(Level(64), Level(96, convs=1))
-    ),
-    "3 convolutions a stage at the fine level": Variant(
-        build=levels(Level(64, convs=3), Level(96, convs=1))
-    ),
-    "Muon at 0.01": Variant(optimiser=replace(OPTIMISER, muon_lr=0.01)),
 }
 
 
@@ -231,14 +218,9 @@ def main() -> None:
         "set5": list(load_pairs(root / "test" / "set5", SCALE).values()),
         "bsd100": list(load_pairs(root / "test" / "bsd100", SCALE).values())[::BSD100_EVERY],
     }
-    record = {
-        "command": f"python benchmarks/ablation.py --steps {options.steps}",
-        "machine": describe() | {"threads": options.threads},
-        "steps": options.steps,
-        "patch": PATCH,
-        "batch": BATCH,
-        "rows": [],
-    }
+    rows, load = [], machine.load()
+    command = f"python benchmarks/ablation.py --steps {options.steps}"
+    facts = {"steps": options.steps, "patch": PATCH, "batch": BATCH, "threads": options.threads}
     norm = blocks.rms_norm
     for name in options.only:
         variant = VARIANTS[name]
@@ -247,20 +229,15 @@ def main() -> None:
             weights=[1],
             patch=PATCH,
             batch=BATCH,
-            detail=variant.detail,
+            detail=2,
             seed=0,
             device=torch.device("cpu"),
         )
         blocks.rms_norm = norm if variant.qk_norm else lambda x: x
         row = run(name, variant, data, tests, options.steps)
-        record["rows"].append(row)
-        print(
-            f"{name:42} {row['parameters']:9,}  {row['gflop_256']:5.1f} GFLOP  "
-            f"{row['cpu_ms_per_step']:6.0f} ms  "
-            f"{row['psnr']['set5']:.2f}  {row['psnr']['bsd100']:.2f}",
-            flush=True,
-        )
-        RESULT.write_text(json.dumps(record, indent=2) + "\n")
+        rows.append(row)
+        print(row, flush=True)
+        record.write(record.record(command, rows, (load, machine.load()), **facts), RESULT)
 
 
 if __name__ == "__main__":
