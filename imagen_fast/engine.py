@@ -401,7 +401,7 @@ class Engine:
         if self._averages:
             self._check_whole(height, width, capacity)
         tile = self._tile or self._automatic_tile(height, width, capacity)
-        grid = tiling.plan(height, width, tile, self._overlap, alignment)
+        grid = tiling.cut(height, width, tile, self._overlap, alignment)
         if self._open().device == "cpu":
             return grid, 1
         return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))

@@ -58,7 +58,7 @@ class Grid:
     columns: tuple[Span, ...]
 
 
-def plan(height: int, width: int, tile: int, overlap: int, alignment: int) -> Grid:
+def cut(height: int, width: int, tile: int, overlap: int, alignment: int) -> Grid:
     """Cut a picture into tiles of at most tile × tile input pixels, overlap included.
 
     A picture that is no larger is one tile. Otherwise tiles shrink, all of a row alike, and
@@ -151,7 +151,7 @@ def check(network: Tileable, tile: int, overlap: int | None) -> None:
             raise TilingError(f"{name} is {size}; expected {least}")
     if tile:
         chosen = default_overlap(network, tile) if overlap is None else overlap
-        plan(tile + 1, tile + 1, tile, chosen, network.alignment)
+        cut(tile + 1, tile + 1, tile, chosen, network.alignment)
 
 
 def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:

@@ -14,7 +14,7 @@ from imagen_fast.errors import TilingError
 from imagen_fast.graph import network
 from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
 from imagen_fast.spec import PRESETS
-from imagen_fast.tiling import RAMP, automatic, largest_overlap, plan, stream
+from imagen_fast.tiling import RAMP, automatic, cut, largest_overlap, stream
 
 Samples = NDArray[Any]
 
@@ -24,7 +24,7 @@ def enlarge(scale: int) -> Callable[[Samples], Samples]:
 
 
 def joined(picture: Samples, tile: int, overlap: int, alignment: int, scale: int) -> Samples:
-    grid = plan(*picture.shape[:2], tile, overlap, alignment)
+    grid = cut(*picture.shape[:2], tile, overlap, alignment)
     return np.concatenate(list(stream(picture, grid, scale, enlarge(scale), batch=2)))
 
 
@@ -37,9 +37,9 @@ def cuts(draw: st.DrawFn) -> tuple[int, int, int, int]:
 
 
 @given(cuts())
-def test_spans_cover_the_line(cut: tuple[int, int, int, int]) -> None:
-    length, tile, overlap, alignment = cut
-    spans = plan(length, 1, tile, overlap, alignment).rows
+def test_spans_cover_the_line(sizes: tuple[int, int, int, int]) -> None:
+    length, tile, overlap, alignment = sizes
+    spans = cut(length, 1, tile, overlap, alignment).rows
     assert spans[0].start == spans[0].low == spans[0].ramp == 0
     assert spans[-1].stop == spans[-1].high == length
     for span in spans:
@@ -62,9 +62,9 @@ def test_spans_cover_the_line(cut: tuple[int, int, int, int]) -> None:
     st.booleans(),
 )
 def test_joined_tiles_are_the_picture(
-    cut: tuple[int, int, int, int], other: int, scale: int, dtype: type, upright: bool
+    sizes: tuple[int, int, int, int], other: int, scale: int, dtype: type, upright: bool
 ) -> None:
-    length, tile, overlap, alignment = cut
+    length, tile, overlap, alignment = sizes
     length = min(length, 3 * tile)
     shape = (length, other, 1) if upright else (other, length, 1)
     rng = np.random.default_rng(length)
@@ -82,7 +82,7 @@ def test_one_tile_fades_into_the_next(axis: int) -> None:
         return np.full_like(tiles, next(values))
 
     picture = np.zeros((40, 8, 1) if axis == 0 else (8, 40, 1), np.float32)
-    grid = plan(*picture.shape[:2], 32, 8, 8)
+    grid = cut(*picture.shape[:2], 32, 8, 8)
     line = np.concatenate(list(stream(picture, grid, 1, run))).max(axis=1 - axis)[:, 0]
     ramp = (np.arange(RAMP) + 0.5) / RAMP
     np.testing.assert_allclose(line, [0] * 20 + list(ramp) + [1] * 12)
@@ -97,7 +97,7 @@ def test_rows_come_before_the_tiles_below_them_are_run() -> None:
         return tiles
 
     picture = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48, 1)
-    grid = plan(64, 48, 16, 4, 4)
+    grid = cut(64, 48, 16, 4, 4)
     strips = stream(picture, grid, 1, run)
     first = next(strips)
     assert calls == len(grid.columns) == 5
@@ -114,13 +114,13 @@ def test_equal_tiles_are_batched() -> None:
         return tiles
 
     picture = np.zeros((16, 70, 1), np.uint8)
-    list(stream(picture, plan(16, 70, 16, 0, 4), 1, run, batch=3))
+    list(stream(picture, cut(16, 70, 16, 0, 4), 1, run, batch=3))
     assert shapes == [(3, 16, 16), (1, 16, 16), (1, 16, 6)]
 
 
 @given(st.integers(1, 5000), st.integers(80, 600))
 def test_tiles_are_few_and_alike(length: int, tile: int) -> None:
-    spans = plan(1, length, tile, 32, 16).columns
+    spans = cut(1, length, tile, 32, 16).columns
     lengths = [span.stop - span.start for span in spans]
     assert max(lengths) <= tile
     # One tile fewer, as long as the alignment allows, would not reach the end.
@@ -139,7 +139,7 @@ def test_an_exact_overlap_is_exact_and_the_smallest() -> None:
     def unread(overlap: int) -> int:
         """Output positions whose tiles do not read all that they depend on."""
         count = 0
-        for span in (spans := plan(1, 1000, 256, overlap, step).columns):
+        for span in (spans := cut(1, 1000, 256, overlap, step).columns):
             for position in range(span.low, span.high):
                 interval = reads(graph, position)
                 assert interval is not None
@@ -165,16 +165,16 @@ def test_an_exact_overlap_is_exact_and_the_smallest() -> None:
 )
 def test_sizes_that_cannot_work(tile: int, overlap: int, message: str) -> None:
     with pytest.raises(TilingError, match=message):
-        plan(100, 100, tile, overlap, 16)
+        cut(100, 100, tile, overlap, 16)
 
 
 @given(st.integers(16, 600), st.sampled_from([4, 16, 32]))
 def test_the_largest_overlap_fits(tile: int, alignment: int) -> None:
     overlap = largest_overlap(tile, alignment)
     if overlap >= 0:
-        plan(1000, 1000, tile, overlap, alignment)
+        cut(1000, 1000, tile, overlap, alignment)
     with pytest.raises(TilingError):
-        plan(1000, 1000, tile, max(overlap + 1, 0), alignment)
+        cut(1000, 1000, tile, max(overlap + 1, 0), alignment)
 
 
 def test_automatic_tiles() -> None:
@@ -184,4 +184,4 @@ def test_automatic_tiles() -> None:
     assert 300**2 < side**2 <= 100_000
     assert automatic(30_000, 20_000, capacity=10**8, overlap=32, alignment=16) == 1024
     # However little memory there is, a tile has room for its overlaps.
-    plan(3000, 2000, automatic(3000, 2000, capacity=10, overlap=100, alignment=16), 100, 16)
+    cut(3000, 2000, automatic(3000, 2000, capacity=10, overlap=100, alignment=16), 100, 16)

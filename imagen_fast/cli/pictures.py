@@ -199,7 +199,7 @@ def command(
         many = count(len(found.pictures), "picture")
         raise click.UsageError(f"--mask is for one picture; there are {many}")
     existing: Existing = "overwrite" if overwrite else "skip" if resume else "fail"
-    planned = files.plan(
+    planned = files.jobs_for(
         found.pictures,
         output,
         suffix=suffix,

@@ -1,4 +1,4 @@
-/* imagen-fast: enlarge pictures from C, from C++ (imagen_fast.hpp) and from whatever calls C.
+/* imagen-fast from C, from C++ (imagen_fast.hpp) and from whatever calls C.
  *
  *     imagen_fast_engine* engine;
  *     imagen_fast_load("sr-x4-tiny.safetensors", NULL, &engine);
@@ -189,7 +189,7 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_load_memory(
  * NULL is allowed. */
 IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NOEXCEPT;
 
-/* Enlarges pictures of any size, one after the other, in tiles that overlap and blend. Result and
+/* Runs pictures of any size, one after the other, in tiles that overlap and blend. Result and
  * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
  * (255). Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral. Working memory depends on the tile and the width: see imagen_fast_memory.
  * After an error the output holds anything. `options` may be NULL.

@@ -87,13 +87,13 @@ Tensors tensors_of(const py::dict& arrays) {
 }
 
 std::unique_ptr<Engine> from_arrays(const std::string& graph, const py::dict& arrays,
-                                    const Options& options) {
+                                    const EngineOptions& options) {
     const Tensors tensors = tensors_of(arrays);
     const Unlocked unlocked;
     return std::make_unique<Engine>(Graph::parse(graph), tensors, options);
 }
 
-std::unique_ptr<Engine> from_file(const std::string& path, const Options& options) {
+std::unique_ptr<Engine> from_file(const std::string& path, const EngineOptions& options) {
     const Unlocked unlocked;
     const Bundle bundle(path);
     return std::make_unique<Engine>(bundle.graph, bundle.tensors, options);

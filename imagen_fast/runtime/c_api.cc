@@ -13,12 +13,12 @@
 #include "arguments.h"
 #include "cuda_device.h"
 #include "error.h"
-#include "upscaler.h"
+#include "picture_engine.h"
 
 using namespace imagen_fast;
 
-struct imagen_fast_engine : Upscaler {
-    using Upscaler::Upscaler;
+struct imagen_fast_engine : PictureEngine {
+    using PictureEngine::PictureEngine;
 };
 
 namespace {
@@ -72,9 +72,9 @@ imagen_fast_status guarded(const Work& work) noexcept {
 
 constexpr std::size_t kMostCores = 1024;  // as many as there may be threads
 
-UpscalerOptions options_of(const imagen_fast_options* given) {
+PictureOptions options_of(const imagen_fast_options* given) {
     const imagen_fast_options options = structure(given, "imagen_fast_options");
-    UpscalerOptions wanted;
+    PictureOptions wanted;
     wanted.precision = precision_of(options.precision);
     wanted.isa = options.isa ? options.isa : "";
     wanted.pool.threads = options.threads ? options.threads : usable_cores();
@@ -105,7 +105,7 @@ imagen_fast_status loaded(const imagen_fast_options* options, imagen_fast_engine
                           const Open& open) noexcept {
     return guarded([&] {
         *not_null(engine, "engine") = nullptr;
-        const UpscalerOptions wanted = options_of(options);
+        const PictureOptions wanted = options_of(options);
         const bool gpu = !wanted.device.empty() && wanted.device != "cpu";
         const Bundle bundle = open(gpu ? Bundle::Kind::any : Bundle::Kind::model);
         *engine = new imagen_fast_engine(bundle, wanted);
@@ -177,7 +177,7 @@ std::size_t checked(int32_t number, std::size_t count, const char* what) {
     return static_cast<std::size_t>(number);
 }
 
-using Run = void (Upscaler::*)(const View&, const View&, const Watch&);
+using Run = void (PictureEngine::*)(const View&, const View&, const Watch&);
 
 imagen_fast_status ran(imagen_fast_engine* engine, const imagen_fast_input* in,
                        const imagen_fast_output* out, const imagen_fast_run_options* options,
@@ -242,13 +242,13 @@ void imagen_fast_free(imagen_fast_engine* engine) noexcept { delete engine; }
 imagen_fast_status imagen_fast_run(imagen_fast_engine* engine, const imagen_fast_input* in,
                                    const imagen_fast_output* out,
                                    const imagen_fast_run_options* options) noexcept {
-    return ran(engine, in, out, options, &Upscaler::run);
+    return ran(engine, in, out, options, &PictureEngine::run);
 }
 
 imagen_fast_status imagen_fast_run_untiled(imagen_fast_engine* engine, const imagen_fast_input* in,
                                            const imagen_fast_output* out,
                                            const imagen_fast_run_options* options) noexcept {
-    return ran(engine, in, out, options, &Upscaler::run_untiled);
+    return ran(engine, in, out, options, &PictureEngine::run_untiled);
 }
 
 int32_t imagen_fast_input_count(const imagen_fast_engine* engine) noexcept {

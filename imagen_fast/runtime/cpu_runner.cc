@@ -9,7 +9,7 @@ namespace imagen_fast {
 
 namespace {
 
-Options preferred(Options options) {
+EngineOptions preferred(EngineOptions options) {
     if (options.precision.empty()) {
         options.precision = preferred_precision(options.isa);
     }
@@ -18,7 +18,7 @@ Options preferred(Options options) {
 
 }  // namespace
 
-CpuRunner::CpuRunner(const Bundle& bundle, Options options)
+CpuRunner::CpuRunner(const Bundle& bundle, EngineOptions options)
     : pool_(options.pool),
       engine_(bundle.graph, bundle.tensors, preferred(options)),
       file_(engine_.precision == "fp32" ? std::vector<char>() : bundle.copy()) {}
@@ -42,7 +42,7 @@ Engine& CpuRunner::careful() {
     if (!careful_) {
         const Bundle bundle(file_.data(), file_.size());
         careful_ = std::make_unique<Engine>(bundle.graph, bundle.tensors,
-                                            Options{"fp32", "", pool_});
+                                            EngineOptions{"fp32", "", pool_});
     }
     return *careful_;
 }

@@ -16,7 +16,7 @@ namespace imagen_fast {
 class CpuRunner : public Runner {
 public:
     // `precision` "" is the one to prefer. Throws as Engine does.
-    CpuRunner(const Bundle&, Options);
+    CpuRunner(const Bundle&, EngineOptions);
 
     Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop) override;
     void cancel() override;

@@ -11,7 +11,7 @@ namespace imagen_fast {
 
 namespace {
 
-const Graph& checked(const Graph& graph, const Options& options) {
+const Graph& checked(const Graph& graph, const EngineOptions& options) {
     if (options.precision != "fp32" && options.precision != "bf16") {
         throw BackendError("precision '" + options.precision + "'; expected fp32 or bf16");
     }
@@ -27,7 +27,7 @@ struct Engine::Work {
     std::unique_ptr<Plan> plan;
 };
 
-Engine::Engine(const Graph& wanted, const Tensors& tensors, const Options& options)
+Engine::Engine(const Graph& wanted, const Tensors& tensors, const EngineOptions& options)
     : graph(checked(wanted, options)),
       precision(options.precision),
       isa(choose(options.isa, precision).first),

@@ -16,7 +16,7 @@
 
 namespace imagen_fast {
 
-struct Options {
+struct EngineOptions {
     std::string precision = "fp32";  // or "bf16"
     std::string isa;                 // see isa.h
     PoolOptions pool;
@@ -29,7 +29,7 @@ public:
     // Packs the weights; the tensors are not needed afterwards. Throws WeightsError: they do not
     // fit the graph. BackendError: precision or instruction set cannot run here, or there is no
     // kernel for an operation.
-    Engine(const Graph&, const Tensors&, const Options&);
+    Engine(const Graph&, const Tensors&, const EngineOptions&);
     ~Engine();
 
     // Takes all the memory that runs of this request need. Throws as `needed`; MemoryError:

@@ -1,11 +1,11 @@
-// Neutral pixels stay neutral when they are enlarged: what imagen_fast/image/neutral.py does.
+// Neutral pixels stay neutral: what imagen_fast/image/neutral.py does.
 #pragma once
 
 #include "request.h"
 
 namespace imagen_fast {
 
-// Makes enlarged pictures neutral, in place, where all input pixels nearby are. `in` is
+// Makes results neutral, in place, where all input pixels nearby are. `in` is
 // (N, H, W, 3), `out` (N, s·H, s·W, 3), both of uint8 if `bytes`, else of float.
 void keep_neutral(const Shape&, int scale, const void* in, void* out, bool bytes);
 

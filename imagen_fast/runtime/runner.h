@@ -1,4 +1,4 @@
-// What an Upscaler computes on: the processor, or a GPU.
+// What an PictureEngine computes on: the processor, or a GPU.
 #pragma once
 
 #include <cstdint>

@@ -1,1 +1,1 @@
-"""What people do with an engine: enlarge one picture, many, and measure how well."""
+"""What people do with an engine: one picture, many, and measuring how well."""

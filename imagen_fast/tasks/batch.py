@@ -1,4 +1,4 @@
-"""Enlarge many pictures: reading ahead and saving run beside the computing.
+"""A model on many pictures: reading ahead and saving run beside the computing.
 
 One picture is computed at a time, on the calling thread, so that Ctrl-C lands there. Before
 it, `readers` pictures are decoded ahead; behind it, `writers` pictures are being encoded, each

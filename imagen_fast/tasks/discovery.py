@@ -177,7 +177,7 @@ class _Search:
 
 
 class _Results:
-    """Says which files are results of the pictures of one call, by their names (see `plan`)."""
+    """Says which files are results of the pictures of one call, by their names (see `jobs_for`)."""
 
     def __init__(
         self, found: Sequence[Found], output: Path | None, suffixes: Sequence[str]

@@ -49,7 +49,7 @@ class Job:
         return self.existing == "overwrite" or (self.existing == "skip" and self.target.exists())
 
 
-def plan(
+def jobs_for(
     found: Sequence[Found],
     output: Path | None,
     *,

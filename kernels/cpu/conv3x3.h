@@ -1,7 +1,7 @@
 // Which 3×3 convolution a set uses.
 #pragma once
 
-#include "direct.h"
+#include "direct_conv3x3.h"
 #include "winograd.h"
 
 namespace imagen_fast::cpu {
@@ -12,7 +12,7 @@ struct Conv3x3Of {
 };
 template <class S>
 struct Conv3x3Of<S, true> {
-    using Type = Direct3x3<S>;
+    using Type = DirectConv3x3<S>;
 };
 
 template <class S>

@@ -109,15 +109,15 @@ float distance(const std::vector<float>& a, const std::vector<float>& b) {
     return most;
 }
 
-Options options(const std::string& precision, const std::string& isa, int threads) {
-    Options options;
+EngineOptions options(const std::string& precision, const std::string& isa, int threads) {
+    EngineOptions options;
     options.precision = precision;
     options.isa = isa;
     options.pool.threads = threads;
     return options;
 }
 
-std::unique_ptr<Engine> engine_of(const Bundle& bundle, const Options& options) {
+std::unique_ptr<Engine> engine_of(const Bundle& bundle, const EngineOptions& options) {
     return std::make_unique<Engine>(bundle.graph, bundle.tensors, options);
 }
 

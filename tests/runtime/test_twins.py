@@ -39,7 +39,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
 def cut(height: int, width: int, tile: int, overlap: int, alignment: int) -> str:
     try:
-        grid = tiling.plan(height, width, tile, overlap, alignment)
+        grid = tiling.cut(height, width, tile, overlap, alignment)
     except TilingError:
         return "refused"
     rows, columns = (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagen_fast.tasks.discovery import Found, discover
-from imagen_fast.tasks.files import Job, plan
+from imagen_fast.tasks.files import Job, jobs_for
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -22,7 +22,7 @@ def names(inputs: list[Path | str], **options) -> list[str]:
 
 def planned(found: list[Path], output: Path | None = None, **options) -> list[Job]:
     options = {"suffix": "_x4", "ext": ".png", **options}
-    return plan([Found(path) for path in found], output, **options)
+    return jobs_for([Found(path) for path in found], output, **options)
 
 
 def test_folder_gives_its_pictures_alone(tmp_path):
@@ -34,7 +34,7 @@ def test_folder_gives_its_pictures_alone(tmp_path):
 def test_recursive_keeps_the_tree_and_leaves_hidden_folders_out(tmp_path):
     touch(tmp_path, "a.png", "x/b.png", "x/y/c.png", ".cache/d.png")
     found = discover([str(tmp_path)], recursive=True).pictures
-    jobs = plan(found, Path("out"), suffix="_x2", ext=".png")
+    jobs = jobs_for(found, Path("out"), suffix="_x2", ext=".png")
     targets = [job.target.as_posix() for job in jobs]
     assert targets == ["out/a_x2.png", "out/x/b_x2.png", "out/x/y/c_x2.png"]
 
@@ -117,7 +117,7 @@ def test_earlier_results_in_a_folder_are_left_out(tmp_path):
 def test_running_twice_on_a_folder_finds_the_same(tmp_path):
     touch(tmp_path, "a.png", "a.jpg", "b.webp")
     first = discover([str(tmp_path)]).pictures
-    for job in plan(first, None, suffix="_x4", ext=".png"):
+    for job in jobs_for(first, None, suffix="_x4", ext=".png"):
         touch(tmp_path, job.target.name)
     assert discover([str(tmp_path)]).pictures == first
 

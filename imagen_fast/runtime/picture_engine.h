@@ -19,7 +19,7 @@
 
 namespace imagen_fast {
 
-struct UpscalerOptions {
+struct PictureOptions {
     std::string precision;           // "fp32", "bf16" or "" for the one to prefer
     std::string isa;                 // see isa.h
     PoolOptions pool;
@@ -36,13 +36,13 @@ struct Watch {
 };
 
 // May be called from several threads; they take turns, a tile at a time.
-class Upscaler {
+class PictureEngine {
 public:
     // Throws WeightsError, BackendError as Engine and CudaRunner do; of a model that makes pictures of
     // pictures also MemoryError: none for such a tile; ArgumentError: tile and overlap do not fit.
-    Upscaler(const Bundle&, const UpscalerOptions&);
+    PictureEngine(const Bundle&, const PictureOptions&);
 
-    // Enlarges pictures one after the other, in tiles. Throws BackendError: the model makes no
+    // Runs pictures one after the other, in tiles. Throws BackendError: the model makes no
     // pictures of pictures; ArgumentError: the views do not fit each other, floats lie outside 0 to
     // 1; MemoryError; NotFiniteError; CancelledError.
     void run(const View& in, const View& out, const Watch& = {});
@@ -83,7 +83,7 @@ private:
     void compute(const Request&, const Arrays&, const std::function<bool()>& stop);
     std::function<bool()> stop_of(const Watch&) const;
 
-    const UpscalerOptions options_;
+    const PictureOptions options_;
     const std::unique_ptr<Runner> runner_;
     const bool pictures_;
     const Tileable tileable_;

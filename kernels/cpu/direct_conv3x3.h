@@ -16,7 +16,7 @@
 namespace imagen_fast::cpu {
 
 template <class S>
-class Direct3x3 {
+class DirectConv3x3 {
     using Scalar = typename S::Scalar;
     static constexpr int kRows = 4, kColumns = S::row_multiple;  // of a chunk
     static constexpr int kValues = kRows * kColumns * 2 * S::lanes;  // products: of two panels
@@ -25,7 +25,7 @@ class Direct3x3 {
 public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
     template <class Order>
-    Direct3x3(const Convolution& conv, int out, Order order)
+    DirectConv3x3(const Convolution& conv, int out, Order order)
         : channels_(conv.padded()),
           weights_(9 * channels_, out,
                    [&](int i, int j) {  // i = (kx, c / 32, ky, c % 32)

@@ -1,4 +1,4 @@
-#include "upscaler.h"
+#include "picture_engine.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kMostPixels = 1 << 28;  // of one tile; as Engine has it
 
-std::unique_ptr<Runner> runner_of(const Bundle& bundle, const UpscalerOptions& options) {
+std::unique_ptr<Runner> runner_of(const Bundle& bundle, const PictureOptions& options) {
     if (!options.device.empty() && options.device != "cpu") {
         if (!options.isa.empty()) {
             throw ArgumentError("isa is for the processor; leave it out with device \"" +
@@ -27,7 +27,7 @@ std::unique_ptr<Runner> runner_of(const Bundle& bundle, const UpscalerOptions& o
         return std::make_unique<CudaRunner>(bundle, options.device, options.precision);
     }
     return std::make_unique<CpuRunner>(
-        bundle, Options{options.precision, options.isa, options.pool});
+        bundle, EngineOptions{options.precision, options.isa, options.pool});
 }
 
 Shape shape_of(std::int64_t images, std::int64_t height, std::int64_t width) {
@@ -52,7 +52,7 @@ void tell(const Watch& watch, double done) {
 }  // namespace
 
 // What a tile is cut into and computed into, where it cannot be done in place.
-struct Upscaler::Tile {
+struct PictureEngine::Tile {
     std::vector<std::byte> in, out;
 
     static std::uint64_t bytes(const Shape& shape, int scale, std::uint64_t pixel) {
@@ -66,7 +66,7 @@ struct Upscaler::Tile {
     }
 };
 
-Upscaler::Upscaler(const Bundle& bundle, const UpscalerOptions& options)
+PictureEngine::PictureEngine(const Bundle& bundle, const PictureOptions& options)
     : metadata(bundle.metadata),
       options_(options),
       runner_(runner_of(bundle, options)),
@@ -85,9 +85,9 @@ Upscaler::Upscaler(const Bundle& bundle, const UpscalerOptions& options)
     grid_of(tile + 1, tile + 1, tile, overlap_, tileable_.alignment);
 }
 
-std::int64_t Upscaler::capacity() const { return runner_->capacity(options_.memory); }
+std::int64_t PictureEngine::capacity() const { return runner_->capacity(options_.memory); }
 
-std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const {
+std::int64_t PictureEngine::automatic(std::int64_t height, std::int64_t width) const {
     const std::int64_t most = capacity();
     const std::int64_t tile = automatic_tile(height, width, most, overlap_, tileable_.alignment);
     if (height > most / width && tile > most / tile) {
@@ -108,7 +108,7 @@ std::int64_t Upscaler::automatic(std::int64_t height, std::int64_t width) const 
 
 // A picture as large as the last is cut as that one was: it finds its memory taken already, of which
 // less is free for that reason.
-Tiling Upscaler::grid(std::int64_t height, std::int64_t width) const {
+Tiling PictureEngine::grid(std::int64_t height, std::int64_t width) const {
     {
         const std::lock_guard<Turn> lock(cutting_);
         if (last_cut_ && last_cut_->rows.back().stop == height &&
@@ -120,14 +120,14 @@ Tiling Upscaler::grid(std::int64_t height, std::int64_t width) const {
     return grid_of(height, width, tile, overlap_, tileable_.alignment);
 }
 
-void Upscaler::refuse_others() const {
+void PictureEngine::refuse_others() const {
     if (!pictures_) {
         throw BackendError("the model makes no picture of a picture alone; expected one that does, "
                            "or a run with named inputs and outputs");
     }
 }
 
-Tiling Upscaler::cut(std::int64_t height, std::int64_t width) {
+Tiling PictureEngine::cut(std::int64_t height, std::int64_t width) {
     Tiling found = grid(height, width);
     auto kept = std::make_unique<const Tiling>(found);
     const std::lock_guard<Turn> lock(cutting_);
@@ -135,7 +135,7 @@ Tiling Upscaler::cut(std::int64_t height, std::int64_t width) {
     return found;
 }
 
-void Upscaler::check(const View& in, const View& out) const {
+void PictureEngine::check(const View& in, const View& out) const {
     refuse_others();
     if (in.channels != graph().channels()) {
         throw ArgumentError("the input has " + std::to_string(in.channels) +
@@ -158,13 +158,13 @@ void Upscaler::check(const View& in, const View& out) const {
     }
 }
 
-std::function<bool()> Upscaler::stop_of(const Watch& watch) const {
+std::function<bool()> PictureEngine::stop_of(const Watch& watch) const {
     return [this, &watch, before = cancels_.load()] {
         return cancels_.load(std::memory_order_relaxed) != before || (watch.stop && watch.stop());
     };
 }
 
-void Upscaler::run(const View& in, const View& out, const Watch& watch) {
+void PictureEngine::run(const View& in, const View& out, const Watch& watch) {
     const auto stop = stop_of(watch);
     check(in, out);
     const Tiling cut = this->cut(in.height, in.width);
@@ -195,7 +195,7 @@ void Upscaler::run(const View& in, const View& out, const Watch& watch) {
     }
 }
 
-void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) {
+void PictureEngine::run_untiled(const View& in, const View& out, const Watch& watch) {
     const auto stop = stop_of(watch);
     check(in, out);
     const Shape shape = shape_of(in.images, in.height, in.width);
@@ -215,7 +215,7 @@ void Upscaler::run_untiled(const View& in, const View& out, const Watch& watch) 
     tell(watch, 1);
 }
 
-void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes,
+void PictureEngine::compute(const Shape& shape, const void* in, void* out, bool bytes,
                        const std::function<bool()>& stop) {
     compute(Request::picture(shape, bytes), {{in}, {out}}, stop);
     if (graph().channels() == 3) {
@@ -223,7 +223,7 @@ void Upscaler::compute(const Shape& shape, const void* in, void* out, bool bytes
     }
 }
 
-void Upscaler::compute(const Request& request, const Arrays& arrays,
+void PictureEngine::compute(const Request& request, const Arrays& arrays,
                        const std::function<bool()>& stop) {
     if (stop()) {
         throw CancelledError("the run was cancelled");
@@ -237,7 +237,7 @@ void Upscaler::compute(const Request& request, const Arrays& arrays,
     }
 }
 
-void Upscaler::run_graph(const std::vector<Named>& given, const std::vector<Named>& wanted,
+void PictureEngine::run_graph(const std::vector<Named>& given, const std::vector<Named>& wanted,
                          const Watch& watch) {
     const auto stop = stop_of(watch);
     const Request request = request_for(graph(), given, wanted);
@@ -272,12 +272,12 @@ void Upscaler::run_graph(const std::vector<Named>& given, const std::vector<Name
     tell(watch, 1);
 }
 
-void Upscaler::cancel() {
+void PictureEngine::cancel() {
     cancels_.fetch_add(1);
     runner_->cancel();
 }
 
-std::uint64_t Upscaler::memory(std::int64_t height, std::int64_t width, bool bytes) const {
+std::uint64_t PictureEngine::memory(std::int64_t height, std::int64_t width, bool bytes) const {
     refuse_others();
     const Tiling cut = grid(height, width);
     // The first tile is as large as any.
