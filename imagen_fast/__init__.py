@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_fast._version import __version__
 
 if TYPE_CHECKING:
-    from imagen_fast.engine import Engine, load
+    from imagen_fast.engine import Engine
     from imagen_fast.errors import (
         BackendError,
         BenchmarkError,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from imagen_fast.loading import load
     from imagen_fast.spec import ModelSpec, preset
     from imagen_fast.tasks.restore import restore
     from imagen_fast.tasks.upscale import upscale
@@ -59,7 +60,7 @@ __all__ = [
 _PLACES = {
     "Engine": "engine",
     "ModelSpec": "spec",
-    "load": "engine",
+    "load": "loading",
     "preset": "spec",
     "restore": "tasks.restore",
     "upscale": "tasks.upscale",

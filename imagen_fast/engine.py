@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import operator
-import os
 import platform
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast import backends, catalogue, tiling
+from imagen_fast import tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.cores import warn_of_more
-from imagen_fast.errors import BackendError, ImageError, ImageWarning, TilingError, WeightsError
-from imagen_fast.graph import Graph
+from imagen_fast.errors import BackendError, ImageError, ImageWarning, TilingError
 from imagen_fast.graph.reach import averages
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.model_file import load_model, read_header
 from imagen_fast.samples import Samples
 from imagen_fast.turn import Turn
 
@@ -36,82 +31,6 @@ if TYPE_CHECKING:
 BATCH_ON_GPU = 8
 # Rows of alpha resized at a time, in float32 beside strips that may be long.
 ALPHA_ROWS = 128
-
-
-def load(
-    name_or_path: str | os.PathLike[str],
-    backend: str = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    tile: int = 0,
-    overlap: int | None = None,
-    isa: str = "",
-) -> Engine:
-    """A model, ready to run.
-
-    Args:
-        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`), a bundle's path, or that of an
-            ONNX file which `imagen-fast export` wrote.
-        backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "auto", "fp32", "bf16" or "fp16".
-        threads: CPU threads, 1 to 1024; None leaves the choice to the backend. More than there
-            are cores is a RuntimeWarning.
-        tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
-        overlap: input pixels that a tile reads beyond what it answers for, on each side; None
-            for the default. With `Engine.exact_overlap` tiles change nothing.
-        isa: CPU instruction set of the native engine: "amx", "avx512", "avx2" or "generic"; ""
-            for the variable IMAGEN_FAST_ISA or else the best.
-
-    Where "auto" falls back on PyTorch because the native engine was not built, that is a
-    RuntimeWarning too.
-
-    Raises:
-        WeightsError: no such model, its file is damaged, or it is not for pictures of three
-            channels.
-        BackendError: backend, device or precision is unknown or not to be had here.
-        TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
-            memory none for such a tile.
-    """
-    backends.check(backend, device, precision, threads, isa)
-    path = catalogue.resolve(name_or_path)
-    tried = backends.candidates(backend, device)
-    bundle = load_model(path)
-    _check_pictures(path, bundle.graph)
-    tiling.check(bundle, tile, overlap)
-    made, why = backends.make(
-        bundle, tried, device=device, precision=precision, threads=threads, isa=isa
-    )
-    if made.device == "cpu":
-        warn_of_more(threads)
-        lacking = backend == "auto" and made.name == "eager"
-        if missing := lacking and backends.backend_class("native").missing():
-            warnings.warn(
-                f"{missing}. Until then PyTorch computes, several times slower",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    try:
-        return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
-    except BaseException:
-        made.close()
-        raise
-
-
-def check(
-    name_or_path: str | os.PathLike[str],
-    backend: str = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    tile: int = 0,
-    overlap: int | None = None,
-    isa: str = "",
-) -> None:
-    """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
-    backends.check(backend, device, precision, threads, isa)
-    tiling.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
 
 
 class PrecisionWarning(RuntimeWarning):
@@ -416,22 +335,6 @@ class Engine:
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))
         return output if output.dtype == dtype else _rounded(output, dtype)
-
-
-def _check_pictures(path: Path, graph: Graph) -> None:
-    """Raise WeightsError if the first input and output are no pictures of three channels."""
-    given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
-    if not (given.picture and output.picture and graph.scale):
-        raise WeightsError(
-            f"{path}: it makes no picture of a picture (a listing reads rows of numbers); run it "
-            "with `Backend.run`"
-        )
-    channels = {given.channels, graph.values[output.value].channels}
-    if channels != {3}:
-        raise WeightsError(
-            f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures go in "
-            "as RGB"
-        )
 
 
 def _full(dtype: np.dtype[Any]) -> int:

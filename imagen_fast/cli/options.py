@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from imagen_fast import backends, catalogue, engine
+from imagen_fast import backends, catalogue, loading
 from imagen_fast.backends.options import INSTRUCTION_SETS, MOST_THREADS, PRECISIONS, device_kind
+from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError, ImagenError, TilingError
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE, Task
@@ -118,12 +119,12 @@ def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[s
 
 
 def check_engine(model: str, **options: Any) -> None:
-    """`engine.check`, which loads nothing: what is wrong is so even where there is no work."""
+    """`loading.check`, which loads nothing: what is wrong is so even where there is no work."""
     with as_usage(BackendError, TilingError):
-        engine.check(model, **options)
+        loading.check(model, **options)
 
 
-def load_engine(model: str, **options: Any) -> engine.Engine:
-    """`engine.load`. Sizes of tiles that cannot work here are wrong usage."""
+def load_engine(model: str, **options: Any) -> Engine:
+    """`loading.load`. Sizes of tiles that cannot work here are wrong usage."""
     with as_usage(TilingError):
-        return engine.load(model, **options)
+        return loading.load(model, **options)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from numpy.typing import NDArray
 
 from imagen_fast import atomic
-from imagen_fast.engine import Engine, check, load
+from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
+from imagen_fast.loading import check, load
 from imagen_fast.samples import Samples
 
 if TYPE_CHECKING:

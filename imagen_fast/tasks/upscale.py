@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, overload
 from numpy.typing import NDArray
 
 from imagen_fast import catalogue
-from imagen_fast.engine import Engine, load
+from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageWarning, WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.loading import load
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.automatic import automatic

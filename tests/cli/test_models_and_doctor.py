@@ -12,8 +12,8 @@ from imagen_fast import catalogue
 from imagen_fast._version import __version__
 from imagen_fast.backends import BACKENDS
 from imagen_fast.bundle import Bundle, save_bundle
-from imagen_fast.engine import load
 from imagen_fast.errors import WeightsError
+from imagen_fast.loading import load
 from imagen_fast.task import UPSCALE
 
 

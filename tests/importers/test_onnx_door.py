@@ -182,7 +182,7 @@ def test_tiles_with_the_exact_overlap_equal_the_whole(tmp_path: Path) -> None:
 
     rows = image[0].permute(1, 2, 0).numpy()
     tile = 2 * bundle.exact_overlap + 48
-    grid = tiling.plan(150, 96, tile, bundle.exact_overlap, bundle.alignment)
+    grid = tiling.cut(150, 96, tile, bundle.exact_overlap, bundle.alignment)
     assert len(grid.rows) > 1
     tiled = np.concatenate(list(tiling.stream(rows, grid, bundle.graph.scale, run, 1)))
     assert np.abs(tiled - run(rows[None])[0]).max() < 1e-7  # tiles fade in single precision

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from imagen_fast.bundle import Bundle, save_bundle
-from imagen_fast.engine import Engine, load
+from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
 from imagen_fast.image.read import read
+from imagen_fast.loading import load
 from imagen_fast.spec import Level, ModelSpec
 from imagen_fast.tasks import batch
 from imagen_fast.tasks.files import Job

@@ -1,0 +1,106 @@
+"""A model's file becomes an engine: name, backend and sizes are checked, then it is loaded."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+from imagen_fast import backends, catalogue, tiling
+from imagen_fast.cores import warn_of_more
+from imagen_fast.engine import Engine
+from imagen_fast.errors import WeightsError
+from imagen_fast.graph import Graph
+from imagen_fast.model_file import load_model, read_header
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    tile: int = 0,
+    overlap: int | None = None,
+    isa: str = "",
+) -> Engine:
+    """A model, ready to run.
+
+    Args:
+        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`), a bundle's path, or that of an
+            ONNX file which `imagen-fast export` wrote.
+        backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        threads: CPU threads, 1 to 1024; None leaves the choice to the backend. More than there
+            are cores is a RuntimeWarning.
+        tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
+        overlap: input pixels that a tile reads beyond what it answers for, on each side; None
+            for the default. With `Engine.exact_overlap` tiles change nothing.
+        isa: CPU instruction set of the native engine: "amx", "avx512", "avx2" or "generic"; ""
+            for the variable IMAGEN_FAST_ISA or else the best.
+
+    Where "auto" falls back on PyTorch because the native engine was not built, that is a
+    RuntimeWarning too.
+
+    Raises:
+        WeightsError: no such model, its file is damaged, or it is not for pictures of three
+            channels.
+        BackendError: backend, device or precision is unknown or not to be had here.
+        TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
+            memory none for such a tile.
+    """
+    backends.check(backend, device, precision, threads, isa)
+    path = catalogue.resolve(name_or_path)
+    tried = backends.candidates(backend, device)
+    bundle = load_model(path)
+    _check_pictures(path, bundle.graph)
+    tiling.check(bundle, tile, overlap)
+    made, why = backends.make(
+        bundle, tried, device=device, precision=precision, threads=threads, isa=isa
+    )
+    if made.device == "cpu":
+        warn_of_more(threads)
+        lacking = backend == "auto" and made.name == "eager"
+        if missing := lacking and backends.backend_class("native").missing():
+            warnings.warn(
+                f"{missing}. Until then PyTorch computes, several times slower",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    try:
+        return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
+    except BaseException:
+        made.close()
+        raise
+
+
+def check(
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    tile: int = 0,
+    overlap: int | None = None,
+    isa: str = "",
+) -> None:
+    """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
+    backends.check(backend, device, precision, threads, isa)
+    tiling.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
+
+
+def _check_pictures(path: Path, graph: Graph) -> None:
+    """Raise WeightsError if the first input and output are no pictures of three channels."""
+    given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
+    if not (given.picture and output.picture and graph.scale):
+        raise WeightsError(
+            f"{path}: it makes no picture of a picture (a listing reads rows of numbers); run it "
+            "with `Backend.run`"
+        )
+    channels = {given.channels, graph.values[output.value].channels}
+    if channels != {3}:
+        raise WeightsError(
+            f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures go in "
+            "as RGB"
+        )
