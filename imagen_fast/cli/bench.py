@@ -143,9 +143,7 @@ def _show(made: Record, page: Path | None) -> None:
 
     from imagen_fast.bench import record, table
 
-    console = Console(highlight=False, record=page is not None)
-    if not console.is_terminal:
-        console.width = 120
+    console = table.wide_enough(Console(highlight=False, record=page is not None))
     machine, settings = made["machine"], made["settings"]
     about = (made["model"], machine["cpu"], f"{settings['threads']} threads", *machine["gpus"])
     console.print(f"\n{', '.join(about)}\n", style="bold", markup=False)

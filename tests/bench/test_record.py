@@ -55,7 +55,7 @@ def test_other_files(tmp_path, text):
 
 
 def test_the_table():
-    console = Console(record=True, width=120, file=io.StringIO())
+    console = Console(record=True, width=table.WIDE, file=io.StringIO())
     table.show(ROWS, console)
     heads, _, first, second, why = console.export_text().splitlines()
     figures = "p50 ms,p90,±,n,pict/s,Mpx/s,GFLOP/s,×,dB"
