@@ -239,4 +239,5 @@ OPERATORS = {
     "reciprocal": "Reciprocal",
     "exp": "Exp",
     "log": "Log",
+    "erf": "Erf",
 }

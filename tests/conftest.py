@@ -28,7 +28,6 @@ WITH_TORCH = [
     *("backends/test_compiled.py", "backends/test_eager.py", "backends/test_triton.py"),
     *("backends/test_cuda_slots.py", "graph/test_architectures.py"),
     *("graph/test_hand_written.py", "graph/test_published_networks.py"),
-    "graph/test_random_graphs.py",
 ]
 collect_ignore = []
 if find_spec("torch"):

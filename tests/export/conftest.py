@@ -48,7 +48,7 @@ def on_openvino(data: bytes) -> Run:
     """In fp32 whatever the processor would prefer: the file's own precision is what is tested."""
     if importlib.util.find_spec("openvino") is None:
         pytest.skip("OpenVINO is not installed")
-    return lambda x: infer(data, x)
+    return lambda x: next(iter(infer(data, {"image": x}).values()))
 
 
 @pytest.fixture(scope="session", params=RUNTIMES)

@@ -7,6 +7,7 @@ next signal would end the whole suite (OpenVINO 2026.4).
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -24,8 +25,9 @@ def _request(data: bytes) -> Any:
     return core.compile_model(core.read_model(data), "CPU", settings).create_infer_request()
 
 
-def _infer(data: bytes, x: NDArray[Any]) -> NDArray[Any]:
-    return np.array(_request(data).infer({0: x})[0])
+def _infer(data: bytes, given: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    found = _request(data).infer(given)
+    return {output.get_any_name(): np.array(x) for output, x in found.items()}
 
 
 @functools.cache
@@ -33,6 +35,6 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, get_context("spawn"))
 
 
-def infer(data: bytes, x: NDArray[Any]) -> NDArray[Any]:
-    """What a file gives for an input, in fp32 whatever the processor would prefer."""
-    return _process().submit(_infer, data, x).result()
+def infer(data: bytes, given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Outputs by name of inputs by name, in fp32 whatever the processor would prefer."""
+    return _process().submit(_infer, data, dict(given)).result()

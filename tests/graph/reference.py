@@ -1,8 +1,13 @@
-"""What graphs give by their definitions: in float64, the truth, and as PyTorch rounds."""
+"""What graphs give by their definitions: in float64, the truth, and as PyTorch rounds.
+
+An engine may err at most twice what PyTorch errs in the same precision, plus a floor of rounding,
+of the values' size, where PyTorch happens to err little or not to round at all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +21,17 @@ from imagen_fast.models.operations import compute, run_graph
 Arrays = Mapping[str, NDArray[Any]]
 Outputs = dict[str, NDArray[np.float64]]
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-# Of the values' size: where PyTorch happens to err little, or not to round at all.
-FLOORS = {"fp32": 3e-7, "bf16": 2e-3}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FLOORS = {
+    "picture": {"fp32": 6e-8, "bf16": 4e-4, "fp16": 2e-4},  # a network's first output
+    "levels": {"fp32": 2e-7, "bf16": 8e-4, "fp16": 4e-4},  # its others, a latent's too
+    "graph": {"fp32": 3e-7, "bf16": 2e-3, "fp16": 1e-3},
+    # In bf16 a single convolution by way of Winograd's transforms, which are rounded as well, errs
+    # thrice as much as PyTorch's.
+    "operation": {"fp32": 3e-7, "bf16": 1e-2, "fp16": 1e-3},
+    "random": {"fp32": 2e-6, "bf16": 1e-2, "fp16": 1e-2},  # a wrong plan is off by much more
+}
+FEW = 64  # numbers, of which PyTorch's may all be rounded well by chance
 
 
 def rms(x: NDArray[np.float64]) -> float:
@@ -26,33 +39,52 @@ def rms(x: NDArray[np.float64]) -> float:
 
 
 class Reference:
-    """A graph's outputs for inputs (N, H, W, C), pictures clamped."""
+    """A graph's outputs for inputs (N, H, W, C), pictures clamped.
+
+    Args:
+        sort: of `FLOORS`. The first two are run as PyTorch runs them (autocast), of anything else
+            each operation's result is rounded, as engines keep it.
+    """
 
     def __init__(
-        self, graph: Graph, tensors: Arrays, inputs: Arrays, outputs: Sequence[str]
+        self,
+        graph: Graph,
+        tensors: Arrays,
+        inputs: Arrays,
+        outputs: Sequence[str],
+        sort: str = "graph",
     ) -> None:
         self.graph, self.tensors, self.inputs = graph, tensors, inputs
+        self.outputs, self.sort = list(outputs), sort
+        self.theirs = cache(self._rounded)
         arrays = self._as(torch.float64, inputs, (0, 3, 1, 2))
         weights = self._as(torch.float64, tensors)
-        self.truth = self._clamped(run_graph(graph, weights, arrays, outputs))
-        self.theirs = {p: self._rounded(dtype, outputs) for p, dtype in DTYPES.items()}
+        with torch.inference_mode():
+            self.truth = self._clamped(run_graph(graph, weights, arrays, outputs))
 
-    def problem(self, found: Arrays, precision: str, floor: float = 0) -> str:
-        """What is too far off: more than twice PyTorch's error, and a floor. "" if nothing is."""
+    def problem(self, found: Arrays, precision: str, least: float = 0) -> str:
+        """What is too far off: "" if nothing is. `least` is a floor where it is the higher one."""
         for name, array in found.items():
-            error = rms(array - self.truth[name])
-            theirs = rms(self.theirs[precision][name] - self.truth[name])
-            size = rms(self.truth[name])
-            # Of a few numbers PyTorch's may all be rounded well by chance.
-            floor = max(floor, FLOORS[precision] if array.size > 64 else 8 * FLOORS[precision])
+            truth = self.truth[name]
+            if array.shape != truth.shape:
+                return f"{name}: of shape {array.shape}; expected {truth.shape}"
+            error, size = rms(array - truth), rms(truth)
+            theirs = rms(self.theirs(precision)[name] - truth)
+            floor = FLOORS[self.sort][precision] * (1 if array.size > FEW else 8)
+            floor = max(floor, least)
             if not error <= 2 * theirs + floor * size:
                 return f"{name}: off by {error:.2e}, PyTorch by {theirs:.2e}, of {size:.2e}"
         return ""
 
-    @torch.no_grad()
-    def _rounded(self, dtype: torch.dtype, outputs: Sequence[str]) -> Outputs:
-        """Each operation's result rounded, as engines keep it."""
-        graph = needed(self.graph.given(self.inputs), outputs)
+    @torch.inference_mode()
+    def _rounded(self, precision: str) -> Outputs:
+        dtype = DTYPES[precision]
+        if self.sort in ("picture", "levels"):
+            arrays = self._as(torch.float32, self.inputs, (0, 3, 1, 2))
+            weights = self._as(torch.float32, self.tensors)
+            with torch.autocast("cpu", dtype, enabled=precision != "fp32"):
+                return self._clamped(run_graph(self.graph, weights, arrays, self.outputs))
+        graph = needed(self.graph.given(self.inputs), self.outputs)
         values = self._as(dtype, {n: self.inputs[n] for n in graph.inputs}, (0, 3, 1, 2))
         weights = self._as(dtype, self.tensors)
         for operation in graph.operations:

@@ -15,7 +15,6 @@ from random_graphs import Arrays, inputs_for, weights_for
 from reference import Reference
 
 from imagen_fast import c_library
-from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.graph import Graph
 
@@ -41,20 +40,6 @@ def case(request: pytest.FixtureRequest, path: Path) -> Iterator[tuple[Reference
     bundle = load_bundle(path)
     inputs = inputs_for(bundle.graph, *request.param, np.random.default_rng(1))
     return Reference(bundle.graph, bundle.tensors, inputs, list(bundle.graph.outputs)), inputs
-
-
-@pytest.mark.parametrize(("precision", "isa"), ENGINES)
-def test_parity_through_python(
-    case: tuple[Reference, Arrays], path: Path, precision: str, isa: str
-) -> None:
-    reference, inputs = case
-    engine = _native.Engine.load(str(path), precision=precision, isa=isa, threads=2)
-    found = engine.run(inputs, ["picture", "features"])
-    assert reference.problem(found, precision) == ""
-    backend = Native(load_bundle(path), precision=precision, isa=isa)
-    again = backend.run(inputs, ["features", "picture"])
-    for name, array in found.items():
-        np.testing.assert_array_equal(again[name], array)
 
 
 @pytest.mark.skipif(bool(c_library.missing()), reason=c_library.missing() or "")

@@ -1,7 +1,7 @@
-"""The AMX kernels on an emulated tile unit: the suite of test_native.py against a build for it.
+"""The AMX kernels on an emulated tile unit: the parity suite against a build for it.
 
 Needs a processor with AVX512-BF16, which does everything but the tile products. On one with AMX
-test_native.py runs the real kernels.
+that suite runs the real kernels.
 """
 
 import os
@@ -64,8 +64,8 @@ def test_parity_on_emulated_tiles(tmp_path: Path) -> None:
     built = tmp_path / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
     line = [*common, "-shared", *objects, str(c_library.STATIC), "-ldl", "-o", str(built)]
     subprocess.run(line, check=True)
-    suite = str(ROOT / "tests" / "parity" / "test_native.py")
-    command = [sys.executable, "-c", RUN, str(built), suite]
+    suite = [str(ROOT / "tests" / "parity" / f"test_{name}.py") for name in ("parity", "native")]
+    command = [sys.executable, "-c", RUN, str(built), *suite]
     run = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-4000:]
     assert " passed" in run.stdout

@@ -1,103 +1,31 @@
-"""The native engine against the reference network in float64, for every instruction set here.
-
-Tolerance: an engine may err at most twice what PyTorch errs in the same precision, plus a floor
-for cases where PyTorch happens to err little; and PSNR to the reference output has a bar.
-"""
+"""What the native engine does beside computing networks, and what it and eager refuse."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from network_cases import MIXED, ODD
 from numpy.typing import NDArray
+from random_graphs import weights_for
+from reference import FLOORS, Reference, rms
 
+from imagen_fast.backends import Backend, NonFiniteError
+from imagen_fast.backends.eager import Eager
+from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle
+from imagen_fast.errors import BackendError
 from imagen_fast.graph import network
 from imagen_fast.models.build import build
-from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.spec import Level, ModelSpec
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
-# Precision → floor of the root mean square error, PSNR in dB.
-TOLERANCE = {"fp32": (3e-8, 80.0), "bf16": (2e-4, 50.0)}
-TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ENGINES = [(p, isa) for p in ("fp32", "bf16") for isa in _native.available(p)]
 
-MIXED = ModelSpec(
-    scale=2,
-    levels=(
-        Level(20, depth=2, convs=1),  # no multiple of any vector
-        Level(30, attention="global"),
-        Level(10, convs=0),
-    ),
-    head_dim=5,
-    window=6,
-)
-GLOBAL = ModelSpec(scale=2, levels=(Level(32, convs=1), Level(64, convs=1, attention="global")))
-WIDE = ModelSpec(scale=1, levels=(Level(96, convs=1),), head_dim=96, window=10)
 
-CASES = {
-    "x4": (preset("tiny", 4), (1, 16, 16)),
-    "x3, batch": (preset("tiny", 3), (3, 13, 8)),
-    "x2, smaller than a window": (preset("tiny", 2), (1, 8, 5)),
-    "x1, odd sides": (preset("tiny", 1), (1, 9, 31)),
-    "one pixel": (preset("tiny", 4), (2, 1, 1)),
-    "one row": (preset("tiny", 2), (1, 1, 50)),
-    "one column": (preset("tiny", 2), (1, 50, 1)),
-    "more than one block of pixels in a row": (preset("tiny", 2), (1, 3, 103)),
-    "small": (preset("small", 4), (1, 20, 12)),
-    "base": (preset("base", 4), (1, 10, 12)),
-    "odd channels, heads and windows": (MIXED, (2, 19, 21)),
-    "global, tokens fill no vector": (GLOBAL, (2, 25, 27)),
-    "global, several blocks of tokens": (GLOBAL, (1, 40, 38)),
-    "head wider than a register tile": (WIDE, (1, 21, 12)),
-}
-
-
-def rms(error: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(error**2)))
-
-
-class Reference:
-    """A network and what it gives in float64 and in PyTorch's own lower precisions, clamped."""
-
-    def __init__(self, bundle: Bundle, image: NDArray[np.float32]) -> None:
-        self.bundle, self.image = bundle, image
-        self.network = build(bundle)
-        self.truth = self.run(torch.float64)
-
-    def run(self, dtype: torch.dtype) -> NDArray[np.float64]:
-        module = self.network.to(torch.float64 if dtype == torch.float64 else torch.float32)
-        x = torch.from_numpy(self.image).permute(0, 3, 1, 2)
-        with (
-            torch.inference_mode(),
-            torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16),
-        ):
-            y = module(x.double() if dtype == torch.float64 else x)
-        clamped: NDArray[np.float64] = y.double().clamp(0, 1).permute(0, 2, 3, 1).numpy()
-        return clamped
-
-
-@pytest.fixture(scope="module", params=list(CASES))
-def reference(request: pytest.FixtureRequest, bundle_of: Callable[..., Bundle]) -> Reference:
-    spec, shape = CASES[request.param]
-    image = np.random.default_rng(1).random((*shape, 3), dtype=np.float32)
-    return Reference(bundle_of(spec), image)
-
-
-@pytest.mark.parametrize(("precision", "isa"), ENGINES)
-def test_parity(reference: Reference, precision: str, isa: str) -> None:
-    engine = _native.Engine(
-        reference.bundle.graph.to_json(), reference.bundle.tensors, precision=precision, isa=isa
-    )
-    assert (engine.precision, engine.isa) == (precision, isa)
-    out = engine.run({"image": reference.image}, ["picture"])["picture"]
-    floor, psnr = TOLERANCE[precision]
-    error = rms(out - reference.truth)
-    theirs = rms(reference.run(TORCH_DTYPE[precision]) - reference.truth)
-    assert error <= 2 * theirs + floor, f"{error:.2e}, PyTorch {theirs:.2e}"
-    # Random weights, made strong, are harder than trained ones: bf16 is held to PyTorch alone.
-    assert precision == "bf16" or -20 * np.log10(error) >= psnr
+def random(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(5).random(shape, dtype=np.float32)
 
 
 @pytest.mark.parametrize("isa", _native.available("fp32"))
@@ -129,12 +57,13 @@ def test_logits_beyond_any_float_exponential(
             name: np.full_like(t, 40.0) if name.endswith("temperature") else t
             for name, t in bundle_of(spec, seed).tensors.items()
         }
-        sharp = Reference(Bundle(spec, tensors), image)
+        sharp = Reference(network(spec), tensors, {"image": image}, ["picture"], "picture")
+        truth = sharp.truth["picture"]
         engine = _native.Engine(network(spec).to_json(), tensors, precision=precision, isa=isa)
-        out = engine.run({"image": sharp.image}, ["picture"])["picture"]
-        ours.append(out - sharp.truth)
-        theirs.append(sharp.run(TORCH_DTYPE[precision]) - sharp.truth)
-    assert rms(np.stack(ours)) <= 2 * rms(np.stack(theirs)) + TOLERANCE[precision][0]
+        ours.append(engine.run({"image": image}, ["picture"])["picture"] - truth)
+        theirs.append(sharp.theirs(precision)["picture"] - truth)
+    floor = FLOORS["picture"][precision] * rms(truth)
+    assert rms(np.stack(ours)) <= 2 * rms(np.stack(theirs)) + floor
 
 
 @pytest.mark.parametrize(("precision", "isa"), ENGINES)
@@ -149,3 +78,44 @@ def test_what_is_not_finite_is_noticed(
     with torch.inference_mode():
         y = build(Bundle(small_bundle.spec, tensors))(torch.ones(1, 3, 9, 9))
     assert finite == bool(torch.isfinite(y).all())
+
+
+@pytest.mark.parametrize("backend", [Eager, Native])
+def test_names_and_shapes_that_do_not_fit(
+    backend: type[Backend], bundle_of: Callable[..., Bundle]
+) -> None:
+    made = backend(bundle_of(MIXED))
+    image = random(1, 9, 10, 3)
+    everything = ["picture", "picture.1", "picture.2"]
+    for wrong in (image[0], image[..., :2], image.astype(np.float64)):
+        with pytest.raises(BackendError, match=r"image .*; expected"):
+            made.run({"image": wrong}, everything)
+    features = made.run({"image": image}, ["features.0", "features.1", "features.2"])
+    context = {name.replace("features", "context"): x for name, x in features.items()}
+    with pytest.raises(BackendError, match=r"context.0 has shape .*expected \(1, 9, 10, 20\)"):
+        made.run({"image": image, **context, "context.0": context["context.0"][:, 1:]}, everything)
+    with pytest.raises(BackendError, match=r"expected \(N, H, W, 3\)"):
+        made.run({"latent": random(1, 3, 3, 4)}, ["sample"])
+    with pytest.raises(BackendError, match="'image' is needed"):
+        made.run({"latent": random(1, 3, 3, 3)}, everything)
+    bytes_ = {"image": np.zeros((1, 9, 10, 3), np.uint8)}
+    with pytest.raises(BackendError, match="bytes are for"):
+        made.run(bytes_, [*everything, "features.0"])
+    other = backend(bundle_of(ModelSpec(scale=1, levels=(Level(32, convs=0),))))
+    with pytest.raises(BackendError, match=r"no input 'latent'; it has image, context\.0"):
+        other.run({"latent": image}, ["picture"])
+    with pytest.raises(BackendError, match="no output 'sample'"):
+        other.run({"image": image}, ["sample"])
+
+
+@pytest.mark.parametrize("backend", [Eager, Native])
+def test_rows_that_do_not_fit(backend: type[Backend]) -> None:
+    weights = weights_for(network(ODD), np.random.default_rng(0))
+    listing = backend(Bundle(ODD, dict(weights)))
+    for wrong in (np.zeros((1, 1, 4, 36), np.float32), np.zeros((4, 37), np.float32)):
+        with pytest.raises(BackendError, match=r"rows has shape .*expected \(N, H, W, 37\)"):
+            listing.run(wrong)
+    with pytest.raises(BackendError, match="rows is uint8; expected float32"):
+        listing.run(np.zeros((1, 1, 4, 37), np.uint8))
+    with pytest.raises(NonFiniteError):
+        listing.run(np.full((1, 1, 4, 37), np.inf, np.float32))

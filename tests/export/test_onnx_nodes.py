@@ -1,4 +1,4 @@
-"""Exported files in ONNX Runtime and OpenVINO, against the reference in float64."""
+"""What exported files are made of, and what is special of them (tests/parity has the rest)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,8 +21,6 @@ from imagen_fast.export.onnx import export  # noqa: E402 (needs onnx)
 
 from imagen_fast.models.build import build  # noqa: E402 (needs torch)
 
-# Precision → floor of the root mean square error, beside twice PyTorch's own.
-FLOOR = {"fp32": 1e-7, "fp16": 1e-4}
 ONE = ModelSpec(scale=1, levels=(Level(16, convs=1),), head_dim=8)
 TINY = preset("tiny", 4)
 SPECS = {
@@ -42,14 +40,6 @@ SPECS = {
         latent_channels=3,
     ),
 }
-SHAPES = (
-    (2, 13, 18),  # ends within a window, odd at a coarse level; two pictures
-    (1, 24, 48),  # whole windows of every kind
-    (3, 5, 33),  # one row of windows
-    # Less than a window, less than two pixels at the coarse level. The last one, because OpenVINO
-    # 2026.4 goes wrong on larger shapes once softmax(q kᵀ) v had one key, as global attention here.
-    (1, 1, 1),
-)
 
 
 def images(n: int, h: int, w: int, c: int) -> NDArray[np.float32]:
@@ -70,38 +60,6 @@ def answers(bundle: Bundle, x: NDArray[np.float32], precision: str) -> tuple[Any
 
 
 @pytest.mark.parametrize("opset", [20, 23])
-@pytest.mark.parametrize("name", SPECS)
-def test_any_size(
-    name: str, opset: int, runtime: Callable[..., Any], bundle_of: Callable[..., Bundle]
-) -> None:
-    bundle = bundle_of(SPECS[name])
-    run = runtime(export(bundle, Options(opset=opset)))
-    for n, h, w in SHAPES:
-        x = images(n, h, w, bundle.spec.image_channels).transpose(0, 3, 1, 2)
-        truth, theirs = answers(bundle, np.ascontiguousarray(x), "fp32")
-        output = run(np.ascontiguousarray(x))
-        assert output.shape == truth.shape
-        error, bound = rms(output - truth), 2 * rms(theirs - truth) + FLOOR["fp32"]
-        assert error <= bound, f"{(n, h, w)}: {error:.2e}, PyTorch {rms(theirs - truth):.2e}"
-
-
-@pytest.mark.parametrize("opset", [20, 23])
-@pytest.mark.parametrize("name", ["scale 4, the tiny preset", "mixed"])
-def test_half(
-    name: str, opset: int, runtime: Callable[..., Any], bundle_of: Callable[..., Bundle]
-) -> None:
-    bundle = bundle_of(SPECS[name])
-    run = runtime(export(bundle, Options(precision="fp16", opset=opset)))
-    for n, h, w in SHAPES:
-        x = np.ascontiguousarray(images(n, h, w, 3).transpose(0, 3, 1, 2))
-        truth, theirs = answers(bundle, x, "fp16")
-        output = run(x)
-        assert output.dtype == np.float32
-        error, bound = rms(output - truth), 2 * rms(theirs - truth) + FLOOR["fp16"]
-        assert error <= bound, f"{(n, h, w)}: {error:.2e}, PyTorch {rms(theirs - truth):.2e}"
-
-
-@pytest.mark.parametrize("opset", [20, 23])
 def test_half_where_squares_overflow(
     opset: int, runtime: Callable[..., Any], bundle_of: Callable[..., Bundle]
 ) -> None:
@@ -117,22 +75,6 @@ def test_half_where_squares_overflow(
     output = runtime(export(large, Options(precision="fp16", opset=opset)))(x)
     assert rms(output - truth) < 2e-3
     assert truth.std() > 0.1
-
-
-@pytest.mark.parametrize("opset", [20, 23])
-@pytest.mark.parametrize("batch", [1, 2, None])
-def test_fixed_shape(
-    batch: int | None,
-    opset: int,
-    runtime: Callable[..., Any],
-    bundle_of: Callable[..., Bundle],
-) -> None:
-    for name, (h, w) in (("mixed", (13, 18)), ("scale 4, the tiny preset", (24, 9))):
-        bundle = bundle_of(SPECS[name])
-        run = runtime(export(bundle, Options(shape=(h, w), batch=batch, opset=opset)))
-        x = np.ascontiguousarray(images(batch or 3, h, w, 3).transpose(0, 3, 1, 2))
-        truth, theirs = answers(bundle, x, "fp32")
-        assert rms(run(x) - truth) <= 2 * rms(theirs - truth) + FLOOR["fp32"]
 
 
 @pytest.mark.parametrize("shape", [None, (13, 18)])
@@ -151,18 +93,6 @@ def test_bytes(
     assert output.shape == (2, 26, 36, 3)
     assert np.abs(output - exact).max() < 0.501  # the nearest byte
     assert {0, 255} < set(output.ravel().tolist())  # clamped at both ends
-
-
-@pytest.mark.parametrize("opset", [20, 23])
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_listing(precision: str, opset: int, runtime: Callable[..., Any], listing: Bundle) -> None:
-    run = runtime(export(listing, Options(precision=precision, opset=opset)))
-    for shape in ((3, 37, 20), (1, 1, 20)):  # in this order, see SHAPES
-        x = 2 * np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
-        truth, theirs = answers(listing, x, precision)
-        planes = np.ascontiguousarray(x.transpose(0, 2, 1)[:, :, None])  # a row of pixels
-        found = run(planes)[:, :, 0].transpose(0, 2, 1)
-        assert rms(found - truth) <= 2 * rms(theirs - truth) + FLOOR[precision]
 
 
 @cache
