@@ -7,7 +7,8 @@ from pathlib import Path
 from imagen_fast.errors import OperationError, SpecError, WeightsError
 from imagen_fast.importers.assembly import Array, Assembly
 from imagen_fast.importers.fitting import SIZES, Network
-from imagen_fast.importers.ncnn_layers import LAYERS, Call
+from imagen_fast.importers.ncnn_arithmetic import Call
+from imagen_fast.importers.ncnn_layers import LAYERS
 from imagen_fast.importers.ncnn_model import Layer, Weights, read_layers
 
 

@@ -17,7 +17,7 @@ def resize(a: Assembly, x: str, factor: float, mode: str, cubic: float = CUBIC) 
     """A picture of `factor` times the size, pixels taken for squares (half-pixel centres).
 
     Args:
-        factor: a whole number from 1 on, or 1/2, 1/4, …
+        factor: a whole number from 1 on, or one over 2, 4 or 8.
         mode: "nearest", "linear" or "cubic".
 
     Raises:
@@ -25,6 +25,14 @@ def resize(a: Assembly, x: str, factor: float, mode: str, cubic: float = CUBIC) 
     """
     if factor == 1:
         return x
+    part = Fraction(factor).limit_denominator(8)
+    if (
+        mode != "nearest"
+        and part.numerator > 1
+        and part.denominator in (2, 4, 8)
+        and part == factor
+    ):
+        return _rational(a, x, part, mode, cubic)
     if factor < 1:
         return _halved(a, x, factor, mode, cubic)
     whole = round(factor)
@@ -63,6 +71,26 @@ def _halved(a: Assembly, x: str, factor: float, mode: str, cubic: float) -> str:
         padding="edge",
         depthwise=True,
     )
+
+
+def _rational(a: Assembly, x: str, factor: Fraction, mode: str, cubic: float) -> str:
+    """p/q of the size: of each q pixels along an axis, and their neighbours, p are computed."""
+    more, of = factor.numerator, factor.denominator
+    phases = np.zeros((more, 3 * of))  # of the q pixels before, these, and those after
+    for i in range(more):
+        place = Fraction(2 * i + 1, 2) / factor - Fraction(1, 2)
+        start = math.floor(place)
+        part = place - start
+        taps = _cubic(part, cubic) if mode == "cubic" else np.array([0, 1 - part, part, 0], float)
+        phases[i, of + start - 1 : of + start + 3] = taps
+    channels = a.channels(x)
+    # (C, p, p) of (C, q, q) and three of these down and across
+    blocks = phases.reshape(more, 3, of)
+    one = np.einsum("pim,qjn->pqmnij", blocks, blocks)
+    weight = np.einsum("ab,pqmnij->apqbmnij", np.eye(channels), one)
+    x = a.add("pixel_unshuffle", a.pad(x, of, "edge"), factor=of)
+    x = a.convolution(x, weight.reshape(channels * more**2, channels * of**2, 3, 3))
+    return a.add("pixel_shuffle", x, factor=more)
 
 
 def _taps(place: Fraction, cubic: float) -> Array:

@@ -198,6 +198,23 @@ def test_an_imported_model_is_written_and_read(tmp_path: Path) -> None:
     assert torch.equal(defined(again, picture(9, 9)), defined(bundle, picture(9, 9)))
 
 
+@pytest.mark.parametrize(
+    ("factor", "mode", "scale"), [(0.75, "bicubic", 3), (1.5, "bilinear", 3), (0.5, "bicubic", 2)]
+)
+def test_resizing_by_parts(factor: float, mode: str, scale: int, tmp_path: Path) -> None:
+    shuffle = round(scale / factor)
+    conv = nn.Conv2d(3, 3 * shuffle**2, 3, padding=1)
+    resized = nn.Upsample(scale_factor=factor, mode=mode, align_corners=False)
+    module = nn.Sequential(conv, nn.PixelShuffle(shuffle), resized).eval()
+    networks.export(module, tmp_path / "a.onnx")
+    image = picture(21, 30)
+    with torch.no_grad():
+        expected = module(image)
+    bundle = importers.load(tmp_path / "a.onnx")
+    assert bundle.graph.scale == scale
+    assert decibels(defined(bundle, image), expected) >= 110
+
+
 class Foreign(nn.Module):
     """Softmax over rows."""
 
@@ -219,7 +236,7 @@ class OfSizes(nn.Module):
         (OfSizes(), "something else for pictures of other sizes"),
         (nn.Conv2d(3, 3, 3, stride=3), r"\(Conv, .*stride is 3"),
         (nn.Conv2d(3, 3, 3, stride=2), "does not halve"),
-        (nn.Upsample(scale_factor=1.5), r"\(Resize, .*1.5 times"),
+        (nn.Upsample(scale_factor=1.5), r"\(Resize, .*nearest with|\(Resize, .*1.5 times"),
         (nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), "align_corners"),
     ],
 )
