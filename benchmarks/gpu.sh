@@ -6,7 +6,7 @@
 #
 # Parity of every kernel and of whole networks in all dtypes, compute-sanitizer, a program in C++ on
 # a bundle with GPU kernels, networks and kernels against PyTorch eager and compiled, measured
-# ceilings, tuning. Nothing is installed: needs Python 3.11, torch 2.11 and triton 3.6 or later, numpy,
+# ceilings. Nothing is installed: needs Python 3.11, torch 2.11 and triton 3.6 or later, numpy,
 # safetensors and compilers for C and C++. OUT/gpu.json has the result, written after each part; the
 # exit code is not 0 if something computed wrong. COMMIT says what was run where .git did not come
 # along.

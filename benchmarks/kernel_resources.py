@@ -2,15 +2,14 @@
 
     python benchmarks/kernel_resources.py
 
-compiles every form of every kernel for four architectures in three dtypes, keeps registers, spills,
-shared memory, matrix instructions and seconds of compilation in benchmarks/results/
-kernels-aot.json, and prints a Markdown table. Each pair of an architecture and a dtype is a process
-of its own, which prints one line of JSON for each form:
+compiles every kernel of `sr-x4-tiny`, in bf16, for four architectures, and prints registers, shared
+memory, matrix instructions and spills as a Markdown table. Each pair of an architecture and a dtype
+is a process of its own, which prints one line of JSON for each kernel:
 
-    python benchmarks/kernel_resources.py 90 bf16 [--brief bounded]
+    python benchmarks/kernel_resources.py 90 bf16 [--wide] [--unbounded]
 
-`--brief` leaves out channels that take the forms of others, and attention whose logits have no
-bound (or, with `--brief unbounded`, have one).
+`--wide` compiles the kernels of wider networks as well, and with `--unbounded` the weights are such
+that attention's logits have no bound.
 """
 
 from __future__ import annotations
@@ -23,58 +22,50 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from itertools import chain, product
-from pathlib import Path
 from typing import Any
 
-from imagen_fast.bench import machine
-
-RESULT = Path(__file__).parent / "results" / "kernels-aot.json"
 ARCHITECTURES = (80, 90, 100, 120)
-DTYPES = ("fp32", "fp16", "bf16")
+DTYPES = ("fp16", "bf16")
 
 
-def forms(dtype: str, arch: int, brief: str | None) -> Iterator[Any]:
-    """Every form once."""
-    import torch
-    from imagen_fast.kernels.triton import conv_block, down, global_attention, head, stem, up
-    from imagen_fast.kernels.triton import window_attention as window
+def launches(dtype: str, arch: int, wide: bool, unbounded: bool) -> Iterator[Any]:
+    """One launch of every form."""
+    import numpy as np
+    from imagen_fast.kernels.ahead.compiled import key_of
+    from imagen_fast.kernels.triton.program import Target, Weights, program_of
+    from imagen_fast.kernels.triton.size import Size
 
-    kind = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
-    if brief:
-        bounded = brief == "bounded"
-        everything = [
-            window.variants(kind, arch, (64, 96, 128, 192), bounded=bounded),
-            global_attention.variants(kind, (96,), bounded=bounded),
-            conv_block.variants(kind, arch),
-            stem.variants(kind, arch, (64,)),
-            down.variants(kind, arch, ((64, 96), (128, 192))),
-            up.variants(kind, arch, ((64, 96),)),
-            head.variants(kind, arch, (64,), (1, 4)),
-            head.variants(kind, arch, (96,), (4,)),
-        ]
-    else:
-        everything = [
-            *(window.variants(kind, arch, bounded=bounded) for bounded in (True, False)),
-            *(global_attention.variants(kind, bounded=bounded) for bounded in (True, False)),
-            *(module.variants(kind, arch) for module in (conv_block, stem, down, up, head)),
-        ]
+    from imagen_fast.graph import network
+    from imagen_fast.graph.passes import needed
+    from imagen_fast.spec import Level, ModelSpec, preset
+
+    specs = [preset("tiny", 4)]
+    if wide:
+        levels = (Level(128, convs=1), Level(192, convs=1), Level(96, convs=0, attention="global"))
+        specs += [ModelSpec(scale=2, levels=levels), ModelSpec(scale=1, levels=(Level(256),))]
     done = set()
-    for variant in chain.from_iterable(everything):
-        if variant.name not in done:
-            done.add(variant.name)
-            yield variant
+    for spec in specs:
+        graph = needed(network(spec).given(["image"]), ["picture"])
+        value = 100 if unbounded else 0
+        tensors = {name: np.full(shape, value, np.float32) for name, shape in graph.tensors.items()}
+        sizes = {"image": (Size("N"), Size("H"), Size("W"))}
+        for samples in ("u8", "fp32") if wide else ("u8",):
+            target = Target(arch, Size("P"), samples)
+            for launch in program_of(graph, Weights(tensors, dtype, "cpu"), sizes, target).launches:
+                if (key := key_of(launch, arch)) not in done:
+                    done.add(key)
+                    yield launch
 
 
-def measure(arch: int, dtype: str, brief: str | None) -> None:
+def measure(arch: int, dtype: str, wide: bool, unbounded: bool) -> None:
     """Compile here, print a line a form."""
-    from imagen_fast.kernels.triton.compile import compile_variant, resources
+    from imagen_fast.kernels.triton.compile import compile_launch, resources
 
-    for variant in forms(dtype, arch, brief):
+    for launch in launches(dtype, arch, wide, unbounded):
         start = time.perf_counter()
-        kernel = compile_variant(variant, arch)
+        kernel = compile_launch(launch, arch)
         seconds = round(time.perf_counter() - start, 2)
-        row = {"name": variant.name, "arch": arch, "dtype": dtype, "wgmma": variant.wgmma}
+        row = {"name": launch.name, "arch": arch, "dtype": dtype}
         print(json.dumps({**row, **resources(kernel), "seconds": seconds}), flush=True)
 
 
@@ -108,25 +99,18 @@ def table(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Compile, print, keep."""
+    """Compile and print."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("arch", type=int, nargs="?", choices=ARCHITECTURES)
     parser.add_argument("dtype", nargs="?", choices=DTYPES)
-    parser.add_argument("--brief", choices=("bounded", "unbounded"))
+    parser.add_argument("--wide", action="store_true")
+    parser.add_argument("--unbounded", action="store_true")
     options = parser.parse_args()
     if options.dtype:
-        measure(options.arch, options.dtype, options.brief)
+        measure(options.arch, options.dtype, options.wide, options.unbounded)
         return
-    if options.arch or options.brief:
-        parser.error("name an architecture and a dtype, or nothing at all")
-    import triton
-
-    rows = [row for pair in product(ARCHITECTURES, DTYPES) for row in measured_apart(*pair)]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    facts = {"triton": triton.__version__, "machine": machine.describe()}
-    text = json.dumps(facts, indent=1)[:-2] + f',\n "kernels": [\n{lines}\n ]\n}}\n'
-    RESULT.write_text(text)
+    rows = [row for arch in ARCHITECTURES for row in measured_apart(arch, "bf16")]
     print("\n".join(table(rows)))
 
 

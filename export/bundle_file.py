@@ -18,11 +18,11 @@ from imagen_fast import stand_in
 from imagen_fast.bundle import FAMILY, Bundle, describe
 from imagen_fast.bundle import FORMAT as MODEL
 from imagen_fast.errors import SpecError, WeightsError
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph import Graph
 
 from .bundle_plan import Plan, parse
 
-FORMAT = f"{FAMILY}cuda-2"
+FORMAT = f"{FAMILY}cuda-3"
 LARGEST_HEADER = 16 << 20  # as the runtime has it
 
 # dtype, as safetensors writes it; shape; bytes.
@@ -49,8 +49,8 @@ def render(
     return b"".join([struct.pack("<Q", len(text)), text, *(data for _, (*_, data) in ordered)])
 
 
-def read_header(path: str | Path) -> tuple[ModelSpec, Plan, dict[str, str]]:
-    """Spec, plan and metadata: only the header is read.
+def read_header(path: str | Path) -> tuple[Graph, Plan, dict[str, str]]:
+    """Graph, plan and metadata: only the header is read.
 
     Raises:
         WeightsError: the file cannot be read, is damaged, of another kind or newer.
@@ -75,7 +75,7 @@ def read_header(path: str | Path) -> tuple[ModelSpec, Plan, dict[str, str]]:
         raise WeightsError(f"{path}: {error}") from error
 
 
-def read_metadata(metadata: object) -> tuple[ModelSpec, Plan, dict[str, str]]:
+def read_metadata(metadata: object) -> tuple[Graph, Plan, dict[str, str]]:
     """As `read_header`, of what a header has under `__metadata__`."""
     if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
         raise WeightsError("a file without metadata; expected a bundle with GPU kernels")
@@ -84,9 +84,9 @@ def read_metadata(metadata: object) -> tuple[ModelSpec, Plan, dict[str, str]]:
         raise WeightsError(
             "a model without GPU kernels; `imagen-fast export MODEL --format bundle` writes them"
         )
-    if found != FORMAT or not {"spec", "plan"} <= metadata.keys():
+    if found != FORMAT or not {"graph", "plan"} <= metadata.keys():
         raise WeightsError(
-            f"its format is {found!r}; expected {FORMAT!r} with spec and plan. If another version "
+            f"its format is {found!r}; expected {FORMAT!r} with graph and plan. If another version "
             "of imagen-fast wrote it, use that one, or export the model again"
         )
-    return ModelSpec.from_json(metadata["spec"]), parse(metadata["plan"]), metadata
+    return Graph.from_json(metadata["graph"]), parse(metadata["plan"]), metadata

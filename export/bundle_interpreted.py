@@ -28,9 +28,10 @@ from .bundle_file import read_header
 from .bundle_plan import Call, Program
 
 # Modules of kernels.triton that hold kernels: nothing else is taken from what a plan names.
-MODULES = ("attention", "conv_block", "down", "head", "linear", "stem", "up", "window_attention")
+MODULES = (
+    *("attention", "conv3x3", "down", "elementwise", "linear", "stem", "up", "window_attention"),
+)
 PROCESSORS = 3  # of the GPU that is played
-DTYPES = {"bf16": torch.float32, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def picture(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
@@ -59,60 +60,50 @@ def picture(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
 
 def interpreted(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
     """`picture`, in this process, whose interpreter is on."""
-    spec, plan, _ = read_header(path)
-    program, dtype = plan.programs[arch], DTYPES[plan.precision]
-    weights = {
-        name: value.to(dtype) if value.dtype == torch.bfloat16 else value
+    graph, plan, _ = read_header(path)
+    program = plan.programs[arch]
+    feature = torch.float32 if plan.precision == "bf16" else torch.float16
+    memory: dict[int | str, Tensor] = {
+        name: value.to(feature) if value.dtype == torch.bfloat16 else value
         for name, value in load_file(path).items()
         if value.dtype != torch.uint8
     }
-    n, h, w, channels = image.shape
-    values = program.values(n, h, w, PROCESSORS)
+    n, h, w, _ = image.shape
+    values = {"N": n, "H": h, "W": w, "P": PROCESSORS}
     samples = torch.uint8 if image.dtype == np.uint8 else torch.float32
-    buffers = _buffers(program, values, dtype, samples)
-    buffers["image"].copy_(torch.from_numpy(image.reshape(-1)))
+    memory.update(_buffers(program, values, {"sample": samples, "feature": feature}))
+    memory[0].copy_(torch.from_numpy(image.reshape(-1)))
     for call in program.calls("u8" if samples == torch.uint8 else "fp32", values):
-        _launch(call, {**buffers, **weights})
-    if buffers["not_finite"].item():
+        _launch(call, memory)
+    if memory[2].item():
         raise WeightsError("the output is not finite")
-    large = buffers["picture"].view(n, spec.scale * h, spec.scale * w, channels)
-    result: NDArray[Any] = large.numpy()
-    return result
+    large: NDArray[Any] = memory[1].numpy()
+    return large.reshape(n, graph.scale * h, graph.scale * w, -1)
 
 
 def _buffers(
-    program: Program, values: dict[str, int], dtype: torch.dtype, samples: torch.dtype
-) -> dict[str, Tensor]:
+    program: Program, values: dict[str, int], kinds: dict[str, torch.dtype]
+) -> dict[int | str, Tensor]:
     """Full of NaN, so that what is read without having been written shows."""
-    kinds = {"sample": samples, "feature": dtype, "flag": torch.int32}
-    elements = program.elements(values)
-    made = {}
-    for name, kind, _ in program.buffers:
-        fill = float("nan") if kinds[kind].is_floating_point else 0
-        made[name] = torch.full((elements[name],), fill, dtype=kinds[kind])
+    made: dict[int | str, Tensor] = {}
+    for number, elements in enumerate(program.elements(values)):
+        dtype = kinds.get(program.buffers[number][0], torch.int32)
+        fill = float("nan") if dtype.is_floating_point else 0
+        made[number] = torch.full((elements,), fill, dtype=dtype)
     return made
 
 
-def _launch(call: Call, memory: dict[str, Tensor]) -> None:
+def _launch(call: Call, memory: dict[int | str, Tensor]) -> None:
     module, name = call.kernel.source.split(".")
     if module not in MODULES:
         raise WeightsError(f"the plan names the kernel {call.kernel.source!r}, which there is not")
     function = getattr(import_module(f"imagen_fast.kernels.triton.{module}"), name)
-    arguments: dict[str, Any] = {}
-    for (where, value), (parameter, *_) in zip(call.arguments, call.kernel.parameters, strict=True):
-        arguments[parameter] = value if where is None else _from(memory[where].flatten(), value)
-    function[call.grid](
-        **arguments,
-        **call.kernel.constants,
-        num_warps=call.kernel.threads // 32,
-        num_stages=call.kernel.num_stages,
-        enable_fp_fusion=True,
-    )
-
-
-def _from(tensor: Tensor, offset: int) -> Tensor:
-    """Nothing is left of a buffer without elements, whose address is passed all the same."""
-    return tensor[offset:] if offset < len(tensor) else tensor
+    names = [name for name, *_ in call.kernel.parameters]
+    arguments = {
+        name: value if where is None else memory[where].flatten()[value:]
+        for name, (where, value) in zip(names, call.arguments, strict=True)
+    }
+    function[call.grid](**arguments, **call.kernel.constants)
 
 
 def main() -> None:

@@ -221,9 +221,7 @@ class Engine:
 
     def _in_fp32(self, backend: Backend) -> Backend:
         if self._careful is None:
-            self._careful = type(backend)(
-                backend.bundle, device=backend.device, precision="fp32", threads=backend.threads
-            )
+            self._careful = backend.in_fp32()
         return self._careful
 
     def _check_whole(self, height: int, width: int, capacity: int) -> None:

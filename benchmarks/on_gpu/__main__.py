@@ -54,13 +54,12 @@ def steps(dry: bool) -> list[Step]:
     def part(name: str, *options: str) -> tuple[str, ...]:
         return python("-m", f"on_gpu.{name}", *options)
 
-    dtypes = ("fp16",) if dry else ("bf16", "fp16", "fp32")
+    dtypes = ("fp16",) if dry else ("bf16", "fp16")
     parity = tuple(part("parity", "--dtype", name) for name in dtypes)
     watched = part("sanitize")
     if not dry:
         options = ("--tool", "memcheck", "--report-api-errors", "no", "--error-exitcode", "9")
         watched = (SANITIZER, *options, *watched)
-    tune = str(Path(__file__).parents[1] / "tune_triton.py")
     found = [
         Step(
             "parity", 0.28, (*parity, part("program")), decides=True, compiles=True,
@@ -79,14 +78,13 @@ def steps(dry: bool) -> list[Step]:
             tells="how fast pictures are beside PyTorch eager",
         ),
         Step("ceilings", 0.04, (part("ceilings"),), tells="what this GPU can do at most"),
-        Step("tuning", 0.14, (python(tune),), tells="the fastest block sizes"),
         Step(
-            "kernels", 0.12, (part("kernels"),), compiles=True,
+            "kernels", 0.26, (part("kernels"),), compiles=True,
             tells="how fast each kernel is beside its roof and PyTorch's",
         ),
         Step(
             "compiled", 0.1, (part("end_to_end", "--compiled"),),
-            tells="how fast pictures are, tuned, beside torch.compile",
+            tells="how fast pictures are beside torch.compile",
         ),
     ]  # fmt: skip
     # The interpreter takes long, and the last part does the same and more.
@@ -142,7 +140,6 @@ def environment(step: Step, work: Path, mode: tuple[str, ...]) -> dict[str, str]
         **os.environ,
         "BUILT": str(work / "built"),
         "TORCHINDUCTOR_CACHE_DIR": str(work / "cache" / "inductor"),
-        "IMAGEN_FAST_TRITON_CONFIGS": str(work / "tuning"),
     }
     found.setdefault("TRITON_CACHE_DIR", str(work / "cache" / "triton"))
     if "--dry-run" in mode:

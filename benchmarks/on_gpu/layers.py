@@ -1,12 +1,15 @@
-"""The operations of a whole network, in order: which kernel, of which width, over which size."""
+"""The operations of a network one by one: each as a graph of its own, over its own sizes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from imagen_fast.spec import ModelSpec
+from imagen_fast.graph import Graph, Grid, Input, Operation, Output
+from imagen_fast.graph.passes import needed
+
+Size = tuple[int, int, int]  # N, H, W
 
 
 @dataclass(frozen=True)
@@ -14,89 +17,63 @@ class Layer:
     """One operation.
 
     Attributes:
-        kernel: as its file in kernels/triton/ is called.
-        size: (N, H, W) of its features; of down and up, the finer ones.
-        channels: of its features; of down and up, the finer ones.
-        coarser: of down and up.
-        image_channels, scale: of stem and head.
-        as_bytes: whether stem and head read and write bytes.
-        head_dim, window, shift: of attention.
-        cross, also: whether attention reads a context, and adds something more.
+        text: its graph, as JSON: inputs `x0` and so on, the first of them of a size of its own,
+            and the output `y`.
+        size: of that input.
     """
 
-    kernel: str
-    size: tuple[int, int, int]
-    channels: int
-    coarser: int = 0
-    image_channels: int = 0
-    scale: int = 0
-    as_bytes: bool = True
-    head_dim: int = 0
-    window: int = 0
-    shift: int = 0
-    cross: bool = False
-    also: bool = False
+    text: str
+    size: Size
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The operation alone."""
+        return Graph.from_json(self.text)
+
+    @property
+    def operation(self) -> Operation:
+        """The only one."""
+        (found,) = self.graph.operations
+        return found
 
     @property
     def name(self) -> str:
-        """As tables have it: `window attention, 64, cross, shifted`."""
-        parts = [self.kernel.replace("_", " "), str(self.channels)]
-        if self.coarser:
-            way = (self.coarser, self.channels)
-            parts[1] = "{} to {}".format(*(way if self.kernel == "up" else way[::-1]))
-        parts += [f"x{self.scale}"] if self.kernel == "head" else []
-        parts += ["cross"] if self.cross else []
-        parts += ["shifted"] if self.shift else []
-        return ", ".join([*parts, *(["with an addend"] if self.also else [])])
+        """As tables have it: `window attention, 64 of 64, 64, 64; shift 4`."""
+        x, graph = self.operation, self.graph
+        read = ", ".join(str(graph.values[name].channels) if name else "-" for name in x.inputs)
+        facts = [f"{key} {value}" for key, value in x.attributes.items() if key != "channels"]
+        kind = x.kind.replace("_", " ")
+        return "; ".join([f"{kind}, {graph.values['y'].channels} of {read}", *facts])
+
+    @property
+    def pixels(self) -> int:
+        """Of the result, all channels counted: about the work that there is."""
+        value = self.graph.values["y"]
+        height, width = value.grid.size(*self.size[1:])
+        return self.size[0] * height * width * value.channels
 
 
-def layers(spec: ModelSpec, n: int, h: int, w: int) -> dict[Layer, int]:
-    """Each different operation of a picture's way through the network, and how often it runs."""
-    return dict(Counter(_in_order(spec, n, h, w)))
+def layers(graph: Graph, n: int, h: int, w: int) -> dict[Layer, int]:
+    """Each different operation on the first output's way, and how often it runs."""
+    first, output = next(iter(graph.inputs)), next(iter(graph.outputs))
+    part = needed(graph.given([first]), [output])
+    return dict(Counter(_alone(part, x, (n, h, w)) for x in part.operations))
 
 
-def _in_order(spec: ModelSpec, n: int, h: int, w: int) -> Iterator[Layer]:
-    sizes = [(n, h, w)]
-    for _ in spec.levels[1:]:
-        h, w = (h + 1) // 2, (w + 1) // 2
-        sizes.append((n, h, w))
-    picture = {"image_channels": spec.image_channels, "scale": spec.scale}
-    finest = spec.levels[0].channels
-    last = len(spec.levels) - 1
-    yield Layer("stem", sizes[0], finest, **picture)
-    for index in range(last + 1):
-        if index:
-            yield _between("down", spec, sizes, index - 1)
-        yield from _stages(spec, sizes, index, decoder=False)
-    for index in reversed(range(last + 1)):
-        if index < last:
-            yield _between("up", spec, sizes, index)
-        yield from _stages(spec, sizes, index, decoder=True)
-    yield Layer("head", sizes[0], finest, **picture)
-
-
-def _between(kernel: str, spec: ModelSpec, sizes: list[tuple[int, int, int]], index: int) -> Layer:
-    """From level `index` to the next coarser one, or back."""
-    fine, coarse = spec.levels[index : index + 2]
-    return Layer(kernel, sizes[index], fine.channels, coarser=coarse.channels)
-
-
-def _stages(
-    spec: ModelSpec, sizes: list[tuple[int, int, int]], index: int, *, decoder: bool
-) -> Iterator[Layer]:
-    level = spec.levels[index]
-    for number in range(level.depth):
-        for _ in range(level.convs):
-            yield Layer("conv_block", sizes[index], level.channels)
-        window = spec.window if level.attention == "window" else 0
-        shifted = bool((number + (level.depth if decoder else 0)) % 2)
-        yield Layer(
-            "window_attention" if window else "global_attention",
-            sizes[index],
-            level.channels,
-            head_dim=spec.head_dim,
-            window=window,
-            shift=window // 2 if shifted else 0,
-            cross=decoder,
-            also=decoder and index == 0 and number == level.depth - 1,
-        )
+def _alone(graph: Graph, x: Operation, size: Size) -> Layer:
+    """One operation; what it reads lies relative to the finest of its inputs, which comes first."""
+    read = sorted(dict.fromkeys(name for name in x.inputs if name),
+                  key=lambda name: graph.values[name].grid.halvings)  # fmt: skip
+    names = {name: f"x{number}" for number, name in enumerate(read)} | {"": ""}
+    finest = graph.values[read[0]].grid
+    inputs = {}
+    for name in read:
+        value = graph.values[name]
+        picture = name in graph.inputs and graph.inputs[name].picture
+        grid = Grid("x0", value.grid.halvings - finest.halvings, value.grid.factor // finest.factor)
+        inputs[names[name]] = Input(value.channels, picture, None if name == read[0] else grid)
+    picture = any(out.value == x.output and out.picture for out in graph.outputs.values())
+    roles = {role: role for role in x.tensors}
+    operation = Operation(x.kind, "y", tuple(names[n] for n in x.inputs), roles, x.attributes)
+    alone = Graph(inputs, (operation,), {"y": Output("y", picture)})
+    return Layer(alone.to_json(), (size[0], *finest.size(*size[1:])))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -24,6 +23,7 @@ from imagen_fast.backends import triton as triton_backend
 from imagen_fast.backends.base import NonFiniteError
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bundle import Bundle
+from imagen_fast.graph import network
 from imagen_fast.models.build import build
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.listing import ListingGenerator
@@ -60,24 +60,25 @@ def kernel_rows(part: Part, name: str) -> None:
     done: set[Layer] = set()
     for size in sizes:
         for spec in specs.values():
-            for layer in layers(spec, *size):
-                for one in (layer, replace(layer, as_bytes=False)):
-                    if one not in done and (layer.image_channels or one is layer):
-                        done.add(one)
-                        facts = {"kernel": one.name, "size": one.size, "bytes": one.as_bytes}
-                        work = partial(kernel_errors, one, DTYPES[name], part)
+            for layer in layers(network(spec), *size):
+                pictures = any(x.picture for x in layer.graph.inputs.values())
+                for as_bytes in (True, False) if pictures and layer not in done else (True,):
+                    if layer not in done or not as_bytes:
+                        done.add(layer)
+                        facts = {"kernel": layer.name, "size": layer.size, "bytes": as_bytes}
+                        work = partial(kernel_errors, layer, name, part, as_bytes)
                         part.attempt(work, what="kernel", dtype=name, **facts)
 
 
-def kernel_errors(layer: Layer, dtype: torch.dtype, part: Part) -> dict[str, Any]:
-    case = cases.make(layer, dtype, part.device)
+def kernel_errors(layer: Layer, name: str, part: Part, as_bytes: bool = True) -> dict[str, Any]:
+    case = cases.make(layer, name, part.device, as_bytes)
     outputs = []
     for byte in POISON:
         poison(case.written, byte)
-        outputs.append(case.ours(None).clone())
+        outputs.append(case.ours().clone())
     if part.compiles:
         return {}
-    found = timing.errors(outputs[0], case.theirs(dtype)(), case.theirs(torch.float64)())
+    found = timing.errors(outputs[0], case.theirs(DTYPES[name])(), case.theirs(torch.float64)())
     found["written"] = torch.equal(*outputs)
     found["ok"] &= found["written"]
     return found
@@ -109,11 +110,11 @@ def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
     tiles = np.random.default_rng(0).integers(0, 256, (*side, spec.image_channels), np.uint8)
     floats = tiles.astype(np.float32) / np.float32(255)
     backend = Triton(bundle, precision=name, device=part.device.type)
-    network = build(bundle).to(part.device)
+    reference = build(bundle).to(part.device)
 
     def theirs(dtype: torch.dtype, method: str = "forward") -> torch.Tensor:
         x = torch.from_numpy(floats).to(part.device, dtype).movedim(3, 1)
-        y = getattr(copy.deepcopy(network).to(dtype), method)(x)
+        y = getattr(copy.deepcopy(reference).to(dtype), method)(x)
         y = y[-1] if isinstance(y, list) else y
         return y.clamp(0, 1).movedim(1, 3).cpu()
 
@@ -151,7 +152,8 @@ def memory_of(backend: Triton) -> Iterable[torch.Tensor]:
     slots = backend._open()
     yield slots._memory
     for ready in slots._ready.values():
-        yield from (slot.result for slot in ready)
+        for slot in ready:
+            yield from slot.results.values()
 
 
 def latent_errors(name: str, part: Part) -> dict[str, Any]:

@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 
+from imagen_fast.graph import network
 from imagen_fast.spec import preset
 from on_gpu import cases
 from on_gpu.layers import Layer, layers
 from on_gpu.parity import MIXED, NARROW
-from on_gpu.part import DTYPES, Part
+from on_gpu.part import Part
 
 
-def run_once(layer: Layer, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
-    case = cases.make(layer, dtype, device)
-    finite = bool(torch.isfinite(case.ours(None).float()).all())
+def run_once(layer: Layer, name: str, device: torch.device) -> dict[str, Any]:
+    case = cases.make(layer, name, device)
+    finite = bool(torch.isfinite(case.ours().float()).all())
     return {"ok": finite}
 
 
@@ -32,8 +33,8 @@ def main() -> int:
     specs = [NARROW] if part.dry else [preset("tiny", 4), MIXED]
     for name in part.dtypes:
         for spec in specs:
-            for layer in layers(spec, *size):
-                work = partial(run_once, layer, DTYPES[name], part.device)
+            for layer in layers(network(spec), *size):
+                work = partial(run_once, layer, name, part.device)
                 part.attempt(work, what="watched", dtype=name, kernel=layer.name)
     return int(part.failed)
 

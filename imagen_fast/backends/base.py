@@ -220,5 +220,9 @@ class Backend(ABC):
     def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
         """`run` on checked arrays."""
 
+    def in_fp32(self) -> Backend:
+        """The same model on the same device, for what is not finite in this precision."""
+        return type(self)(self.bundle, device=self.device, precision="fp32", threads=self.threads)
+
     def close(self) -> None:  # noqa: B027 (nothing to give back)
         """Give back what the backend holds. It cannot run afterwards."""

@@ -2,7 +2,7 @@
 
 A slot holds one chunk of tiles. While its network runs, the next chunk is copied to the device in
 another slot, and the one before comes back from a third place: on a GPU these are three streams,
-and the network's launches one CUDA graph, recorded once for a shape. All slots of a program share
+and the network's launches one CUDA graph, recorded once for a shape. All slots of a device share
 one piece of memory for feature maps, because only one of them computes at a time.
 
 CUDA's part has not yet been run on a GPU.
@@ -10,9 +10,10 @@ CUDA's part has not yet been run on a GPU.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,55 +22,52 @@ from torch import Tensor
 from imagen_fast.backends.base import Tiles
 
 if TYPE_CHECKING:
-    from imagen_fast.kernels.triton.buffers import Place, Plan
+    from imagen_fast.kernels.triton.program import Program
 
 MOST_SHAPES = 8  # that are kept ready
 AT_ONCE = 2  # chunks of a batch: one computed, one copied
-DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.float32): torch.float32}
+ALIGNMENT = 256  # bytes, of every buffer: more than any load or copy engine asks for
 
-
-class Program(Protocol):
-    """What a slot runs: `kernels.triton.network.Network` or `kernels.triton.listing.Listing`."""
-
-    def plan(self, shape: tuple[int, ...]) -> Plan:
-        """The memory for an input of this shape."""
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the result."""
-
-    def run(self, x: Tensor, place: Place, *, out: Tensor, not_finite: Tensor) -> object:
-        """x → out; not_finite (1,) int32 becomes 1 if the result is not finite."""
+Arrays = Mapping[str, Tiles]
+Results = Mapping[str, Tensor]
 
 
 class Slot:
     """One chunk, computed as soon as it is there: for the CPU.
 
     Args:
-        program: what computes.
-        shape: of the chunk.
-        dtype: of its samples and of the result's.
+        program: what computes, over the shape of the chunk.
+        packed: the packed tensors by name.
         device: where.
-        memory: for the program's plan.
+        memory: `work_bytes` of the program, for its feature maps.
     """
 
     def __init__(
-        self,
-        program: Program,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
-        device: torch.device,
-        memory: Tensor,
+        self, program: Program, packed: Results, device: torch.device, memory: Tensor
     ) -> None:
-        self.program, self.place = program, program.plan(shape).place(memory)
-        self.given = torch.zeros(shape, dtype=dtype, device=device)
-        self.result = torch.empty(program.output_shape(shape), dtype=dtype, device=device)
-        self.not_finite = torch.zeros(1, dtype=torch.int32, device=device)
+        self.program, self._device = program, device
+        self.given = {name: self._made(x.of) for name, x in program.inputs.items()}
+        self.results = {name: self._made(x.of) for name, x in program.outputs.items()}
+        self.not_finite = self._made(program.flag.of)
+        own = [*self.given.values(), *self.results.values(), self.not_finite]
+        work = memory[: work_bytes(program)].split(_sizes(program))
+        work = [x[: _bytes(program, i)] for i, x in zip(program.work, work, strict=True)]
+        views = [x.view(_dtype(program, i)) for i, x in zip(program.work, work, strict=True)]
+        self._memory: dict[int | str, Tensor] = dict(enumerate([*own, *views]))
+        self._memory.update(packed)
 
-    def start(self, tiles: Tiles, out: Tensor) -> None:
+    def _made(self, number: Any) -> Tensor:
+        return torch.zeros(
+            _elements(self.program, number), dtype=_dtype(self.program, number), device=self._device
+        )
+
+    def start(self, tiles: Arrays, out: Results) -> None:
         """Put a chunk on its way to `out`, in main memory. The last one has been waited for."""
-        np.copyto(self.given.numpy(), tiles)
+        for name, x in self.given.items():
+            np.copyto(x.numpy(), tiles[name].reshape(-1))
         self._compute()
-        out.copy_(self.result)
+        for name, x in self.results.items():
+            out[name].copy_(x.view(out[name].shape))
 
     def finish(self) -> bool:
         """Wait until the result is in `out`; whether it is finite."""
@@ -77,7 +75,33 @@ class Slot:
 
     def _compute(self) -> None:
         self.not_finite.zero_()
-        self.program.run(self.given, self.place, out=self.result, not_finite=self.not_finite)
+        self.program.run(self._memory)
+
+
+def work_bytes(program: Program) -> int:
+    """Of the memory for a program's feature maps."""
+    return sum(_sizes(program))
+
+
+def _sizes(program: Program) -> list[int]:
+    return [-(-_bytes(program, i) // ALIGNMENT) * ALIGNMENT for i in program.work]
+
+
+def _elements(program: Program, number: int) -> int:
+    elements = program.buffers[number].elements
+    assert isinstance(elements, int)
+    return elements
+
+
+def _bytes(program: Program, number: int) -> int:
+    return _elements(program, number) * _dtype(program, number).itemsize
+
+
+def _dtype(program: Program, number: int) -> torch.dtype:
+    from imagen_fast.kernels.triton.launch import DTYPES
+
+    dtype: torch.dtype = DTYPES[program.buffers[number].kind]
+    return dtype
 
 
 class Streams:
@@ -93,15 +117,17 @@ class CudaSlot(Slot):
     def __init__(
         self,
         program: Program,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
+        packed: Results,
         device: torch.device,
         memory: Tensor,
         streams: Streams,
     ) -> None:
-        super().__init__(program, shape, dtype, device, memory)
+        super().__init__(program, packed, device, memory)
         self._streams = streams
-        self._host = torch.empty(shape, dtype=dtype, pin_memory=True)
+        self._host = {
+            name: torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+            for name, x in self.given.items()
+        }
         self._told = torch.zeros(1, dtype=torch.int32, pin_memory=True)
         self._loaded, self._computed, self._stored = (torch.cuda.Event() for _ in range(3))
         self._graph = self._recorded()
@@ -119,12 +145,14 @@ class CudaSlot(Slot):
             self._compute()
         return graph
 
-    def start(self, tiles: Tiles, out: Tensor) -> None:
+    def start(self, tiles: Arrays, out: Results) -> None:
         """As `Slot.start`; `out` is pinned."""
-        np.copyto(self._host.numpy(), tiles)
         streams = self._streams
+        for name, host in self._host.items():
+            np.copyto(host.numpy(), tiles[name].reshape(-1))
         with torch.cuda.stream(streams.load):
-            self.given.copy_(self._host, non_blocking=True)
+            for name, host in self._host.items():
+                self.given[name].copy_(host, non_blocking=True)
             self._loaded.record()
         with torch.cuda.stream(streams.compute):
             streams.compute.wait_event(self._loaded)
@@ -132,7 +160,8 @@ class CudaSlot(Slot):
             self._computed.record()
         with torch.cuda.stream(streams.store):
             streams.store.wait_event(self._computed)
-            out.copy_(self.result, non_blocking=True)
+            for name, x in self.results.items():
+                out[name].copy_(x.view(out[name].shape), non_blocking=True)
             self._told.copy_(self.not_finite, non_blocking=True)
             self._stored.record()
 
@@ -143,15 +172,22 @@ class CudaSlot(Slot):
 
 
 class Slots:
-    """A program's slots by shape; the least recently used shape goes when there are too many.
+    """Slots by what is run; the least recently used goes when there are too many.
 
     Not thread-safe.
+
+    Args:
+        plan: makes the program for a key: shapes, kind of samples and outputs, as `key_of` has it.
+        packed: the packed tensors by name; programs may add to it.
+        device: where.
     """
 
-    def __init__(self, program: Program, device: torch.device) -> None:
-        self.program, self.device = program, device
+    def __init__(
+        self, plan: Callable[[Key], Program], packed: dict[str, Tensor], device: torch.device
+    ) -> None:
+        self._plan, self._packed, self.device = plan, packed, device
         self._memory = torch.empty(0, dtype=torch.uint8, device=device)
-        self._ready: OrderedDict[Any, list[Slot]] = OrderedDict()
+        self._ready: OrderedDict[Key, list[Slot]] = OrderedDict()
         self._streams = Streams(device) if device.type == "cuda" else None
 
     @property
@@ -159,43 +195,47 @@ class Slots:
         """Bytes that are held for feature maps."""
         return self._memory.numel()
 
-    def get(self, shape: tuple[int, ...], dtype: torch.dtype, count: int) -> list[Slot]:
-        """At least `count` slots for chunks of this shape and dtype."""
-        size = self.program.plan(shape).size
-        if size > self._memory.numel():
-            self.clear()  # recorded launches write where the old memory is
-            self._memory = torch.empty(size, dtype=torch.uint8, device=self.device)
-        found = self._ready.setdefault((shape, dtype), [])
-        self._ready.move_to_end((shape, dtype))
+    def get(self, key: Key, count: int) -> list[Slot]:
+        """At least `count` slots."""
+        if len(self._ready.get(key, ())) < count:
+            program = self._plan(key)
+            if (size := work_bytes(program)) > self.memory:
+                self.clear()  # recorded launches write where the old memory is
+                self._memory = torch.empty(size, dtype=torch.uint8, device=self.device)
+            made = self._ready.get(key, [])
+            while len(made) < count:
+                made.append(self._made(program))
+            self._ready[key] = made
+        self._ready.move_to_end(key)
         while len(self._ready) > MOST_SHAPES:
             self._ready.popitem(last=False)
-        try:
-            while len(found) < count:
-                found.append(self._made(shape, dtype))
-        except BaseException:
-            if not found:
-                del self._ready[shape, dtype]
-            raise
-        return found
+        return self._ready[key]
 
-    def _made(self, shape: tuple[int, ...], dtype: torch.dtype) -> Slot:
-        arguments = (self.program, shape, dtype, self.device, self._memory)
+    def _made(self, program: Program) -> Slot:
+        arguments = (program, self._packed, self.device, self._memory)
         return CudaSlot(*arguments, self._streams) if self._streams else Slot(*arguments)
 
-    def run(self, tiles: Tiles, chunk: int) -> tuple[Tiles, bool]:
-        """The program on all tiles, `chunk` at a time, which divides their number.
+    def run(self, given: Arrays, wanted: Sequence[str], most: int) -> tuple[dict[str, Tiles], bool]:
+        """The network on a batch, in chunks of `most` pixels that divide it.
 
         Returns:
-            The result, of the tiles' dtype, in memory that is pinned where there is a GPU; and
-            whether it is finite.
+            The outputs by name, in memory that is pinned where there is a GPU; and whether all of
+            it is finite.
         """
-        dtype = DTYPES[tiles.dtype]
-        shape = self.program.output_shape(tiles.shape)
-        output = torch.empty(shape, dtype=dtype, pin_memory=self._streams is not None)
-        count = len(tiles) // chunk
-        slots = self.get((chunk, *tiles.shape[1:]), dtype, min(count, AT_ONCE))
-        finite = through(slots, tiles, output, chunk)
-        return output.numpy(), finite
+        chunk = chunk_of(given, most)
+        count = len(next(iter(given.values()))) // chunk
+        slots = self.get(key_of(given, wanted, chunk), min(count, AT_ONCE))
+        program = slots[0].program
+        outputs = {
+            name: torch.empty(
+                (chunk * count, *x.shape[1:]),
+                dtype=_dtype(program, x.of),
+                pin_memory=self._streams is not None,
+            )
+            for name, x in program.outputs.items()
+        }
+        finite = through(slots, given, outputs, chunk)
+        return {name: x.numpy() for name, x in outputs.items()}, finite
 
     def clear(self) -> None:
         """Drop all slots and their memory."""
@@ -203,19 +243,35 @@ class Slots:
         self._memory = self._memory.new_empty(0)
 
 
-def through(slots: Sequence[Slot], tiles: Tiles, output: Tensor, chunk: int) -> bool:
+# Shapes (N, H, W) of one chunk by input, kind of pictures' samples, names of outputs.
+Key = tuple[tuple[tuple[str, tuple[int, ...]], ...], str, tuple[str, ...]]
+
+
+def key_of(given: Arrays, wanted: Sequence[str], chunk: int) -> Key:
+    """What tells programs apart."""
+    shapes = tuple((name, (chunk, *x.shape[1:3])) for name, x in given.items())
+    in_bytes = any(x.dtype == np.uint8 for x in given.values())
+    return shapes, "u8" if in_bytes else "fp32", tuple(wanted)
+
+
+def through(slots: Sequence[Slot], given: Arrays, outputs: Results, chunk: int) -> bool:
     """Chunks through slots in turn; a slot is waited for before it takes another chunk.
 
     Also when something fails: no slot is left at work. Returns whether all of it is finite.
     """
     busy: deque[Slot] = deque()
     finite = True
+    count = len(next(iter(given.values())))
     try:
-        for index, first in enumerate(range(0, len(tiles), chunk)):
+        for index, first in enumerate(range(0, count, chunk)):
             slot = slots[index % len(slots)]
             if len(busy) == len(slots):
                 finite &= busy.popleft().finish()
-            slot.start(tiles[first : first + chunk], output[first : first + chunk])
+            part = slice(first, first + chunk)
+            slot.start(
+                {name: x[part] for name, x in given.items()},
+                {name: x[part] for name, x in outputs.items()},
+            )
             busy.append(slot)
     finally:
         for slot in busy:
@@ -223,7 +279,9 @@ def through(slots: Sequence[Slot], tiles: Tiles, output: Tensor, chunk: int) -> 
     return finite
 
 
-def chunk_of(count: int, pixels: int, most: int) -> int:
-    """How many of `count` tiles go together: the most that divide it, of `most` pixels at most."""
+def chunk_of(given: Arrays, most: int) -> int:
+    """How many images go together: the most that divide their number, of `most` pixels at most."""
+    count = len(next(iter(given.values())))
+    pixels = max(math.prod(x.shape[1:3]) for x in given.values())
     fitting = [n for n in range(1, count + 1) if count % n == 0 and n * pixels <= most]
     return max(fitting, default=1)

@@ -9,22 +9,24 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from imagen_fast.backends.base import NonFiniteError, Tiles
-from imagen_fast.backends.by_architecture import ByArchitecture
-from imagen_fast.backends.eager import resolve_device, without_torch
-from imagen_fast.backends.levels import Levels
+from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
+from imagen_fast.backends.eager import Eager, resolve_device, without_torch
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
+from imagen_fast.graph.passes import needed
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+
+    from imagen_fast.backends.slots import Key
+    from imagen_fast.kernels.triton.program import Program
 
 OLDEST_TRITON = (3, 6)
 OLDEST_GPU = 80  # compute capability 8.0: bf16, asynchronous copies
@@ -33,35 +35,38 @@ OLDEST_GPU = 80  # compute capability 8.0: bf16, asynchronous copies
 CHUNK_PIXELS = 512**2
 # Input pixels of one run: beyond, a tile is no faster per pixel, and its pinned output large.
 MOST_PIXELS = 2048**2
+# Off CUDA, what kernels are chosen for.
+PRETENDED_GPU, PRETENDED_PROCESSORS = 90, 1
 
 
-class Triton(ByArchitecture):
+class Triton(Backend):
     """The fused kernels on an NVIDIA GPU of compute capability 8.0 or later.
 
-    `precision` "auto" is bf16; fp16 and fp32 are there as well. In Triton's interpreter the device
-    is "cpu" and the precision fp32 (auto) or fp16.
+    `precision` "auto" is bf16; fp16 is there as well, and what is not finite in them is computed
+    again by PyTorch in fp32. In Triton's interpreter the device is "cpu" and the precision fp16.
 
     Each new shape of tiles takes a first run, which compiles kernels, and a recording; the last
-    `slots.MOST_SHAPES` shapes stay ready. Where a file in kernels/triton/configs/ is for the GPU
-    and Triton's version, kernels take their block sizes from it.
+    `slots.MOST_SHAPES` shapes stay ready.
     """
 
     name: ClassVar[str] = "triton"
     kinds: ClassVar[tuple[str, ...]] = ("cuda",)
+    precisions: ClassVar[tuple[str, ...]] = ("bf16", "fp16")
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         import torch
 
         from imagen_fast.backends.slots import Slots
+        from imagen_fast.kernels.triton.program import Weights
 
         self.device = _resolved(device)
         self.precision = _precision(precision, self.device)
-        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        self._dtype = dtypes[self.precision]
         self._device = torch.device(self.device)
+        self.bundle.check_tensors()
+        self._weights = Weights(self.bundle.tensors, self.precision, self._device)
         with self._on_device():
-            self._program = self._packed()
-            self._slots: Slots | None = Slots(self._program, self._device)
+            self._slots: Slots | None = Slots(self._plan, self._weights.packed, self._device)
+            self._plan(self._main((1, 16, 16)))  # packs weights; refuses what has no kernel
 
     @classmethod
     def check(
@@ -107,13 +112,15 @@ class Triton(ByArchitecture):
         """As many pixels as half of the free memory has room for, within `MOST_PIXELS`."""
         import torch
 
+        from imagen_fast.backends.slots import work_bytes
+
         if self.device == "cpu":
             return CHUNK_PIXELS
         side = 1024
-        shape = (1, side, side, self.spec.image_channels)
-        # Pictures go in and come out in float32 at most, in two slots.
-        pictures = 2 * 4 * self.spec.image_channels * (1 + self.spec.scale**2)
-        per_pixel = self._program.plan(shape).size / side**2 + pictures
+        program = self._plan(self._main((1, side, side)))
+        # Inputs and outputs in float32 at most, in two slots.
+        own = sum(program.buffers[i].elements for i in range(program.work.start))
+        per_pixel = (work_bytes(program) + 2 * 4 * own) / side**2
         free, _ = torch.cuda.mem_get_info(self._device)
         cached = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(
             self._device
@@ -123,83 +130,51 @@ class Triton(ByArchitecture):
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Compile and record what tiles of bytes of this shape take."""
-        import torch
-
         from imagen_fast.backends.slots import AT_ONCE, chunk_of
 
-        n, h, w = shape
-        chunk = chunk_of(n, h * w, CHUNK_PIXELS)
+        first, x = next(iter(self.graph.inputs.items()))
+        tiles = np.empty((*shape, x.channels), np.uint8)
+        chunk = chunk_of({first: tiles}, CHUNK_PIXELS)
         with self._running(shape):
-            self._open().get(
-                (chunk, h, w, self.spec.image_channels), torch.uint8, min(n // chunk, AT_ONCE)
-            )
+            self._open().get(self._main((chunk, *shape[1:])), min(shape[0] // chunk, AT_ONCE))
 
-    def compute_picture(self, tiles: Tiles) -> Tiles:
-        """See `Backend.run`."""
-        n, h, w, _ = tiles.shape
-        return self._through(tiles, n, h * w)
+    def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
+        """See `Backend.run`. Raises OperationError: there is no kernel for an operation."""
+        if len(counts := {len(x) for x in given.values()}) > 1:
+            raise BackendError(f"inputs of {sorted(counts)} images; expected as many of each")
+        with self._running(next(iter(given.values())).shape[:3]):
+            outputs: dict[str, Tiles]
+            outputs, finite = self._open().run(given, wanted, CHUNK_PIXELS)
+        if not finite:
+            raise NonFiniteError(f"the output is not finite in {self.precision}")
+        return outputs
 
-    def compute_rows(self, x: Tiles) -> Tiles:
-        """See `Backend.rows`."""
-        n, rows, _ = x.shape
-        return self._through(x, n, rows)
+    def in_fp32(self) -> Backend:
+        """See `Backend.in_fp32`: by PyTorch."""
+        return Eager(self.bundle, device=self.device, precision="fp32")
 
-    def compute_levels(self, wanted: Levels) -> list[Tiles]:
-        """See `Backend.progressive`."""
-        import torch
+    def _main(self, shape: tuple[int, ...]) -> Key:
+        """The first output of the inputs that it needs, the first one of this (N, H, W)."""
+        required = [name for name, x in self.graph.inputs.items() if not x.optional]
+        graph = needed(self.graph.given(required), [next(iter(self.graph.outputs))])
+        n, *sides = shape
+        shapes = {name: (n, *graph.values[name].grid.size(*sides)) for name in graph.inputs}
+        samples = "u8" if any(x.picture for x in graph.inputs.values()) else "fp32"
+        return tuple(shapes.items()), samples, tuple(graph.outputs)
 
-        with self._running(wanted.given.shape[:3]):
-            network: Any = self._program
-            given = self._moved(wanted.given)
-            maps = [self._moved(x).to(self._dtype) for x in wanted.context or ()] or None
-            if wanted.features:
-                outputs = network.features(given)
-                finite = all(bool(torch.isfinite(x).all()) for x in outputs)
-            else:
-                method = network.generate if wanted.latent else network.progressive
-                outputs, flag = method(given, maps)
-                finite = not flag.item()
-            if not finite:
-                raise NonFiniteError(f"the output is not finite in {self.precision}")
-            return [x.float().cpu().numpy() for x in outputs]
+    def _plan(self, key: Key) -> Program:
+        """The launches for a key's shapes."""
+        from imagen_fast.kernels.triton.program import Target, program_of
+
+        shapes, samples, wanted = key
+        graph = self.needed([name for name, _ in shapes], wanted)
+        sizes: Any = dict(shapes)
+        return program_of(graph, self._weights, sizes, Target(*processor(self._device), samples))
 
     def close(self) -> None:
         """Drop weights, recordings and memory."""
-        self._slots = self._program = None
-
-    def _packed(self) -> Any:
-        """The network on the kernels."""
-        from imagen_fast.kernels.triton.listing import Listing
-        from imagen_fast.kernels.triton.network import Network
-        from imagen_fast.kernels.triton.packed import pack_generator, pack_listing_generator
-        from imagen_fast.models.build import build
-
-        network: Any = build(self.bundle)
-        try:
-            if self.spec.architecture == "listing":
-                return Listing(pack_listing_generator(network, self._dtype, self._device))
-            return Network(pack_generator(network, self._dtype, self._device))
-        except ValueError as error:  # a head wider than the kernels take
-            raise BackendError(
-                f"backend 'triton' cannot run this model: {error}; choose backend eager"
-            ) from error
-
-    def _through(self, tiles: Tiles, count: int, pixels: int) -> Tiles:
-        """So many tiles of so many pixels, computed in chunks."""
-        from imagen_fast.backends.slots import chunk_of
-
-        with self._running(tiles.shape[:-1]):
-            output: Tiles
-            output, finite = self._open().run(tiles, chunk_of(count, pixels, CHUNK_PIXELS))
-        if not finite:
-            raise NonFiniteError(f"the output is not finite in {self.precision}")
-        return output
-
-    def _moved(self, array: Tiles) -> Tensor:
-        import torch
-
-        # PyTorch takes an array over only if it may write to it.
-        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
+        self._slots = None
+        self._weights.packed.clear()
 
     def _open(self) -> Any:
         if self._slots is None:
@@ -233,6 +208,16 @@ class Triton(ByArchitecture):
                     f"out of memory on {self.device} for an input of shape {tuple(shape)}; "
                     "choose a smaller tile"
                 ) from error
+
+
+def processor(device: torch.device) -> tuple[int, int]:
+    """A GPU's architecture, as 90 for sm_90, and its multiprocessors; off CUDA pretended ones."""
+    import torch
+
+    if device.type != "cuda":
+        return PRETENDED_GPU, PRETENDED_PROCESSORS
+    facts = torch.cuda.get_device_properties(device)
+    return 10 * facts.major + facts.minor, facts.multi_processor_count
 
 
 def _interpreted() -> bool:
@@ -272,5 +257,5 @@ def _precision(wanted: str, device: str) -> str:
     if device != "cpu":
         return "bf16" if wanted == "auto" else wanted
     if wanted == "bf16":
-        raise BackendError("Triton's interpreter has no bf16; choose fp32 or fp16")
-    return "fp32" if wanted == "auto" else wanted
+        raise BackendError("Triton's interpreter has no bf16; choose fp16")
+    return "fp16"

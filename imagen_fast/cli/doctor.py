@@ -156,20 +156,13 @@ def _onnxruntime() -> str:
 
 
 def _triton() -> str:
-    """Each GPU, and where its kernels' block sizes come from."""
+    """Its GPUs."""
     import torch
+    from triton import knobs
 
-    from imagen_fast.kernels.triton import tuning
-    from imagen_fast.kernels.triton.ops.dispatch import INTERPRETED
-
-    if INTERPRETED:
+    if knobs.runtime.interpret:
         return "in Triton's interpreter (TRITON_INTERPRET is set), which is slow and for tests"
-    found = []
-    for index in range(torch.cuda.device_count()):
-        kernels = tuning.of_device(torch.device("cuda", index))
-        sizes = "tuned" if kernels else "default"
-        found.append(f"{torch.cuda.get_device_name(index)}, {sizes} block sizes")
-    return "; ".join(found)
+    return "; ".join(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
 
 
 def _pillow() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// Integer expressions of a run's sizes: imagen_fast/kernels/ahead/expression.py, which explains
+// Integer expressions of a run's sizes: imagen_fast/kernels/triton/size.py, which explains
 // them, evaluated alike.
 #pragma once
 

@@ -86,7 +86,6 @@ void Model::load_weights(const Tensors& tensors) {
             continue;
         }
         driver().check(driver().cuMemcpyHtoD_v2(at, tensor.data, tensor.bytes()), "copying weights");
-        shapes_[name] = {tensor.dtype, tensor.shape, nullptr};
         addresses_[name] = at;
         at += aligned(tensor.bytes());
     }
@@ -116,24 +115,25 @@ void Model::load_code(const Tensors& tensors) {
 }
 
 Work Model::work(const Shape& shape, bool bytes) const {
-    return plan.program.work(shape, bytes, device_.multiprocessors, shapes_);
+    return plan.program.work(shape, bytes, device_.multiprocessors);
 }
 
-std::size_t Model::scratch_of(const Kernel& kernel, const Call& call) {
+std::size_t Model::scratch_of(const Call& call) const {
+    const Kernel& kernel = plan.program.kernels[call.launch->kernel];
     return static_cast<std::size_t>(call.blocks()) *
            static_cast<std::size_t>(kernel.scratch[0] + kernel.scratch[1]);
 }
 
 void Model::launch(const Call& call, const std::vector<CUdeviceptr>& buffers, CUdeviceptr scratch,
                    CUstream stream) const {
-    const Kernel& kernel = plan.program.kernels[call.kernel];
+    const Kernel& kernel = plan.program.kernels[call.launch->kernel];
     std::vector<std::uint64_t> values;
-    for (const Call::Value& value : call.values) {
-        const CUdeviceptr start = value.from == Argument::From::buffer ? buffers[value.buffer]
-                              : value.from == Argument::From::weight
-                                  ? addresses_.find(value.weight)->second
-                                  : 0;
-        values.push_back(start + static_cast<std::uint64_t>(value.value));
+    for (std::size_t i = 0; i < call.numbers.size(); ++i) {
+        const Argument& argument = call.launch->arguments[i];
+        const CUdeviceptr start = argument.number        ? 0
+                                  : argument.buffer >= 0 ? buffers[argument.buffer]
+                                                         : addresses_.find(argument.weight)->second;
+        values.push_back(start + static_cast<std::uint64_t>(argument.offset + call.numbers[i]));
     }
     // Every kernel takes two addresses more, of scratch memory, null where it needs none.
     const std::uint64_t global = static_cast<std::uint64_t>(call.blocks() * kernel.scratch[0]);
@@ -144,7 +144,7 @@ void Model::launch(const Call& call, const std::vector<CUdeviceptr>& buffers, CU
         arguments.push_back(&value);  // of 32 bits the driver takes the lower half
     }
     driver().check(
-        driver().cuLaunchKernel(functions_[call.kernel], call.grid[0], call.grid[1], call.grid[2],
+        driver().cuLaunchKernel(functions_[call.launch->kernel], call.grid[0], call.grid[1], call.grid[2],
                         static_cast<unsigned>(kernel.threads), 1, 1,
                         static_cast<unsigned>(kernel.shared), stream, arguments.data(), nullptr),
         "launching " + kernel.name);

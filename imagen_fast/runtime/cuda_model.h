@@ -28,7 +28,7 @@ public:
                 CUstream) const;
 
     // Bytes of scratch memory that a launch needs: of mostly no kernel any.
-    static std::size_t scratch_of(const Kernel&, const Call&);
+    std::size_t scratch_of(const Call&) const;
 
     const Plan plan;
 
@@ -37,7 +37,6 @@ private:
     void load_weights(const Tensors&);
 
     const Device& device_;
-    Tensors shapes_;  // of the weights; their data is not there any more
     std::vector<CUmodule> modules_;
     std::vector<CUfunction> functions_;  // of the plan's kernels
     Memory weights_;

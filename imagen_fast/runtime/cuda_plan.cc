@@ -80,8 +80,10 @@ Kernel kernel_of(const Json& json, const Tensors& tensors) {
     kernel.entry = field(json, "entry").string("a kernel's entry");
     kernel.threads = static_cast<int>(number(field(json, "threads"), "threads", 1, kMostThreads));
     kernel.shared = static_cast<int>(number(field(json, "shared"), "shared", 0, kMostNumber));
-    kernel.scratch[0] = number(field(json, "global_scratch"), "global_scratch", 0, kMostNumber);
-    kernel.scratch[1] = number(field(json, "profile_scratch"), "profile_scratch", 0, kMostNumber);
+    const auto& scratch = row(field(json, "scratch"), "scratch", 2);
+    for (int i = 0; i < 2; ++i) {
+        kernel.scratch[i] = number(scratch[i], "scratch", 0, kMostNumber);
+    }
     for (const Json& parameter : field(json, "parameters").array("parameters")) {
         kernel.parameters.push_back(parameter_of(parameter));
     }
@@ -94,53 +96,32 @@ Kernel kernel_of(const Json& json, const Tensors& tensors) {
 
 }  // namespace
 
-Program::Program(const Json& json, const std::string& precision, const Tensors& tensors)
-    : feature_bytes_(precision == "fp32" ? 4 : 2) {
-    for (const Json& size : field(json, "sizes").array("sizes")) {
-        const auto& values = row(size, "a size", 2);
-        sizes_.emplace_back(values[0].string("a size's name"), Expression(values[1]));
-    }
-    int* places[] = {&image, &picture, &not_finite};
-    const char* names[] = {"image", "picture", "not_finite"};
-    const Kind kinds[] = {Kind::sample, Kind::sample, Kind::flag};
-    int seen = 0;
+Program::Program(const Json& json, const Tensors& tensors) {
     for (const Json& buffer : field(json, "buffers").array("buffers")) {
-        const auto& values = row(buffer, "a buffer", 3);
-        const std::string& name = values[0].string("a buffer's name");
-        const Kind kind = kind_of(values[1].string("a buffer's kind"));
-        for (int i = 0; i < 3; ++i) {
-            if (name == names[i] && kind == kinds[i]) {
-                *places[i] = static_cast<int>(buffers.size());
-                seen |= 1 << i;
-            }
-        }
-        for (const BufferPlan& other : buffers) {
-            if (other.name == name) {
-                damaged("there are two buffers '" + name + "'");
-            }
-        }
-        buffers.push_back({name, kind, Expression(values[2])});
+        const auto& values = row(buffer, "a buffer", 2);
+        buffers.push_back({kind_of(values[0].string("a buffer's kind")), Expression(values[1])});
     }
-    if (seen != 7) {
-        damaged("there is no buffer for the image, the picture or the flag");
+    if (buffers.size() < 3 || buffers[image].kind != Kind::sample ||
+        buffers[picture].kind != Kind::sample || buffers[not_finite].kind != Kind::flag) {
+        damaged("the first buffers are not the image, the picture and the flag");
     }
     for (const Json& kernel : field(json, "kernels").array("kernels")) {
         kernels.push_back(kernel_of(kernel, tensors));
     }
-    for (const Json& launch : field(json, "launches").array("launches")) {
-        read_launch(launch, tensors);
+    const Json& both = field(json, "launches");
+    for (const bool bytes : {false, true}) {
+        for (const Json& launch : field(both, bytes ? "u8" : "fp32").array("launches")) {
+            launches[bytes].push_back(launch_of(launch, tensors));
+        }
     }
 }
 
-void Program::read_launch(const Json& json, const Tensors& tensors) {
+Launch Program::launch_of(const Json& json, const Tensors& tensors) const {
+    const auto& parts = row(json, "a launch", 3);
     Launch launch;
-    launch.kernel = static_cast<int>(number(field(json, "kernel"), "a launch's kernel", 0,
-                                            static_cast<std::int64_t>(kernels.size()) - 1));
-    launch.samples = field(json, "samples").string("a launch's samples");
-    if (launch.samples != "" && launch.samples != "u8" && launch.samples != "fp32") {
-        damaged("a launch is for samples '" + launch.samples + "'");
-    }
-    const auto& grid = field(json, "grid").array("a grid");
+    launch.kernel = static_cast<int>(
+        number(parts[0], "a launch's kernel", 0, static_cast<std::int64_t>(kernels.size()) - 1));
+    const auto& grid = parts[1].array("a grid");
     if (grid.empty() || grid.size() > 3) {
         damaged("a grid has not one to three axes");
     }
@@ -148,70 +129,66 @@ void Program::read_launch(const Json& json, const Tensors& tensors) {
         launch.grid.emplace_back(axis);
     }
     const Kernel& kernel = kernels[launch.kernel];
-    const auto& arguments =
-        row(field(json, "arguments"), "a launch's arguments", kernel.parameters.size());
+    const auto& arguments = row(parts[2], "a launch's arguments", kernel.parameters.size());
     for (std::size_t i = 0; i < arguments.size(); ++i) {
-        const bool pointer = kernel.parameters[i].pointer;
-        const auto& values = row(arguments[i], "an argument", pointer ? 3 : 2);
-        const std::string& from = values[0].string("an argument's kind");
-        if (!pointer) {
-            if (from != "size") {
-                damaged("an argument of " + kernel.name + " is no number");
-            }
-            launch.arguments.push_back({Argument::From::number, "", 0, Expression(values[1])});
+        const Parameter& parameter = kernel.parameters[i];
+        Argument argument;
+        if (!parameter.pointer) {
+            argument.number.emplace(arguments[i]);
+            launch.arguments.push_back(std::move(argument));
             continue;
         }
-        const std::string& name = values[1].string("an argument's name");
-        const auto buffer = std::find_if(buffers.begin(), buffers.end(),
-                                         [&](const BufferPlan& x) { return x.name == name; });
-        if (from == "buffer" && buffer != buffers.end()) {
-            launch.arguments.push_back({Argument::From::buffer, "",
-                                        static_cast<int>(buffer - buffers.begin()),
-                                        Expression(values[2])});
-        } else if (from == "weight" && tensors.count(name)) {
-            launch.arguments.push_back({Argument::From::weight, name, 0, Expression(values[2])});
+        const auto& place = row(arguments[i], "an address", 2);
+        const std::int64_t elements = number(place[1], "an offset", 0, kMostBytes);
+        argument.offset = elements * parameter.item;
+        if (place[0].is_integer()) {
+            argument.buffer = static_cast<int>(number(
+                place[0], "a buffer's number", 0, static_cast<std::int64_t>(buffers.size()) - 1));
         } else {
-            damaged("an argument of " + kernel.name + " is '" + name + "', which there is not");
+            argument.weight = place[0].string("the name of a weight");
+            const auto found = tensors.find(argument.weight);
+            if (found == tensors.end() || found->second.dtype == Dtype::u8) {
+                damaged("there is no weight '" + argument.weight + "'");
+            }
+            if (argument.offset > static_cast<std::int64_t>(found->second.bytes())) {
+                damaged(parameter.name + " of " + kernel.name + " lies beyond its memory");
+            }
         }
+        if (argument.offset % parameter.alignment) {
+            damaged(parameter.name + " of " + kernel.name + " is not aligned to " +
+                    std::to_string(parameter.alignment) + " bytes");
+        }
+        launch.arguments.push_back(std::move(argument));
     }
-    launches.push_back(std::move(launch));
+    return launch;
 }
 
-std::int64_t Program::item_of(Kind kind, bool bytes) const {
-    return kind == Kind::feature ? feature_bytes_ : kind == Kind::sample && bytes ? 1 : 4;
-}
-
-Work Program::work(const Shape& shape, bool bytes, int multiprocessors,
-                   const Tensors& tensors) const {
-    Values values = {{"N", shape.images},
-                     {"H", shape.height},
-                     {"W", shape.width},
-                     {"P", multiprocessors}};
-    for (const auto& [name, expression] : sizes_) {
-        values[name] = expression.evaluate(values);
-    }
+Work Program::work(const Shape& shape, bool bytes, int multiprocessors) const {
+    const Values values = {{"N", shape.images},
+                           {"H", shape.height},
+                           {"W", shape.width},
+                           {"P", multiprocessors}};
     Work work;
-    for (const BufferPlan& buffer : buffers) {
+    for (const Buffer& buffer : buffers) {
         const std::int64_t elements = buffer.elements.evaluate(values);
         if (elements > kMostBytes / 4) {
-            damaged("the buffer '" + buffer.name + "' has " + std::to_string(elements) +
-                    " elements");
+            damaged("a buffer has " + std::to_string(elements) + " elements");
         }
-        work.bytes.push_back(elements * item_of(buffer.kind, bytes));
+        const int item = buffer.kind == Kind::feature ? 2
+                         : buffer.kind == Kind::sample && bytes ? 1
+                                                                : 4;
+        work.bytes.push_back(elements * item);
     }
-    for (const Launch& launch : launches) {
-        if (launch.samples.empty() || launch.samples == (bytes ? "u8" : "fp32")) {
-            work.calls.push_back(call_of(launch, values, work, tensors));
-        }
+    for (const Launch& launch : launches[bytes]) {
+        work.calls.push_back(call_of(launch, values, work));
     }
     return work;
 }
 
-Call Program::call_of(const Launch& launch, const Values& values, const Work& work,
-                      const Tensors& tensors) const {
+Call Program::call_of(const Launch& launch, const Values& values, const Work& work) const {
     const Kernel& kernel = kernels[launch.kernel];
     Call call;
-    call.kernel = launch.kernel;
+    call.launch = &launch;
     for (std::size_t axis = 0; axis < launch.grid.size(); ++axis) {
         const std::int64_t blocks = launch.grid[axis].evaluate(values);
         if (blocks < 1 || blocks > kMostGrid[axis]) {
@@ -222,29 +199,15 @@ Call Program::call_of(const Launch& launch, const Values& values, const Work& wo
     }
     for (std::size_t i = 0; i < launch.arguments.size(); ++i) {
         const Argument& argument = launch.arguments[i];
-        Call::Value value{argument.from, argument.buffer, argument.weight,
-                          argument.value.evaluate(values)};
-        if (argument.from == Argument::From::number) {
-            if (value.value > kMostNumber) {
-                throw ArgumentError(kernel.name + " would be given " +
-                                    std::to_string(value.value) + "; choose a smaller tile");
-            }
-        } else {
-            const bool weight = argument.from == Argument::From::weight;
-            const std::int64_t end =
-                weight ? static_cast<std::int64_t>(tensors.at(argument.weight).bytes())
-                       : work.bytes[argument.buffer];
-            if (value.value > end / kernel.parameters[i].item) {
-                damaged(kernel.parameters[i].name + " of " + kernel.name +
-                        " lies beyond its memory");
-            }
-            value.value *= kernel.parameters[i].item;
-            if (value.value % kernel.parameters[i].alignment) {
-                damaged(kernel.parameters[i].name + " of " + kernel.name + " is not aligned to " +
-                        std::to_string(kernel.parameters[i].alignment) + " bytes");
-            }
+        const std::int64_t value = argument.number ? argument.number->evaluate(values) : 0;
+        if (value > kMostNumber) {
+            throw ArgumentError(kernel.name + " would be given " + std::to_string(value) +
+                                "; choose a smaller tile");
         }
-        call.values.push_back(std::move(value));
+        if (argument.buffer >= 0 && argument.offset > work.bytes[argument.buffer]) {
+            damaged(kernel.parameters[i].name + " of " + kernel.name + " lies beyond its memory");
+        }
+        call.numbers.push_back(value);
     }
     return call;
 }
@@ -271,12 +234,11 @@ std::pair<std::vector<int>, std::optional<int>> architectures(const Json& json, 
 
 Plan plan_of(const Json& json, int arch, const Tensors& tensors) {
     const std::string& precision = field(json, "precision").string("the plan's precision");
-    if (precision != "bf16" && precision != "fp16" && precision != "fp32") {
+    if (precision != "bf16" && precision != "fp16") {
         damaged("the precision is '" + precision + "'");
     }
     const std::string name = std::to_string(arch);
-    return {precision, arch,
-            Program(field(field(json, "programs"), name.c_str()), precision, tensors)};
+    return {precision, arch, Program(field(field(json, "programs"), name.c_str()), tensors)};
 }
 
 }  // namespace imagen_fast::cuda

@@ -16,8 +16,7 @@ namespace imagen_fast::cuda {
 
 enum class Kind { sample, feature, flag };  // what the elements of a buffer are
 
-struct BufferPlan {
-    std::string name;
+struct Buffer {
     Kind kind;
     Expression elements;
 };
@@ -35,32 +34,25 @@ struct Kernel {
     std::vector<Parameter> parameters;
 };
 
+// An address in a buffer or a weight, or a number.
 struct Argument {
-    enum class From { buffer, weight, number } from;
-    std::string weight;
-    int buffer = 0;
-    Expression value;  // elements from the start, or the number
+    int buffer = -1;     // -1 if it is in none
+    std::string weight;  // "" if it is in none
+    std::int64_t offset = 0;                // bytes from the start
+    std::optional<Expression> number = {};
 };
 
 struct Launch {
     int kernel = 0;
     std::vector<Expression> grid;
     std::vector<Argument> arguments;
-    std::string samples;  // "u8", "fp32" or "" for both
 };
 
-// One launch for one shape: what its arguments are an offset from, and by how many bytes; or the
-// numbers.
+// One launch for one shape: its grid, and its numbers in the order of its arguments, 0 for addresses.
 struct Call {
-    struct Value {
-        Argument::From from;
-        int buffer = 0;
-        std::string weight;
-        std::int64_t value = 0;
-    };
-    int kernel = 0;
+    const Launch* launch = nullptr;
     unsigned grid[3] = {1, 1, 1};
-    std::vector<Value> values;
+    std::vector<std::int64_t> numbers;
     std::int64_t blocks() const { return std::int64_t{grid[0]} * grid[1] * grid[2]; }
 };
 
@@ -74,23 +66,20 @@ struct Work {
 class Program {
 public:
     // Throws WeightsError: the plan is damaged, or names tensors that there are not.
-    Program(const Json&, const std::string& precision, const Tensors&);
+    Program(const Json&, const Tensors&);
 
-    // Throws WeightsError: the plan goes wrong for this shape, or leads beyond its memory.
-    Work work(const Shape&, bool bytes, int multiprocessors, const Tensors&) const;
+    // What the calls point at is the program's own. Throws WeightsError: the plan goes wrong for this
+    // shape, or leads beyond its memory.
+    Work work(const Shape&, bool bytes, int multiprocessors) const;
 
-    std::vector<BufferPlan> buffers;
+    static constexpr int image = 0, picture = 1, not_finite = 2;  // of the buffers
+    std::vector<Buffer> buffers;
     std::vector<Kernel> kernels;
-    std::vector<Launch> launches;
-    int image = 0, picture = 0, not_finite = 0;  // of the buffers
+    std::vector<Launch> launches[2];  // for pictures in floats and in bytes
 
 private:
-    std::int64_t item_of(Kind, bool bytes) const;
-    void read_launch(const Json&, const Tensors&);
-    Call call_of(const Launch&, const Values&, const Work&, const Tensors&) const;
-
-    std::int64_t feature_bytes_;
-    std::vector<std::pair<std::string, Expression>> sizes_;
+    Launch launch_of(const Json&, const Tensors&) const;
+    Call call_of(const Launch&, const Values&, const Work&) const;
 };
 
 struct Plan {

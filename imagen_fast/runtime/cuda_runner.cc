@@ -51,13 +51,12 @@ Shape picture_of(const Graph& graph, const Request& request) {
 }
 
 // The plan's own sizes of picture and image must be those that are copied.
-void check_sizes(const Program& program, const Work& work, const Graph& graph,
-                 const Shape& shape, bool bytes) {
+void check_sizes(const Work& work, const Graph& graph, const Shape& shape, bool bytes) {
     const std::int64_t image = std::int64_t{shape.images} * shape.height * shape.width *
                                graph.channels() * (bytes ? 1 : 4);
-    if (work.bytes[program.image] != image ||
-        work.bytes[program.picture] != image * graph.scale() * graph.scale() ||
-        work.bytes[program.not_finite] != 4) {
+    if (work.bytes[Program::image] != image ||
+        work.bytes[Program::picture] != image * graph.scale() * graph.scale() ||
+        work.bytes[Program::not_finite] != 4) {
         throw WeightsError("the plan is damaged: its pictures are not as large as the graph says");
     }
 }
@@ -87,7 +86,7 @@ struct CudaRunner::State {
 
     Work work(const Graph& graph, const Shape& shape, bool bytes) const {
         Work work = model.work(shape, bytes);
-        check_sizes(model.plan.program, work, graph, shape, bytes);
+        check_sizes(work, graph, shape, bytes);
         return work;
     }
 
@@ -238,14 +237,14 @@ std::uint64_t CudaRunner::memory(const Request& request) const {
     const Work work = state_->work(graph_, {chunk, shape.height, shape.width}, bytes);
     const std::size_t slots = std::min<std::size_t>(shape.images / chunk, kAtOnce);
     return Slot::arena_bytes(state_->model, work) +
-           2 * slots * Slot::own_bytes(state_->model, work);
+           2 * slots * Slot::own_bytes(work);
 }
 
 std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
     constexpr int side = 1024;
     const Work work = state_->work(graph_, {1, side, side}, false);
     const double pixel = static_cast<double>(Slot::arena_bytes(state_->model, work) +
-                                             kAtOnce * Slot::own_bytes(state_->model, work)) /
+                                             kAtOnce * Slot::own_bytes(work)) /
                          (side * side);
     double room = static_cast<double>(budget);
     if (!budget) {
@@ -261,8 +260,7 @@ std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
 
 std::string CudaRunner::not_finite() const {
     return "the model gives infinities or NaN in " + precision_ +
-           (precision_ == "fp32" ? "; its weights are damaged: use others"
-                                 : "; export it with --precision fp32");
+           "; run the model that it was exported from on the processor, in fp32";
 }
 
 }  // namespace imagen_fast

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 
 namespace imagen_fast::cuda {
 
@@ -12,15 +13,12 @@ constexpr std::size_t kAlignment = 256;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-// Whether it is each slot's own.
-bool is_own(const Program& program, int buffer) {
-    return buffer == program.image || buffer == program.picture || buffer == program.not_finite;
-}
+constexpr std::size_t kOwn = 3;  // the first buffers are each slot's own
 
 std::size_t scratch_bytes(const Model& model, const Work& work) {
     std::size_t most = 0;
     for (const Call& call : work.calls) {
-        most = std::max(most, Model::scratch_of(model.plan.program.kernels[call.kernel], call));
+        most = std::max(most, model.scratch_of(call));
     }
     return most;
 }
@@ -36,42 +34,31 @@ bool is_pinned(const void* data) {
 
 std::size_t Slot::arena_bytes(const Model& model, const Work& work) {
     std::size_t bytes = aligned(scratch_bytes(model, work));
-    for (std::size_t i = 0; i < work.bytes.size(); ++i) {
-        if (!is_own(model.plan.program, static_cast<int>(i))) {
-            bytes += aligned(static_cast<std::size_t>(work.bytes[i]));
-        }
+    for (std::size_t i = kOwn; i < work.bytes.size(); ++i) {
+        bytes += aligned(static_cast<std::size_t>(work.bytes[i]));
     }
     return bytes;
 }
 
-std::size_t Slot::own_bytes(const Model& model, const Work& work) {
-    const Program& program = model.plan.program;
-    return work.bytes[program.image] + work.bytes[program.picture] +
-           work.bytes[program.not_finite];
+std::size_t Slot::own_bytes(const Work& work) {
+    return std::accumulate(work.bytes.begin(), work.bytes.begin() + kOwn, std::size_t{0});
 }
 
 Slot::Slot(const Model& model, const Work& work, const Memory& arena, Streams& streams, bool first)
     : model_(model),
       work_(work),
       streams_(streams),
-      image_(work.bytes[model.plan.program.image], "a picture"),
-      picture_(work.bytes[model.plan.program.picture], "a picture"),
-      flag_(work.bytes[model.plan.program.not_finite], "a flag"),
+      image_(work.bytes[Program::image], "a picture"),
+      picture_(work.bytes[Program::picture], "a picture"),
+      flag_(work.bytes[Program::not_finite], "a flag"),
       in_(image_.bytes),
       out_(picture_.bytes),
-      told_(sizeof(std::uint32_t)) {
-    const Program& program = model.plan.program;
+      told_(sizeof(std::uint32_t)),
+      buffers_{image_.address, picture_.address, flag_.address} {
     CUdeviceptr at = arena.address;
-    for (std::size_t i = 0; i < work.bytes.size(); ++i) {
-        const int buffer = static_cast<int>(i);
-        if (is_own(program, buffer)) {
-            buffers_.push_back(buffer == program.image     ? image_.address
-                               : buffer == program.picture ? picture_.address
-                                                           : flag_.address);
-        } else {
-            buffers_.push_back(at);
-            at += aligned(static_cast<std::size_t>(work.bytes[i]));
-        }
+    for (std::size_t i = kOwn; i < work.bytes.size(); ++i) {
+        buffers_.push_back(at);
+        at += aligned(static_cast<std::size_t>(work.bytes[i]));
     }
     scratch_ = at;
     if (first) {

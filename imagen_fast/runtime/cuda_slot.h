@@ -30,7 +30,7 @@ public:
 
     static std::size_t arena_bytes(const Model&, const Work&);
     // Bytes on the GPU beside the arena; as many are pinned in main memory.
-    static std::size_t own_bytes(const Model&, const Work&);
+    static std::size_t own_bytes(const Work&);
 
 private:
     void compute();

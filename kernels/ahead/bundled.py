@@ -9,19 +9,18 @@ import torch
 from torch import Tensor
 
 from imagen_fast.bundle import Bundle
-from imagen_fast.errors import ExportError
-from imagen_fast.models.build import build
+from imagen_fast.errors import ExportError, OperationError
+from imagen_fast.graph.passes import needed
 
-from ..triton.device import DTYPES
-from ..triton.packed import pack_generator
-from .compiled import Code, compile_all, key_of
-from .expression import tree_of
-from .launch import Buffer, Weight
-from .program import Program, program_of
+from ..triton.launch import Argument, Array, Launch
+from ..triton.program import Program, Target, Weights, program_of
+from ..triton.size import Size, tree_of
+from .compiled import Code, compile_all, form_of, key_of
 
 # dtype, as safetensors writes it; shape; bytes.
 Stored = tuple[str, tuple[int, ...], bytes]
 STORED = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+SAMPLES = ("u8", "fp32")
 
 
 def made_ready(
@@ -33,86 +32,87 @@ def made_ready(
     """The plan, as JSON types (see `imagen_fast.export.bundle_plan`), and the tensors by name.
 
     Raises:
-        ExportError: a head is wider than the kernels take, or a kernel does not compile.
-        WeightsError: the tensors do not fit the spec.
+        ExportError: there is no kernel for an operation, or one does not compile.
     """
-    dtype = {name: kind for kind, name in DTYPES.items()}[precision]
+    first, output = next(iter(bundle.graph.inputs)), next(iter(bundle.graph.outputs))
+    graph = needed(bundle.graph.given([first]), [output])
+    weights = Weights(bundle.tensors, precision, "cpu")
+    sizes = {first: (Size("N"), Size("H"), Size("W"))}
+
+    def program(arch: int, samples: str) -> Program:
+        return program_of(graph, weights, sizes, Target(arch, Size("P"), samples))
+
     try:
-        network: Any = build(bundle)
-        weights = pack_generator(network, dtype, "cpu")
-    except ValueError as error:
+        programs = {arch: [program(arch, x) for x in SAMPLES] for arch in architectures}
+    except OperationError as error:
         raise ExportError(f"the kernels cannot run this model: {error}") from error
-    programs = [program_of(weights, arch) for arch in architectures]
-    codes = compile_all(programs, told)
-    tensors = {name: _stored(value) for name, value in programs[0].weights.items()}
+    launches = [(y, arch) for arch, both in programs.items() for x in both for y in x.launches]
+    codes = compile_all(launches, told)
+    tensors = {name: _stored(value) for name, value in weights.packed.items()}
     plan: dict[str, Any] = {"precision": precision, "programs": {}}
-    for program in programs:
-        record, cubins = _record(program, codes)
-        plan["programs"][str(program.arch)] = record
+    for arch, both in programs.items():
+        record, cubins = _record(both, arch, codes)
+        plan["programs"][str(arch)] = record
         tensors |= cubins
     return plan, tensors
 
 
 def _stored(value: Tensor) -> Stored:
-    data = value.detach().contiguous()
-    return STORED[data.dtype], tuple(data.shape), data.view(torch.uint8).numpy().tobytes()
+    return STORED[value.dtype], tuple(value.shape), value.view(torch.uint8).numpy().tobytes()
 
 
-def _record(program: Program, codes: dict[str, Code]) -> tuple[dict[str, Any], dict[str, Stored]]:
-    """A program as JSON types, and its kernels' code."""
+def _record(
+    programs: list[Program], arch: int, codes: dict[str, Code]
+) -> tuple[dict[str, Any], dict[str, Stored]]:
+    """The programs for bytes and for floats as JSON types, and their kernels' code."""
     numbers: dict[str, int] = {}
     kernels: list[dict[str, Any]] = []
-    launches: list[dict[str, Any]] = []
     cubins: dict[str, Stored] = {}
-    for launch in program.launches:
-        key = key_of(launch.variant, program.arch)
+
+    def launched(launch: Launch) -> list[Any]:
+        key = key_of(launch, arch)
         if key not in numbers:
             numbers[key] = len(kernels)
-            name = f"sm_{program.arch}.{len(kernels)}"
-            kernels.append(_kernel(codes[key], name))
+            name = f"sm_{arch}.{len(kernels)}"
+            kernels.append(_kernel(launch, codes[key], name, arch))
             cubins[name] = ("U8", (len(codes[key].cubin),), codes[key].cubin)
-        launches.append(
-            {
-                "kernel": numbers[key],
-                "grid": [tree_of(x) for x in launch.grid],
-                "arguments": [
-                    _argument(launch.arguments[name]) for name in launch.variant.signature
-                ],
-                "samples": launch.samples,
-            }
-        )
-    record = {
-        "sizes": [[name, tree_of(x)] for name, x in program.sizes.items()],
-        "buffers": [[name, kind, tree_of(x)] for name, (kind, x) in program.buffers.items()],
-        "kernels": kernels,
-        "launches": launches,
+        grid = [tree_of(x) for x in launch.grid]
+        return [numbers[key], grid, [_argument(x) for x in launch.passed.values()]]
+
+    buffers, others = (
+        [[kind, tree_of(x.elements)] for kind, x in zip(_kinds(y), y.buffers, strict=True)]
+        for y in programs
+    )
+    assert buffers == others
+    launches = {
+        samples: [launched(x) for x in program.launches]
+        for samples, program in zip(SAMPLES, programs, strict=True)
     }
-    return record, cubins
+    return {"buffers": buffers, "kernels": kernels, "launches": launches}, cubins
 
 
-def _kernel(code: Code, cubin: str) -> dict[str, Any]:
-    variant = code.variant
+def _kinds(program: Program) -> list[str]:
+    return ["sample", "sample", "flag", *["feature" for _ in program.work]]
+
+
+def _kernel(launch: Launch, code: Code, cubin: str, arch: int) -> dict[str, Any]:
+    form = form_of(launch, arch)
     return {
-        "name": variant.name,
-        "source": code.source,
-        "constants": variant.constants,
-        "num_stages": variant.num_stages,
+        "name": launch.name,
+        "source": form["source"],
+        "constants": form["constants"],
+        "num_stages": launch.num_stages,
         "cubin": cubin,
         "entry": code.entry,
         "threads": code.threads,
         "shared": code.shared,
-        "global_scratch": code.global_scratch,
-        "profile_scratch": code.profile_scratch,
+        "scratch": list(code.scratch),
         "parameters": [
-            [name, kind, 16 if name in variant.divisible else 4 if kind[0] == "*" else 1]
-            for name, kind in variant.signature.items()
+            [name, kind, 16 if name in launch.divisible else 4 if kind[0] == "*" else 1]
+            for name, kind in launch.signature.items()
         ],
     }
 
 
-def _argument(argument: Any) -> list[Any]:
-    if isinstance(argument, Buffer):
-        return ["buffer", argument.name, tree_of(argument.offset)]
-    if isinstance(argument, Weight):
-        return ["weight", argument.name, argument.offset]
-    return ["size", tree_of(argument)]
+def _argument(x: Argument) -> Any:
+    return [x.of, x.offset] if isinstance(x, Array) else tree_of(x)  # type: ignore[arg-type]

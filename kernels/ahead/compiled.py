@@ -1,4 +1,4 @@
-"""Programs' kernels compiled for their architectures, several processes at once."""
+"""The kernels that launches run, compiled for their architectures, several processes at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from typing import Any
 
 from imagen_fast.errors import ExportError
 
-from ..triton.variant import Variant
-from .program import Program
+from ..triton.launch import Launch
 
 MOST_PROCESSES = 8  # of which each takes some 500 MB
 
@@ -28,63 +27,55 @@ class Code:
     """A kernel's machine code and what a launch of it takes; see `triton.compile.CompiledKernel`.
 
     Attributes:
-        source: the function's module and name below `kernels.triton`.
         threads: of a block.
+        scratch: bytes of global and of profile memory that a block needs.
     """
 
-    variant: Variant
-    source: str
     cubin: bytes
     entry: str
     threads: int
     shared: int
-    global_scratch: int
-    profile_scratch: int
+    scratch: tuple[int, int]
 
 
-def source_of(variant: Variant) -> str:
-    """`conv_block.conv_rows_kernel`."""
-    function = variant.kernel.fn
-    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+def form_of(launch: Launch, arch: int) -> dict[str, Any]:
+    """What a launch's code is made from, as JSON types; equal if and only if the code would be.
 
-
-def task_of(variant: Variant, arch: int) -> dict[str, Any]:
-    """A form as JSON types; equal if and only if the code would be."""
+    source: the function's module and name below `kernels.triton`, as `stem.stem_kernel`.
+    """
+    function = launch.kernel.fn
     return {
-        "source": source_of(variant),
-        "signature": variant.signature,
-        "constants": variant.constants,
-        "divisible": list(variant.divisible),
-        "num_warps": variant.num_warps,
-        "num_stages": variant.num_stages,
+        "source": f"{function.__module__.rpartition('.')[2]}.{function.__name__}",
+        "signature": launch.signature,
+        "constants": launch.fixed,
+        "divisible": list(launch.divisible),
+        "num_warps": launch.num_warps,
+        "num_stages": launch.num_stages,
         "arch": arch,
     }
 
 
-def key_of(variant: Variant, arch: int) -> str:
-    """Tells forms apart that differ in anything but their names."""
-    return json.dumps(task_of(variant, arch), sort_keys=True)
+def key_of(launch: Launch, arch: int) -> str:
+    """Tells forms apart."""
+    return json.dumps(form_of(launch, arch), sort_keys=True)
 
 
 def compile_all(
-    programs: Iterable[Program], told: Callable[[int, int], None] = lambda done, all_: None
+    launches: Iterable[tuple[Launch, int]],
+    told: Callable[[int, int], None] = lambda done, all_: None,
 ) -> dict[str, Code]:
-    """Every kernel that programs launch, by `key_of`.
+    """The kernel of every launch, for the architecture beside it, by `key_of`.
 
     told: how many are done, and how many there are.
 
     Raises:
         ExportError: a kernel does not compile, or its code does not take what it is passed.
     """
-    wanted = {
-        key_of(launch.variant, program.arch): (launch.variant, program.arch)
-        for program in programs
-        for launch in program.launches
-    }
+    wanted = {key_of(launch, arch): (launch, arch) for launch, arch in launches}
     tasks: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
-    for number, (key, (variant, arch)) in enumerate(wanted.items()):
-        about = {"name": variant.name, "file": f"{number}.cubin"}
-        tasks.put((key, task_of(variant, arch) | about))
+    for number, (key, (launch, arch)) in enumerate(wanted.items()):
+        about = {"name": launch.name, "file": f"{number}.cubin"}
+        tasks.put((key, form_of(launch, arch) | about))
     count = min(len(os.sched_getaffinity(0)), len(wanted), MOST_PROCESSES)
     found: dict[str, dict[str, Any]] = {}
     lock = Lock()
@@ -117,12 +108,7 @@ def compile_all(
                 worker.process.wait()
                 worker.errors.close()
         return {
-            key: Code(
-                variant=wanted[key][0],
-                source=source_of(wanted[key][0]),
-                cubin=(folder / facts.pop("file")).read_bytes(),
-                **facts,
-            )
+            key: Code((folder / facts.pop("file")).read_bytes(), **facts)
             for key, facts in found.items()
         }
 

@@ -1,6 +1,6 @@
 """Compiles kernels by themselves: python -m imagen_fast.kernels.ahead.worker FOLDER.
 
-Reads one JSON object a line from standard input, see `compiled.task_of`, and answers each with one
+Reads one JSON object a line from standard input, see `compiled.form_of`, and answers each with one
 on standard output; the cubin goes to FOLDER. A process of its own, so that several compile at once
 and none of them has Triton's interpreter on, which compiles nothing.
 """
@@ -13,8 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..triton.compile import compile_variant
-from ..triton.variant import Variant
+from ..triton.compile import compile_form
 from . import cubin
 
 SCRATCH = ["*u8", "*u8"]  # two pointers that every kernel takes after its own parameters
@@ -24,19 +23,12 @@ def compiled(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What a launcher needs to know of a kernel beside its code, which is put in the folder."""
     module, name = task["source"].split(".")
     kernel = getattr(import_module(f"imagen_fast.kernels.triton.{module}"), name)
-    variant = Variant(
-        name=task["name"],
-        kernel=kernel,
-        signature=task["signature"],
-        constants=task["constants"],
-        divisible=tuple(task["divisible"]),
-        num_warps=task["num_warps"],
-        num_stages=task["num_stages"],
-        wgmma=False,
+    options = {name: task[name] for name in ("num_warps", "num_stages")}
+    done = compile_form(
+        kernel, task["signature"], task["constants"], task["divisible"], options, task["arch"]
     )
-    done = compile_variant(variant, task["arch"])
     threads = 32 * done.num_warps
-    kinds = [*(kind for _, kind in done.parameters), *SCRATCH]
+    kinds = [*task["signature"].values(), *SCRATCH]
     cubin.check(task["name"], done.entry, kinds, threads, ptx=done.ptx, cubin=done.cubin)
     (folder / task["file"]).write_bytes(done.cubin)
     return {
@@ -44,8 +36,7 @@ def compiled(task: dict[str, Any], folder: Path) -> dict[str, Any]:
         "entry": done.entry,
         "threads": threads,
         "shared": done.shared,
-        "global_scratch": done.global_scratch,
-        "profile_scratch": done.profile_scratch,
+        "scratch": (done.global_scratch, done.profile_scratch),
     }
 
 

@@ -1,22 +1,26 @@
-"""softmax(q kᵀ) v over projected queries and keys, block of keys by block of keys.
+"""Attention in three steps: queries, keys and values; softmax(q kᵀ) v; projection and addends.
 
-The largest logit is tracked on the way (online softmax: Milakov and Gimelshein 2018,
-arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135) unless logits are known to be bounded.
+For whole pictures, for contexts from elsewhere, and for windows that do not fit one program
+(`window_attention`). The second step goes block of keys by block of keys, and tracks the largest
+logit on the way (online softmax: Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022,
+arXiv:2205.14135) unless logits are known to be bounded. The article's listing takes the same steps:
+biases, no norm, no residual, and a ReLU on the scores.
 """
+
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from .attention_variant import form, label
-from .attention_weights import AttentionWeights
-from .device import PRECISION
-from .variant import Variant
+from . import linear
+from .attention_weights import Attention, attention_of
+from .launch import Array, Launch
+from .size import Number, cdiv
+from .step import Step
 
 
 @triton.jit
@@ -54,8 +58,6 @@ def attention_kernel(
     RELU: tl.constexpr,
     BLOCK_Q: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    PRECISION: tl.constexpr,
-    STAGES: tl.constexpr,
 ):
     group = tl.program_id(0) // blocks  # an image, or a window of one
     image, top, left = group, 0, 0
@@ -72,13 +74,13 @@ def attention_kernel(
     total = tl.zeros((BLOCK_Q,), tl.float32)
     largest = tl.full((BLOCK_Q,), -1e30, tl.float32)  # finite: a block may have no key inside
     end = WINDOW * WINDOW if WINDOW else keys
-    for first in tl.range(0, end, BLOCK_K, num_stages=STAGES):
+    for first in range(0, end, BLOCK_K):
         key = first + tl.arange(0, BLOCK_K)
         row, inside = token_row(key, image, top, left, height, width, keys, WINDOW)
         place = row[:, None] * KV_STRIDE + d
         k_tile = tl.load(k + place, mask=inside[:, None], other=0.0)
         v_tile = tl.load(v + place, mask=inside[:, None], other=0.0)
-        logits = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION)
+        logits = tl.dot(q_tile, tl.trans(k_tile))
         if RELU:
             logits = tl.maximum(logits, 0.0)
         logits = tl.where(inside[None, :], logits, float("-inf"))
@@ -92,74 +94,122 @@ def attention_kernel(
             mixed *= shrink[:, None]
             largest = most
         total += tl.sum(p, axis=1)
-        mixed = tl.dot(p.to(v_tile.dtype), v_tile, mixed, input_precision=PRECISION)
+        mixed = tl.dot(p.to(v_tile.dtype), v_tile, mixed)
     mixed /= total[:, None]
     place = q_row[:, None] * (HEADS * D) + d
     tl.store(out + place, mixed.to(out.dtype.element_ty), mask=q_inside[:, None])
 
 
-def attention(
-    q: Tensor,
-    kv: Tensor,
-    weights: AttentionWeights,
-    sizes: tuple[int, int, int],
-    out: Tensor,
-    picture: tuple[int, int],
-    shift: int,
-) -> None:
-    """q (N·queries, ≥ heads·D), kv (N·keys, ≥ 2·heads·D) → out (N·queries, heads·D).
+def global_attention(step: Step) -> list[Launch]:
+    """`global_attention`."""
+    return in_three_steps(step, attention_of(step))
 
-    sizes: N, queries, keys. q and kv may be columns of wider rows.
-    picture: height and width, used if the weights are those of windows.
-    """
-    n, queries, keys = sizes
-    constants = kernel_constants(weights, q.dtype, q.stride(0), kv.stride(0))
-    win, block = weights.window, constants["BLOCK_Q"]
-    rows, columns = (-(-(side + shift) // win) for side in picture) if win else (1, 1)
-    blocks = triton.cdiv(win * win or queries, block)
-    grid = (n * rows * columns * blocks, weights.heads)
-    attention_kernel[grid](
-        q, kv, kv[:, weights.proj.shape[0] :], out,
-        queries, keys, blocks, rows, columns, *picture, shift, **constants,
-        num_warps=warps(constants), num_stages=1, enable_fp_fusion=True,
+
+def in_three_steps(step: Step, attention: Attention) -> list[Launch]:
+    """The launches of an attention operation, over windows or the whole picture."""
+    x, columns = step.features(0), attention.columns
+    mixed = step.scratch(x, columns)
+    if step.given(1) is None:
+        q = step.scratch(x, 3 * columns)
+        kv, tokens = q + columns, x
+        first = [_projected(step, attention, "qkv", x, q)]
+        strides = (3 * columns, 3 * columns)
+    else:
+        tokens = step.features(1)
+        q, kv = step.scratch(x, columns), step.scratch(tokens, 2 * columns)
+        first = [
+            _projected(step, attention, "q", x, q),
+            _projected(step, attention, "kv", tokens, kv),
+        ]
+        strides = (columns, 2 * columns)
+    attended = _attended(step, attention, (q, kv, mixed), (x, tokens), strides)
+    return [*first, attended, projection(step, attention, mixed)]
+
+
+def _projected(step: Step, attention: Attention, part: str, x: Array, out: Array) -> Launch:
+    """x → q̂, k̂ and v of every head, side by side; or the first of them, or the others."""
+    columns, packed = attention.columns, attention.packed
+    skipped = columns if part == "kv" else 0
+    wide, normalised = {"qkv": (3, 2), "q": (1, 1), "kv": (2, 1)}[part]
+    constants = linear.block_constants(
+        attention.channels, wide * columns, wide * columns, 3 * columns, columns,
+        attention.head_columns,
+    ) | {"WINDOW": attention.window}  # fmt: skip
+    pointers: dict[str, Array | None] = {"x": x, "matrix": packed["qkv"] + skipped, "out": out}
+    if attention.plain:
+        pointers["bias"] = packed["qkv_bias"] + skipped
+    else:
+        pointers["factors"] = packed["factors"] + (attention.heads if skipped else 0)
+        constants["NORMALISED"] = normalised * columns
+    height, width = x.shape[1:3] if attention.window else (1, 1)
+    pointers["position"] = packed["position"] if attention.window else None
+    sizes = (height, width, attention.shift, attention.head_dim)
+    name = f"linear_{part}_{attention.label}_{step.kind}"
+    return linear.launch(name, pointers, x.pixels, constants, sizes)
+
+
+def _attended(
+    step: Step,
+    attention: Attention,
+    memory: tuple[Array, Array, Array],
+    grids: tuple[Array, Array],
+    strides: tuple[int, int],
+) -> Launch:
+    """`attention_kernel`. memory: of q, of k and v, of the result; grids: of queries and keys."""
+    q, kv, out = memory
+    n, h, w, _ = grids[0].shape
+    _, key_h, key_w, _ = grids[1].shape
+    win, constants = attention.window, block_constants(attention, *strides)
+    rows, columns = windows(attention, h, w) if win else (1, 1)
+    blocks = cdiv(win * win or h * w, constants["BLOCK_Q"])
+    wide = constants["BLOCK_Q"] == 128 and constants["D"] > 32
+    name = f"attention_{attention.label}{'' if step.given(1) is None else '_cross'}_{step.kind}"
+    return Launch(
+        name,
+        attention_kernel,
+        (n * rows * columns * blocks, attention.heads),
+        {
+            "q": q, "k": kv, "v": kv + attention.columns, "out": out,
+            "queries": h * w, "keys": key_h * key_w, "blocks": blocks, "rows": rows,
+            "columns": columns, "height": h, "width": w, "shift": attention.shift,
+        },
+        constants,
+        num_warps=8 if wide else 4,
+        num_stages=2,
     )  # fmt: skip
 
 
-def warps(constants: dict[str, Any]) -> int:
-    """Of a program."""
-    return 8 if constants["BLOCK_Q"] == 128 and constants["D"] > 32 else 4
+def windows(attention: Attention, height: Number, width: Number) -> tuple[Number, Number]:
+    """Rows and columns of windows in a picture."""
+    win, shift = attention.window, attention.shift
+    return cdiv(height + shift, win), cdiv(width + shift, win)
 
 
-def kernel_constants(
-    weights: AttentionWeights, dtype: torch.dtype, q_stride: int, kv_stride: int
-) -> dict[str, Any]:
-    """The compile-time arguments of `attention_kernel`; strides in elements."""
-    full, head = dtype == torch.float32, weights.head_columns
-    # As large as registers allow on every architecture: wider heads take smaller blocks.
-    if full:
-        block_q, block_k = {128: 16, 64: 32}.get(head, 64), 16
-    else:
-        block_q = 64 if weights.window or head > 64 else 128
-        block_k = 32 if head > 64 else 64
+def block_constants(attention: Attention, q_stride: int, kv_stride: int) -> dict[str, Any]:
+    """Strides in elements; blocks as large as registers allow on every architecture."""
+    head = attention.head_columns
     return {
-        "HEADS": weights.heads,
+        "HEADS": attention.heads,
         "D": head,
         "Q_STRIDE": q_stride,
         "KV_STRIDE": kv_stride,
-        "WINDOW": weights.window,
-        "BOUNDED": weights.bounded,
-        "RELU": weights.relu,
-        "BLOCK_Q": block_q,
-        "BLOCK_K": block_k,
-        "PRECISION": PRECISION[dtype],
-        "STAGES": 1 if full else 2,
+        "WINDOW": attention.window,
+        "BOUNDED": attention.bounded,
+        "RELU": attention.plain,
+        "BLOCK_Q": 64 if attention.window or head > 64 else 128,
+        "BLOCK_K": 32 if head > 64 else 64,
     }
 
 
-def variants(weights: AttentionWeights, dtype: torch.dtype, *, cross: bool) -> list[Variant]:
-    """The form that `attention` takes."""
-    columns = weights.proj.shape[0]
-    strides = (columns, 2 * columns) if cross else (3 * columns, 3 * columns)
-    name = f"attention_{label(weights)}{'_cross' if cross else ''}"
-    constants = kernel_constants(weights, dtype, *strides)
-    return [form(name, attention_kernel, dtype, constants, warps(constants))]
+def projection(step: Step, attention: Attention, mixed: Array) -> Launch:
+    """mixed @ proj + x, or + bias, + what is added."""
+    packed, depth = attention.packed, attention.depth
+    also = step.addend()
+    constants = linear.block_constants(
+        attention.columns, attention.channels, depth, depth, depth, 16
+    )
+    x = None if attention.plain else step.features(0)
+    pointers = {"x": mixed, "matrix": packed["proj"], "bias": packed.get("proj_bias")}
+    pointers |= {"first": x, "second": also, "out": step.out}
+    name = f"linear_proj_{attention.label}{'' if also is None else '_also'}_{step.kind}"
+    return linear.launch(name, pointers, step.out.pixels, constants)

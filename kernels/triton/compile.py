@@ -6,8 +6,10 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -16,51 +18,60 @@ from triton.runtime import JITFunction
 
 from imagen_fast.errors import BackendError
 
-from .variant import Variant
+from .launch import Launch
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
 
 @dataclass(frozen=True)
 class CompiledKernel:
-    """One variant's machine code, and what a launcher needs beside it.
+    """One kernel's machine code, and what a launcher needs beside it.
 
-    A launch passes `parameters` in order, then always two pointers more: to global and to
+    What is passed at run time comes in order, then always two pointers more: to global and to
     profile scratch memory, of so many bytes a program; null where that is 0.
 
     Attributes:
-        variant: what was compiled.
         arch: of the target; code for 90 and 100 (sm_90a, sm_100a) runs on no later chip.
         entry: the function's name in the cubin.
         cubin: ELF file for the driver's module loader.
         ptx: what the cubin was assembled from, text.
-        parameters: (name, Triton type) of the runtime arguments: pointers "*bf16", "*fp32", …
-            and "i64" take 8 bytes, "i32" and "fp32" 4. Constants are not among them.
         shared: bytes of dynamic shared memory; above 48 KiB the function must be allowed it.
         num_warps: of a program, read back; threads of a block are 32 times as many.
         global_scratch, profile_scratch: bytes that each program needs.
     """
 
-    variant: Variant
     arch: int
     entry: str
     cubin: bytes
     ptx: str
-    parameters: tuple[tuple[str, str], ...]
     shared: int
     num_warps: int
     global_scratch: int
     profile_scratch: int
 
 
-def compile_variant(variant: Variant, arch: int) -> CompiledKernel:
-    """Machine code of a variant for sm_`arch` (80, 90, 100, 120, …).
+def compile_launch(launch: Launch, arch: int) -> CompiledKernel:
+    """Machine code for sm_`arch` (80, 90, 100, 120, …) of what a launch runs.
 
     Raises:
         BackendError: Triton's interpreter, which compiles nothing, is on in this process; or
             the code has not the parameters that were asked for.
     """
-    kernel = variant.kernel
+    return compile_form(
+        launch.kernel, launch.signature, launch.fixed, launch.divisible,
+        {"num_warps": launch.num_warps, "num_stages": launch.num_stages}, arch,
+    )  # fmt: skip
+
+
+def compile_form(
+    kernel: Any,
+    signature: Mapping[str, str],
+    constants: Mapping[str, Any],
+    divisible: Sequence[str],
+    options: Mapping[str, int],
+    arch: int,
+) -> CompiledKernel:
+    """As `compile_launch`, of what stands in a launch, whose sizes do not matter."""
     if not isinstance(kernel, JITFunction):
         raise BackendError(
             "Triton's interpreter is on (TRITON_INTERPRET=1), which compiles nothing; compile in a "
@@ -70,34 +81,25 @@ def compile_variant(variant: Variant, arch: int) -> CompiledKernel:
     done = triton.compile(
         ASTSource(
             kernel,
-            {name: variant.signature.get(name, "constexpr") for name in names},
-            {(names.index(name),): value for name, value in variant.constants.items()},
-            {(names.index(name),): [["tt.divisibility", 16]] for name in variant.divisible},
+            {name: signature.get(name, "constexpr") for name in names},
+            {(names.index(name),): value for name, value in constants.items()},
+            {(names.index(name),): [["tt.divisibility", 16]] for name in divisible},
         ),
         target=GPUTarget("cuda", arch, 32),
-        options={
-            "num_warps": variant.num_warps,
-            "num_stages": variant.num_stages,
-            "enable_fp_fusion": True,
-        },
+        options={**options, "enable_fp_fusion": True},
     )
     meta, ptx = done.metadata, done.asm["ptx"]
-    parameters = tuple(
-        (name, variant.signature[name]) for name in names if name in variant.signature
-    )
     found = len(re.findall(r"\.param \.\w+", ptx.partition(".entry")[2].partition(")")[0]))
-    if found != len(parameters) + 2:
+    if found != len(signature) + 2:
         raise BackendError(
-            f"{variant.name} has {found} parameters in Triton {triton.__version__}'s code; "
-            f"expected {len(parameters)} and two for scratch memory"
+            f"{meta.name} has {found} parameters in Triton {triton.__version__}'s code; "
+            f"expected {len(signature)} and two for scratch memory"
         )
     return CompiledKernel(
-        variant=variant,
         arch=arch,
         entry=meta.name,
         cubin=done.asm["cubin"],
         ptx=ptx,
-        parameters=parameters,
         shared=meta.shared,
         num_warps=meta.num_warps,
         global_scratch=meta.global_scratch_size * meta.num_ctas,

@@ -1,47 +1,40 @@
-"""What the 3×3 convolutions share: a tap of a tile of pixels, and a row's part in three rows."""
+"""3×3 convolutions, whatever is done with their sums: in a feature map, or in a picture.
+
+out = shuffle(scale · activation(conv3x3(x) + b)) + first + second, where `first` lies on the grid
+of x and each of its pixels counts factor² times. Columns are in the order (dy, dx, channel), so
+that the shuffle is where a sum is stored; a plain convolution is one with factor 1.
+
+Two forms, with zeros around the picture:
+
+- `rows`: a program walks down a strip of the picture, all weights resident in shared memory.
+  An input row, read three times (shifted left, not, right), adds to three output rows at once,
+  whose sums stay in registers. Per pixel 3 · C values are read from L2 where `taps` reads 9 · C,
+  which at C = 64 is more than the matrix units need time for. For C ≤ 64.
+- `taps`: implicit GEMM over a two-dimensional tile of pixels, a step a tap and block of
+  channels, weights streaming. 96 and 192 columns are no powers of two: a second, narrower
+  accumulator ("tail") takes the rest, so that no matrix instruction works on padding. Numbers
+  that are no multiple of 16, which a matrix instruction takes, are padded to one.
+
+Block sizes compile without spills on every architecture; chosen on arithmetic, not measured.
+"""
 
 # mypy: disable-error-code="no-untyped-def"
 
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
+from torch import Tensor
 
-
-@triton.jit
-def load_tap(
-    x,  # points at the tile's first pixel, (H, W, C)
-    dy,
-    dx,  # the tap, -1 to 1
-    row,
-    col,  # (M,) the pixels, from the tile's first
-    top,
-    left,  # where the tile's first pixel is in the picture
-    height,
-    width,
-    channel,  # (K,)
-    C: tl.constexpr,
-    K: tl.constexpr,
-):
-    """The pixels one tap away, (M, K), zeros outside the picture.
-
-    Offsets count from the tile's first pixel, so 32 bits hold them in a picture of any size.
-    """
-    y = top + row + dy
-    z = left + col + dx
-    inside = ((y >= 0) & (y < height) & (z >= 0) & (z < width))[:, None]
-    if C % K != 0:
-        inside = inside & (channel < C)[None, :]
-    at = ((row + dy) * width + col + dx) * C
-    return tl.load(x + at[:, None] + channel[None, :], mask=inside, other=0)
-
-
-@triton.jit
-def load_taps(weight, C: tl.constexpr, N: tl.constexpr):
-    """Nine matrices (C, N), from (9, C, N)."""
-    taps = ()
-    for tap in tl.static_range(9):
-        at = tl.arange(0, C)[:, None] * N + tl.arange(0, N)[None, :]
-        taps += (tl.load(weight + tap * C * N + at),)
-    return taps
+from .blocks import largest_block, padded
+from .epilogue import finish, samples, store
+from .launch import Launch
+from .size import Number, cdiv, least, most
+from .step import Step
 
 
 @triton.jit
@@ -51,7 +44,7 @@ def add_row(
     col,  # (M,) the strip's pixels
     left,  # where the strip's first pixel is in the picture
     rest,  # pixels from there to the row's end
-    taps,  # from `load_taps`
+    taps,  # nine matrices (C, N)
     above,  # (M, N) sums of the output row over the input row
     level,  # of the output row beside it
     C: tl.constexpr,
@@ -72,15 +65,272 @@ def add_row(
 
 
 @triton.jit
-def silu(x):
-    """x · sigmoid(x)."""
-    return x * tl.sigmoid(x)
+def place_sums(
+    sums,  # (M, N), without bias
+    column,  # (N,)
+    row,
+    col,  # (M,) the pixels, from the tile's first
+    inside,  # (M,) whether they are in the picture
+    width,
+    bias,
+    slopes,
+    first,  # these point at the tile's first pixel, or are None
+    second,
+    out,
+    not_finite,
+    C: tl.constexpr,
+    FACTOR: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    SLOPE: tl.constexpr,
+    SCALE: tl.constexpr,
+    CLAMP: tl.constexpr,
+):
+    """The rest of a tile's work, from its sums to its pixels."""
+    ACROSS: tl.constexpr = FACTOR * C  # samples of a pixel in one row of the result
+    mask = inside[:, None]
+    if COLUMNS != FACTOR * ACROSS:
+        mask = mask & (column < FACTOR * ACROSS)[None, :]
+    pixel = row * width + col
+    if FACTOR == 1:
+        place = pixel[:, None] * C + column[None, :]
+        base = place
+    else:
+        line = (row * FACTOR)[:, None] + (column // ACROSS)[None, :]
+        place = line * (width * ACROSS) + (col * ACROSS)[:, None] + (column % ACROSS)[None, :]
+        base = (pixel * C)[:, None] + (column % C)[None, :]
+    value = finish(sums, column, bias, slopes, ACTIVATION, SLOPE, SCALE)
+    if first is not None:
+        value += samples(first, base, mask)
+    if second is not None:
+        value += samples(second, place, mask)
+    store(out, place, value, mask, not_finite, CLAMP)
 
 
-def rows_of_run(strips: int, height: int, processors: int) -> int:
+@triton.jit(do_not_specialize=["height", "width", "run"])
+def conv_rows_kernel(
+    x,  # (N, height, width, INNER)
+    taps,  # (9, INNER, COLUMNS): tap, in, (dy, dx, out)
+    bias,  # (COLUMNS,) fp32
+    slopes,  # (COLUMNS,) fp32
+    first,  # (N, height, width, C), features, uint8 or fp32
+    second,  # like out
+    out,  # (N, FACTOR · height, FACTOR · width, C), features, uint8 or fp32
+    not_finite,  # (1,) int32, where what leaves the network is stored
+    height,
+    width,
+    run,  # rows of a program
+    INNER: tl.constexpr,
+    C: tl.constexpr,
+    FACTOR: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    SLOPE: tl.constexpr,
+    SCALE: tl.constexpr,
+    CLAMP: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
+    """A program: `run` rows of BLOCK_W pixels of one image."""
+    strips = tl.cdiv(width, BLOCK_W)
+    runs = tl.cdiv(height, run)
+    left = tl.program_id(0) % strips * BLOCK_W
+    top = tl.program_id(0) // strips % runs * run
+    line = (tl.program_id(0) // strips // runs).to(tl.int64) * height + top  # of all images
+    start = line * width + left
+    target = (line * FACTOR * width + left) * (FACTOR * C)
+    if first is not None:
+        first += start * C
+    if second is not None:
+        second += target
+    out += target
+    column = tl.arange(0, COLUMNS)
+    matrices = ()
+    for tap in tl.static_range(9):
+        at = tl.arange(0, INNER)[:, None] * COLUMNS + column[None, :]
+        matrices += (tl.load(taps + tap * INNER * COLUMNS + at),)
+    col = tl.arange(0, BLOCK_W)
+    rest = width - left
+    above = tl.zeros((BLOCK_W, COLUMNS), tl.float32)  # the output row over the input row
+    level = tl.zeros((BLOCK_W, COLUMNS), tl.float32)
+    last = tl.minimum(run, height - top)
+    for row in range(-1, last + 1):
+        inside = (top + row >= 0) & (top + row < height)
+        above, level, below = add_row(
+            x + (start + row * width) * INNER, inside, col, left, rest, matrices, above, level,
+            INNER,
+        )  # fmt: skip
+        if row > 0:
+            place_sums(
+                above, column, row - 1 + 0 * col, col, col < rest, width,
+                bias, slopes, first, second, out, not_finite,
+                C, FACTOR, COLUMNS, ACTIVATION, SLOPE, SCALE, CLAMP,
+            )  # fmt: skip
+        above = level
+        level = below
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def conv_taps_kernel(
+    x,  # as of `conv_rows_kernel`
+    taps,  # (9, INNER', COLUMNS): tap, in, (dy, dx, out); zeros beyond INNER and FACTOR² · C
+    bias,
+    slopes,
+    first,
+    second,
+    out,
+    not_finite,
+    height,
+    width,
+    INNER: tl.constexpr,
+    INNER_PADDED: tl.constexpr,
+    C: tl.constexpr,
+    FACTOR: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    SLOPE: tl.constexpr,
+    SCALE: tl.constexpr,
+    CLAMP: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    TAIL: tl.constexpr,
+):
+    """A program: BLOCK_H × BLOCK_W pixels of one image, BLOCK_N + TAIL columns."""
+    BLOCKS: tl.constexpr = COLUMNS // (BLOCK_N + TAIL)
+    STEPS: tl.constexpr = INNER_PADDED // BLOCK_K
+    strips = tl.cdiv(width, BLOCK_W)
+    tiles = strips * tl.cdiv(height, BLOCK_H)  # of an image
+    tile = tl.program_id(0) // BLOCKS % tiles
+    begin = tl.program_id(0) % BLOCKS * (BLOCK_N + TAIL)
+    left = tile % strips * BLOCK_W
+    top = tile // strips * BLOCK_H
+    line = (tl.program_id(0) // BLOCKS // tiles).to(tl.int64) * height + top  # of all images
+    start = line * width + left
+    target = (line * FACTOR * width + left) * (FACTOR * C)
+    x += start * INNER
+    if first is not None:
+        first += start * C
+    if second is not None:
+        second += target
+    out += target
+    pixel = tl.arange(0, BLOCK_H * BLOCK_W)
+    row = pixel // BLOCK_W
+    col = pixel % BLOCK_W
+    k = tl.arange(0, BLOCK_K)
+    n = begin + tl.arange(0, BLOCK_N)
+    sums = tl.zeros((BLOCK_H * BLOCK_W, BLOCK_N), tl.float32)
+    if TAIL > 0:
+        m = begin + BLOCK_N + tl.arange(0, TAIL)
+        more = tl.zeros((BLOCK_H * BLOCK_W, TAIL), tl.float32)
+    for step in range(9 * STEPS):
+        dy = step // STEPS // 3 - 1
+        dx = step // STEPS % 3 - 1
+        channel = step % STEPS * BLOCK_K + k
+        y = top + row + dy
+        z = left + col + dx
+        inside = ((y >= 0) & (y < height) & (z >= 0) & (z < width))[:, None]
+        if INNER % BLOCK_K != 0:
+            inside = inside & (channel < INNER)[None, :]
+        # From the tile's first pixel 32 bits hold offsets in a picture of any size.
+        at = ((row + dy) * width + col + dx) * INNER
+        a = tl.load(x + at[:, None] + channel[None, :], mask=inside, other=0)  # (M, K)
+        b = taps + (step * BLOCK_K + k)[:, None] * COLUMNS
+        sums = tl.dot(a, tl.load(b + n[None, :]), sums)
+        if TAIL > 0:
+            more = tl.dot(a, tl.load(b + m[None, :]), more)
+    inside = (top + row < height) & (left + col < width)
+    place_sums(
+        sums, n, row, col, inside, width, bias, slopes, first, second, out, not_finite,
+        C, FACTOR, COLUMNS, ACTIVATION, SLOPE, SCALE, CLAMP,
+    )  # fmt: skip
+    if TAIL > 0:
+        place_sums(
+            more, m, row, col, inside, width, bias, slopes, first, second, out, not_finite,
+            C, FACTOR, COLUMNS, ACTIVATION, SLOPE, SCALE, CLAMP,
+        )  # fmt: skip
+
+
+def pack(tensors: dict[str, Tensor], factor: int) -> dict[str, Tensor]:
+    """A weight (outputs, C, 3, 3) and what there is of its outputs, in the kernels' order."""
+    outputs, inner = tensors["weight"].shape[:2]
+    columns = outputs + -outputs % 16 if factor == 1 else padded(outputs, 64)
+    # (channel, dy, dx) → (dy, dx, channel)
+    order = torch.arange(outputs).view(-1, factor**2).T.flatten()
+    taps = tensors["weight"][order].permute(2, 3, 1, 0).flatten(0, 1)  # (9, C, outputs)
+    vectors = {
+        role: F.pad(x[order], (0, columns - outputs))
+        for role, x in tensors.items()
+        if role != "weight"
+    }
+    return {"taps": F.pad(taps, (0, columns - outputs, 0, -inner % 16)), **vectors}
+
+
+def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
+    """Form and block sizes, and Triton's options, for sm_`arch`."""
+    small_shared = arch >= 120 or 80 < arch < 90  # 99 KiB
+    wide = columns == 64
+    if inner in (16, 32, 64) and columns in (16, 32, 64):
+        if factor == 1:
+            warps = 8 if small_shared or arch == 80 else 4
+            return {"BLOCK_W": 64, "num_warps": warps, "num_stages": 2 if arch == 80 else 1}
+        # Without warpgroups' instructions, 64 columns leave no registers for the shuffle.
+        if not wide or arch in (90, 100):
+            return {"BLOCK_W": 64, "num_warps": 4, "num_stages": 1}
+    block_n, tail = largest_block(columns, 128), 0
+    if columns % 3 == 0 and block_n < 128:  # 96 = 64 + 32, 192 = 128 + 64
+        block_n, tail = 2 * block_n, block_n
+    found = {"BLOCK_H": 8, "BLOCK_W": 16, "BLOCK_K": largest_block(inner + -inner % 16, 64)}
+    found |= {"BLOCK_N": block_n, "TAIL": tail, "num_warps": 8}
+    found["num_stages"] = 2 if small_shared else 3
+    if factor > 1 and wide and arch == 100:
+        found |= {"BLOCK_W": 8, "num_warps": 4}
+    elif (factor > 1 and not wide) or (block_n == 128 and arch == 100):
+        found["num_warps"] = 4
+    return found
+
+
+def convolution(step: Step) -> Launch:
+    """`convolution` and `subpixel_convolution` of 3×3 taps."""
+    factor = step.settings.get("factor", 1)
+    packed = step.pack(lambda: pack(step.tensors, factor))
+    x, out = step.features(0), step.out
+    n, h, w, _ = x.shape
+    inner = x.channels
+    outputs = step.tensors["weight"].shape[0]
+    columns = outputs + -outputs % 16 if factor == 1 else padded(outputs, 64)
+    constants = blocks(inner, columns, factor, step.arch)
+    options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
+    strips = cdiv(w, constants["BLOCK_W"])
+    arguments = {
+        "x": x, "taps": packed["taps"], **step.ending(packed), "not_finite": step.flag,
+        "height": h, "width": w,
+    }  # fmt: skip
+    rows = "BLOCK_H" not in constants
+    if rows:
+        arguments["run"] = run = rows_of_run(n * strips, h, step.processors)
+        grid = strips * cdiv(h, run) * n
+    else:
+        constants["INNER_PADDED"] = inner + -inner % 16
+        tiles = strips * cdiv(h, constants["BLOCK_H"])
+        grid = tiles * n * (columns // (constants["BLOCK_N"] + constants["TAIL"]))
+    constants |= {"INNER": inner, "C": out.channels, "FACTOR": factor, "COLUMNS": columns}
+    constants |= step.activation() | {"CLAMP": step.clamp}
+    form = f"conv3x3_{'rows' if rows else 'taps'}_c{inner}_c{out.channels}"
+    return Launch(
+        step.name(f"{form}{f'_x{factor}' if factor > 1 else ''}"),
+        conv_rows_kernel if rows else conv_taps_kernel,
+        (grid,),
+        arguments,
+        constants,
+        **options,
+    )
+
+
+def rows_of_run(strips: Number, height: Number, processors: Number) -> Number:
     """Rows of a program that walks down a strip: two programs a multiprocessor where that gives
     4 to 64.
 
     Each run costs two rows more than it gives, and long ones leave processors idle at the end.
     """
-    return int(min(max(triton.cdiv(strips * height, 2 * processors), 4), 64))
+    return least(most(cdiv(strips * height, 2 * processors), 4), 64)

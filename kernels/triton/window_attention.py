@@ -11,33 +11,18 @@ memory with an input all the same, because the residual is read again at the end
 and where two warps hold the same element one may have stored it before the other reads it.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from . import linear, split_attention
-from .attention_variant import blank, form, label
-from .attention_weights import AttentionWeights, inverse_rms, pack_attention
-from .device import PRECISION, architecture, multiprocessors
-from .variant import Variant
-
-__all__ = [
-    "WindowAttentionWeights",
-    "cost",
-    "pack_window_attention",
-    "scratch_elements",
-    "variants",
-    "window_attention",
-]
-
-WindowAttentionWeights = AttentionWeights
-pack_window_attention = pack_attention
+from . import attention as split
+from .attention_weights import Attention, attention_of, inverse_rms
+from .launch import Argument, Array, Launch
+from .size import least
+from .step import Step
 
 ONE_LAUNCH = 128  # most channels whose projection fits beside a head
 TWO_LAUNCHES = 192  # most channels of which a window and a head's weights fit shared memory
@@ -83,11 +68,11 @@ def load_head(
 
 
 @triton.jit
-def multiply(rows, tiles, PRECISION: tl.constexpr):
+def multiply(rows, tiles):
     """Rows (tokens, DEPTH) in chunks times tiles (DEPTH, D) in chunks → fp32 (tokens, D)."""
-    acc = tl.dot(rows[0], tiles[0], input_precision=PRECISION)
+    acc = tl.dot(rows[0], tiles[0])
     for i in tl.static_range(1, len(rows)):
-        acc = tl.dot(rows[i], tiles[i], acc, input_precision=PRECISION)
+        acc = tl.dot(rows[i], tiles[i], acc)
     return acc
 
 
@@ -102,21 +87,20 @@ def attend(
     head_dim,
     inside,
     BOUNDED: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """One head: softmax(q̂ k̂ᵀ) v, (tokens, D) in the activations' type."""
     dtype = queries[0].dtype
-    q = multiply(queries, wq, PRECISION)
+    q = multiply(queries, wq)
     q = (q * (inverse_rms(q, head_dim, 1) * scale)[:, None]).to(dtype)
-    k = multiply(keys, wk, PRECISION)
+    k = multiply(keys, wk)
     k = (k * inverse_rms(k, head_dim, 1)[:, None]).to(dtype)
-    logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+    logits = tl.dot(q, tl.trans(k))
     logits = tl.where(inside[None, :], logits, float("-inf"))
     if not BOUNDED:
         logits -= tl.max(logits, axis=1)[:, None]
     p = tl.exp2(logits)
-    v = multiply(keys, wv, PRECISION).to(dtype)
-    mixed = tl.dot(p.to(dtype), v, input_precision=PRECISION)
+    v = multiply(keys, wv).to(dtype)
+    mixed = tl.dot(p.to(dtype), v)
     return (mixed / tl.sum(p, axis=1)[:, None]).to(dtype)
 
 
@@ -125,12 +109,12 @@ def attend(
 )
 def window_attention_kernel(
     x,  # (N, height, width, C)
-    context,  # the same; read if CROSS
-    also,  # the same; read if ALSO
+    context,  # the same, or None
+    also,  # the same, or None
     out,  # the same; (N, height, width, HEADS · D) unless PROJECT
     qkv,  # (DEPTH, 3 · HEADS · D)
-    proj,  # (HEADS · D, DEPTH); read if PROJECT
-    scale,  # (HEADS,) fp32
+    proj,  # (HEADS · D, DEPTH); None unless PROJECT
+    factors,  # (HEADS,) fp32
     position,  # (WINDOW², DEPTH)
     windows,  # N · rows · columns
     rows,
@@ -145,13 +129,10 @@ def window_attention_kernel(
     D: tl.constexpr,
     WINDOW: tl.constexpr,
     TOKENS: tl.constexpr,
-    CROSS: tl.constexpr,
-    ALSO: tl.constexpr,
     BOUNDED: tl.constexpr,
     PROJECT: tl.constexpr,
     RESIDENT: tl.constexpr,  # weights stay in shared memory from window to window
     CHUNK: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     tl.static_assert(PROJECT or not RESIDENT)
     t = tl.arange(0, TOKENS)
@@ -167,7 +148,7 @@ def window_attention_kernel(
             wp = ()
             for i in tl.static_range(chunks):
                 wp += (weight_tile(proj + head * D * DEPTH + i * CHUNK, D, CHUNK, DEPTH),)
-            weights += ((wq, wk, wv, wp, tl.load(scale + head)),)
+            weights += ((wq, wk, wv, wp, tl.load(factors + head)),)
     for index in tl.range(tl.program_id(0), windows, tl.num_programs(0), num_stages=1):
         top = index // columns % rows * WINDOW - shift
         left = index % columns * WINDOW - shift
@@ -179,7 +160,7 @@ def window_attention_kernel(
         for i in tl.static_range(chunks):
             cell = load_rows(position, t * DEPTH, cells, i * CHUNK, DEPTH, CHUNK)
             queries += (load_rows(x + pixel * C, places, inside, i * CHUNK, C, CHUNK) + cell,)
-            if CROSS:
+            if context is not None:
                 theirs = load_rows(context + pixel * C, places, inside, i * CHUNK, C, CHUNK)
                 keys += (theirs + cell,)
             else:
@@ -188,27 +169,23 @@ def window_attention_kernel(
         if RESIDENT:
             for head in tl.static_range(HEADS):
                 wq, wk, wv, wp, factor = weights[head]
-                mixed = attend(
-                    queries, keys, wq, wk, wv, factor, head_dim, inside, BOUNDED, PRECISION
-                )
+                mixed = attend(queries, keys, wq, wk, wv, factor, head_dim, inside, BOUNDED)
                 sums = ()
                 for i in tl.static_range(chunks):
-                    sums += (tl.dot(mixed, wp[i], acc[i], input_precision=PRECISION),)
+                    sums += (tl.dot(mixed, wp[i], acc[i]),)
                 acc = sums
         else:
             for head in tl.range(0, HEADS, num_stages=1):
                 wq = load_head(qkv + head * D, HEADS, DEPTH, D, CHUNK)
                 wk = load_head(qkv + (HEADS + head) * D, HEADS, DEPTH, D, CHUNK)
                 wv = load_head(qkv + (2 * HEADS + head) * D, HEADS, DEPTH, D, CHUNK)
-                factor = tl.load(scale + head)
-                mixed = attend(
-                    queries, keys, wq, wk, wv, factor, head_dim, inside, BOUNDED, PRECISION
-                )
+                factor = tl.load(factors + head)
+                mixed = attend(queries, keys, wq, wk, wv, factor, head_dim, inside, BOUNDED)
                 if PROJECT:
                     sums = ()
                     for i in tl.static_range(chunks):
                         wp = weight_tile(proj + head * D * DEPTH + i * CHUNK, D, CHUNK, DEPTH)
-                        sums += (tl.dot(mixed, wp, acc[i], input_precision=PRECISION),)
+                        sums += (tl.dot(mixed, wp, acc[i]),)
                     acc = sums
                 else:
                     wide: tl.constexpr = HEADS * D
@@ -217,172 +194,65 @@ def window_attention_kernel(
         if PROJECT:
             for i in tl.static_range(chunks):
                 value = acc[i] + load_rows(x + pixel * C, places, inside, i * CHUNK, C, CHUNK)
-                if ALSO:
-                    value += load_rows(also + pixel * C, places, inside, i * CHUNK, C, CHUNK)
+                if also is not None:
+                    more = load_rows(also + pixel * C, places, inside, i * CHUNK, C, CHUNK)
+                    value += more.to(tl.float32)
                 value = value.to(out.dtype.element_ty)
                 store_rows(out + pixel * C, places, inside, value, i * CHUNK, C, CHUNK)
 
 
-def window_attention(
-    x: Tensor,
-    weights: WindowAttentionWeights,
-    context: Tensor | None = None,
-    also: Tensor | None = None,
-    *,
-    shift: int = 0,
-    out: Tensor | None = None,
-    scratch: Tensor | None = None,
-    config: Mapping[str, int] | None = None,
-) -> Tensor:
-    """x + proj(attention(q(x), kv(context))) + also, in windows that start at -shift.
-
-    Args:
-        x, context, also: (N, H, W, C), contiguous, of the weights' dtype; context x if None.
-        out: written and returned; shares no memory with an input. Allocated if None.
-        scratch: `scratch_elements` of x's dtype, of the same launches; allocated if None and
-            needed.
-        config: overrides of `default_config`.
-    """
-    n, height, width, _ = x.shape
-    out = torch.empty_like(x) if out is None else out
-    chosen = default_config(weights, x.dtype, architecture(x.device)) | dict(config or {})
-    number = chosen["launches"]
-    if number == 3:
-        split_attention.split_attention(x, weights, context, also, out, scratch, shift)
-        return out
-    rows, columns = (-(-(side + shift) // weights.window) for side in (height, width))
-    windows = n * rows * columns
-    target = out
-    if number == 2:
-        target = (
-            x.new_empty(n * height * width, weights.proj.shape[0]) if scratch is None else scratch
-        )
-    programs = min(windows, chosen["programs"] * multiprocessors(x.device))
-    constants = kernel_constants(
-        weights, x.dtype, chosen, cross=context is not None, also=also is not None
-    )
-    window_attention_kernel[(programs if number == 1 else windows,)](
-        x, x if context is None else context, x if also is None else also, target,
-        weights.qkv, weights.proj, weights.scale, weights.position,
-        windows, rows, columns, height, width, shift, weights.head_dim,
-        **constants, num_warps=chosen["num_warps"], num_stages=1, enable_fp_fusion=True,
-    )  # fmt: skip
-    if number == 2:
-        linear.project(target, weights, x, also, out)
-    return out
-
-
-def launches(weights: WindowAttentionWeights, dtype: torch.dtype) -> int:
+def launches(attention: Attention) -> int:
     """1: all in one; 2: attended heads through memory; 3: queries, keys and values as well."""
     if (
-        dtype == torch.float32  # three products for one: they do not fit registers
-        or weights.window**2 > MOST_TOKENS
-        or weights.head_columns > 32
-        or weights.depth > TWO_LAUNCHES
+        attention.window**2 > MOST_TOKENS
+        or attention.head_columns > 32
+        or attention.depth > TWO_LAUNCHES
     ):
         return 3
     # Without a bound on the logits there is a maximum to find, which takes registers as well.
-    return 1 if weights.depth <= (ONE_LAUNCH if weights.bounded else 96) else 2
+    return 1 if attention.depth <= (ONE_LAUNCH if attention.bounded else 96) else 2
 
 
-def scratch_elements(
-    weights: WindowAttentionWeights,
-    shape: tuple[int, ...],
-    dtype: torch.dtype,
-    number: int | None = None,
-) -> int:
-    """Elements of scratch memory for x of `shape` (N, H, W, C) and a context like it.
-
-    number: of launches, if a configuration says it.
-    """
-    number = number or launches(weights, dtype)
-    pixels = shape[0] * shape[1] * shape[2]
+def window_attention(step: Step) -> list[Launch]:
+    """`window_attention`: in windows that start at -shift."""
+    attention = attention_of(step)
+    number = launches(attention)
     if number == 3:
-        return split_attention.scratch_elements(weights, pixels, pixels)
-    return pixels * weights.proj.shape[0] if number == 2 else 0
+        return split.in_three_steps(step, attention)
+    if number == 1:
+        return [_fused(step, attention, step.out, whole=True)]
+    mixed = step.scratch(step.out, attention.columns)
+    fused = _fused(step, attention, mixed, whole=False)
+    return [fused, split.projection(step, attention, mixed)]
 
 
-def default_config(
-    weights: WindowAttentionWeights, dtype: torch.dtype, arch: int
-) -> dict[str, int]:
-    """What a launch takes from tuning, with values that compile without spills everywhere.
-
-    launches: 1 to 3, see `launches`.
-    resident: weights stay in shared memory; programs: of a multiprocessor; chunk: channels of
-    one matrix instruction's tile.
-    """
-    resident = arch // 10 == 9 and weights.depth == 64
-    chunk = 64 if weights.depth % 64 == 0 and weights.depth != 128 else 32
-    return {
-        "launches": launches(weights, dtype),
-        "resident": int(resident),
-        "programs": 4,
-        "chunk": chunk,
-        "num_warps": 4,
-    }
-
-
-def kernel_constants(
-    weights: WindowAttentionWeights,
-    dtype: torch.dtype,
-    config: Mapping[str, int],
-    *,
-    cross: bool,
-    also: bool,
-) -> dict[str, Any]:
-    """The compile-time arguments of `window_attention_kernel`."""
-    whole = config["launches"] == 1
-    return {
-        "C": weights.channels,
-        "DEPTH": weights.depth,
-        "HEADS": weights.heads,
-        "D": weights.head_columns,
-        "WINDOW": weights.window,
+def _fused(step: Step, attention: Attention, out: Array, *, whole: bool) -> Launch:
+    """`window_attention_kernel`, with the projection if it is `whole`."""
+    x = step.features(0)
+    context = None if step.given(1) is None else step.features(1)
+    also = step.addend() if whole else None
+    n, h, w, _ = x.shape
+    rows, columns = split.windows(attention, h, w)
+    count, depth, packed = n * rows * columns, attention.depth, attention.packed
+    arguments: dict[str, Argument] = {
+        "x": x, "context": context, "also": also, "out": out, "qkv": packed["qkv"],
+        "proj": packed["proj"] if whole else None, "factors": packed["factors"],
+        "position": packed["position"], "windows": count, "rows": rows, "columns": columns,
+        "height": h, "width": w, "shift": attention.shift, "head_dim": attention.head_dim,
+    }  # fmt: skip
+    constants = {
+        "C": attention.channels,
+        "DEPTH": depth,
+        "HEADS": attention.heads,
+        "D": attention.head_columns,
+        "WINDOW": attention.window,
         "TOKENS": MOST_TOKENS,
-        "CROSS": cross,
-        "ALSO": also and whole,
-        "BOUNDED": weights.bounded,
+        "BOUNDED": attention.bounded,
         "PROJECT": whole,
-        "RESIDENT": bool(config["resident"]) and whole,
-        "CHUNK": config["chunk"],
-        "PRECISION": PRECISION[dtype],
+        "RESIDENT": whole and step.arch // 10 == 9 and depth == 64,
+        "CHUNK": 64 if depth % 64 == 0 and depth != 128 else 32,
     }
-
-
-def variants(
-    dtype: torch.dtype,
-    arch: int,
-    channels: tuple[int, ...] = (64, 96, 128, 192, 256),
-    *,
-    window: int = 8,
-    bounded: bool = True,
-) -> Iterator[Variant]:
-    """The forms that self- and cross-attention take at `channels`, on sm_`arch`."""
-    for c in channels:
-        weights = blank(c, window, dtype, bounded=bounded)
-        config = default_config(weights, dtype, arch)
-        if config["launches"] == 3:
-            yield from split_attention.variants(weights, dtype)
-            continue
-        for cross, also in ((False, False), (True, False), (True, True)):
-            if also and config["launches"] == 2:
-                continue
-            name = f"window_attention_{label(weights)}{'_cross' * cross}{'_also' * also}"
-            constants = kernel_constants(weights, dtype, config, cross=cross, also=also)
-            yield form(name, window_attention_kernel, dtype, constants, config["num_warps"])
-        if config["launches"] == 2:
-            yield from linear.variants(weights, dtype, ())
-
-
-def cost(
-    weights: WindowAttentionWeights, shape: tuple[int, ...], item: int, *, cross: bool, also: bool
-) -> tuple[int, int]:
-    """Bytes that must cross device memory and operations, of a block over (N, H, W, C).
-
-    Each input read once, the output written once, weights once; `item` bytes an element.
-    """
-    pixels, c = shape[0] * shape[1] * shape[2], weights.channels
-    tensors = 2 + cross + also
-    parameters = weights.qkv.numel() + weights.proj.numel()
-    products = 8 * c * c + 4 * weights.window**2 * c
-    return (tensors * pixels * c + parameters) * item, pixels * products
+    name = f"window_attention_{attention.label}"
+    name += "_cross" * (context is not None) + "_also" * (also is not None) + f"_{step.kind}"
+    programs = least(count, 4 * step.processors) if whole else count
+    return Launch(name, window_attention_kernel, (programs,), arguments, constants)

@@ -14,33 +14,44 @@ import torch
 
 pytest.importorskip("triton")
 
-from imagen_fast.kernels.triton.buffers import Place, Plan
+from imagen_fast.kernels.triton.launch import Array
+from imagen_fast.kernels.triton.program import Buffer, Program
 
 from imagen_fast.backends import slots as slots_module
-from imagen_fast.backends.slots import CudaSlot, Slots
+from imagen_fast.backends.slots import CudaSlot, Key, Slots
 
 LOG: list[str] = []
 
 
-class Halving:
+class Halving(Program):
     """A program: every sample halved. Remembers its last run, which a graph repeats."""
 
-    def plan(self, shape: tuple[int, ...]) -> Plan:
-        return Plan(torch.float32, (), (shape,), 0)
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        size = int(np.prod(shape))
+        kinds = [("u8", size), ("u8", size), ("i32", 1), ("fp32", size)]
+        super().__init__(
+            [Buffer(kind, [count]) for kind, count in kinds], [],
+            {"x": Array(0, "u8", shape)}, {"y": Array(1, "u8", shape)}, Array(2, "i32"),
+        )  # fmt: skip
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return shape
-
-    def run(
-        self, x: torch.Tensor, place: Place, *, out: torch.Tensor, not_finite: torch.Tensor
-    ) -> None:
+    def run(self, memory: Any) -> None:
         def work() -> None:
-            out.copy_(x // 2)
-            not_finite.fill_(int((x == 255).any()))
+            memory[1].copy_(memory[0] // 2)
+            memory[2].fill_(int((memory[0] == 255).any()))
 
         LOG.append(f"launches on {Stream.current}")
         work()
         Graph.last = work
+
+
+def halving(key: Key) -> Program:
+    return Halving((*key[0][0][1], 1))
+
+
+def run(slots: Slots, tiles: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Each image a chunk of its own."""
+    outputs, finite = slots.run({"x": tiles}, ["y"], 1)
+    return outputs["y"], finite
 
 
 class Stream:
@@ -111,7 +122,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def slots(cuda: None) -> Slots:
-    made = Slots(Halving(), torch.device("cpu"))
+    made = Slots(halving, {}, torch.device("cpu"))
     made._streams = slots_module.Streams(torch.device("cpu"))
     return made
 
@@ -128,7 +139,7 @@ START = ["compute waits for load", "replay on compute", "store waits for compute
 
 def test_copies_and_computation_on_three_streams(slots: Slots) -> None:
     tiles = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2, 1)
-    output, finite = slots.run(tiles, 1)
+    output, finite = run(slots, tiles)
     np.testing.assert_array_equal(output, tiles // 2)
     assert finite
     (made,) = slots._ready.values()
@@ -140,28 +151,28 @@ def test_copies_and_computation_on_three_streams(slots: Slots) -> None:
         waits, *START, waits, *START, waits, *START, waits, waits,
     ] == LOG  # fmt: skip
     LOG.clear()
-    slots.run(tiles[:1], 1)
+    run(slots, tiles[:1])
     assert [*START, waits] == LOG  # recorded once
 
 
 def test_what_is_not_finite_comes_back_with_its_chunk(slots: Slots) -> None:
     tiles = np.zeros((4, 1, 1, 1), np.uint8)
-    assert slots.run(tiles, 1)[1]
+    assert run(slots, tiles)[1]
     for index in range(4):
         wrong = tiles.copy()
         wrong[index] = 255
-        assert not slots.run(wrong, 1)[1]
-    assert slots.run(tiles, 1)[1]
+        assert not run(slots, wrong)[1]
+    assert run(slots, tiles)[1]
 
 
 def test_larger_memory_means_recording_anew(slots: Slots) -> None:
     small, large = np.zeros((1, 2, 2, 1), np.uint8), np.zeros((1, 40, 40, 1), np.uint8)
-    slots.run(small, 1)
-    slots.run(large, 1)
+    run(slots, small)
+    run(slots, large)
     held = slots.memory
     LOG.clear()
-    slots.run(small, 1)  # its old recording wrote where the memory was
+    run(slots, small)  # its old recording wrote where the memory was
     assert LOG[: len(RECORDING)] == RECORDING
-    slots.run(large, 1)
+    run(slots, large)
     assert "recording" not in LOG[len(RECORDING) + len(START) + 1 :]
     assert slots.memory == held

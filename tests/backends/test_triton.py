@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import product
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,22 +13,26 @@ from numpy.typing import NDArray
 
 pytest.importorskip("triton")
 
+from imagen_fast.kernels.triton.launch import DTYPES
+from triton_launches import FLOOR, reference, rms
+
 from imagen_fast.backends import NonFiniteError, choose
 from imagen_fast.backends import slots as slots_module
 from imagen_fast.backends import triton as triton_module
 from imagen_fast.backends.eager import Eager
-from imagen_fast.backends.slots import Slot, chunk_of, through
+from imagen_fast.backends.slots import Slot, chunk_of, key_of, through, work_bytes
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bundle import Bundle
 from imagen_fast.engine import Engine, PrecisionWarning
-from imagen_fast.errors import BackendError
+from imagen_fast.errors import BackendError, OperationError
+from imagen_fast.graph import Graph, Grid, Input, Output
+from imagen_fast.graph.builder import Builder
 from imagen_fast.image.neutral import keep_neutral
-from imagen_fast.models.build import build
 from imagen_fast.spec import Level, ModelSpec, preset
 
 ON_GPU = torch.cuda.is_available()
-# Precision → floor of the root mean square error.
-FLOOR = {"fp32": 1e-7, "fp16": 2e-4, **({"bf16": 2e-3} if ON_GPU else {})}
+PRECISIONS = ["fp16", *(["bf16"] if ON_GPU else [])]
+Arrays = dict[str, NDArray[Any]]
 
 MIXED = ModelSpec(
     scale=2,
@@ -39,130 +41,121 @@ MIXED = ModelSpec(
     window=6,
     latent_channels=3,
 )
-LISTING = replace(preset("listing", 1))
+LISTING = preset("listing", 1)
 
 
 def random(*shape: int, seed: int = 5) -> NDArray[np.float32]:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-def rms(error: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(error**2)))
-
-
-def double(x: object) -> object:
-    if isinstance(x, list):
-        return [double(y) for y in x]
-    return torch.from_numpy(x).double().permute(0, 3, 1, 2) if isinstance(x, np.ndarray) else x
-
-
-def truth(bundle: Bundle, method: str, *inputs: object) -> list[NDArray[np.float64]]:
-    with torch.inference_mode():
-        outputs = getattr(build(bundle).double(), method)(*map(double, inputs))
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    return [x.permute(0, 2, 3, 1).numpy() for x in outputs]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def full_fp32() -> Iterator[None]:
-    """So that the reference on a GPU is fp32 where it says so."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
-
-
-def compare(
-    bundle: Bundle, precision: str, method: str, inputs: tuple[object, ...], named: Any = None
-) -> list[NDArray[np.float32]]:
+def compare(bundle: Bundle, precision: str, inputs: Arrays, wanted: list[str]) -> Arrays:
     """Our outputs, of which each errs at most twice as PyTorch's does in the same precision."""
-    exact = truth(bundle, "forward" if method == "run" else method, *inputs)
-    if method != "features":
-        exact = [x.clip(0, 1) for x in exact]
-    backend = Triton(bundle, precision=precision)
-    given = [[y.astype(np.float32) for y in x] if isinstance(x, list) else x for x in inputs]
-    if method == "run":
-        ours = backend.run(*given)
-    else:
-        ours = list(backend.run(*named(method, *given, levels=len(bundle.spec.levels))).values())
-    kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    network = build(bundle).to(kind)
-
-    def cast(x: object) -> object:
-        x = double(x)
-        return [y.to(kind) for y in x] if isinstance(x, list) else x if x is None else x.to(kind)
-
-    with torch.inference_mode():
-        theirs = getattr(network, "forward" if method == "run" else method)(*map(cast, given))
-    theirs = [theirs] if method == "run" else theirs
-    ours = [ours] if method == "run" else ours
-    assert len(ours) == len(exact)
-    for mine, other, right in zip(ours, theirs, exact, strict=True):
-        other = other.double().permute(0, 2, 3, 1).numpy()
-        other = other if method == "features" else other.clip(0, 1)
-        assert mine.shape == right.shape
-        assert mine.dtype == np.float32
-        bound = 2 * rms(other - right) + FLOOR[precision]
-        assert rms(mine - right) <= bound, f"PyTorch {rms(other - right):.2e}"
-        assert right.std() > 0.01
+    ours = Triton(bundle, precision=precision).run(inputs, wanted)
+    arguments = (bundle.graph, bundle.tensors, inputs, wanted)
+    truth, theirs = (reference(*arguments, kind) for kind in (torch.float64, DTYPES[precision]))
+    for name in wanted:
+        assert ours[name].dtype == np.float32
+        scale, error = rms(truth[name]), rms(torch.from_numpy(ours[name]) - truth[name].cpu())
+        assert error <= 2 * rms(theirs[name] - truth[name]) + FLOOR[precision] * scale
+        assert scale > 0.01
     return ours
 
 
-# In 16 bits once: the rest is the same code, and the interpreter takes its time.
-LEVELS = [*product(["features", "progressive", "context", "generate", "both"], ["fp32"])]
-LEVELS += [*product(["progressive"], [*FLOOR][1:])]
+CONTEXT = {f"context.{i}": random(1, -(-5 // 2**i), -(-10 // 2**i), c, seed=i)
+           for i, c in enumerate((20, 30, 10))}  # fmt: skip
+LIKE = {f"latent.context.{i}": random(1, 8 // 2**i, 4 // 2**i, c, seed=i)
+        for i, c in enumerate((20, 30, 10))}  # fmt: skip
+IMAGE, LATENT = {"image": random(1, 5, 10, 3)}, {"latent": 4 * random(1, 2, 1, 3)}
+PICTURES = ["picture", "picture.1", "picture.2"]
+# Inputs and outputs of all kinds: of one coarse level, of a part of the contexts.
+NAMED: dict[str, tuple[Arrays, list[str]]] = {
+    "features": (IMAGE, ["features.0", "features.2"]),
+    "pictures and features together": (IMAGE, [*PICTURES, "features.1"]),
+    "the coarsest alone": (IMAGE, ["picture.2"]),
+    "a context": (IMAGE | CONTEXT, PICTURES),
+    "a context at one level": (IMAGE | {"context.1": CONTEXT["context.1"]}, ["picture"]),
+    "a latent": (LATENT, ["sample", "sample.2"]),
+    "a latent with a context": (LATENT | LIKE, ["sample"]),
+}
 
 
-@pytest.mark.parametrize(("what", "precision"), LEVELS)
-def test_levels(
-    what: str, precision: str, bundle_of: Callable[..., Bundle], named: Callable[..., Any]
-) -> None:
-    bundle = bundle_of(MIXED)
-    image, latent = random(1, 5, 10, 3), 4 * random(1, 2, 1, 3)
-    like = random(1, 8, 4, 3)  # has the sizes of the latent's levels
-    method, *inputs = {
-        "features": ("features", image),
-        "progressive": ("progressive", image, None),
-        "context": ("progressive", image, truth(bundle, "features", image[:, ::-1].copy())),
-        "generate": ("generate", latent, None),
-        "both": ("generate", latent, truth(bundle, "features", like)),
-    }[what]
-    assert isinstance(method, str)
-    ours = compare(bundle, precision, method, tuple(inputs), named)
-    if what == "progressive":  # the finest is what `run` gives
-        np.testing.assert_array_equal(ours[0], Triton(bundle, precision=precision).run(image))
+@pytest.mark.parametrize("case", NAMED)
+def test_inputs_and_outputs_by_name(case: str, bundle_of: Callable[..., Bundle]) -> None:
+    compare(bundle_of(MIXED), "fp16", *NAMED[case])
 
 
-PRESETS = [("tiny", 1, "fp32"), ("tiny", 2, "fp16"), ("tiny", 3, "fp32"), ("tiny", 4, [*FLOOR][-1])]
-PRESETS += [("small", 4, "fp16"), ("base", 2, "fp16")]
+PRESETS = [("tiny", 1), ("tiny", 4), ("base", 2)]
 
 
-@pytest.mark.parametrize(("name", "scale", "precision"), PRESETS)
+@pytest.mark.parametrize(("name", "scale"), PRESETS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_presets(name: str, scale: int, precision: str, bundle_of: Callable[..., Bundle]) -> None:
     """At their own widths, and an odd size."""
-    side = 5 if name == "tiny" else 1
-    compare(bundle_of(preset(name, scale)), precision, "run", (random(1, side, 3, 3),))
+    image = random(1, 5 if name == "tiny" else 1, 3, 3)
+    compare(bundle_of(preset(name, scale)), precision, {"image": image}, ["picture"])
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
-@pytest.mark.parametrize("precision", FLOOR)
-def test_listing(precision: str) -> None:
+def test_listing() -> None:
     torch.manual_seed(0)
     from imagen_fast.models.listing import ListingGenerator
 
     network = ListingGenerator(LISTING)
     bundle = Bundle(LISTING, {name: 1.5 * t.numpy() for name, t in network.state_dict().items()})
-    x = 2 * random(2, 30, 64) - 1
-    with torch.inference_mode():
-        exact = build(bundle).double()(torch.from_numpy(x).double()).numpy()
-        kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-        theirs = build(bundle).to(kind)(torch.from_numpy(x).to(kind)).double().numpy()
-    backend = Triton(bundle, precision=precision)
-    assert rms(backend.run(x[:, None])[:, 0] - exact) <= 2 * rms(theirs - exact) + FLOOR[precision]
+    compare(bundle, "fp16", {"rows": 2 * random(2, 1, 30, 64) - 1}, ["rows"])
     with pytest.raises(NonFiniteError):
-        backend.run(np.full((1, 1, 4, 64), np.inf, np.float32))
+        Triton(bundle).run(np.full((1, 1, 4, 64), np.inf, np.float32))
     with pytest.raises(BackendError, match="rows has shape"):
-        backend.run(np.zeros((1, 4, 4, 3), np.uint8))
+        Triton(bundle).run(np.zeros((1, 4, 4, 3), np.uint8))
+
+
+def made_up() -> Graph:
+    """A network of no architecture: branches, a join, two inputs, a picture and a map."""
+    b = Builder()
+    b.inputs = {"image": Input(3, picture=True), "more": Input(8, grid=Grid("image"))}
+
+    def convolution(name: str, *read: str, channels: int, kernel: int, **how: Any) -> str:
+        return b.convolution(
+            "convolution", name, *read, module=name, channels=channels, kernel=kernel, **how
+        )
+
+    wide = convolution("wide", "image", channels=24, kernel=3, activation="relu")
+    thin = convolution("thin", wide, "more", channels=8, kernel=1, activation="sigmoid")
+    joined = b.add("concatenate", "joined", wide, thin, "image")
+    half = convolution("half", joined, channels=12, kernel=2, stride=2, activation="gelu")
+    half = b.add("sum", "again", half, half, scale=0.5, activation="leaky_relu")
+    back = b.add("nearest", "back", half, factor=2)
+    cut = b.add("slice", "cut", back, first=4, channels=3)
+    small = b.add("halve", "small", "image")
+    b.add("pixel_shuffle", "shuffled", half, factor=2)
+    b.add("product", "picture", b.add("nearest", "large", small, factor=2), cut)
+    b.outputs = {
+        "picture": Output("picture", True),
+        "map": Output("shuffled"),
+        "same": Output("image", True),
+    }
+    return b.graph()
+
+
+def test_a_network_of_no_architecture() -> None:
+    graph, rng = made_up(), np.random.default_rng(0)
+    tensors = {
+        name: rng.standard_normal(shape).astype(np.float32) / max(1, np.prod(shape[1:])) ** 0.5
+        for name, shape in graph.tensors.items()
+    }
+    given = {"image": random(2, 5, 7, 3), "more": random(2, 5, 7, 8)}
+    given = {name: x[:, :4, :6] for name, x in given.items()}  # even, as `back` is cropped nowhere
+    bundle = Bundle(graph, tensors)
+    outputs = compare(bundle, "fp16", given, ["picture", "map", "same"])
+    np.testing.assert_array_equal(outputs["same"], given["image"])
+
+
+def test_what_has_no_kernel_is_named(bundle_of: Callable[..., Bundle]) -> None:
+    backend = Triton(bundle_of(MIXED))  # its attention maps are not asked for
+    with pytest.raises(OperationError, match=r"no kernel for operation 'attention.0'"):
+        backend.run(IMAGE, ["attention.0"])
+    with pytest.raises(BackendError, match="input 'image' is needed and was not given"):
+        backend.run(CONTEXT, ["picture"])
 
 
 def test_a_batch_goes_through_in_chunks(
@@ -170,32 +163,33 @@ def test_a_batch_goes_through_in_chunks(
 ) -> None:
     """Of bytes, from a view that is not contiguous; each tile as if it were alone."""
     tiles = (255 * random(4, 14, 9, 3)).astype(np.uint8)[:, ::2]
-    backend = Triton(small_bundle, precision="fp32")
+    backend = Triton(small_bundle, precision="fp16")
     whole = backend.run(tiles)
     assert whole.dtype == np.uint8
-    assert np.abs(whole.astype(int) - Eager(small_bundle).run(tiles)).max() <= 1
+    assert np.abs(whole.astype(int) - Eager(small_bundle).run(tiles)).max() <= 2
     monkeypatch.setattr(triton_module, "CHUNK_PIXELS", 2 * 7 * 9)
     np.testing.assert_array_equal(backend.run(tiles), whole)
     slots = backend._open()
-    assert len(slots.get((2, 7, 9, 3), torch.uint8, 0)) == 2
+    assert len(slots.get(key_of({"image": tiles}, ["picture"], 2), 0)) == 2
     for index in range(4):
         np.testing.assert_array_equal(backend.run(tiles[index : index + 1])[0], whole[index])
 
 
 def test_shapes_come_and_go(small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots_module, "MOST_SHAPES", 2)
-    backend = Triton(small_bundle, precision="fp32")
+    backend = Triton(small_bundle, precision="fp16")
     images = [random(1, side, 3, 3, seed=side) for side in (9, 2, 4, 9, 12, 2)]
     outputs = [backend.run(image) for image in images]  # smaller and larger than the memory
     for image, output in zip(images, outputs, strict=True):
-        np.testing.assert_array_equal(Triton(small_bundle, precision="fp32").run(image), output)
+        np.testing.assert_array_equal(Triton(small_bundle, precision="fp16").run(image), output)
     slots = backend._open()
-    assert [shape[1] for shape, _ in slots._ready] == [12, 2]
-    assert slots.memory == slots.program.plan((1, 12, 3, 3)).size
+    assert [key[0][0][1] for key in slots._ready] == [(1, 12, 3), (1, 2, 3)]
+    (large, _) = slots._ready.values()
+    assert slots.memory == work_bytes(large[0].program)
 
 
 def test_prepare_makes_the_slots_of_a_run(small_bundle: Bundle) -> None:
-    backend = Triton(small_bundle, precision="fp32")
+    backend = Triton(small_bundle, precision="fp16")
     backend.prepare((2, 5, 4))
     (made,) = backend._open()._ready.values()
     backend.run(np.zeros((2, 5, 4, 3), np.uint8))
@@ -210,11 +204,11 @@ class Counted(Slot):
     def __init__(self, name: str, log: list[str], fails: int = -1) -> None:
         self.name, self.log, self.fails = name, log, fails
 
-    def start(self, tiles: NDArray[np.uint8], out: torch.Tensor) -> None:
-        if self.fails == tiles[0]:
+    def start(self, tiles: Any, out: Any) -> None:
+        if self.fails == tiles["x"][0]:
             raise RuntimeError("no more")
-        self.log.append(f"{self.name} starts {tiles[0]}")
-        out.copy_(torch.from_numpy(tiles))
+        self.log.append(f"{self.name} starts {tiles['x'][0]}")
+        out["y"].copy_(torch.from_numpy(tiles["x"]))
 
     def finish(self) -> bool:
         self.log.append(f"{self.name} ends")
@@ -224,24 +218,24 @@ class Counted(Slot):
 def test_a_slot_is_waited_for_before_it_starts_again() -> None:
     log: list[str] = []
     slots = [Counted("a", log), Counted("b", log)]
-    output = torch.zeros(6, dtype=torch.uint8)
-    assert not through(slots, np.arange(6, dtype=np.uint8), output, 2)  # b is not finite
+    given, output = {"x": np.arange(6, dtype=np.uint8)}, torch.zeros(6, dtype=torch.uint8)
+    assert not through(slots, given, {"y": output}, 2)  # b is not finite
     assert log == ["a starts 0", "b starts 2", "a ends", "a starts 4", "b ends", "a ends"]
     assert output.tolist() == list(range(6))
     log.clear()
     slots = [Counted("a", log), Counted("c", log, fails=2)]
     with pytest.raises(RuntimeError, match="no more"):
-        through(slots, np.arange(6, dtype=np.uint8), output, 2)
+        through(slots, given, {"y": output}, 2)
     assert log == ["a starts 0", "a ends"]  # none is left at work
-    assert through(slots[:1], np.arange(6, dtype=np.uint8), output, 3)
+    assert through(slots[:1], given, {"y": output}, 3)
 
 
-def test_chunks_divide_a_batch() -> None:
-    assert chunk_of(8, 100, 400) == 4
-    assert chunk_of(6, 100, 400) == 3
-    assert chunk_of(7, 100, 400) == 1
-    assert chunk_of(1, 1000, 400) == 1
-    assert chunk_of(8, 1, 400) == 8
+@pytest.mark.parametrize(
+    ("count", "side", "most", "chunk"),
+    [(8, 10, 400, 4), (6, 10, 400, 3), (7, 10, 400, 1), (1, 100, 400, 1), (8, 1, 400, 8)],
+)
+def test_chunks_divide_a_batch(count: int, side: int, most: int, chunk: int) -> None:
+    assert chunk_of({"x": np.zeros((count, side, side, 1))}, most) == chunk
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
@@ -261,32 +255,33 @@ def test_a_tile_beyond_fp16_is_computed_in_fp32(small_bundle: Bundle) -> None:
     with pytest.warns(PrecisionWarning, match="not finite in fp16; this part is computed in fp32"):
         output = engine.run(tiles)
     assert engine.reruns == 1
-    for part, precision in ((slice(1, 2), "fp32"), (slice(0, 3, 2), "fp16")):
-        expected = Triton(bundle, precision=precision).run(tiles[part])
+    for part, backend in ((slice(1, 2), Eager(bundle)), (slice(0, 3, 2), Triton(bundle))):
+        expected = backend.run(tiles[part])
         keep_neutral(tiles[part], expected)  # as an engine does
         np.testing.assert_array_equal(output[part], expected)
 
 
 def test_engine_enlarges_a_picture(tiny_bundle: Bundle) -> None:
     image = (255 * random(13, 9, 3)).astype(np.uint8)
-    with Engine(Triton(tiny_bundle, precision="fp32")) as engine:
+    with Engine(Triton(tiny_bundle, precision="fp16")) as engine:
         output = engine(image)
         assert engine.info()["backend"] == "triton"
         assert {"torch", "triton"} < engine.info()["versions"].keys()  # type: ignore[attr-defined]
     expected = Engine(Eager(tiny_bundle, device="cpu"))(image)
-    assert np.abs(output.astype(int) - expected).max() <= 1
+    assert np.abs(output.astype(int) - expected).max() <= 2
 
 
 @pytest.mark.skipif(ON_GPU, reason="there is a GPU")
 def test_the_interpreter_is_for_the_cpu(small_bundle: Bundle) -> None:
     backend = Triton(small_bundle)
-    assert (backend.device, backend.precision) == ("cpu", "fp32")
+    assert (backend.device, backend.precision) == ("cpu", "fp16")
     assert choose("triton")[0] is Triton
     assert choose("auto")[0] is not Triton
     for options, message in (
         ({"device": "cuda"}, "PyTorch finds 0 CUDA devices"),
         ({"device": "gpu"}, "expected auto, cpu, cuda or cuda:N"),
-        ({"precision": "bf16"}, "interpreter has no bf16; choose fp32 or fp16"),
+        ({"precision": "fp32"}, "backend 'triton' has no fp32; choose bf16 or fp16"),
+        ({"precision": "bf16"}, "interpreter has no bf16; choose fp16"),
     ):
         with pytest.raises(BackendError, match=message):
             Triton(small_bundle, **options)
@@ -297,7 +292,9 @@ def test_without_a_gpu_and_interpreter_it_says_what_to_do() -> None:
     code = """
 from imagen_fast import load
 from imagen_fast.cli.doctor import examine
-from imagen_fast.errors import BackendError
+from imagen_fast.errors import BackendError, OperationError
+from imagen_fast.graph import Graph, Grid, Input, Output
+from imagen_fast.graph.builder import Builder
 try:
     load("sr-x4", backend="triton")
 except BackendError as error:
@@ -314,7 +311,7 @@ print(examine()["backends"]["triton"])
 
 
 def test_a_closed_backend(small_bundle: Bundle) -> None:
-    backend = Triton(small_bundle, precision="fp32")
+    backend = Triton(small_bundle, precision="fp16")
     backend.close()
     with pytest.raises(BackendError, match="this backend is closed"):
         backend.run(random(1, 3, 3, 3))
@@ -322,5 +319,5 @@ def test_a_closed_backend(small_bundle: Bundle) -> None:
 
 def test_a_head_wider_than_the_kernels_take(bundle_of: Callable[..., Bundle]) -> None:
     spec = ModelSpec(scale=1, levels=(Level(160, convs=0),), head_dim=160)
-    with pytest.raises(BackendError, match=r"head_dim is 160.*choose backend eager"):
-        Triton(bundle_of(spec), precision="fp32")
+    with pytest.raises(BackendError, match=r"head_dim is 160.*choose backend native or eager"):
+        Triton(bundle_of(spec), precision="fp16")

@@ -32,15 +32,13 @@ def with_kernels(bundle: Bundle) -> bytes:
     from imagen_fast.export.bundle_file import render
     from imagen_fast.kernels.ahead.cubin import size_of
 
-    def stub(variant: Any) -> bundled.Code:
-        entry = variant.kernel.fn.__name__
-        sizes = [*map(size_of, variant.signature.values()), 8, 8]
-        return bundled.Code(variant, "", code_of(entry, sizes), entry, 128, 64 << 10, 16, 0)
+    def stub(launch: Any) -> bundled.Code:
+        entry = launch.kernel.fn.__name__
+        sizes = [*map(size_of, launch.signature.values()), 8, 8]
+        return bundled.Code(code_of(entry, sizes), entry, 128, 64 << 10, (16, 0))
 
-    bundled.compile_all = lambda programs, told: {
-        bundled.key_of(x.variant, program.arch): stub(x.variant)
-        for program in programs
-        for x in program.launches
+    bundled.compile_all = lambda launches, told: {
+        bundled.key_of(launch, arch): stub(launch) for launch, arch in launches
     }
     plan, tensors = bundled.made_ready(bundle, "bf16", (90,))
     return render(bundle, plan, tensors)

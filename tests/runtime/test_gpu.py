@@ -106,15 +106,13 @@ def test_what_is_launched_is_what_the_plan_says(run, gpu_bundle):
     # The first slot: memory for weights, feature maps, picture in, picture out, flag.
     places = [int(x[1]) for x in log if x[0] == "memory"]
     arena, image, picture, flag = places[1:5]
-    values = program.values(1, 9, 13, MULTIPROCESSORS)
-    elements = program.elements(values)
-    addresses = {"image": image, "picture": picture, "not_finite": flag}
+    values = {"N": 1, "H": 9, "W": 13, "P": MULTIPROCESSORS}
+    addresses = {0: image, 1: picture, 2: flag}
     at = arena
-    for name, kind, _ in program.buffers:
-        if name not in addresses:
-            addresses[name] = at
-            assert kind == "feature"
-            at += -(-elements[name] * 2 // 256) * 256
+    for number, elements in enumerate(program.elements(values)):
+        if number not in addresses:
+            addresses[number] = at
+            at += -(-elements * 2 // 256) * 256
     copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoD_v2"]
     header = gpu_bundle.path.read_bytes()
     names = json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
@@ -154,7 +152,7 @@ def test_numbers_for_other_shapes(run, gpu_bundle):
     _, log = run("twice")
     made = [x for x in launches(log) if x[5]]  # the recordings: one, one, and two of a shape
     for samples, shape in (("u8", (1, 9, 13)), ("fp32", (2, 5, 3)), ("u8", (1, 400, 600))):
-        calls = program.calls(samples, program.values(*shape, MULTIPROCESSORS))
+        calls = program.calls(samples, dict(zip("NHWP", (*shape, MULTIPROCESSORS), strict=True)))
         mine, made = made[: len(calls)], made[len(calls) :]
         for call, (_, grid, _, _, _, _, given) in zip(calls, mine, strict=True):
             assert grid == call.grid
@@ -284,7 +282,7 @@ def test_another_architecture_takes_its_own_kernels(run):
 def test_not_finite(run):
     facts, log = run("plain", FLAG=1)
     assert facts["status"] == NOT_FINITE
-    assert "infinities or NaN in fp16; export it with --precision fp32" in facts["message"]
+    assert "infinities or NaN in fp16; run the model that it was exported" in facts["message"]
     assert balanced(log)
 
 

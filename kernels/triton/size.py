@@ -22,41 +22,47 @@ Tree = Any
 
 @dataclass(frozen=True)
 class Size:
-    """An expression under construction; arithmetic with integers and others gives larger ones."""
+    """An expression under construction; arithmetic with integers and others gives larger ones.
+
+    What is written for a `Number` works on plain integers as well.
+    """
 
     tree: Tree
 
-    def __add__(self, other: Size | int) -> Size:
+    def __add__(self, other: Number) -> Size:
         return _combined("add", self, other)
 
-    def __sub__(self, other: Size | int) -> Size:
+    def __sub__(self, other: Number) -> Size:
         return _combined("sub", self, other)
 
-    def __mul__(self, other: Size | int) -> Size:
+    def __mul__(self, other: Number) -> Size:
         return _combined("mul", self, other)
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __floordiv__(self, other: Size | int) -> Size:
+    def __floordiv__(self, other: Number) -> Size:
         return _combined("div", self, other)
 
 
-def cdiv(a: Size | int, b: Size | int) -> Size:
+Number = Size | int
+
+
+def cdiv(a: Number, b: Number) -> Number:
     """⌈a / b⌉."""
-    return _combined("cdiv", a, b)
+    return _of("cdiv", a, b)
 
 
-def least(a: Size | int, b: Size | int) -> Size:
+def least(a: Number, b: Number) -> Number:
     """The smaller one."""
-    return _combined("min", a, b)
+    return _of("min", a, b)
 
 
-def most(a: Size | int, b: Size | int) -> Size:
+def most(a: Number, b: Number) -> Number:
     """The larger one."""
-    return _combined("max", a, b)
+    return _of("max", a, b)
 
 
-def tree_of(value: Size | int) -> Tree:
+def tree_of(value: Number) -> Tree:
     """For JSON."""
     return value.tree if isinstance(value, Size) else value
 
@@ -92,11 +98,15 @@ def _applied(operation: str, a: int, b: int) -> int:
     return a + b if operation == "add" else a - b if operation == "sub" else a * b
 
 
-def _combined(operation: str, a: Size | int, b: Size | int) -> Size:
-    """Computed at once where both are known; without what changes nothing."""
+def _of(operation: str, a: Number, b: Number) -> Number:
+    if isinstance(a, int) and isinstance(b, int):
+        return _applied(operation, a, b)
+    return _combined(operation, a, b)
+
+
+def _combined(operation: str, a: Number, b: Number) -> Size:
+    """Without what changes nothing."""
     x, y = tree_of(a), tree_of(b)
-    if type(x) is int and type(y) is int:
-        return Size(_applied(operation, x, y))
     if (operation, y) in (("add", 0), ("sub", 0), ("mul", 1), ("div", 1), ("cdiv", 1)):
         return Size(x)
     if (operation, x) in (("add", 0), ("mul", 1)):
