@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.hierarchical import hierarchical
 from imagen_fast.graph.listing import listing
@@ -11,6 +13,7 @@ from imagen_fast.spec import ModelSpec
 ARCHITECTURES = {"hierarchical": hierarchical, "plain": plain, "listing": listing}
 
 
+@lru_cache(maxsize=16)  # a file is compared with its spec's network, and then is that
 def network(spec: ModelSpec) -> Graph:
     """The network that `models/` builds for a spec, as a graph; tensors have its names."""
     return ARCHITECTURES[spec.architecture](spec)

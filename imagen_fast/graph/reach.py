@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.graph import Graph, Operation
 from imagen_fast.graph.kind import EVERYTHING, Interval
 from imagen_fast.graph.kinds import KINDS, period
 from imagen_fast.graph.passes import needed
@@ -95,10 +95,13 @@ def _is_exact(graph: Graph, shared: int) -> bool:
 
 def averages(graph: Graph) -> bool:
     """Whether the first output depends on means, or the like, over the whole picture."""
-    return any(
-        x.kind == "reduce" and x.attributes["over"] == "picture"
-        for x in main_part(graph).operations
+    return any(map(_averages, graph.operations)) and any(
+        map(_averages, main_part(graph).operations)
     )
+
+
+def _averages(operation: Operation) -> bool:
+    return operation.kind == "reduce" and operation.attributes["over"] == "picture"
 
 
 def main_part(graph: Graph) -> Graph:
