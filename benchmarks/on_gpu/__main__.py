@@ -56,7 +56,7 @@ def steps(dry: bool) -> list[Step]:
 
     dtypes = ("fp16",) if dry else ("bf16", "fp16")
     parity = tuple(part("parity", "--dtype", name) for name in dtypes)
-    watched = part("sanitize")
+    watched = part("parity", "--watched")
     if not dry:
         options = ("--tool", "memcheck", "--report-api-errors", "no", "--error-exitcode", "9")
         watched = (SANITIZER, *options, *watched)

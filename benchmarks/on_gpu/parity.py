@@ -1,15 +1,16 @@
 """Every kernel and whole networks against float64: at most twice PyTorch's error.
 
-    python -m on_gpu.parity --out OUT --dtype bf16
+    python -m on_gpu.parity --out OUT --dtype bf16 [--watched]
 
 Memory that is to be written is filled before, once with NaN and once with zeros: what differs
 between the two was not written, or was read before it was. Exit code 1 if anything errs by more,
-fails, or is not told apart from what is finite.
+fails, or is not told apart from what is finite. --watched is for compute-sanitizer: kernels alone,
+over a small odd shape. Here every tensor has memory of its own, whose end is seen; the program in
+C++ has one for all.
 """
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -24,9 +25,11 @@ from imagen_fast.backends.base import NonFiniteError
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bundle import Bundle
 from imagen_fast.graph import network
+from imagen_fast.graph.passes import needed
 from imagen_fast.models.build import build
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.listing import ListingGenerator
+from imagen_fast.models.operations import run_steps, steps
 from imagen_fast.spec import Level, ModelSpec, preset
 from on_gpu import cases, timing
 from on_gpu.layers import Layer, layers
@@ -55,19 +58,18 @@ def networks(dry: bool) -> dict[str, ModelSpec]:
 
 
 def kernel_rows(part: Part, name: str) -> None:
-    specs = networks(part.dry)
-    sizes = ((1, 2, 3),) if part.dry else SIZES
-    done: set[Layer] = set()
-    for size in sizes:
-        for spec in specs.values():
-            for layer in layers(network(spec), *size):
-                pictures = any(x.picture for x in layer.graph.inputs.values())
-                for as_bytes in (True, False) if pictures and layer not in done else (True,):
-                    if layer not in done or not as_bytes:
-                        done.add(layer)
-                        facts = {"kernel": layer.name, "size": layer.size, "bytes": as_bytes}
-                        work = partial(kernel_errors, layer, name, part, as_bytes)
-                        part.attempt(work, what="kernel", dtype=name, **facts)
+    specs, sizes = list(networks(part.dry).values()), ((1, 2, 3),) if part.dry else SIZES
+    if "watched" in part.flags and not part.dry:
+        specs, sizes = [preset("tiny", 4), MIXED], ((2, 11, 71),)
+    done: set[tuple[Layer, bool]] = set()
+    for layer in (x for size in sizes for spec in specs for x in layers(network(spec), *size)):
+        pictures = any(x.picture for x in layer.graph.inputs.values())
+        for as_bytes in (True, False) if pictures else (True,):
+            if (layer, as_bytes) not in done:
+                done.add((layer, as_bytes))
+                facts = {"kernel": layer.name, "size": layer.size, "bytes": as_bytes}
+                work = partial(kernel_errors, layer, name, part, as_bytes)
+                part.attempt(work, what="kernel", dtype=name, **facts)
 
 
 def kernel_errors(layer: Layer, name: str, part: Part, as_bytes: bool = True) -> dict[str, Any]:
@@ -103,6 +105,33 @@ def network_bundle(spec: ModelSpec) -> Bundle:
     return Bundle(spec, {name: x.detach().numpy() for name, x in network.state_dict().items()})
 
 
+def definition(
+    bundle: Bundle, given: dict[str, Any], output: str, dtype: torch.dtype, part: Part
+) -> torch.Tensor:
+    """An output in a dtype, by `models/operations.py`; (N, H, W, C), on the CPU."""
+    graph = needed(bundle.graph.given(list(given)), [output])
+    weights, inputs = (
+        {key: torch.from_numpy(x).to(part.device, dtype) for key, x in found.items()}
+        for found in (bundle.tensors, given)
+    )
+    planes = {key: x.movedim(3, 1) for key, x in inputs.items()}
+    y = run_steps(steps(graph), weights, planes)[output].movedim(1, 3)
+    return (y.clamp(0, 1) if graph.outputs[output].picture else y).cpu()
+
+
+def output_errors(
+    bundle: Bundle, given: dict[str, Any], output: str, name: str, part: Part
+) -> dict[str, Any]:
+    """One output of the backend, from these inputs."""
+    backend = Triton(bundle, precision=name, device=part.device.type)
+    ours = torch.from_numpy(backend.run(given, [output])[output])
+    backend.close()
+    if part.compiles:
+        return {}
+    kinds = (DTYPES[name], torch.float64)
+    return timing.errors(ours, *(definition(bundle, given, output, kind, part) for kind in kinds))
+
+
 def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
     """A batch through the backend, in bytes and floats, in chunks and one by one, all levels."""
     bundle = network_bundle(spec)
@@ -110,18 +139,8 @@ def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
     tiles = np.random.default_rng(0).integers(0, 256, (*side, spec.image_channels), np.uint8)
     floats = tiles.astype(np.float32) / np.float32(255)
     backend = Triton(bundle, precision=name, device=part.device.type)
-    reference = build(bundle).to(part.device)
-
-    def theirs(dtype: torch.dtype, method: str = "forward") -> torch.Tensor:
-        x = torch.from_numpy(floats).to(part.device, dtype).movedim(3, 1)
-        y = getattr(copy.deepcopy(reference).to(dtype), method)(x)
-        y = y[-1] if isinstance(y, list) else y
-        return y.clamp(0, 1).movedim(1, 3).cpu()
-
     with torch.inference_mode():
         ours, in_bytes = backend.run(floats), backend.run(tiles)
-        name_of_coarsest = f"picture.{len(spec.levels) - 1}" if spec.levels[1:] else "picture"
-        coarse = backend.run({"image": floats}, [name_of_coarsest])[name_of_coarsest]
         again = []
         for byte in POISON:
             poison(memory_of(backend), byte)
@@ -130,12 +149,13 @@ def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
         with mock.patch.object(triton_backend, "CHUNK_PIXELS", 1):  # one by one, through two slots
             chunks = backend.run(floats)
         backend.close()
+        coarsest = f"picture.{len(spec.levels) - 1}" if spec.levels[1:] else "picture"
+        coarse = output_errors(bundle, {"image": floats}, coarsest, name, part)
         if part.compiles:
             return {}
-        truth = theirs(torch.float64)
-        found = timing.errors(torch.from_numpy(ours), theirs(DTYPES[name]), truth)
-        coarsest = [theirs(kind, "progressive") for kind in (DTYPES[name], torch.float64)]
-        found["coarsest"] = timing.errors(torch.from_numpy(coarse), *coarsest)
+        kinds = (DTYPES[name], torch.float64)
+        theirs, truth = (definition(bundle, {"image": floats}, "picture", k, part) for k in kinds)
+    found = timing.errors(torch.from_numpy(ours), theirs, truth)
     most = 0.51 + 255 * 2 * float(np.abs(ours - truth.numpy()).max())
     checks = {
         "bytes": bool(np.abs(in_bytes - 255 * truth.numpy()).max() <= most),
@@ -143,8 +163,8 @@ def network_errors(spec: ModelSpec, name: str, part: Part) -> dict[str, Any]:
         "alone": np.array_equal(alone, ours),
         "chunks": np.array_equal(chunks, ours),
     }
-    found["ok"] &= found["coarsest"]["ok"] and all(checks.values())
-    return found | checks
+    found["ok"] &= coarse["ok"] and all(checks.values())
+    return found | checks | {"coarsest": coarse}
 
 
 def memory_of(backend: Triton) -> Iterable[torch.Tensor]:
@@ -158,44 +178,21 @@ def memory_of(backend: Triton) -> Iterable[torch.Tensor]:
 
 def latent_errors(name: str, part: Part) -> dict[str, Any]:
     """From a latent, with another picture's features as context."""
-    bundle, dtype = network_bundle(MIXED), DTYPES[name]
-    latent = torch.randn(1, 3, 4, 3)
-    like = torch.rand(1, 12, 16, 3)
+    bundle = network_bundle(MIXED)
     backend = Triton(bundle, precision=name, device=part.device.type)
-    levels = range(len(bundle.spec.levels))
-    features = backend.run({"image": like.numpy()}, [f"features.{i}" for i in levels])
-    context = list(features.values())
-    given = {f"latent.context.{i}": x for i, x in enumerate(context)}
-    ours = torch.from_numpy(backend.run({"latent": latent.numpy(), **given}, ["sample"])["sample"])
-    if part.compiles:
-        return {}
-
-    def theirs(kind: torch.dtype) -> torch.Tensor:
-        x, *maps = (
-            y.to(part.device, kind).movedim(3, 1) for y in (latent, *map(torch.from_numpy, context))
-        )
-        network: Any = build(bundle).to(part.device, kind)
-        return network.generate(x, maps)[0].clamp(0, 1).movedim(1, 3).cpu()
-
-    with torch.inference_mode():
-        return timing.errors(ours, theirs(dtype), theirs(torch.float64))
+    names = [f"features.{i}" for i in range(len(bundle.spec.levels))]
+    features = backend.run({"image": torch.rand(1, 12, 16, 3).numpy()}, names)
+    backend.close()
+    given = {f"latent.context.{i}": x for i, x in enumerate(features.values())}
+    latent = torch.randn(1, 3, 4, 3).numpy()
+    return output_errors(bundle, {"latent": latent, **given}, "sample", name, part)
 
 
 def listing_errors(name: str, part: Part) -> dict[str, Any]:
-    spec, dtype = preset("listing", 1), DTYPES[name]
-    bundle = network_bundle(spec)
-    rows = 30 if part.dry else 1030
-    x = torch.randn(2, rows, spec.levels[0].channels)
-    backend = Triton(bundle, precision=name, device=part.device.type)
-    ours = torch.from_numpy(backend.run(x[:, None].numpy())[:, 0])
-    if part.compiles:
-        return {}
-    with torch.inference_mode():
-        theirs, truth = (
-            build(bundle).to(part.device, kind)(x.to(part.device, kind)).cpu()
-            for kind in (dtype, torch.float64)
-        )
-    return timing.errors(ours, theirs, truth)
+    bundle = network_bundle(preset("listing", 1))
+    ((first, value),) = bundle.graph.inputs.items()
+    x = torch.randn(2, 1, 30 if part.dry else 1030, value.channels).numpy()
+    return output_errors(bundle, {first: x}, next(iter(bundle.graph.outputs)), name, part)
 
 
 def overflow(name: str, part: Part, weight: float) -> dict[str, Any]:
@@ -221,21 +218,25 @@ def overflow(name: str, part: Part, weight: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    part = Part(__doc__, exact=True)
+    part = Part(__doc__, exact=True, flags=("watched",))
     with torch.inference_mode():
         for name in part.dtypes:
-            for spec_name, spec in networks(part.dry).items():
-                work = partial(network_errors, spec, name, part)
-                part.attempt(work, what="network", dtype=name, network=spec_name)
-            if not part.dry:
-                work = partial(latent_errors, name, part)
-                part.attempt(work, what="latent with context", dtype=name)
-            part.attempt(partial(listing_errors, name, part), what="listing", dtype=name)
-            for weight in () if part.compiles else (3e38, 1e5):
-                work = partial(overflow, name, part, weight)
-                part.attempt(work, what="overflow", dtype=name, weight=weight)
+            if "watched" not in part.flags:
+                network_rows(part, name)
             kernel_rows(part, name)
     return int(part.failed)
+
+
+def network_rows(part: Part, name: str) -> None:
+    for spec_name, spec in networks(part.dry).items():
+        work = partial(network_errors, spec, name, part)
+        part.attempt(work, what="network", dtype=name, network=spec_name)
+    if not part.dry:
+        part.attempt(partial(latent_errors, name, part), what="latent with context", dtype=name)
+    part.attempt(partial(listing_errors, name, part), what="listing", dtype=name)
+    for weight in () if part.compiles else (3e38, 1e5):
+        work = partial(overflow, name, part, weight)
+        part.attempt(work, what="overflow", dtype=name, weight=weight)
 
 
 if __name__ == "__main__":
