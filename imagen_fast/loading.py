@@ -27,8 +27,8 @@ def load(
     """A model, ready to run.
 
     Args:
-        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`), a bundle's path, or that of an
-            ONNX file which `imagen-fast export` wrote.
+        name_or_path: a shipped model's name (`sr-x4`, `sr-x4-tiny`), a bundle's path, or that of
+            somebody's network (docs/networks.md).
         backend: a name of `imagen_fast.backends.BACKENDS`, or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto", "fp32", "bf16" or "fp16".
@@ -46,7 +46,8 @@ def load(
     Raises:
         WeightsError: no such model, its file is damaged, or it is not for pictures of three
             channels.
-        BackendError: backend, device or precision is unknown or not to be had here.
+        BackendError: backend, device or precision is unknown or not to be had here, or
+            (OperationError) has no kernel for an operation of the network.
         TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
             memory none for such a tile.
     """
