@@ -32,7 +32,7 @@ def validate(model: nn.Module, pairs: Sequence[Pair], device: torch.device) -> t
 @torch.inference_mode()
 def picture(model: nn.Module, low: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
     """What a model makes of a picture, in fp32: (h, w, 3) → (s·h, s·w, 3)."""
-    image = torch.from_numpy(low).to(device).permute(2, 0, 1)[None].float() / 255
+    image = torch.tensor(low).to(device).permute(2, 0, 1)[None].float() / 255
     out: NDArray[np.uint8] = (
         model(image)[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
     )
