@@ -7,7 +7,7 @@ resident memory (everything: Python, the engine, the picture, the tiles) is what
 Prints it and keeps it in benchmarks/results/memory-WIDTHxHEIGHT-BACKEND-PRECISION.json.
 
 With `--capacity` it measures what the backend (eager or onnxruntime) takes for one tile instead:
-bytes per input pixel and channel, from which its module knows how much fits.
+bytes per input pixel and channel of the widest value, from which its module knows how much fits.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ imagen_fast.upscale(source, int(scale), output=target, **json.loads(options))
 CAPACITY = """
 import resource, sys
 from imagen_fast.backends import backend_class
+from imagen_fast.backends.memory import widest
 from imagen_fast.bundle import Bundle
 from imagen_fast.models.generator import Generator
 from imagen_fast.spec import preset
@@ -46,7 +47,7 @@ backend.prepare((1, 32, 32))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 backend.prepare((1, side, side))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((peak - before) * 1024 / side**2 / spec.levels[0].channels)
+print((peak - before) * 1024 / side**2 / widest(backend.graph))
 """
 
 
@@ -72,7 +73,7 @@ def picture(options: argparse.Namespace) -> None:
 
 
 def capacity(backend: str) -> None:
-    """Print a tile's bytes per input pixel and channel of the finest level."""
+    """Print a tile's bytes per input pixel and channel of the widest value."""
     for preset in ("tiny", "small", "base"):
         for precision in ("fp32", "fp16" if backend == "onnxruntime" else "bf16"):
             command = [sys.executable, "-c", CAPACITY, preset, "256", precision, backend]

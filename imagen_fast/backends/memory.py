@@ -31,13 +31,16 @@ def budget() -> int:
 
 
 def pixels(graph: Graph, bytes_: int, bytes_per_channel: int) -> int:
-    """How many input pixels fit into so many bytes, of which a pixel of each channel takes some.
+    """How many input pixels fit into so many bytes, of which a pixel of each channel takes some."""
+    return max(int(bytes_ / (widest(graph) * bytes_per_channel)), LEAST_PIXELS)
 
-    The channels are those of the widest value between first input and first output, a finer
-    grid's counting as often as it has pixels.
+
+def widest(graph: Graph) -> float:
+    """Channels of the widest value between first input and first output, for an input pixel.
+
+    A finer grid's count as often as it has pixels.
     """
     optional = [name for name, x in graph.inputs.items() if x.optional]
     graph = needed(graph.without(optional), [next(iter(graph.outputs))])
     whole = [x for x in graph.values.values() if x.grid.of]
-    widest = max(x.channels * x.grid.factor**2 / 4**x.grid.halvings for x in whole)
-    return max(int(bytes_ / (widest * bytes_per_channel)), LEAST_PIXELS)
+    return max(float(x.channels * x.grid.factor**2) / 4**x.grid.halvings for x in whole)
