@@ -43,4 +43,5 @@ def widest(graph: Graph) -> float:
     optional = [name for name, x in graph.inputs.items() if x.optional]
     graph = needed(graph.without(optional), [next(iter(graph.outputs))])
     whole = [x for x in graph.values.values() if x.grid.of]
-    return max(float(x.channels * x.grid.factor**2) / 4**x.grid.halvings for x in whole)
+    areas = [float(x.grid.factor**2) / (1 << 2 * x.grid.halvings) for x in whole]
+    return max(x.channels * area for x, area in zip(whole, areas, strict=True))

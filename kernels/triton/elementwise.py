@@ -140,6 +140,8 @@ def combined(step: Step) -> list[Launch]:
     """`sum` and `product`: two at a time, the last with what follows."""
     product = step.operation.kind == "product"
     x, *others = _given(step)
+    if any(y.channels != step.out.channels for y in (x, *others)):
+        step.refuse("an input of one channel counts for all")
     found = []
     if len(others) > 1:
         between = step.scratch(step.out, step.out.channels)

@@ -23,12 +23,16 @@ Run = Callable[[Arrays, Sequence[str]], Arrays]  # (N, H, W, C) inputs and names
 
 @dataclass(frozen=True)
 class Engine:
-    """`make` takes a bundle and the arrays of its first run; `files`: it runs exported files."""
+    """`make` takes a bundle and the arrays of its first run.
+
+    files: it runs exported files. slow: thousands of times slower than the others.
+    """
 
     name: str
     precision: str
     make: Callable[[Bundle, Arrays, Sequence[str]], Run]
     files: bool = False
+    slow: bool = False
 
 
 def native(precision: str, isa: str) -> Engine:
@@ -55,6 +59,17 @@ def eager(precision: str) -> Engine:
         return Eager(bundle, device="cpu", precision=precision, threads=1).run
 
     return Engine(f"eager {precision}", precision, make)
+
+
+def triton(precision: str) -> Engine:
+    """On a GPU, or in Triton's interpreter, which has no bf16."""
+
+    def make(bundle: Bundle, given: Arrays, wanted: Sequence[str]) -> Run:
+        from imagen_fast.backends.triton import Triton
+
+        return Triton(bundle, precision=precision).run
+
+    return Engine(f"triton {precision}", precision, make, slow=True)
 
 
 def onnxruntime(precision: str) -> Engine:
@@ -107,6 +122,8 @@ ENGINES = [
     *(native(p, isa) for p in ("fp32", "bf16") for isa in _native.available(p)),
     *(eager(p) for p in ("fp32", "bf16")),
 ]
+if find_spec("triton"):
+    ENGINES.append(triton("fp16"))
 if find_spec("onnx") and find_spec("onnxruntime"):
     ENGINES += [onnxruntime("fp32"), onnxruntime("fp16")]
     ENGINES += [file(on_onnxruntime, "fp32", 23, fixed=True), file(on_onnxruntime, "fp16", 23)]
