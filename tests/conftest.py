@@ -24,9 +24,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What PyTorch computes, or what is compared with it: left out of an install without PyTorch.
 WITH_TORCH = [
-    *("models", "training", "parity", "kernels", "test_reach.py"),
+    *("models", "training", "parity", "kernels", "importers", "test_reach.py"),
     *("backends/test_compiled.py", "backends/test_eager.py", "backends/test_triton.py"),
-    *("backends/test_cuda_slots.py", "graph/test_architectures.py"),
+    *("backends/test_cuda_slots.py", "graph/test_architectures.py", "graph/test_kinds.py"),
     *("graph/test_hand_written.py", "graph/test_published_networks.py"),
 ]
 collect_ignore = []
