@@ -69,7 +69,8 @@ class Rewriting:
             names[role] = f"{old.output}.{role}"
             while names[role] in self.tensors:
                 names[role] += "'"
-            self.tensors[names[role]] = np.ascontiguousarray(array, np.float32)
+            with np.errstate(over="ignore"):  # what overflows is not taken
+                self.tensors[names[role]] = np.ascontiguousarray(array, np.float32)
         defaults = {name: default for name, (_, default) in KINDS[kind].attributes.items()}
         how = {k: v for k, v in how.items() if v != defaults.get(k) or defaults.get(k) is None}
         return Operation(kind, old.output, tuple(inputs), names, how)
@@ -95,6 +96,8 @@ class Rewriting:
             if KINDS[new.kind].value(new, read) != self.values[old.output]:
                 return False
         except SpecError:
+            return False
+        if not all(np.isfinite(self.tensors[name]).all() for name in new.tensors.values()):
             return False
         self.operations[old.output] = new
         self._readers.update(new.inputs)

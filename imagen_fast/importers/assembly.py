@@ -63,7 +63,8 @@ class Assembly:
         name = f"{kind}.{len(self.operations)}"
         names = {}
         for role, array in (tensors or {}).items():
-            array = np.ascontiguousarray(array, np.float32)
+            with np.errstate(over="ignore"):  # which the next line sees
+                array = np.ascontiguousarray(array, np.float32)
             if not np.isfinite(array).all():
                 raise OperationError("its weights are not finite")
             names[role] = f"{name}.{role}"
