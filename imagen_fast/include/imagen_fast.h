@@ -145,9 +145,11 @@ typedef struct imagen_fast_info {
     int32_t channels;
     int32_t picture;   /* 1: samples from 0 to 1, or bytes; 0: numbers of any size, always floats */
     int32_t optional;  /* 1: an input that may be left out */
-    /* How large it is: factor * ceil(side / 2^halvings), where side is the height (width) of the
-     * input number `of`. An input whose `of` is its own number is of any size. */
+    /* How large it is: factor * ceil(side / 2^halvings) + 2 * margin, where side is the height
+     * (width) of the input number `of`; of one pixel if `of` is -1. An input whose `of` is its own
+     * number is of any size. */
     int32_t of, halvings, factor;
+    int32_t margin;
 } imagen_fast_info;
 
 /* How to watch a run. */

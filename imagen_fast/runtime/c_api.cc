@@ -165,7 +165,8 @@ void write_info(imagen_fast_info* info, const Value& value, const std::string& n
              optional,
              value.grid.of,
              value.grid.halvings,
-             value.grid.factor};
+             value.grid.factor,
+             value.grid.margin};
     std::memcpy(info, &known, std::min(size, sizeof known));
 }
 

@@ -9,18 +9,24 @@
 #include <string_view>
 #include <vector>
 
+#include "../../kernels/cpu/op.h"
+
 namespace imagen_fast {
 
-// Relative to the input number `of`: (factor · ⌈height / 2^halvings⌉, …).
+constexpr int kNone = -1;  // a value that is left out, an input that there is none of
+
+// Relative to the input number `of`: (factor · ⌈height / 2^halvings⌉ + 2 · margin, …); of kNone: a
+// single pixel, of the whole picture.
 struct Grid {
-    int of = 0, halvings = 0, factor = 1;
+    int of = 0, halvings = 0, factor = 1, margin = 0;
 
     bool operator==(const Grid& o) const {
-        return of == o.of && halvings == o.halvings && factor == o.factor;
+        return of == o.of && halvings == o.halvings && factor == o.factor && margin == o.margin;
     }
+    bool one_pixel() const { return of == kNone; }
     std::int64_t size(std::int64_t of_input) const {
         const std::int64_t part = std::int64_t{1} << halvings;
-        return factor * ((of_input + part - 1) / part);
+        return one_pixel() ? 1 : factor * ((of_input + part - 1) / part) + 2 * margin;
     }
 };
 
@@ -32,8 +38,6 @@ struct Value {
     bool operator==(const Value& o) const { return channels == o.channels && grid == o.grid; }
 };
 
-constexpr int kNone = -1;  // a value that is left out
-
 struct Operation {
     enum class Kind {
         convolution,
@@ -44,13 +48,44 @@ struct Operation {
         attention_map,
         sum,
         product,
+        reduce,
+        layer_norm,
         concatenate,
         slice,
         pixel_shuffle,
+        pixel_unshuffle,
         nearest,
-        halve
+        bilinear,
+        halve,
+        max_pool,
+        pad,
+        crop
     };
-    enum class Activation { none, relu, leaky_relu, prelu, silu, sigmoid, gelu };
+    enum class Activation {
+        none,
+        relu,
+        leaky_relu,
+        prelu,
+        silu,
+        sigmoid,
+        gelu,
+        gelu_tanh,
+        mish,
+        tanh,
+        hard_swish,
+        clamp,
+        elu,
+        softplus,
+        abs,
+        square,
+        sqrt,
+        reciprocal,
+        exp,
+        log,
+        erf,
+        power
+    };
+    enum class Over { picture, channels };
 
     Kind kind{};
     int output = kNone;
@@ -58,11 +93,18 @@ struct Operation {
     std::map<std::string, std::string, std::less<>> tensors;  // names by role
     // Those of its kind; others keep these values.
     int channels = 0, kernel = 3, stride = 1, factor = 1, head_dim = 0, window = 0, shift = 0,
-        first = 0;
+        first = 0, minus = 0, margin = 0, halvings = 0;
     Activation activation = Activation::none;
-    double slope = 0.01, scale = 1, offset = 0;
-    bool plain = false;
+    cpu::Padding padding = cpu::Padding::zero;
+    cpu::Reduction function = cpu::Reduction::mean;
+    Over over = Over::picture;
+    double slope = 0.01, scale = 1, offset = 0, low = -1e29, high = 1e29, exponent = 1,
+           epsilon = 1e-5;
+    bool plain = false, depthwise = false;
+    // What is done with the inputs after the first: engines' own, no file says it.
+    cpu::Finish::Added added = cpu::Finish::Added::added;
 
+    bool has(const char* role) const { return tensors.count(role) > 0; }
     int input(std::size_t place) const { return place < inputs.size() ? inputs[place] : kNone; }
 };
 

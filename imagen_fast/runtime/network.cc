@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "error.h"
+#include "lower.h"
 
 namespace imagen_fast {
 
@@ -12,79 +13,26 @@ namespace {
 
 using Kind = Operation::Kind;
 
-// Sub-pixel convolutions whose result is no picture, or is read: a convolution, a shuffle, and the
-// base's pixels repeated.
-Graph lower(const Graph& from) {
-    Graph to;
-    to.inputs = from.inputs;
-    to.outputs = from.outputs;
-    to.values.assign(from.values.begin(), from.values.begin() + from.inputs.size());
-    std::vector<int> moved(from.values.size());
-    for (std::size_t v = 0; v < from.inputs.size(); ++v) {
-        moved[v] = static_cast<int>(v);
-    }
-    const auto add = [&](Operation operation, Value value) {
-        operation.output = static_cast<int>(to.values.size());
-        to.values.push_back(std::move(value));
-        to.operations.push_back(std::move(operation));
-        return to.operations.back().output;
-    };
-    for (const Operation& original : from.operations) {
-        Operation operation = original;
-        for (int& input : operation.inputs) {
-            input = input == kNone ? kNone : moved[input];
-        }
-        const Value& value = from.values[original.output];
-        const int base = operation.input(1);
-        const bool fits = base == kNone ||
-                          (base < static_cast<int>(from.inputs.size())
-                               ? from.inputs[base].picture && !from.inputs[base].optional
-                               : to.operations[base - from.inputs.size()].kind == Kind::halve);
-        if (operation.kind != Kind::subpixel_convolution ||
-            (fits && writes_picture(from, original))) {
-            moved[original.output] = add(std::move(operation), value);
-            continue;
-        }
-        if (base != kNone && base < static_cast<int>(from.inputs.size()) &&
-            from.inputs[base].optional && from.inputs[base].standing_in == kNone) {
-            throw BackendError("the native engine cannot run operation '" + value.name +
-                               "', which adds a base that may be left out; choose another backend");
-        }
-        Operation conv = operation, shuffle;
-        conv.kind = Kind::convolution;
-        conv.channels = operation.channels * operation.factor * operation.factor;
-        conv.inputs = {operation.inputs[0]};
-        const Grid& grid = to.values[operation.inputs[0]].grid;
-        shuffle.kind = Kind::pixel_shuffle;
-        shuffle.factor = operation.factor;
-        shuffle.inputs = {add(std::move(conv), {value.name + " (convolution)",
-                                                operation.channels * operation.factor *
-                                                    operation.factor,
-                                                grid})};
-        if (base == kNone) {
-            moved[original.output] = add(std::move(shuffle), value);
-            continue;
-        }
-        Value half = value;
-        half.name += " (shuffle)";
-        const int shuffled = add(std::move(shuffle), half);
-        Operation nearest, sum;
-        nearest.kind = Kind::nearest;
-        nearest.factor = operation.factor;
-        nearest.inputs = {base};
-        half.name = value.name + " (base)";
-        sum.kind = Kind::sum;
-        sum.inputs = {shuffled, add(std::move(nearest), half)};
-        moved[original.output] = add(std::move(sum), value);
-    }
-    for (auto& input : to.inputs) {
-        input.standing_in = input.standing_in == kNone ? kNone : moved[input.standing_in];
-    }
-    for (auto& output : to.outputs) {
-        output.value = moved[output.value];
-    }
-    return to;
-}
+const std::map<Operation::Activation, cpu::Activation> kActivations = {
+    {Operation::Activation::silu, cpu::Activation::silu},
+    {Operation::Activation::sigmoid, cpu::Activation::sigmoid},
+    {Operation::Activation::gelu, cpu::Activation::gelu},
+    {Operation::Activation::gelu_tanh, cpu::Activation::gelu_tanh},
+    {Operation::Activation::mish, cpu::Activation::mish},
+    {Operation::Activation::tanh, cpu::Activation::tanh},
+    {Operation::Activation::hard_swish, cpu::Activation::hard_swish},
+    {Operation::Activation::clamp, cpu::Activation::clamp},
+    {Operation::Activation::elu, cpu::Activation::elu},
+    {Operation::Activation::softplus, cpu::Activation::softplus},
+    {Operation::Activation::abs, cpu::Activation::abs},
+    {Operation::Activation::square, cpu::Activation::square},
+    {Operation::Activation::sqrt, cpu::Activation::sqrt},
+    {Operation::Activation::reciprocal, cpu::Activation::reciprocal},
+    {Operation::Activation::exp, cpu::Activation::exp},
+    {Operation::Activation::log, cpu::Activation::log},
+    {Operation::Activation::erf, cpu::Activation::erf},
+    {Operation::Activation::power, cpu::Activation::power},
+};
 
 class Builder {
 public:
@@ -95,9 +43,6 @@ public:
     std::vector<Network::Operators> build() {
         std::vector<Network::Operators> all;
         for (const Operation& operation : graph_.operations) {
-            if (operation.kind != Kind::concatenate && operation.inputs.size() > cpu::kMostAdded + 1) {
-                cannot(operation, "adds more than " + std::to_string(cpu::kMostAdded) + " values");
-            }
             Key key = key_of(operation);
             const auto made = made_.find(key);
             if (made != made_.end()) {
@@ -118,23 +63,39 @@ private:
     // All that an operator's packing depends on.
     Key key_of(const Operation& o) const {
         const Storage& x = storage_[o.inputs[0]];
+        const cpu::Broadcast broadcast = broadcast_of(o);
         return {o.kind,
-                {o.channels, o.kernel, o.stride, o.factor, o.head_dim, o.window, o.shift, o.plain,
-                 static_cast<int>(o.activation), graph_.values[o.inputs[0]].channels,
-                 graph_.values[o.output].channels, reads_picture(graph_, storage_, o)},
-                {o.slope, o.scale, o.offset},
+                {o.channels, o.kernel, o.stride, o.factor, o.head_dim, o.window, o.shift, o.minus,
+                 o.margin, o.plain, o.depthwise, static_cast<int>(o.activation),
+                 static_cast<int>(o.added), static_cast<int>(o.padding),
+                 static_cast<int>(o.function), static_cast<int>(o.over),
+                 static_cast<int>(broadcast.one_channel), static_cast<int>(broadcast.one_pixel),
+                 graph_.values[o.inputs[0]].channels, graph_.values[o.output].channels,
+                 reads_picture(graph_, storage_, o), is_samples(graph_, storage_, o.inputs[0])},
+                {o.slope, o.scale, o.offset, o.low, o.high, o.exponent, o.epsilon},
                 o.tensors,
                 x.layout.channel};
     }
 
-    [[noreturn]] void cannot(const Operation& operation, const std::string& why) const {
-        throw OperationError("the native engine cannot run operation '" +
-                           graph_.name(operation.output) + "', which " + why +
-                           "; choose another backend");
+    // Which of a sum's or product's inputs count for all channels or pixels.
+    cpu::Broadcast broadcast_of(const Operation& o) const {
+        cpu::Broadcast broadcast;
+        if (o.kind != Kind::sum && o.kind != Kind::product) {
+            return broadcast;
+        }
+        const Value& y = graph_.values[o.output];
+        for (std::size_t i = 0; i < o.inputs.size(); ++i) {
+            const Value& x = graph_.values[o.inputs[i]];
+            broadcast.one_channel |= (x.channels != y.channels ? 1u : 0u) << i;
+            broadcast.one_pixel |= (x.grid == y.grid ? 0u : 1u) << i;
+        }
+        broadcast.minus = o.minus;
+        return broadcast;
     }
 
     Network::Operators make(const Operation& o) {
         const int channels = graph_.values[o.output].channels;
+        const int in = graph_.values[o.inputs[0]].channels;
         switch (o.kind) {
             case Kind::convolution:
                 return one(convolution(o));
@@ -143,24 +104,47 @@ private:
                     return kernels_.head(conv, o.factor, o.channels);
                 }));
             case Kind::transposed_convolution:
-                return one(packed(o, {}, [&](const auto& conv, const auto&) { return kernels_.up(conv); }));
+                return one(packed(o, {}, [&](const auto& conv, const auto&) {
+                    return kernels_.up(conv, o.kernel);
+                }));
             case Kind::window_attention:
             case Kind::global_attention:
             case Kind::attention_map:
                 return attention(o);
             case Kind::sum:
-                return one(finished(o, [&](const auto& finish) { return kernels_.sum(channels, finish); }));
+                return one(finished(o, [&](const auto& finish) {
+                    return kernels_.sum(channels, finish, broadcast_of(o));
+                }));
             case Kind::product:
-                return one(kernels_.product());
+                return one(kernels_.product(channels, broadcast_of(o)));
+            case Kind::reduce:
+                return one(o.over == Operation::Over::picture
+                               ? kernels_.reduce_picture(o.function)
+                               : kernels_.reduce_channels(o.function, in));
+            case Kind::layer_norm: {
+                const auto weight = optional(o, "weight", {channels});
+                const auto bias = optional(o, "bias", {channels});
+                return one(kernels_.layer_norm(channels, static_cast<float>(o.epsilon),
+                                               weight.empty() ? nullptr : weight.data(),
+                                               bias.empty() ? nullptr : bias.data()));
+            }
+            case Kind::max_pool:
+                return one(kernels_.max_pool({o.kernel, o.stride}));
             case Kind::pixel_shuffle:
                 return one(kernels_.pixel_shuffle(channels, o.factor));
+            case Kind::pixel_unshuffle:
+                return one(kernels_.pixel_unshuffle(in, o.factor));
             case Kind::nearest:
                 return one(kernels_.nearest(o.factor));
+            case Kind::bilinear:
+                return one(kernels_.bilinear(o.factor));
             case Kind::halve:
-                if (!is_samples(graph_, storage_, o.inputs[0])) {
-                    cannot(o, "halves what is no picture");
-                }
-                return one(kernels_.halve(channels));
+                return one(storage_[o.output].packed ? kernels_.halve(channels)
+                                                     : kernels_.halve_plane());
+            case Kind::pad:
+                return one(kernels_.place(-o.margin, o.padding));
+            case Kind::crop:
+                return one(kernels_.place(o.margin, cpu::Padding::edge));
             case Kind::concatenate:
             case Kind::slice:
                 break;
@@ -183,13 +167,30 @@ private:
         return weights_.take(tensor(o, role), shape);
     }
 
+    // Empty where there is none.
+    std::vector<float> optional(const Operation& o, const char* role,
+                                const std::vector<std::int64_t>& shape) {
+        return o.has(role) ? take(o, role, shape) : std::vector<float>();
+    }
+
     cpu::Op* convolution(const Operation& o) {
         return finished(o, [&](const cpu::Finish& finish) {
-            return packed(o, finish, [&](const auto& conv, const auto& f) {
-                return reads_picture(graph_, storage_, o) ? kernels_.stem(conv, f)
-                       : o.kernel == 1    ? kernels_.pointwise(conv, f)
-                       : o.stride == 2    ? kernels_.down(conv, f)
-                                          : kernels_.convolution(conv, f);
+            return packed(o, finish, [&](const auto& conv, const auto& f) -> cpu::Op* {
+                if (reads_picture(graph_, storage_, o)) {
+                    return kernels_.stem(conv, f);
+                }
+                switch (kernel_of(o)) {
+                    case ConvolutionKernel::pointwise:
+                        return kernels_.pointwise(conv, f);
+                    case ConvolutionKernel::down:
+                        return kernels_.down(conv, f);
+                    case ConvolutionKernel::three:
+                        return kernels_.convolution(conv, f);
+                    case ConvolutionKernel::depthwise:
+                        return kernels_.depthwise(conv, {o.kernel, o.stride, o.padding}, f);
+                    default:
+                        return kernels_.window(conv, {o.kernel, o.stride, o.padding}, f);
+                }
             });
         });
     }
@@ -197,13 +198,12 @@ private:
     template <class Make>
     cpu::Op* packed(const Operation& o, const cpu::Finish& finish, Make make) {
         const int in = graph_.values[o.inputs[0]].channels;
-        const bool transposed = o.kind == Kind::transposed_convolution;
         const int out = o.channels * (o.kind == Kind::subpixel_convolution ? o.factor * o.factor : 1);
-        const int kernel = transposed ? 2 : o.kernel;
-        const auto weight = transposed ? take(o, "weight", {in, out, 2, 2})
-                                       : take(o, "weight", {out, in, kernel, kernel});
-        const auto bias = o.tensors.count("bias") ? take(o, "bias", {out})
-                                                  : std::vector<float>(static_cast<std::size_t>(out));
+        const auto weight = o.kind == Kind::transposed_convolution
+                                ? take(o, "weight", {in, out, o.kernel, o.kernel})
+                                : take(o, "weight", {out, o.depthwise ? 1 : in, o.kernel, o.kernel});
+        auto bias = optional(o, "bias", {out});
+        bias.resize(static_cast<std::size_t>(out));
         cpu::Convolution conv{weight.data(), bias.data(), in, out};
         const Layout& layout = storage_[o.inputs[0]].layout;
         if (!layout.plain) {
@@ -221,6 +221,11 @@ private:
         cpu::Finish finish;
         finish.scale = static_cast<float>(o.scale);
         finish.offset = static_cast<float>(o.offset);
+        finish.added = o.added;
+        finish.slope = static_cast<float>(o.slope);
+        finish.low = static_cast<float>(o.low);
+        finish.high = static_cast<float>(o.high);
+        finish.exponent = static_cast<float>(o.exponent);
         switch (o.activation) {
             case Activation::none:
                 break;
@@ -233,15 +238,8 @@ private:
             case Activation::prelu:
                 slopes = take(o, "slopes", {channels});
                 break;
-            case Activation::silu:
-                finish.activation = cpu::Activation::silu;
-                break;
-            case Activation::sigmoid:
-                finish.activation = cpu::Activation::sigmoid;
-                break;
-            case Activation::gelu:
-                finish.activation = cpu::Activation::gelu;
-                break;
+            default:
+                finish.activation = kActivations.at(o.activation);
         }
         if (!slopes.empty()) {
             finish.activation = cpu::Activation::slopes;

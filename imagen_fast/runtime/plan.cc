@@ -13,10 +13,6 @@ namespace {
 using Kind = Operation::Kind;
 
 constexpr std::chrono::milliseconds kAskEvery{50};
-// Bytes of a plane that is written past the caches: who reads it finds little of it there, and to
-// fetch what is overwritten would be a third of the traffic. (1024² pixels of 64 channels: -5 %.)
-constexpr std::size_t kStreamed = 64 << 20;
-constexpr std::int64_t kMostPixels = 1 << 28;  // of a plane: far beyond memory, and safe in an int
 
 // Where the values begin that are added to the result.
 std::size_t first_added(Kind kind) {
@@ -32,17 +28,24 @@ Plan::Plan(const Network& network, const cpu::KernelSet& kernels, const Request&
       kernels_(kernels),
       request_(request),
       arena_(arena),
-      needed_(needed(network.graph, request)) {
+      needed_(needed(network.graph, request)),
+      threads_(threads) {
     find_last_reads();
     for (int v = 0; v < static_cast<int>(graph_.inputs.size()); ++v) {
         give(v);
     }
     for (int i = 0; i < static_cast<int>(graph_.operations.size()); ++i) {
-        if (needed_[i]) {
+        if (!needed_[i]) {
+            continue;
+        }
+        if (const int end = chain_end(i); end > i + 1) {
+            compute_chain(i, end);
+            i = end - 1;
+        } else {
             compute(i);
             give(graph_.operations[i].output);
-            release(i);
         }
+        release(i);
     }
     for (int i = 0; i < threads; ++i) {
         scratch_.push_back(arena_.take(most_scratch_).data);
@@ -74,7 +77,7 @@ bool Plan::in_place(int number) const {
     const int x = resolve(operation.inputs[0]), y = operation.output;
     const bool kind = operation.kind == Kind::window_attention || operation.kind == Kind::sum ||
                       operation.kind == Kind::product;
-    return kind && root(x) == x && root(y) == y && last_read_[x] == number && planes_.count(x) &&
+    return kind && !chain_ && graph_.values[x] == graph_.values[y] && root(x) == x && root(y) == y && last_read_[x] == number && planes_.count(x) &&
            network_.storage[x].layout.plain;
 }
 
@@ -104,7 +107,11 @@ void Plan::compute(int number) {
             }
             return;
         case Kind::halve:
-            return halve(number);
+            if (network_.storage[operation.output].packed) {
+                return halve(number);
+            }
+            args.x = plain(x);
+            break;
         case Kind::subpixel_convolution: {
             args.x = plane(x);
             const Samples base = second == kNone ? Samples{} : samples(second);
@@ -124,15 +131,32 @@ void Plan::compute(int number) {
                 args.out = into(operation.output);
                 return add(operators[0].get(), args, image.array, kNone, image.bytes);
             }
-            // It was packed for the value that it names.
-            args.x = operation.stride == 2        ? whole(x)
-                     : x == operation.inputs[0]   ? plane(x)
-                                                  : plain(x);
+            switch (kernel_of(operation)) {
+                case ConvolutionKernel::down:
+                    args.x = whole(x);
+                    break;
+                case ConvolutionKernel::depthwise:
+                    args.x = plain(x);
+                    break;
+                default:  // packed for the value that the operation names
+                    args.x = x == operation.inputs[0] ? plane(x) : plain(x);
+            }
+            if (kernel_of(operation) == ConvolutionKernel::three &&
+                operation.padding == cpu::Padding::valid) {
+                args.x = cpu::inside(args.x, 1, kernels_.element());
+            }
             break;
         case Kind::sum:
         case Kind::product:
+        case Kind::reduce:
+        case Kind::layer_norm:
         case Kind::pixel_shuffle:
+        case Kind::pixel_unshuffle:
         case Kind::nearest:
+        case Kind::bilinear:
+        case Kind::max_pool:
+        case Kind::pad:
+        case Kind::crop:
             args.x = plain(x);
             break;
         case Kind::transposed_convolution:
@@ -159,7 +183,7 @@ void Plan::compute(int number) {
 void Plan::attend(int number, cpu::Args args) {
     const Network::Operators& operators = network_.operators[number];
     if (operators.size() == 1) {
-        return add(operators[0].get(), args);
+        return add(operators[0].get(), args, kNone, kNone, false, around(number));
     }
     const std::size_t bytes = kernels_.shared(*operators[0], args.other);
     args.shared = take(bytes);
@@ -233,6 +257,10 @@ void Plan::release(int number) {
                 continue;
             }
             const cpu::Plane& plane = it->second;
+            if (plane.inner) {
+                it = planes.erase(it);
+                continue;
+            }
             free_planes_.push_back({plane, {plane.images, plane.height, plane.width}});
             it = planes.erase(it);
         }
@@ -242,124 +270,14 @@ void Plan::release(int number) {
     free(whole_);
 }
 
-Plan::Samples Plan::samples(int value) const {
-    for (std::size_t i = 0; i < request_.given.size(); ++i) {
-        if (request_.given[i].input == value) {
-            return {nullptr, static_cast<int>(i), request_.bytes && graph_.inputs[value].picture};
-        }
+void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out, bool bytes, int around) {
+    if (chain_) {
+        return chain_->add(op, args, around);
     }
-    return {packed_.at(value)};
-}
-
-cpu::Plane Plan::plane(int value) {
-    const Storage& stored = network_.storage[value];
-    if (stored.packed && !planes_.count(value)) {
-        const Samples image = samples(value);
-        const cpu::Plane loaded = take(shape(value), stored.layout.elements());
-        planes_[value] = loaded;
-        made_.emplace_back(kernels_.rows_in(graph_.values[value].channels));
-        cpu::Args args;
-        args.image = image.data;
-        args.out = loaded;
-        add(made_.back().get(), args, image.array, kNone, image.bytes);
-    }
-    cpu::Plane plane = planes_.at(stored.plane);
-    plane.data = static_cast<std::byte*>(plane.data) +
-                 stored.element * static_cast<std::ptrdiff_t>(kernels_.element());
-    plane.channels = stored.layout.elements();
-    return plane;
-}
-
-cpu::Plane Plan::plain(int value) {
-    const Layout& layout = network_.storage[value].layout;
-    if (layout.plain) {
-        return plane(value);
-    }
-    if (!plain_.count(value)) {
-        std::vector<int> order(Layout::of(graph_.values[value].channels).channel);
-        for (int i = 0; i < layout.elements(); ++i) {
-            if (layout.channel[i] >= 0) {
-                order[layout.channel[i]] = i;
-            }
-        }
-        const cpu::Plane from = plane(value);
-        const cpu::Plane to = take(shape(value), static_cast<int>(order.size()));
-        copy(from, to, order);
-        plain_[value] = to;
-    }
-    return plain_[value];
-}
-
-cpu::Plane Plan::whole(int value) {
-    const cpu::Plane from = plain(value);
-    if (from.whole()) {
-        return from;
-    }
-    if (!whole_.count(value)) {
-        const cpu::Plane to = take(shape(value), from.channels);
-        copy(from, to, Layout::of(graph_.values[value].channels).channel);
-        whole_[value] = to;
-    }
-    return whole_[value];
-}
-
-cpu::Plane Plan::into(int value) {
-    const int root = this->root(value);
-    if (!planes_.count(root)) {
-        planes_[root] = take(shape(value), network_.storage[root].layout.elements());
-    }
-    return plane(value);
-}
-
-cpu::Plane Plan::take(const Shape& shape, int elements) {
-    for (auto it = free_planes_.begin(); it != free_planes_.end(); ++it) {
-        if (it->second == shape && it->first.pixel == elements) {
-            const cpu::Plane plane = it->first;  // its border is zero already
-            free_planes_.erase(it);
-            return plane;
-        }
-    }
-    if (std::int64_t{shape.height} * shape.width > kMostPixels / shape.images) {
-        throw BackendError("cannot run tiles of which a value has " +
-                           std::to_string(shape.height) + " x " + std::to_string(shape.width) +
-                           " pixels; choose a smaller tile");
-    }
-    cpu::Plane plane{nullptr, shape.images, shape.height, shape.width, elements, elements};
-    const std::size_t bytes = plane.elements() * kernels_.element();
-    const Arena::Piece piece = arena_.take(bytes);
-    plane.streamed = bytes > kStreamed;
-    plane.data = piece.data;
-    if (!piece.fresh) {
-        clear_border(plane, kernels_.element());
-    }
-    return plane;
-}
-
-void* Plan::take(std::size_t bytes) {
-    for (auto it = free_memory_.begin(); it != free_memory_.end(); ++it) {
-        if (it->first == bytes) {
-            void* memory = it->second;
-            free_memory_.erase(it);
-            return memory;
-        }
-    }
-    return arena_.take(bytes).data;
-}
-
-void Plan::copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<int>& order) {
-    made_.emplace_back(kernels_.rearrange(order.data(), static_cast<int>(order.size())));
-    cpu::Args args;
-    args.x = from;
-    args.out = to;
-    add(made_.back().get(), args);
-}
-
-void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out, bool bytes) {
-    steps_.push_back({op, args, in, out});
+    steps_.push_back({op, args, in, out, nullptr});
     steps_.back().args.not_finite = &not_finite_;
     steps_.back().args.bytes = bytes;
-    const std::size_t scratch = op->scratch(args);
-    most_scratch_ = scratch > most_scratch_ ? scratch : most_scratch_;
+    most_scratch_ = std::max(most_scratch_, op->scratch(args));
 }
 
 Outcome Plan::run(Pool& pool, const Arrays& arrays, const std::function<bool()>& stop,
@@ -381,12 +299,18 @@ Outcome Plan::run(Pool& pool, const Arrays& arrays, const std::function<bool()>&
                     cancelled.store(true, std::memory_order_relaxed);
                 }
             }
-            if (!cancelled.load(std::memory_order_relaxed)) {
+            if (cancelled.load(std::memory_order_relaxed)) {
+                return;
+            }
+            if (step.chain) {
+                step.chain->run(block, thread, static_cast<std::byte*>(scratch_[thread]),
+                                cancelled);
+            } else {
                 kernels_.run(*step.op, block, step.args,
                              static_cast<std::byte*>(scratch_[thread]));
             }
         };
-        pool.run(step.op->blocks(step.args), std::cref(work));  // no copy, which might allocate
+        pool.run(step.blocks(), std::cref(work));  // no copy, which might allocate
     }
     if (cancelled.load(std::memory_order_relaxed)) {
         return Outcome::cancelled;

@@ -10,6 +10,7 @@
 
 #include "../../kernels/cpu/buffer.h"
 #include "arena.h"
+#include "chain.h"
 #include "network.h"
 #include "pool.h"
 #include "request.h"
@@ -40,9 +41,22 @@ private:
         const cpu::Op* op;
         cpu::Args args;
         int in, out;
+        std::shared_ptr<Chain> chain;  // instead, many steps
+
+        int blocks() const { return chain ? chain->blocks() : op->blocks(args); }
     };
 
     void find_last_reads();
+    // Where the chain ends that begins with an operation: behind it, if it is none.
+    int chain_end(int number);
+    void find_readers();
+    int around(int number) const;  // how far an operation of a chain reads around a pixel
+    bool may_be_in_chain(int number, const Shape&) const;
+    bool makes_chain(int begin, int end) const;
+    bool overlap(int a, int b) const;
+    bool is_wanted(int value) const;  // handed out
+    bool is_inner(int value) const;  // of the chain that is being made
+    void compute_chain(int begin, int end);
     void compute(int number);
     void concatenate(const Operation&);
     void attend(int number, cpu::Args);
@@ -63,9 +77,10 @@ private:
     cpu::Plane take(const Shape&, int elements);
     void* take(std::size_t bytes);
     void copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<int>& order);
-    // `in` and `out` are places in Arrays whose pointers become the step's image and picture.
+    // `in` and `out` are places in Arrays whose pointers become the step's image and picture; `around`:
+    // how far it reads around a pixel.
     void add(const cpu::Op* op, const cpu::Args& args, int in = kNone, int out = kNone,
-             bool bytes = false);
+             bool bytes = false, int around = 0);
 
     const Network& network_;
     const Graph& graph_;
@@ -80,6 +95,13 @@ private:
     std::vector<std::pair<std::size_t, void*>> free_memory_;
     std::vector<std::shared_ptr<const cpu::Op>> made_;  // for this plan alone
     std::vector<Step> steps_;
+    struct Reader {
+        int number, around;
+    };
+    std::vector<std::vector<Reader>> readers_;  // of what each operation gives, or of a part of it
+    std::shared_ptr<Chain> chain_;  // that is being made, of these operations
+    int chain_begin_ = 0, chain_end_ = 0;
+    const int threads_;
     std::vector<void*> scratch_;  // for each thread
     std::size_t most_scratch_ = 0;
     std::atomic<bool> not_finite_{false};

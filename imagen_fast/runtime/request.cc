@@ -79,6 +79,9 @@ int given_for(const Graph& graph, const Request& request, int value) {
 
 Shape shape_of(const Graph& graph, const Request& request, int value) {
     const Grid& grid = graph.values[value].grid;
+    if (grid.one_pixel()) {
+        return {request.given[0].shape.images, 1, 1};
+    }
     const auto* of = find(request, grid.of);
     if (!of) {
         missing(graph, grid.of);
@@ -125,7 +128,8 @@ std::vector<char> needed(const Graph& graph, const Request& request) {
     }
     std::vector<char> needed(read.begin() + graph.inputs.size(), read.end());
     for (std::size_t i = 0; i < needed.size(); ++i) {
-        if (needed[i] && request.bytes && graph.operations[i].kind == Operation::Kind::halve) {
+        if (needed[i] && request.bytes && graph.operations[i].kind == Operation::Kind::halve &&
+            graph.operations[i].inputs[0] < static_cast<int>(graph.inputs.size())) {
             throw ArgumentError("bytes are for the finest picture alone; expected floats");
         }
     }

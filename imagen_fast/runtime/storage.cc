@@ -28,6 +28,21 @@ Layout Layout::of(int channels) {
     return layout;
 }
 
+ConvolutionKernel kernel_of(const Operation& o) {
+    const bool zero = o.padding == cpu::Padding::zero, valid = o.padding == cpu::Padding::valid;
+    if (o.depthwise) {
+        return ConvolutionKernel::depthwise;
+    }
+    if (o.kernel == 1 && o.stride == 1) {
+        return ConvolutionKernel::pointwise;
+    }
+    if (o.kernel == 3 && o.stride == 1 && (zero || valid)) {
+        return ConvolutionKernel::three;
+    }
+    return o.kernel == 2 && o.stride == 2 && zero ? ConvolutionKernel::down
+                                                  : ConvolutionKernel::window;
+}
+
 bool writes_picture(const Graph& graph, const Operation& operation) {
     if (operation.kind != Kind::subpixel_convolution) {
         return false;
@@ -55,7 +70,9 @@ bool is_samples(const Graph& graph, const std::vector<Storage>& stored, int valu
 bool reads_picture(const Graph& graph, const std::vector<Storage>& stored,
                    const Operation& operation) {
     const int x = operation.inputs[0];
-    return operation.kind == Kind::convolution && operation.kernel == 3 &&
+    return operation.kind == Kind::convolution &&
+           kernel_of(operation) == ConvolutionKernel::three &&
+           operation.padding == cpu::Padding::zero &&
            is_samples(graph, stored, x) && graph.values[x].channels <= cpu::kMostImageChannels;
 }
 
@@ -72,7 +89,8 @@ std::vector<Storage> store(const Graph& graph) {
     };
     for (const Operation& operation : graph.operations) {
         Storage& result = stored[operation.output];
-        if (operation.kind == Kind::halve || writes_picture(graph, operation)) {
+        if ((operation.kind == Kind::halve && is_samples(graph, stored, operation.inputs[0])) ||
+            writes_picture(graph, operation)) {
             result.packed = true;
         }
         if (operation.kind != Kind::concatenate) {

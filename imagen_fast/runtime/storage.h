@@ -28,6 +28,10 @@ struct Storage {
 // slice is a part of what it is cut from.
 std::vector<Storage> store(const Graph&);
 
+// Which kernel computes a convolution of a plane. `three`: 3×3, of a zero or no border.
+enum class ConvolutionKernel { pointwise, three, down, depthwise, window };
+ConvolutionKernel kernel_of(const Operation&);
+
 // Whether an operation writes an output itself, as samples.
 bool writes_picture(const Graph&, const Operation&);
 

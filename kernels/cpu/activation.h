@@ -45,6 +45,44 @@ IMAGEN_INLINE typename S::Vec silu(typename S::Vec x) {
     return S::mul(x, sigmoid<S>(x));
 }
 
+// 2 · sigmoid(2x) - 1
+template <class S>
+IMAGEN_INLINE typename S::Vec tanh(typename S::Vec x) {
+    return S::fma(sigmoid<S>(S::add(x, x)), S::set(2.0f), S::set(-1.0f));
+}
+
+// x · (1 + tanh(u)) / 2 = x · sigmoid(2u), u = √(2/π) · (x + 0.044715 · x³)
+template <class S>
+IMAGEN_INLINE typename S::Vec gelu_tanh(typename S::Vec x) {
+    const typename S::Vec inner =
+        S::fma(S::mul(x, x), S::set(2 * 0.7978845608f * 0.044715f), S::set(2 * 0.7978845608f));
+    return S::mul(x, sigmoid<S>(S::mul(x, inner)));
+}
+
+// x · tanh(log(1 + e^x)) = x · n / (n + 2) with n = e^x · (e^x + 2); beyond 20 that is x.
+template <class S>
+IMAGEN_INLINE typename S::Vec mish(typename S::Vec x) {
+    const typename S::Vec below = S::max(S::set(-80.0f), S::min(S::set(20.0f), x));
+    const typename S::Vec e = exp2_within<S>(S::mul(below, S::set(kLog2e)));
+    const typename S::Vec n = S::mul(e, S::add(e, S::set(2.0f)));
+    return S::mul(x, S::mul(n, S::reciprocal(S::add(n, S::set(2.0f)))));
+}
+
+// x · clamp(x / 6 + 0.5, 0, 1)
+template <class S>
+IMAGEN_INLINE typename S::Vec hard_swish(typename S::Vec x) {
+    const typename S::Vec gate = S::fma(x, S::set(1.0f / 6), S::set(0.5f));
+    return S::mul(x, S::min(S::set(1.0f), S::max(S::zero(), gate)));
+}
+
+// x above 0, slope · (e^x - 1) below
+template <class S>
+IMAGEN_INLINE typename S::Vec elu(typename S::Vec x, float slope) {
+    const typename S::Vec below = S::max(S::set(-80.0f), S::min(S::zero(), x));
+    const typename S::Vec e = exp2_within<S>(S::mul(below, S::set(kLog2e)));
+    return S::fma(S::sub(e, S::set(1.0f)), S::set(slope), S::max(S::zero(), x));
+}
+
 // x · (1 + erf(x / √2)) / 2. With z = |x| / √2 and t = 1 / (1 + p z), 1 - erf(z) is
 // (a1 t + … + a5 t⁵) e^(-z²), good to 1.5e-7 (Abramowitz and Stegun 7.1.26).
 template <class S>

@@ -7,35 +7,52 @@
 
 namespace imagen_fast::cpu {
 
-// The common cases: an activation, then at most one plane is added.
-template <class S, Activation activation, bool adds>
+// The common cases: an activation, then at most one plane is added; or the sum with one plane, times
+// an activation of it.
+enum class Rest { none, added, gate };
+
+template <class S, Activation activation, Rest rest>
 struct PutOf {
     using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
     static constexpr int vectors = 2;
 
     static IMAGEN_INLINE PutOf at(const Finisher<S>& finisher, const Args& args, int n, int y, int x,
                                   int c) {
+        const bool adds = rest != Rest::none;
         return {adds ? args.added[0].template at<Scalar>(n, y, x) + c : nullptr,
                 args.out.template at<Scalar>(n, y, x) + c,
                 finisher.slopes() + c,
+                finisher.scale(),
+                finisher.offset(),
                 args.added[0].pixel,
                 args.out.pixel,
                 args.out.streamed};
     }
     IMAGEN_INLINE void operator()(int i, const float* values) const {
-        auto low = activate<S, activation>(S::load(values), slopes);
-        auto high = activate<S, activation>(S::load(values + S::lanes), slopes + S::lanes);
-        if constexpr (adds) {
-            const Scalar* from = added + static_cast<std::ptrdiff_t>(i) * added_pixel;
-            low = S::add(S::load(from), low);
-            high = S::add(S::load(from + S::lanes), high);
+        const Scalar* from = rest == Rest::none
+                                 ? nullptr
+                                 : added + static_cast<std::ptrdiff_t>(i) * added_pixel;
+        put<S>(out + static_cast<std::ptrdiff_t>(i) * pixel, one(values, from, slopes),
+               one(values + S::lanes, from ? from + S::lanes : nullptr, slopes + S::lanes),
+               streamed);
+    }
+    IMAGEN_INLINE Vec one(const float* values, const Scalar* from, const float* slope) const {
+        const Vec sum = S::load(values);
+        const Vec v = activate<S, activation>(sum, slope);
+        if constexpr (rest == Rest::added) {
+            return S::add(S::load(from), v);
+        } else if constexpr (rest == Rest::gate) {
+            return S::mul(S::fma(v, S::set(scale), S::set(offset)), S::add(S::load(from), sum));
+        } else {
+            return v;
         }
-        put<S>(out + static_cast<std::ptrdiff_t>(i) * pixel, low, high, streamed);
     }
 
     const Scalar* added;
     Scalar* out;
     const float* slopes;
+    float scale, offset;  // of gates
     int added_pixel, pixel;
     bool streamed;
 };
@@ -74,7 +91,12 @@ public:
     std::size_t scratch(const Args&) const override { return conv_.scratch(); }
 
     void run(int block, const Args& args, std::byte* scratch) const override {
-        if (finisher_.scaled() || args.additions > 1) {
+        if (finisher_.added() == Finish::Added::times_and_sum && args.additions == 1 &&
+            activation_ == Activation::sigmoid) {
+            return into<PutOf<S, Activation::sigmoid, Rest::gate>>(block, args, scratch);
+        }
+        if (finisher_.added() != Finish::Added::added || finisher_.scaled() ||
+            args.additions > 1) {
             return into<PutAny<S>>(block, args, scratch);
         }
         switch (activation_) {
@@ -93,9 +115,9 @@ private:
     template <Activation activation>
     void with(int block, const Args& args, std::byte* scratch) const {
         if (args.additions) {
-            into<PutOf<S, activation, true>>(block, args, scratch);
+            into<PutOf<S, activation, Rest::added>>(block, args, scratch);
         } else {
-            into<PutOf<S, activation, false>>(block, args, scratch);
+            into<PutOf<S, activation, Rest::none>>(block, args, scratch);
         }
     }
     template <class Put>

@@ -3,6 +3,7 @@
 
 #include "activation.h"
 #include "buffer.h"
+#include "functions.h"
 #include "op.h"
 
 namespace imagen_fast::cpu {
@@ -35,6 +36,11 @@ public:
         : activation_(finish.activation),
           scale_(finish.scale),
           offset_(finish.offset),
+          added_(finish.added),
+          slope_(finish.slope),
+          low_(finish.low),
+          high_(finish.high),
+          exponent_(finish.exponent),
           slopes_(round_up(channels, kChannelMultiple) * sizeof(float)) {
         for (int c = 0; finish.slopes && c < channels; ++c) {
             static_cast<float*>(slopes_.data())[c] = finish.slopes[c];
@@ -45,16 +51,31 @@ public:
     bool nothing(const Args& args) const { return nothing() && args.additions == 0; }
     bool nothing() const { return activation_ == Activation::none && !scaled(); }
     bool scaled() const { return scale_ != 1 || offset_ != 0; }
+    Activation activation() const { return activation_; }
+    Finish::Added added() const { return added_; }
+    float scale() const { return scale_; }
+    float offset() const { return offset_; }
 
     // Channels c and on of pixel (y, x) of image n.
     IMAGEN_INLINE void finish(const Args& args, int n, int y, int x, int c, Vec& low,
                               Vec& high) const {
+        const bool gates = added_ != Finish::Added::added;
+        Vec others_low = low, others_high = high;
+        if (added_ == Finish::Added::times) {
+            others_low = others_high = S::zero();
+        }
         act(c, low, high);
+        if (!gates) {
+            others_low = low;
+            others_high = high;
+        }
         for (int i = 0; i < args.additions; ++i) {
             const Scalar* p = args.added[i].template at<Scalar>(n, y, x) + c;
-            low = S::add(S::load(p), low);
-            high = S::add(S::load(p + S::lanes), high);
+            others_low = S::add(S::load(p), others_low);
+            others_high = S::add(S::load(p + S::lanes), others_high);
         }
+        low = gates ? S::mul(low, others_low) : others_low;
+        high = gates ? S::mul(high, others_high) : others_high;
     }
     IMAGEN_INLINE void act(int c, Vec& low, Vec& high) const {
         const float* s = slopes() + c;
@@ -73,10 +94,9 @@ public:
                 low = sigmoid<S>(low);
                 high = sigmoid<S>(high);
                 break;
-            case Activation::gelu:
-                low = gelu<S>(low);
-                high = gelu<S>(high);
-                break;
+            default:
+                low = other(low);
+                high = other(high);
         }
         if (scaled()) {
             low = S::fma(low, S::set(scale_), S::set(offset_));
@@ -85,8 +105,40 @@ public:
     }
 
 private:
+    // Not inlined: these are few, and they would be in every kernel.
+    IMAGEN_NOINLINE Vec other(Vec v) const {
+        switch (activation_) {
+            case Activation::gelu:
+                return gelu<S>(v);
+            case Activation::gelu_tanh:
+                return gelu_tanh<S>(v);
+            case Activation::mish:
+                return mish<S>(v);
+            case Activation::tanh:
+                return tanh<S>(v);
+            case Activation::hard_swish:
+                return hard_swish<S>(v);
+            case Activation::clamp:
+                return S::min(S::set(high_), S::max(S::set(low_), v));
+            case Activation::elu:
+                return elu<S>(v, slope_);
+            case Activation::abs:
+                return S::max(v, S::sub(S::zero(), v));
+            case Activation::square:
+                return S::mul(v, v);
+            default: {
+                alignas(64) float values[S::lanes];
+                S::store(values, v);
+                apply(activation_, exponent_, values, S::lanes);
+                return S::load(values);
+            }
+        }
+    }
+
     Activation activation_;
     float scale_, offset_;
+    Finish::Added added_;
+    float slope_, low_, high_, exponent_;
     Buffer slopes_;
 };
 

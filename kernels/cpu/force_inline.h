@@ -5,8 +5,10 @@
 
 #if defined(__GNUC__)
 #define IMAGEN_INLINE inline __attribute__((always_inline))
+#define IMAGEN_NOINLINE __attribute__((noinline))
 #define IMAGEN_RESTRICT __restrict__
 #else
 #define IMAGEN_INLINE inline
+#define IMAGEN_NOINLINE
 #define IMAGEN_RESTRICT
 #endif

@@ -23,10 +23,12 @@ IMAGEN_INLINE void put(typename S::Scalar* p, typename S::Vec a, typename S::Vec
     }
 }
 
+constexpr int kMostSegments = 31;  // rows of the largest kernel
+
 // The rows of A: `segments` runs of k elements each, read one after the other.
 template <class S>
 struct Rows {
-    const typename S::Scalar* segment[3];
+    const typename S::Scalar* segment[kMostSegments];
     int segments;
     int k;                  // a multiple of S::depth
     std::ptrdiff_t stride;  // from row to row, in elements

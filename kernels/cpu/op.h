@@ -15,7 +15,7 @@
 
 namespace imagen_fast::cpu {
 
-constexpr int kMostAdded = 4;
+constexpr int kMostAdded = 15;
 constexpr int kMostImageChannels = 4;  // of a picture that a convolution reads as it is
 
 // What one step works on. Which members an operator reads is said where it is made (KernelSet).
@@ -43,18 +43,63 @@ public:
 };
 
 // The activations that kernels know; ReLU and leaky ReLU are `slopes`.
-enum class Activation { none, slopes, silu, sigmoid, gelu };
+enum class Activation {
+    none,
+    slopes,
+    silu,
+    sigmoid,
+    gelu,
+    gelu_tanh,
+    mish,
+    tanh,
+    hard_swish,
+    clamp,
+    elu,
+    softplus,
+    abs,
+    square,
+    sqrt,
+    reciprocal,
+    exp,
+    log,
+    erf,
+    power
+};
 
-// What is done to sums before they are stored: scale · activation(sum) + offset + what is added.
+enum class Padding { zero, reflect, edge, valid };  // what lies beyond a picture's border
+enum class Reduction { mean, variance, deviation, maximum };
+
+// What a pixel is computed of: pixels stride · i - (size - 1) / 2 and following, along each axis;
+// stride · i and following where the padding is valid.
+struct Kernel {
+    int size, stride = 1;
+    Padding padding = Padding::zero;
+};
+
+// Which of an operation's inputs have one channel or one pixel that counts for all: a bit for each.
+// The last `minus` of them are subtracted.
+struct Broadcast {
+    unsigned one_channel = 0, one_pixel = 0;
+    int minus = 0;
+
+    IMAGEN_INLINE bool nothing() const { return !one_channel && !one_pixel && !minus; }
+};
+
+// What is done to sums before they are stored: scale · activation(sum) + offset + what is added. As a
+// gate: (scale · activation(sum) + offset) · (what is added), which may include the sum itself.
 struct Finish {
+    enum class Added { added, times, times_and_sum };
+
     Activation activation = Activation::none;
     const float* slopes = nullptr;  // (channels): factors of what is below 0
     float scale = 1, offset = 0;
+    float slope = 0, low = 0, high = 0, exponent = 1;  // of elu, clamp, power
+    Added added = Added::added;
 };
 
 // Weights as PyTorch lays them out; they are read only while an operator is made.
 struct Convolution {
-    const float* weight;  // (out, in, kernel, kernel), transposed convolution (in, out, 2, 2)
+    const float* weight;  // (out, in, k, k); depthwise (out, 1, k, k), transposed (in, out, k, k)
     const float* bias;    // (out)
     int in, out;
     // Which input channel is in each element of a pixel of x, or -1; null: one after the other.
@@ -85,6 +130,8 @@ struct Attention {
 class KernelSet {
 public:
     virtual std::size_t element() const = 0;  // bytes of a plane's element
+    // Whether 3×3 convolutions give a pixel the same bits whatever part of a plane they compute.
+    virtual bool computes_parts() const = 0;
     // Runs a block of an operator of this set, in the state that its instructions need.
     virtual void run(const Op&, int block, const Args&, std::byte* scratch) const = 0;
 
@@ -94,7 +141,11 @@ public:
     virtual Op* convolution(const Convolution&, const Finish&) const = 0;
     virtual Op* pointwise(const Convolution&, const Finish&) const = 0;
     virtual Op* down(const Convolution&, const Finish&) const = 0;
-    virtual Op* up(const Convolution&) const = 0;  // out = other + up(x), cropped to it
+    // Any other x → out, and each channel of its own alone.
+    virtual Op* window(const Convolution&, const Kernel&, const Finish&) const = 0;
+    virtual Op* depthwise(const Convolution&, const Kernel&, const Finish&) const = 0;
+    // Transposed, of an even kernel and stride 2: out = other + up(x), cropped to it.
+    virtual Op* up(const Convolution&, int kernel) const = 0;
     virtual Op* head(const Convolution&, int scale, int image_channels) const = 0;  // x, image → picture
     // out = x + attention(x, other) + added, within windows; other = x for self-attention. out may
     // be x.
@@ -106,12 +157,24 @@ public:
     virtual Op* attention_map(const Attention&) const = 0;
     // out = finish(x + added), finish(x) · added; out may be x, and all may be some channels of wider
     // planes.
-    virtual Op* sum(int channels, const Finish&) const = 0;
-    virtual Op* product() const = 0;
+    virtual Op* sum(int channels, const Finish&, const Broadcast&) const = 0;
+    virtual Op* product(int channels, const Broadcast&) const = 0;
+    // Of the pixels of each channel → one pixel, or of the channels of each pixel → one channel.
+    virtual Op* reduce_picture(Reduction) const = 0;
+    virtual Op* reduce_channels(Reduction, int channels) const = 0;
+    // weight, bias: (channels), or null
+    virtual Op* layer_norm(int channels, float epsilon, const float* weight,
+                           const float* bias) const = 0;
+    virtual Op* max_pool(const Kernel&) const = 0;
     // Element i of a pixel of out is element order[i] of x, or 0 where that is negative.
     virtual Op* rearrange(const int* order, int elements) const = 0;
     virtual Op* pixel_shuffle(int channels, int factor) const = 0;  // channels: of out
+    virtual Op* pixel_unshuffle(int channels, int factor) const = 0;  // channels: of x
     virtual Op* nearest(int factor) const = 0;
+    virtual Op* bilinear(int factor) const = 0;
+    virtual Op* halve_plane() const = 0;
+    // Pixel (y, x) of out is pixel (y + shift, x + shift) of x, or what lies beyond its border.
+    virtual Op* place(int shift, Padding) const = 0;
     Op* halve(int channels) const;  // image → picture, both float: halve.h
     // Samples: image (N, H, W, C) → out, and x → picture, clamped to [0, 1] on request.
     virtual Op* rows_in(int channels) const = 0;

@@ -4,6 +4,17 @@
 
 namespace imagen_fast::cpu {
 
+Plane inside(const Plane& plane, int margin, std::size_t element) {
+    Plane part = plane;
+    part.line = static_cast<int>(plane.row() / plane.pixel);
+    part.lines = static_cast<int>(plane.image() / plane.row());
+    part.height -= 2 * margin;
+    part.width -= 2 * margin;
+    part.data = static_cast<std::byte*>(plane.data) +
+                margin * (plane.row() + plane.pixel) * static_cast<std::ptrdiff_t>(element);
+    return part;
+}
+
 void clear_border(const Plane& plane, std::size_t element) {
     auto* memory = static_cast<std::byte*>(plane.data);
     const auto zeros = [&](std::ptrdiff_t first, std::ptrdiff_t count) {

@@ -28,13 +28,18 @@ struct Plane {
     int images = 0, height = 0, width = 0, channels = 0;  // channels: padded
     int pixel = 0;  // elements from one pixel to the next, at least `channels`
     bool streamed = false;  // written past the caches
+    // Of a part of a plane: pixels from one row to the next, rows from one image to the next.
+    int line = 0, lines = 0;
+    int inner = 0;  // of a chain of steps: which of its buffers it stands for, from 1 on
 
     IMAGEN_INLINE constexpr std::ptrdiff_t row() const {
-        return static_cast<std::ptrdiff_t>(width + kBefore + kAfter) * pixel;
+        return static_cast<std::ptrdiff_t>(line ? line : width + kBefore + kAfter) * pixel;
     }
     // Whether its channels are all that a pixel has.
     IMAGEN_INLINE bool whole() const { return pixel == channels; }
-    IMAGEN_INLINE constexpr std::ptrdiff_t image() const { return row() * (height + kBefore + kAfter); }
+    IMAGEN_INLINE constexpr std::ptrdiff_t image() const {
+        return row() * (lines ? lines : height + kBefore + kAfter);
+    }
     // A tile product may read some rows of a matrix beyond the last, for nothing.
     IMAGEN_INLINE constexpr std::ptrdiff_t elements() const {
         return image() * images + kAfterLast * pixel;
@@ -47,6 +52,9 @@ struct Plane {
                static_cast<std::ptrdiff_t>(x + kBefore) * pixel;
     }
 };
+
+// Its pixels without `margin` of them on each side; these are then its border. `element`: as below.
+Plane inside(const Plane&, int margin, std::size_t element);
 
 // Zeros around each image of a whole plane. `element`: bytes of an element.
 void clear_border(const Plane&, std::size_t element);

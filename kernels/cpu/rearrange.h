@@ -1,12 +1,14 @@
 // Elements of planes in other places: what no product needs, only another order.
 #pragma once
 
+#include "border.h"
 #include "buffer.h"
+#include "gemm.h"
 #include "op.h"
 
 namespace imagen_fast::cpu {
 
-// Block: one row of one image of the result, in all three.
+// Block: one row of one image of the result, in all of them.
 template <class S>
 class Rearrange final : public Op {
     using Scalar = typename S::Scalar;
@@ -59,6 +61,140 @@ public:
 
 private:
     int channels_, factor_;
+};
+
+// Channel c of the pixel at (dy, dx) within factor² pixels → channel (c, dy, dx); zeros beyond x.
+template <class S>
+class PixelUnshuffle final : public Op {
+    using Scalar = typename S::Scalar;
+
+public:
+    PixelUnshuffle(int channels, int factor) : channels_(channels), factor_(factor) {}
+
+    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
+    void run(int block, const Args& args, std::byte*) const override {
+        const int n = block / args.out.height, y = block % args.out.height;
+        const int square = factor_ * factor_;
+        for (int x = 0; x < args.out.width; ++x) {
+            Scalar* out = args.out.at<Scalar>(n, y, x);
+            for (int i = channels_ * square; i < args.out.channels; ++i) {
+                out[i] = Scalar{};
+            }
+            for (int place = 0; place < square; ++place) {
+                const int row = y * factor_ + place / factor_, column = x * factor_ + place % factor_;
+                const bool within = row < args.x.height && column < args.x.width;
+                const Scalar* in = args.x.at<Scalar>(n, within ? row : 0, within ? column : 0);
+                for (int c = 0; c < channels_; ++c) {
+                    out[c * square + place] = within ? in[c] : Scalar{};
+                }
+            }
+        }
+    }
+
+private:
+    int channels_, factor_;
+};
+
+// Pixel (y, x) is pixel (y + shift, x + shift) of x, or what stands for that beyond its border.
+template <class S>
+class Place final : public Op {
+    using Scalar = typename S::Scalar;
+
+public:
+    Place(int shift, Padding padding) : shift_(shift), padding_(padding) {}
+
+    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
+    void run(int block, const Args& args, std::byte*) const override {
+        const int n = block / args.out.height, y = block % args.out.height;
+        const int row = stand_in(y + shift_, args.x.height, padding_);
+        for (int x = 0; x < args.out.width; ++x) {
+            const int column = stand_in(x + shift_, args.x.width, padding_);
+            Scalar* out = args.out.at<Scalar>(n, y, x);
+            const bool zero = row < 0 || column < 0;
+            const Scalar* in = args.x.at<Scalar>(n, zero ? 0 : row, zero ? 0 : column);
+            for (int c = 0; c < args.out.channels; ++c) {
+                out[c] = zero ? Scalar{} : in[c];
+            }
+        }
+    }
+
+private:
+    int shift_;
+    Padding padding_;
+};
+
+// Between two pixels along each axis: the share of the second.
+struct Between {
+    int first, second;
+    float share;
+};
+
+// Block: one row of one image of the result, in both.
+template <class S>
+class Interpolated : public Op {
+public:
+    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
+
+protected:
+    using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
+
+    template <class At>
+    static void row(int block, const Args& args, At at) {
+        const int n = block / args.out.height, y = block % args.out.height;
+        const Between down = at(y, args.x.height);
+        for (int x = 0; x < args.out.width; ++x) {
+            const Between across = at(x, args.x.width);
+            const Scalar* corner[4] = {args.x.at<Scalar>(n, down.first, across.first),
+                                       args.x.at<Scalar>(n, down.first, across.second),
+                                       args.x.at<Scalar>(n, down.second, across.first),
+                                       args.x.at<Scalar>(n, down.second, across.second)};
+            const Vec right = S::set(across.share), left = S::set(1 - across.share);
+            const Vec low = S::set(down.share), high = S::set(1 - down.share);
+            const auto mixed = [&](int c) {
+                const Vec above =
+                    S::fma(S::load(corner[0] + c), left, S::mul(S::load(corner[1] + c), right));
+                const Vec below =
+                    S::fma(S::load(corner[2] + c), left, S::mul(S::load(corner[3] + c), right));
+                return S::fma(above, high, S::mul(below, low));
+            };
+            Scalar* out = args.out.at<Scalar>(n, y, x);
+            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
+                put<S>(out + c, mixed(c), mixed(c + S::lanes), args.out.streamed);
+            }
+        }
+    }
+};
+
+template <class S>
+class Bilinear final : public Interpolated<S> {
+public:
+    explicit Bilinear(int factor) : factor_(factor) {}
+
+    void run(int block, const Args& args, std::byte*) const override {
+        this->row(block, args, [&](int i, int size) -> Between {
+            const float place =
+                (static_cast<float>(i) + 0.5f) / static_cast<float>(factor_) - 0.5f;
+            const float within = place > 0 ? place : 0;
+            const int first = static_cast<int>(within);
+            return {first, first + 1 < size ? first + 1 : first,
+                    within - static_cast<float>(first)};
+        });
+    }
+
+private:
+    int factor_;
+};
+
+// Means of 2×2 pixels; an odd last row or column counts twice.
+template <class S>
+class HalvePlane final : public Interpolated<S> {
+public:
+    void run(int block, const Args& args, std::byte*) const override {
+        this->row(block, args, [](int i, int size) -> Between {
+            return {2 * i, 2 * i + 1 < size ? 2 * i + 1 : 2 * i, 0.5f};
+        });
+    }
 };
 
 template <class S>

@@ -15,7 +15,10 @@ namespace imagen_fast::cpu {
 template <class Unit>
 struct Amx : Avx512Bf16 {
     using Tiles = Unit;
-    using Session = typename Unit::Session;
+    struct Session {
+        Avx512Bf16::Session flush;
+        typename Unit::Session tiles;
+    };
     static constexpr int max_columns = 1;    // a step of a panel is one tile: 1 KiB in a row
     static constexpr int k_multiple = 32;    // the sum in one tile product
     static constexpr int row_multiple = 16;  // rows of a tile, computed even if unused

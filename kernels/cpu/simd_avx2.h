@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "flush_to_zero.h"
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
@@ -21,7 +22,7 @@ struct Avx2 {
     static constexpr int k_multiple = depth, row_multiple = 1;
     static constexpr bool direct = false;
     static constexpr bool saturates = false;
-    struct Session {};
+    using Session = FlushToZero;
     static constexpr int max_columns = 2;
     // Of sixteen registers twelve are accumulators.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 8 : 6; }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "flush_to_zero.h"
 #include "force_inline.h"
 
 namespace imagen_fast::cpu {
@@ -19,7 +20,7 @@ struct Avx512Floats {
     static constexpr int row_multiple = 1;
     static constexpr bool direct = false;
     static constexpr bool saturates = false;
-    struct Session {};
+    using Session = FlushToZero;
     // 24 accumulators, enough to hide the latency of FMA and to leave room for the operands.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 12 : 24 / columns; }
 

@@ -1,8 +1,6 @@
 // 3×3 convolution of the picture itself: samples in, features out.
 #pragma once
 
-#include <cstring>
-
 #include "linear.h"
 #include "op.h"
 #include "picture.h"
@@ -16,34 +14,37 @@ class Stem final : public Op {
 public:
     Stem(const Convolution& conv, const Finish& finish)
         : image_channels_(conv.in),
-          depth_(round_up(9 * conv.in, S::k_multiple)),
+          run_(round_up(3 * conv.in, S::k_multiple)),
           linear_(
-              depth_, round_up(conv.out, kChannelMultiple),
-              [&](int i, int j) {  // i = (ky, kx, c)
-                  const int c = i % conv.in, tap = i / conv.in;
-                  return tap < 9 && j < conv.out ? conv.weight[(j * conv.in + c) * 9 + tap] : 0.0f;
+              3 * run_, round_up(conv.out, kChannelMultiple),
+              [&](int i, int j) {  // i = (ky, (kx, c)), and what completes a run
+                  const int ky = i / run_, sample = i % run_;
+                  const int kx = sample / conv.in, c = sample % conv.in;
+                  return kx < 3 && j < conv.out
+                             ? conv.weight[(j * conv.in + c) * 9 + ky * 3 + kx]
+                             : 0.0f;
               },
               [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
           finisher_(finish, conv.out) {}
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
-        return linear_.scratch() + (3 * row() + kPixels * depth_ + kSpare) * sizeof(Scalar);
+        return linear_.scratch() + 3 * row() * sizeof(Scalar);
     }
 
     // Block: one row of one image.
     void run(int block, const Args& args, std::byte* scratch) const override {
         const int n = block / args.out.height, y = block % args.out.height;
         auto* rows = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
-        Scalar* pixels = rows + 3 * row();
         linear_.run(
             args.out.width, scratch,
             [&](int x, int count) {
                 for (int i = 0; i < 3; ++i) {
                     read(args, n, y + i - 1, x - 1, count + 2, rows + i * row());
                 }
-                spread(rows, count, pixels);
-                return Rows<S>{{pixels}, 1, depth_, depth_, count};
+                // A pixel's neighbours lie side by side in each row: rows of a matrix that overlap.
+                return Rows<S>{{rows, rows + row(), rows + 2 * row()}, 3, run_, image_channels_,
+                               count};
             },
             [&](int x, int count, const float* values) {
                 linear_.store(values, count, finisher_, args, n, y, x);
@@ -52,7 +53,7 @@ public:
 
 private:
     static constexpr int kPixels = Linear<S>::kPixels;
-    static constexpr int kSpare = 16;  // samples beyond their last use that whole vectors reach
+    static constexpr int kSpare = 32;  // samples beyond a row's that runs and whole vectors reach
 
     int row() const { return round_up((kPixels + 2) * image_channels_, kSpare) + 2 * kSpare; }
 
@@ -81,23 +82,7 @@ private:
         }
     }
 
-    // Three rows of samples → (count, ky, kx, c): each pixel's neighbourhood. More than its 3 · C
-    // samples are copied of a row, as many as a copy of fixed length takes; the next row and pixel
-    // are written over them, and the last row's are multiplied by zeros.
-    void spread(const Scalar* rows, int count, Scalar* out) const {
-        static_assert(3 * kMostImageChannels <= kSpare, "a copy holds three pixels");
-        const int three = 3 * image_channels_;
-        for (int i = 0; i < count; ++i, out += depth_, rows += image_channels_) {
-            for (int ky = 0; ky < 3; ++ky) {
-                std::memcpy(out + ky * three, rows + ky * row(), kSpare * sizeof(Scalar));
-            }
-            for (int j = 2 * three + kSpare; j < depth_; ++j) {
-                out[j] = Scalar{};
-            }
-        }
-    }
-
-    int image_channels_, depth_;
+    int image_channels_, run_;  // run: samples of a row that a pixel reads
     Linear<S> linear_;
     Finisher<S> finisher_;
 };

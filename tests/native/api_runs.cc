@@ -213,7 +213,7 @@ struct NamedRun {
     explicit NamedRun(imagen_fast_engine* engine) : engine(engine) {
         const std::int64_t images = 2, height = 9, width = 7;
         for (std::int32_t i = 0; i < imagen_fast_input_count(engine); ++i) {
-            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0, 0};
             imagen_fast::api::check(imagen_fast_input_info(engine, i, &info));
             if (info.optional || (i && imagen_fast_scale(engine))) {
                 continue;
@@ -231,7 +231,7 @@ struct NamedRun {
             inputs[i].data = numbers[i].data();
         }
         for (std::int32_t i = 0; i < imagen_fast_output_count(engine); ++i) {
-            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0, 0};
             imagen_fast::api::check(imagen_fast_output_info(engine, i, &info));
             imagen_fast_output output{};
             output.size = sizeof output;
@@ -361,7 +361,7 @@ void named(imagen_fast_engine* engine) {
             fail("bytes beside floats");
         }
     }
-    imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+    imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0, 0};
     refused(imagen_fast_input_info(engine, -1, &info), "no input -1", "an info");
     refused(imagen_fast_output_info(engine, 5000, &info), "no output 5000", "an info");
     refused(imagen_fast_input_info(nullptr, 0, &info), "engine is NULL", "an info");

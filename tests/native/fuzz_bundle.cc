@@ -65,7 +65,7 @@ void every_output(imagen_fast_engine* engine) {
         std::vector<imagen_fast_input> inputs;
         std::vector<std::vector<float>> numbers;
         for (std::int32_t i = 0; i < imagen_fast_input_count(engine); ++i) {
-            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0, 0};
             if (imagen_fast_input_info(engine, i, &info) != IMAGEN_FAST_OK) {
                 std::abort();
             }
@@ -82,7 +82,7 @@ void every_output(imagen_fast_engine* engine) {
                               info.channels, 1, side(3), side(5), 0, 0, 0, info.name});
         }
         for (std::int32_t i = 0; i < imagen_fast_output_count(engine) && i < 16; ++i) {
-            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0};
+            imagen_fast_info info{sizeof info, nullptr, 0, 0, 0, 0, 0, 0, 0};
             imagen_fast_output output{};
             std::uint64_t bytes = 0;
             output.size = sizeof output;

@@ -136,7 +136,7 @@ def test_parity(name: str, engine: Engine, bundle_of: BundleOf) -> None:
     run, refused = made(engine, case)
     if run is None:
         engine_name, operation = engine.name.split()[0], name.rpartition(" at ")[0]
-        assert operation in operation_cases.NOT_YET[engine_name]
+        assert operation in operation_cases.NOT_YET.get(engine_name, ())
         assert "operation '" in refused
         return
     for number, (given, wanted) in list(enumerate(case.runs))[: 1 if engine.files else None]:

@@ -78,6 +78,7 @@ class Info(ctypes.Structure):
         ("of", c_int32),
         ("halvings", c_int32),
         ("factor", c_int32),
+        ("margin", c_int32),
     )
 
 

@@ -52,8 +52,8 @@ def test_a_listing_of_inputs_and_outputs_is_the_graph_s(engine: Engine, bundle: 
         for info, (value, picture, optional) in zip(infos, named.values(), strict=True):
             channels, grid = graph.values[value].channels, graph.values[value].grid
             assert (info.channels, info.picture, info.optional) == (channels, picture, optional)
-            assert (inputs[info.of], info.halvings, info.factor) == (
-                grid.of, grid.halvings, grid.factor,
+            assert (inputs[info.of], info.halvings, info.factor, info.margin) == (
+                grid.of, grid.halvings, grid.factor, grid.margin,
             )  # fmt: skip
 
 

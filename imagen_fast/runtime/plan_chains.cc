@@ -1,0 +1,196 @@
+// Which operations of a plan become chains: those whose planes would not stay in the caches.
+#ifdef __linux__
+#include <unistd.h>
+#endif
+
+#include <algorithm>
+
+#include "plan.h"
+
+namespace imagen_fast {
+
+namespace {
+
+using Kind = Operation::Kind;
+
+constexpr int kMostSteps = 24;
+// At a strip's sides pixels are computed twice: at most one for so many that are not.
+constexpr int kColumnsOfReach = 32;
+
+// Bytes of a core's own cache that buffers may fill: weights and planes pass through it as well.
+std::size_t own_cache() {
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return static_cast<std::size_t>(bytes > 0 ? bytes : 1 << 20) * 5 / 8;
+}
+
+}  // namespace
+
+int Plan::around(int number) const {
+    const Operation& operation = graph_.operations[number];
+    return operation.kind == Kind::convolution ? operation.kernel / 2 : 0;
+}
+
+bool Plan::may_be_in_chain(int number, const Shape& like) const {
+    const Operation& operation = graph_.operations[number];
+    const auto fits = [&](int input) {
+        const int value = resolve(input);
+        return value != kNone && value == input && !network_.storage[value].packed &&
+               shape(value) == like;
+    };
+    if (!fits(operation.output) ||
+        !std::all_of(operation.inputs.begin(), operation.inputs.end(), fits)) {
+        return false;
+    }
+    switch (operation.kind) {
+        case Kind::convolution: {
+            const ConvolutionKernel kernel = kernel_of(operation);
+            return operation.padding == cpu::Padding::zero &&
+                   (kernel == ConvolutionKernel::pointwise || kernel == ConvolutionKernel::three);
+        }
+        case Kind::sum:
+        case Kind::product:
+        case Kind::layer_norm:
+        case Kind::concatenate:
+        case Kind::slice:
+            return true;
+        case Kind::reduce:
+            return operation.over == Operation::Over::channels;
+        default:
+            return false;
+    }
+}
+
+bool Plan::overlap(int a, int b) const {
+    const Storage &x = network_.storage[a], &y = network_.storage[b];
+    return x.plane == y.plane && x.element < y.element + y.layout.elements() &&
+           y.element < x.element + x.layout.elements();
+}
+
+bool Plan::is_inner(int value) const {
+    const int inputs = static_cast<int>(graph_.inputs.size());
+    if (last_read_[value] >= chain_end_) {
+        return false;
+    }
+    for (int v = 0; v < static_cast<int>(graph_.values.size()); ++v) {
+        const bool within = v - inputs >= chain_begin_ && v - inputs < chain_end_;
+        if (root(v) == value && (!within || is_wanted(v))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool Plan::is_wanted(int value) const {
+    return std::any_of(request_.wanted.begin(), request_.wanted.end(), [&](int output) {
+        return resolve(graph_.outputs[output].value) == value;
+    });
+}
+
+void Plan::find_readers() {
+    const auto& operations = graph_.operations;
+    readers_.resize(operations.size());
+    for (int j = 0; j < static_cast<int>(operations.size()); ++j) {
+        for (std::size_t k = 0; needed_[j] && k < operations[j].inputs.size(); ++k) {
+            const int read = resolve(operations[j].inputs[k]);
+            for (int i = 0; read != kNone && i < j; ++i) {
+                if (needed_[i] && overlap(read, operations[i].output)) {
+                    readers_[i].push_back({j, k == 0 ? around(j) : 0});
+                }
+            }
+        }
+    }
+}
+
+bool Plan::makes_chain(int begin, int end) const {
+    const auto& operations = graph_.operations;
+    std::vector<int> reach(static_cast<std::size_t>(end - begin));
+    int farthest = 0;
+    std::size_t bytes = 0;
+    for (int i = end; i-- > begin;) {
+        if (!needed_[i]) {
+            continue;
+        }
+        const int value = operations[i].output;
+        bool outside = is_wanted(value);
+        int nearest = 0, &farther = reach[i - begin];
+        for (const Reader& reader : readers_[i]) {
+            if (reader.number >= end) {
+                outside = true;
+            } else {
+                const int of_reader = reach[reader.number - begin];
+                farther = std::max(farther, of_reader + reader.around);
+                nearest = std::min(nearest, of_reader - reader.around);
+            }
+        }
+        // What is written for others is written once: no one in the chain needs more of it.
+        if (outside && farther > 0) {
+            return false;
+        }
+        if (!outside) {
+            bytes += static_cast<std::size_t>(Chain::kBand + farther - nearest + 5) *
+                     network_.storage[value].layout.elements() * kernels_.element();
+        }
+        farthest = std::max(farthest, farther);
+    }
+    const int columns = Chain::columns(own_cache(), bytes);
+    const int width = shape(operations[begin].output).width;
+    return bytes > 0 && (columns >= width || columns >= kColumnsOfReach * farthest);
+}
+
+int Plan::chain_end(int begin) {
+    int best = begin + 1;
+    if (!kernels_.computes_parts()) {
+        return best;
+    }
+    const int value = graph_.operations[begin].output;
+    if (network_.storage[value].packed) {
+        return best;
+    }
+    const Shape like = shape(value);
+    // Of what a step reads and writes each thread has its part.
+    const std::size_t plane = std::size_t{2} * like.images * like.height * like.width *
+                              network_.storage[value].layout.elements() * kernels_.element();
+    if (plane / static_cast<std::size_t>(threads_) <= own_cache()) {
+        return best;
+    }
+    if (readers_.empty()) {
+        find_readers();
+    }
+    const int most = std::min(begin + kMostSteps, static_cast<int>(graph_.operations.size()));
+    for (int end = begin; end < most && (!needed_[end] || may_be_in_chain(end, like)); ++end) {
+        if (end > begin && needed_[end] && makes_chain(begin, end + 1)) {
+            best = end + 1;
+        }
+    }
+    return best;
+}
+
+void Plan::compute_chain(int begin, int end) {
+    chain_begin_ = begin;
+    chain_end_ = end;
+    chain_ = std::make_shared<Chain>(kernels_, shape(graph_.operations[begin].output));
+    for (int i = begin; i < end; ++i) {
+        if (needed_[i]) {
+            compute(i);
+        }
+    }
+    most_scratch_ = std::max(most_scratch_, chain_->plan(threads_, own_cache(), arena_));
+    steps_.push_back({nullptr, {}, kNone, kNone, std::move(chain_)});
+    chain_ = nullptr;
+    // Copies that the chain made for itself are no one else's.
+    for (auto* planes : {&planes_, &plain_, &whole_}) {
+        for (auto it = planes->begin(); it != planes->end();) {
+            it = it->second.inner ? planes->erase(it) : std::next(it);
+        }
+    }
+    for (int i = begin; i < end; ++i) {
+        if (needed_[i]) {
+            give(graph_.operations[i].output);
+        }
+    }
+}
+
+}  // namespace imagen_fast

@@ -1,0 +1,138 @@
+// What is computed of a window of pixels, each channel for itself: depthwise convolution and the
+// maximum.
+#pragma once
+
+#include "border.h"
+#include "finish.h"
+#include "gemm.h"
+#include "op.h"
+
+namespace imagen_fast::cpu {
+
+// The pixels of a window, by row and column; null where there are zeros.
+template <class S>
+class WindowPixels {
+    using Scalar = typename S::Scalar;
+
+public:
+    WindowPixels(const Kernel& window, const Plane& plane, int n, int y)
+        : window_(window), plane_(plane), start_(before(window)) {
+        for (int i = 0; i < window.size; ++i) {
+            const int row = stand_in(window.stride * y - start_ + i, plane.height, window.padding);
+            row_[i] = row < 0 ? nullptr : plane.at<Scalar>(n, row, 0);
+        }
+    }
+    void move_to(int x) {
+        for (int i = 0; i < window_.size; ++i) {
+            column_[i] =
+                stand_in(window_.stride * x - start_ + i, plane_.width, window_.padding);
+        }
+    }
+    // each(tap, pixel) for those that there are
+    template <class Each>
+    IMAGEN_INLINE void visit(Each each) const {
+        for (int ky = 0; ky < window_.size; ++ky) {
+            for (int kx = 0; row_[ky] && kx < window_.size; ++kx) {
+                if (column_[kx] >= 0) {
+                    each(ky * window_.size + kx,
+                         row_[ky] + static_cast<std::ptrdiff_t>(column_[kx]) * plane_.pixel);
+                }
+            }
+        }
+    }
+
+private:
+    const Kernel& window_;
+    const Plane& plane_;
+    int start_;
+    const Scalar* row_[kMostSegments];
+    int column_[kMostSegments];
+};
+
+// Block: one row of one image of the result, in both.
+template <class S>
+class Depthwise final : public Op {
+    using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
+
+public:
+    Depthwise(const Convolution& conv, const Kernel& window, const Finish& finish)
+        : window_(window),
+          channels_(round_up(conv.out, kChannelMultiple)),
+          weights_(std::size_t(channels_) * window.size * window.size * sizeof(float)),
+          bias_(channels_ * sizeof(float)),
+          finisher_(finish, conv.out) {
+        const int taps = window.size * window.size;
+        for (int c = 0; c < conv.out; ++c) {
+            for (int tap = 0; tap < taps; ++tap) {
+                static_cast<float*>(weights_.data())[tap * channels_ + c] =
+                    conv.weight[c * taps + tap];
+            }
+            static_cast<float*>(bias_.data())[c] = conv.bias[c];
+        }
+    }
+
+    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
+    void run(int block, const Args& args, std::byte*) const override {
+        const int n = block / args.out.height, y = block % args.out.height;
+        const auto* weights = static_cast<const float*>(weights_.data());
+        const auto* bias = static_cast<const float*>(bias_.data());
+        WindowPixels<S> pixels(window_, args.x, n, y);
+        for (int x = 0; x < args.out.width; ++x) {
+            pixels.move_to(x);
+            Scalar* out = args.out.at<Scalar>(n, y, x);
+            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
+                Vec low = S::load(bias + c), high = S::load(bias + c + S::lanes);
+                pixels.visit([&](int tap, const Scalar* pixel) {
+                    const float* weight = weights + tap * channels_ + c;
+                    low = S::fma(S::load(pixel + c), S::load(weight), low);
+                    high = S::fma(S::load(pixel + c + S::lanes), S::load(weight + S::lanes), high);
+                });
+                finisher_.finish(args, n, y, x, c, low, high);
+                put<S>(out + c, low, high, args.out.streamed);
+            }
+        }
+    }
+
+private:
+    Kernel window_;
+    int channels_;
+    Buffer weights_, bias_;  // (kernel², channels), (channels)
+    Finisher<S> finisher_;
+};
+
+template <class S>
+class MaxPool final : public Op {
+    using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
+
+public:
+    explicit MaxPool(const Kernel& window) : window_(window) {}
+
+    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
+    void run(int block, const Args& args, std::byte*) const override {
+        const int n = block / args.out.height, y = block % args.out.height;
+        WindowPixels<S> pixels(window_, args.x, n, y);
+        for (int x = 0; x < args.out.width; ++x) {
+            pixels.move_to(x);
+            Scalar* out = args.out.at<Scalar>(n, y, x);
+            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
+                Vec low = S::set(-3.4e38f), high = low;
+                Vec bad_low = S::zero(), bad_high = S::zero();  // 0 · v is 0 unless v is not finite
+                pixels.visit([&](int, const Scalar* pixel) {
+                    const Vec a = S::load(pixel + c), b = S::load(pixel + c + S::lanes);
+                    low = S::max(low, a);
+                    high = S::max(high, b);
+                    bad_low = S::fma(a, S::zero(), bad_low);
+                    bad_high = S::fma(b, S::zero(), bad_high);
+                });
+                put<S>(out + c, S::add(low, bad_low), S::add(high, bad_high), args.out.streamed);
+            }
+        }
+    }
+
+private:
+    Kernel window_;
+};
+
+}  // namespace imagen_fast::cpu

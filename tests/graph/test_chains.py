@@ -1,0 +1,79 @@
+"""Operations that run one behind the other over strips of a picture give the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from random_graphs import Arrays, inputs_for, weights_for
+
+from imagen_fast.graph import Graph, Input, Output
+from imagen_fast.graph.builder import Builder
+
+_native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+
+# A thread's part of the planes of this picture fills its cache many times; that of one of many does
+# not, and then there is nothing to gain.
+IMAGES, HEIGHT, WIDTH = 2, 203, 331
+FEW, MANY = 1, 48
+
+
+def convolution(b: Builder, name: str, *x: str, kernel: int = 3, **attributes: Any) -> str:
+    tensors = {"weight": f"{name}.weight", "bias": f"{name}.bias"}
+    settings = {"channels": 28, "kernel": kernel, "activation": "silu"} | attributes
+    return b.add("convolution", name, *x, tensors=tensors, **settings)
+
+
+def network() -> Graph:
+    """Residuals, gates, concatenations, slices and what is read again much later."""
+    b = Builder()
+    b.inputs["image"] = Input(3, picture=True)
+    start = x = convolution(b, "start", "image")
+    for i in range(3):
+        y = convolution(b, f"{i}.a", x)
+        y = convolution(b, f"{i}.b", y, kernel=1, channels=48, activation="none")
+        part = b.add("slice", f"{i}.part", y, first=16, channels=28)
+        y = convolution(b, f"{i}.c", part, x, scale=0.5)
+        gate = b.add("sum", f"{i}.by", y, activation="sigmoid", offset=-0.5)
+        y = b.add("product", f"{i}.gated", b.add("sum", f"{i}.sum", y, x), gate)
+        x = b.add("layer_norm", f"{i}.norm", y)
+    joined = b.add("concatenate", "joined", start, convolution(b, "end", x), x)
+    x = convolution(b, "fused", joined, start, kernel=1)
+    x = convolution(b, "last", convolution(b, "more", x), x)
+    b.outputs["features"] = Output("1.c")
+    b.outputs["x"] = Output(x)
+    return b.graph()
+
+
+def run(graph: Graph, tensors: Arrays, inputs: Arrays, isa: str, threads: int) -> Arrays:
+    engine = _native.Engine(graph.to_json(), tensors, precision="bf16", isa=isa, threads=threads)
+    for _ in range(2):  # the second time in memory that is full
+        found: Arrays | None = engine.run(inputs, list(graph.outputs))
+        assert found is not None
+    return found
+
+
+def memory(graph: Graph, tensors: Arrays, threads: int) -> int:
+    engine = _native.Engine(graph.to_json(), tensors, precision="bf16", isa="amx", threads=threads)
+    return engine.memory({"image": (IMAGES, HEIGHT, WIDTH)}, list(graph.outputs))
+
+
+@pytest.mark.skipif("amx" not in _native.available("bf16"), reason="strips are for AMX")
+def test_what_strips_hand_on_needs_no_planes() -> None:
+    graph = network()
+    tensors = weights_for(graph, np.random.default_rng(0))
+    assert memory(graph, tensors, FEW) < 0.8 * memory(graph, tensors, MANY)
+
+
+@pytest.mark.parametrize("isa", _native.available("bf16"))
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (HEIGHT + 5, 2 * WIDTH)])
+def test_strips_give_the_same_bits(isa: str, size: tuple[int, int]) -> None:
+    graph = network()
+    rng = np.random.default_rng(0)
+    tensors = weights_for(graph, rng)
+    inputs = inputs_for(graph, IMAGES, *size, rng)
+    in_strips = run(graph, tensors, inputs, isa, FEW)
+    one_by_one = run(graph, tensors, inputs, isa, MANY)
+    for name in graph.outputs:
+        assert np.array_equal(in_strips[name], one_by_one[name]), name
