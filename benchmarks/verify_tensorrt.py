@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from imagen_fast.export import onnx, tensorrt
 from imagen_fast.export.onnx_format import exported_run
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from imagen_fast.export.tensorrt_format import TensorRT
 from imagen_fast.export.tensorrt_session import TensorRTSession
 
@@ -35,10 +35,10 @@ from imagen_fast.tasks.export import export
 RESULT = Path(__file__).parent / "results" / "tensorrt.json"
 SHAPES = ((1, 256, 384), (1, 384, 256), (1, 37, 53), (4, 64, 48), (1, 1, 1), (1, 1024, 1024))
 EXPORTS = (
-    Options(),
-    Options(precision="fp16"),
-    Options(precision="fp16", io="uint8"),
-    Options("fp16", (256, 256), 2, 23),
+    ExportOptions(),
+    ExportOptions(precision="fp16"),
+    ExportOptions(precision="fp16", io="uint8"),
+    ExportOptions("fp16", (256, 256), 2, 23),
 )
 
 
@@ -69,11 +69,11 @@ def backends(model: Path) -> Iterator[record.Row]:
 
 def refit(model: Path) -> Iterator[record.Row]:
     """An engine that was given other weights is the engine of these weights."""
-    bundle, options = load_bundle(model), Options(shape=(128, 128), batch=1, refit=True)
+    bundle, options = load_bundle(model), ExportOptions(shape=(128, 128), batch=1, refit=True)
     other = {name: tensor * np.float32(0.9) for name, tensor in bundle.tensors.items()}
     changed = Bundle(bundle.source, other, bundle.metadata)
     graph, where = bundle.graph, tensorrt.place()
-    files = [onnx.export(b, Options(shape=(128, 128), batch=1)) for b in (bundle, changed)]
+    files = [onnx.export(b, ExportOptions(shape=(128, 128), batch=1)) for b in (bundle, changed)]
     engine = tensorrt.build(files[0], options, graph=graph, where=where, say=print)
     session = TensorRTSession(tensorrt.refit(engine, files[1]), graph, options)
     run, x = exported_run(session.run, graph, options), pictures(1, 128)
@@ -87,7 +87,7 @@ def errors(model: Path) -> Iterator[record.Row]:
     bundle = load_bundle(model)
     backend = backend_class("tensorrt")(bundle)
     attempts: dict[str, Callable[[], object]] = {
-        "build it here": lambda: TensorRTSession(b"no engine", bundle.graph, Options()),
+        "build it here": lambda: TensorRTSession(b"no engine", bundle.graph, ExportOptions()),
         "choose a smaller tile": lambda: backend.run(np.zeros((1, 1025, 8, 3), np.float32)),
     }
     for said, attempt in attempts.items():

@@ -17,7 +17,7 @@ from imagen_fast.graph import Graph
 from .bundle_file import render
 from .bundle_plan import PRECISIONS
 from .formats import Format, Say
-from .options import Options
+from .options import ExportOptions
 from .verify import Arrays, Run
 
 # That the kernels' default block sizes are for → KiB of shared memory that a block may have there.
@@ -45,13 +45,13 @@ class KernelBundle(Format):
             return f"{' and '.join(lacking)} not installed; {install('triton')} (Linux)"
         return None
 
-    def check(self, options: Options, graph: Graph) -> None:
+    def check(self, options: ExportOptions, graph: Graph) -> None:
         """Any sizes; architectures that there are."""
         if not next(iter(graph.outputs.values())).picture:
             raise ExportError("bundles are for models that give pictures")
         if options.precision not in PRECISIONS:
             raise ExportError(f"precision {options.precision!r}; expected {', '.join(PRECISIONS)}")
-        plain = Options(precision=options.precision, arch=options.arch)
+        plain = ExportOptions(precision=options.precision, arch=options.arch)
         if options != plain:
             raise ExportError(
                 "a bundle takes any size and number of pictures, of bytes or floats: leave out "
@@ -61,7 +61,7 @@ class KernelBundle(Format):
             known = ", ".join(f"sm_{x}" for x in ARCHITECTURES)
             raise ExportError(f"no architecture sm_{wrong[0]}; choose from {known}")
 
-    def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
+    def make(self, bundle: Bundle, options: ExportOptions, *, checksum: str, say: Say) -> bytes:
         """The file's content."""
         from imagen_fast.kernels.ahead.bundled import made_ready
 
@@ -77,7 +77,7 @@ class KernelBundle(Format):
         named = Bundle(bundle.source, {}, {**bundle.metadata, "source": checksum})
         return render(named, plan, tensors)
 
-    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: ExportOptions) -> tuple[Run, str]:
         """The plans of all architectures, which have to agree."""
         from .bundle_interpreted import picture
 
@@ -99,7 +99,7 @@ class KernelBundle(Format):
         place = "Triton's interpreter, which ran the plan and not the machine code"
         return run, f"{place}{', in fp32' if options.precision == 'bf16' else ''}"
 
-    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: ExportOptions) -> dict[str, Any]:
         """What it is for."""
         return {"architectures": [f"sm_{x}" for x in sorted(set(options.arch or USUAL))]}
 

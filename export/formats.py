@@ -11,7 +11,7 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.graph import Graph
 
-from .options import Options
+from .options import ExportOptions
 from .verify import Run
 
 # Name → module and class; a module is imported only when its format is asked for.
@@ -49,18 +49,18 @@ class Format(ABC):
         """What this machine lacks to make a file, or to `verify` it, and how to get it."""
 
     @abstractmethod
-    def check(self, options: Options, graph: Graph) -> None:
+    def check(self, options: ExportOptions, graph: Graph) -> None:
         """Raise ExportError if the options are not for this format and this model."""
 
     @abstractmethod
-    def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
+    def make(self, bundle: Bundle, options: ExportOptions, *, checksum: str, say: Say) -> bytes:
         """The file's content; `checksum` is the sha256 of the bundle's file. Raises ExportError."""
 
     @abstractmethod
-    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: ExportOptions) -> tuple[Run, str]:
         """What runs a file's content, and what that is called."""
 
-    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: ExportOptions) -> dict[str, Any]:
         """What the manifest tells beyond what it tells of every format."""
         return {}
 

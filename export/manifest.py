@@ -13,7 +13,7 @@ from typing import Any
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
 
-from .options import Options
+from .options import ExportOptions
 from .verify import Verification
 
 FORMAT = "imagen-fast-export-1"
@@ -33,7 +33,7 @@ def render(
     sha256: str,
     bundle: Bundle,
     checksum: str,
-    options: Options,
+    options: ExportOptions,
     facts: dict[str, Any],
     libraries: tuple[str, ...],
     verification: Verification | None,

@@ -22,7 +22,7 @@ from imagen_fast.graph import Graph, Grid
 from .onnx_blocks import Blocks
 from .onnx_kinds import NODES
 from .onnx_nodes import Initializer, Size
-from .options import Options, chosen
+from .options import ExportOptions, chosen
 
 FORMAT = "imagen-fast-onnx-2"
 OPSETS = (20, 23)  # 23 has the operator Attention
@@ -36,7 +36,7 @@ MOST_BYTES = 2**31 - 1  # of an ONNX file
 REMARKS = ("metadata_props", "producer_name", "producer_version", "doc_string")
 
 
-def export(bundle: Bundle, options: Options, *, checksum: str = "") -> bytes:
+def export(bundle: Bundle, options: ExportOptions, *, checksum: str = "") -> bytes:
     """The content of the file. `checksum` is that of the bundle's file, kept in the metadata.
 
     Raises:
@@ -65,7 +65,7 @@ def export(bundle: Bundle, options: Options, *, checksum: str = "") -> bytes:
     return data
 
 
-def check(options: Options, graph: Graph) -> None:
+def check(options: ExportOptions, graph: Graph) -> None:
     """Raise ExportError for options that are out of range or do not go with the model's graph."""
     for name, value, known in (
         ("precision", options.precision, PRECISIONS),
@@ -91,7 +91,7 @@ def check(options: Options, graph: Graph) -> None:
         raise ExportError(f"operation {x.output!r} ({x.kind}) has no form in ONNX yet")
 
 
-def interface(graph: Graph, options: Options) -> dict[str, list[dict[str, Any]]]:
+def interface(graph: Graph, options: ExportOptions) -> dict[str, list[dict[str, Any]]]:
     """Name, dtype and shape of the inputs and outputs of a chosen graph; open sizes have names."""
 
     def told(name: str, value: str) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def digest(model: ModelProto, graph: str) -> str:
 
 
 def _describe(
-    graph: Graph, options: Options, bundle: Bundle
+    graph: Graph, options: ExportOptions, bundle: Bundle
 ) -> tuple[ModelProto, list[Initializer]]:
     """The model without its initializers, and these: nothing of them is copied yet."""
     b = Blocks(graph, options, bundle.tensors)
@@ -181,7 +181,7 @@ def _check_names(inputs: list[str], b: Blocks) -> None:
         seen.add(name)
 
 
-def _sides(graph: Graph, grid: Grid, options: Options) -> tuple[Size, Size]:
+def _sides(graph: Graph, grid: Grid, options: ExportOptions) -> tuple[Size, Size]:
     """Height and width on a grid; open ones as a formula."""
     if not grid.of:
         return 1, 1
@@ -210,7 +210,9 @@ def _check_range(initializers: list[Initializer]) -> None:
             )
 
 
-def _metadata(bundle: Bundle, graph: Graph, options: Options, checksum: str) -> dict[str, str]:
+def _metadata(
+    bundle: Bundle, graph: Graph, options: ExportOptions, checksum: str
+) -> dict[str, str]:
     bytes_, pictures = options.io == "uint8", _all_pictures(graph)
     return {
         "format": FORMAT,
@@ -228,7 +230,7 @@ def _metadata(bundle: Bundle, graph: Graph, options: Options, checksum: str) -> 
     }
 
 
-def _description(graph: Graph, options: Options) -> str:
+def _description(graph: Graph, options: ExportOptions) -> str:
     given, results = (
         " and ".join(f"{x['name']} ({', '.join(map(str, x['shape']))}) {x['dtype']}" for x in side)
         for side in interface(graph, options).values()

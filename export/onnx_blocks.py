@@ -19,7 +19,7 @@ from imagen_fast.graph.activations import UNLIMITED
 from imagen_fast.graph.kinds import KINDS
 
 from .onnx_nodes import Nodes, Size
-from .options import Options
+from .options import ExportOptions
 
 TRANSPOSED = ".T"  # ends the name of a matrix that lies in the file transposed
 
@@ -65,7 +65,9 @@ class Blocks:
         batch: how many pictures there are.
     """
 
-    def __init__(self, graph: Graph, options: Options, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, graph: Graph, options: ExportOptions, tensors: Mapping[str, NDArray[Any]]
+    ) -> None:
         self.graph, self.options, self.tensors = graph, options, tensors
         self.nodes = Nodes()
         self.half, self.attention = options.precision == "fp16", options.opset >= 23

@@ -13,7 +13,7 @@ from imagen_fast.extras import install
 from imagen_fast.graph import Graph
 
 from .formats import Format, Say
-from .options import Options, chosen
+from .options import ExportOptions, chosen
 from .verify import Arrays, Run
 
 
@@ -37,7 +37,7 @@ class Onnx(Format):
             )
         return None
 
-    def check(self, options: Options, graph: Graph) -> None:
+    def check(self, options: ExportOptions, graph: Graph) -> None:
         """See `imagen_fast.export.onnx.check`."""
         from .onnx import check
 
@@ -47,14 +47,14 @@ class Onnx(Format):
         if options.arch:
             raise ExportError("--arch is for --format bundle")
 
-    def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
+    def make(self, bundle: Bundle, options: ExportOptions, *, checksum: str, say: Say) -> bytes:
         """See `imagen_fast.export.onnx.export`."""
         from .onnx import export
 
         say("writing the graph, and checking it")
         return export(bundle, options, checksum=checksum)
 
-    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: ExportOptions) -> tuple[Run, str]:
         """ONNX Runtime on the CPU."""
         import onnxruntime
 
@@ -63,14 +63,14 @@ class Onnx(Format):
         title = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
         return exported_run(Session(data).run, graph, options), title
 
-    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: ExportOptions) -> dict[str, Any]:
         """Inputs and outputs, open sizes by name."""
         from .onnx import interface
 
         return {"interface": interface(chosen(graph, options), options)}
 
 
-def exported_run(run: Run, graph: Graph, options: Options) -> Run:
+def exported_run(run: Run, graph: Graph, options: ExportOptions) -> Run:
     """A file's own inputs and outputs, as `verify` has them: (N, H, W, C), pictures clamped."""
     outputs = chosen(graph, options).outputs
 

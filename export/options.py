@@ -10,7 +10,7 @@ from imagen_fast.graph.passes import needed
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """Sizes are of the input; None leaves them open, to be any from 1 on.
 
     Attributes:
@@ -39,7 +39,7 @@ class Options:
     outputs: tuple[str, ...] = ()
 
 
-def chosen(graph: Graph, options: Options) -> Graph:
+def chosen(graph: Graph, options: ExportOptions) -> Graph:
     """What of a graph is exported. Raises ExportError for names that it has not."""
     for what, asked, known in (
         ("input", options.inputs, graph.inputs),

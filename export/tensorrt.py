@@ -18,7 +18,7 @@ from imagen_fast.errors import ExportError
 from imagen_fast.graph import Graph
 
 from .formats import Say
-from .options import Options, chosen
+from .options import ExportOptions, chosen
 from .tensorrt_cache import Place, timing_path
 from .tensorrt_profiles import Profile, Shape, profiles
 
@@ -40,7 +40,7 @@ def place(device: int = 0) -> Place:
     return Place(str(load().__version__), name, f"{major}.{minor}")
 
 
-def build(onnx: bytes, options: Options, *, graph: Graph, where: Place, say: Say) -> bytes:
+def build(onnx: bytes, options: ExportOptions, *, graph: Graph, where: Place, say: Say) -> bytes:
     """The serialized engine, which takes minutes; kernels timed before are not timed again.
 
     graph: that the ONNX file was exported from with these options.
@@ -168,7 +168,7 @@ def _built(trt: Any, builder: Any, network: Any, config: Any, say: Say) -> bytes
     return result[0]
 
 
-def _profile(builder: Any, profile: Profile, options: Options, graph: Graph) -> Any:
+def _profile(builder: Any, profile: Profile, options: ExportOptions, graph: Graph) -> Any:
     made = builder.create_optimization_profile()
     graph = chosen(graph, options)
     for name, x in graph.inputs.items():
@@ -181,7 +181,7 @@ def _profile(builder: Any, profile: Profile, options: Options, graph: Graph) -> 
     return made
 
 
-def _check_precision(trt: Any, logger: Any, engine: bytes, options: Options) -> None:
+def _check_precision(trt: Any, logger: Any, engine: bytes, options: ExportOptions) -> None:
     loaded = trt.Runtime(logger).deserialize_cuda_engine(engine)
     inspector = loaded.create_engine_inspector()
     text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)

@@ -13,7 +13,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .options import Options
+from .options import ExportOptions
 
 VARIABLE = "IMAGEN_FAST_CACHE"
 
@@ -45,7 +45,7 @@ def folder() -> Path:
     return path
 
 
-def engine_path(onnx: bytes, options: Options, place: Place) -> Path:
+def engine_path(onnx: bytes, options: ExportOptions, place: Place) -> Path:
     """For the engine of this graph, weights included, with these options in this place."""
     parts = {
         "onnx": hashlib.sha256(onnx).hexdigest(),

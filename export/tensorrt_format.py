@@ -13,7 +13,7 @@ from imagen_fast.graph import Graph
 
 from .formats import Format, Say
 from .onnx_format import Onnx, exported_run
-from .options import Options, chosen
+from .options import ExportOptions, chosen
 from .tensorrt_profiles import profiles
 from .verify import Run
 
@@ -41,7 +41,7 @@ class TensorRT(Format):
             return "no CUDA device is here, and engines are built on the GPU that runs them"
         return None
 
-    def check(self, options: Options, graph: Graph) -> None:
+    def check(self, options: ExportOptions, graph: Graph) -> None:
         """As the ONNX graph asks for; `largest` for open sizes only."""
         from .onnx import check
 
@@ -51,7 +51,7 @@ class TensorRT(Format):
         if options.arch:
             raise ExportError("--arch is for --format bundle; an engine is for this machine's GPU")
 
-    def make(self, bundle: Bundle, options: Options, *, checksum: str, say: Say) -> bytes:
+    def make(self, bundle: Bundle, options: ExportOptions, *, checksum: str, say: Say) -> bytes:
         """See `imagen_fast.export.tensorrt.build`."""
         from . import onnx, tensorrt
 
@@ -59,14 +59,14 @@ class TensorRT(Format):
         data = onnx.export(bundle, options, checksum=checksum)
         return tensorrt.build(data, options, graph=bundle.graph, where=tensorrt.place(), say=say)
 
-    def runner(self, data: bytes, graph: Graph, options: Options) -> tuple[Run, str]:
+    def runner(self, data: bytes, graph: Graph, options: ExportOptions) -> tuple[Run, str]:
         """The engine on the first GPU."""
         from .tensorrt import place
         from .tensorrt_session import TensorRTSession
 
         return exported_run(TensorRTSession(data, graph, options).run, graph, options), str(place())
 
-    def facts(self, graph: Graph, options: Options) -> dict[str, Any]:
+    def facts(self, graph: Graph, options: ExportOptions) -> dict[str, Any]:
         """Inputs and outputs, the profiles, and where the engine belongs."""
         from .onnx import interface
         from .tensorrt import place

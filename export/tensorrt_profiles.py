@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from imagen_fast.errors import BackendError
 
-from .options import Options
+from .options import ExportOptions
 
 LARGEST = (1024, 1024)
 MOST_AT_ONCE = 8  # pictures, where the batch is open
@@ -34,7 +34,7 @@ class Profile:
         return all(low <= size <= high for low, size, high in pairs)
 
 
-def profiles(options: Options) -> list[Profile]:
+def profiles(options: ExportOptions) -> list[Profile]:
     """What an engine with these options serves: one shape, or landscape and portrait."""
     n = options.batch
     if options.shape:

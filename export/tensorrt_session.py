@@ -15,7 +15,7 @@ from imagen_fast.errors import BackendError
 from imagen_fast.graph import Graph
 
 from .onnx import output_name
-from .options import Options, chosen
+from .options import ExportOptions, chosen
 from .tensorrt import load
 from .tensorrt_profiles import choose, profiles
 
@@ -32,7 +32,9 @@ class TensorRTSession:
         BackendError: the engine does not load, being another version's or GPU's.
     """
 
-    def __init__(self, engine: bytes, graph: Graph, options: Options, device: int = 0) -> None:
+    def __init__(
+        self, engine: bytes, graph: Graph, options: ExportOptions, device: int = 0
+    ) -> None:
         import torch
 
         trt = load()

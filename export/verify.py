@@ -16,7 +16,7 @@ from imagen_fast.graph import Graph
 from imagen_fast.metrics import psnr
 
 from . import photograph
-from .options import Options
+from .options import ExportOptions
 
 # (N, H, W, C) by name: pictures uint8 or float32 in [0, 1], anything else float32.
 Arrays = Mapping[str, NDArray[Any]]
@@ -53,7 +53,7 @@ class Verification:
 
 def verify(
     graph: Graph,
-    options: Options,
+    options: ExportOptions,
     *,
     run: tuple[Run, str],
     reference: tuple[Run, str],
@@ -90,7 +90,7 @@ def verify(
     return Verification(title, reference[1], run[1], found)
 
 
-def _shapes(options: Options, photo: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
+def _shapes(options: ExportOptions, photo: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
     """(N, H, W) of the inputs."""
     if options.shape:
         more = [(2, *options.shape)] if options.batch is None else []
@@ -100,7 +100,7 @@ def _shapes(options: Options, photo: NDArray[np.uint8]) -> list[tuple[int, int, 
 
 
 def _inputs(
-    graph: Graph, options: Options, photo: NDArray[np.uint8], shape: tuple[int, int, int]
+    graph: Graph, options: ExportOptions, photo: NDArray[np.uint8], shape: tuple[int, int, int]
 ) -> Arrays:
     """Pictures are the photograph's, anything else is random."""
     n, (h, w), rng = shape[0], shape[1:], np.random.default_rng(0)

@@ -139,12 +139,12 @@ def gpu_bundle(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any
     """`gpu_model` exported with kernels for two architectures, and verified; needs Triton."""
     pytest.importorskip("torch", reason="needs PyTorch")
     pytest.importorskip("triton", reason="needs Triton")
-    from imagen_fast.export.options import Options
+    from imagen_fast.export.options import ExportOptions
 
     from imagen_fast.tasks.export import export
 
     path = tmp_path_factory.mktemp("bundle") / "small.cuda.safetensors"
-    return export(gpu_model, "bundle", path, Options("fp16", arch=(90, 80)))
+    return export(gpu_model, "bundle", path, ExportOptions("fp16", arch=(90, 80)))
 
 
 @pytest.fixture(scope="session")

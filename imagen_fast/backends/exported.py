@@ -10,7 +10,7 @@ import numpy as np
 
 from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.errors import BackendError, ExportError, OperationError
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 
 
 class Session(Protocol):
@@ -27,7 +27,7 @@ class Exported(Backend):
     """
 
     @abstractmethod
-    def _made(self, options: Options) -> Session:
+    def _made(self, options: ExportOptions) -> Session:
         """What runs the graph with these inputs and outputs."""
 
     def _begin(self) -> None:
@@ -61,7 +61,7 @@ class Exported(Backend):
         if key not in self._sessions:
             read = self.needed(given, wanted).inputs
             optional = tuple(name for name in read if self.graph.inputs[name].optional)
-            options = Options(self.precision, inputs=optional, outputs=tuple(wanted))
+            options = ExportOptions(self.precision, inputs=optional, outputs=tuple(wanted))
             try:
                 self._sessions[key] = self._made(options)
             except ExportError as error:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from imagen_fast.backends import memory
 from imagen_fast.backends.exported import Exported, Session
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from imagen_fast.extras import install
 
 # Bytes at the peak of a run, per input pixel and channel of the widest value: measured on the
@@ -60,7 +60,7 @@ class OnnxRuntime(Exported):
         budget = memory.budget() if self.device == "cpu" else CUDA_BUDGET
         return memory.pixels(self.graph, budget, BYTES_PER_PIXEL_AND_CHANNEL)
 
-    def _made(self, options: Options) -> Session:
+    def _made(self, options: ExportOptions) -> Session:
         from imagen_fast.export import onnx, onnx_session
 
         data = onnx.export(self.bundle, options)

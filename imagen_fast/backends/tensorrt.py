@@ -9,7 +9,7 @@ from typing import ClassVar
 from imagen_fast import atomic
 from imagen_fast.backends.exported import Exported, Session
 from imagen_fast.bundle import Bundle
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from imagen_fast.export.tensorrt_profiles import LARGEST
 
 
@@ -50,7 +50,7 @@ class TensorRT(Exported):
         height, width = LARGEST
         return int(height * width)
 
-    def _made(self, options: Options) -> Session:
+    def _made(self, options: ExportOptions) -> Session:
         from imagen_fast.export.tensorrt_session import TensorRTSession
 
         engine = _engine(self.bundle, options, self._index)
@@ -58,7 +58,7 @@ class TensorRT(Exported):
         return session
 
 
-def _engine(bundle: Bundle, options: Options, device: int) -> bytes:
+def _engine(bundle: Bundle, options: ExportOptions, device: int) -> bytes:
     """From the cache, or built and put there."""
     import torch
 

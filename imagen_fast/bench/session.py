@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What is to be measured.
 
     Attributes:
@@ -73,7 +73,7 @@ class Options:
                     raise BenchmarkError(f"{name} cannot run here: {why}")
 
 
-def contestants(options: Options) -> tuple[list[Contestant], dict[str, str]]:
+def contestants(options: BenchOptions) -> tuple[list[Contestant], dict[str, str]]:
     """The most interesting first, and what is missing for the others."""
     ours = options.backends or tuple(name for name in OURS if name != "fake")
     peers = tuple(PEERS) if options.peers is None else options.peers
@@ -103,7 +103,7 @@ def _precisions(device: str) -> tuple[str, ...]:
     return ("bf16", "fp32") if preferred_precision() == "bf16" else ("fp32", "bf16")
 
 
-def run(options: Options, command: str = "", say: Say = lambda text: None) -> Record:
+def run(options: BenchOptions, command: str = "", say: Say = lambda text: None) -> Record:
     """Measure. `say` is told what goes on.
 
     Raises:
@@ -116,7 +116,7 @@ def run(options: Options, command: str = "", say: Say = lambda text: None) -> Re
     load, start = machine.load(), time.monotonic()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-"))
-        stage = stack.enter_context(Stage(options, Path(folder), say))
+        stage = stack.enter_context(Contest(options, Path(folder), say))
         places = [(size, batch) for batch in options.batches for size in options.sizes]
         for index, place in enumerate(places):
             now = time.monotonic()
@@ -138,7 +138,7 @@ def run(options: Options, command: str = "", say: Say = lambda text: None) -> Re
     )
 
 
-class Stage:
+class Contest:
     """Holds the contestants' processes from size to size.
 
     Attributes:
@@ -146,7 +146,7 @@ class Stage:
         left_out: where and why → who had no time or memory.
     """
 
-    def __init__(self, options: Options, folder: Path, say: Say) -> None:
+    def __init__(self, options: BenchOptions, folder: Path, say: Say) -> None:
         self.rows: list[Row] = []
         self.left_out: dict[str, list[str]] = {}
         self._options, self._folder, self._say = options, folder, say
@@ -155,7 +155,7 @@ class Stage:
         self._failed: set[Contestant] = set()
         self._seen: set[Worker] = set()  # of which a row has said how long they took to start
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Contest:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -245,7 +245,7 @@ class Stage:
         path = self._folder / f"{size}-{batch}.onnx"
         if not path.exists():
             from imagen_fast.export import onnx
-            from imagen_fast.export.options import Options as Export
+            from imagen_fast.export.options import ExportOptions as Export
 
             shape = (size, size) if size**2 <= onnx.MOST_PIXELS else None
             bundle = load_bundle(self._options.model)

@@ -105,7 +105,7 @@ def command(**given: Any) -> None:
         path = stack.enter_context(importers.as_bundle(catalogue.resolve(given["model"])))
         if "image" not in read_header(path).graph.inputs:
             raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")
-        options = session.Options(
+        options = session.BenchOptions(
             path,
             given["threads"] or cores(),
             given["duration"],

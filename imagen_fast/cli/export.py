@@ -17,7 +17,7 @@ from imagen_fast.cli.options import as_usage
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import ExportError
 from imagen_fast.export.formats import FORMATS, Say, find
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from imagen_fast.export.verify import Verification
 from imagen_fast.tasks import export
 
@@ -164,7 +164,7 @@ def command(
         raise click.UsageError("--verify-picture and --no-verify exclude each other")
     fixed = 1 if shape and batch is None else batch
     precision = precision or find(kind).precision
-    options = Options(
+    options = ExportOptions(
         *(precision, shape, fixed, int(opset), io, largest, refit, arch, inputs, outputs)
     )
     with as_usage(ExportError):

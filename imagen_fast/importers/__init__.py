@@ -17,7 +17,7 @@ from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
 
 if TYPE_CHECKING:
-    from imagen_fast.importers.fitting import Fitted, Network
+    from imagen_fast.importers.fitting import Fitted, Foreign
 
 ONNX, NCNN = ".onnx", (".param", ".bin")
 CHECKPOINTS, SAFETENSORS = (".pth", ".pt", ".ckpt"), ".safetensors"
@@ -109,7 +109,7 @@ def _load(path: Path, changed: int, size: int) -> Bundle:
     return made
 
 
-def _network(path: Path) -> Network:
+def _network(path: Path) -> Foreign:
     suffix = path.suffix.lower()
     if suffix == ONNX:
         _need_onnx(path)
@@ -128,7 +128,7 @@ def _network(path: Path) -> Network:
     raise WeightsError(f"{path}: a network's file ends in one of {known}")
 
 
-def _bundle(path: Path, network: Network, fitted: Fitted, full: int) -> Bundle:
+def _bundle(path: Path, network: Foreign, fitted: Fitted, full: int) -> Bundle:
     found = {"file": path.name, **network.facts, "full": full, "margin": fitted.margin}
     metadata = {
         "name": path.stem,

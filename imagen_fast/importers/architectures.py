@@ -15,7 +15,7 @@ import numpy as np
 from imagen_fast.errors import OperationError
 from imagen_fast.importers.assembly import Array, Assembly
 from imagen_fast.importers.checkpoint_file import State
-from imagen_fast.importers.fitting import Network
+from imagen_fast.importers.fitting import Foreign
 
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K, which SPAN subtracts
 
@@ -188,9 +188,9 @@ def recognised(names: list[str]) -> str | None:
     return None
 
 
-def network(architecture: str, state: State) -> Network:
+def network(architecture: str, state: State) -> Foreign:
     """The network of one of `ARCHITECTURES` with these weights."""
     _, draw = ARCHITECTURES[architecture]
-    return Network(
+    return Foreign(
         lambda a, size: draw(Reader(a, state)), 3, full=1, facts={"format": architecture}
     )

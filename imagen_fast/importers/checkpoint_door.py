@@ -13,13 +13,13 @@ from imagen_fast.errors import WeightsError
 from imagen_fast.extras import install
 from imagen_fast.importers import architectures, checkpoint_file
 from imagen_fast.importers.checkpoint_file import State
-from imagen_fast.importers.fitting import Network
+from imagen_fast.importers.fitting import Foreign
 
 SIDE = 64  # of the picture that the exporter sees
 OPSET = 17
 
 
-def network(path: Path) -> Network:
+def network(path: Path) -> Foreign:
     """A file's network. Raises WeightsError: missing, damaged, or an architecture not known."""
     state = checkpoint_file.read(path)
     architecture = architectures.recognised(list(state))
@@ -34,7 +34,7 @@ def network(path: Path) -> Network:
     return _through_spandrel(path, state)
 
 
-def _through_spandrel(path: Path, state: State) -> Network:
+def _through_spandrel(path: Path, state: State) -> Foreign:
     """What spandrel makes of the weights, exported by torch and read by the ONNX door."""
     from imagen_fast.importers import onnx_door
 

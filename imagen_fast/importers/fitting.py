@@ -24,7 +24,7 @@ Draw = Callable[[Assembly, "tuple[int, int]"], str]
 
 
 @dataclass(frozen=True)
-class Network:
+class Foreign:
     """Somebody's network, before it is known what it expects.
 
     Attributes:
@@ -58,7 +58,7 @@ class Fitted:
     margin: int
 
 
-def fit(network: Network, full: int = 1) -> Fitted:
+def fit(network: Foreign, full: int = 1) -> Fitted:
     """The graph of a network for pictures of any size, in RGB and from 0 to 1.
 
     Args:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from imagen_fast.errors import OperationError, SpecError, WeightsError
 from imagen_fast.importers.assembly import Array, Assembly
-from imagen_fast.importers.fitting import SIZES, Network
+from imagen_fast.importers.fitting import SIZES, Foreign
 from imagen_fast.importers.ncnn_arithmetic import Call
 from imagen_fast.importers.ncnn_layers import LAYERS
 from imagen_fast.importers.ncnn_model import Layer, Weights, read_layers
 
 
-def network(path: Path) -> Network:
+def network(path: Path) -> Foreign:
     """The network of either file of a pair. Raises WeightsError: missing, damaged, too large."""
     param, weights = path.with_suffix(".param"), path.with_suffix(".bin")
     layers = read_layers(param)
@@ -26,7 +26,7 @@ def network(path: Path) -> Network:
     def draw(a: Assembly, size: tuple[int, int]) -> str:
         return _drawn(a, layers, Weights(weights))
 
-    return Network(draw, channels, SIZES[:1], None, {"format": "ncnn"})
+    return Foreign(draw, channels, SIZES[:1], None, {"format": "ncnn"})
 
 
 def _drawn(a: Assembly, layers: list[Layer], weights: Weights) -> str:

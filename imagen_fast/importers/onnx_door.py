@@ -6,14 +6,14 @@ from pathlib import Path
 
 from imagen_fast.errors import WeightsError
 from imagen_fast.importers.assembly import Assembly
-from imagen_fast.importers.fitting import SIZES, Network
+from imagen_fast.importers.fitting import SIZES, Foreign
 from imagen_fast.importers.onnx_arithmetic import ARITHMETIC
 from imagen_fast.importers.onnx_layers import LAYERS
 from imagen_fast.importers.onnx_model import OnnxModel, read
 from imagen_fast.importers.onnx_trace import Trace, is_channels_last
 
 
-def network(path: Path) -> Network:
+def network(path: Path) -> Foreign:
     """A file's network. Raises WeightsError: missing, damaged, too large or not of a picture."""
     model = read(path)
 
@@ -23,7 +23,7 @@ def network(path: Path) -> Network:
     channels, height, width = _sides(path, model)
     sizes = SIZES if height is None or width is None else ((height, width),)
     full = 255 if model.integer else None
-    return Network(draw, channels, sizes, full, {"format": f"ONNX, opset {model.opset}"})
+    return Foreign(draw, channels, sizes, full, {"format": f"ONNX, opset {model.opset}"})
 
 
 def _sides(path: Path, model: OnnxModel) -> tuple[int, int | None, int | None]:

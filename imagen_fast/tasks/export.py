@@ -12,7 +12,7 @@ from imagen_fast.backends import Backend
 from imagen_fast.errors import ExportError
 from imagen_fast.export import formats, manifest
 from imagen_fast.export.formats import Say
-from imagen_fast.export.options import Options, chosen
+from imagen_fast.export.options import ExportOptions, chosen
 from imagen_fast.export.verify import Verification, verify
 from imagen_fast.model_file import load_model, read_header
 
@@ -34,7 +34,7 @@ def export(
     model: str | os.PathLike[str],
     kind: str = "onnx",
     output: str | os.PathLike[str] | None = None,
-    options: Options | None = None,
+    options: ExportOptions | None = None,
     *,
     verified: bool = True,
     picture: str | os.PathLike[str] | None = None,
@@ -64,7 +64,7 @@ def export(
         ImageError: the picture cannot be read.
     """
     form = formats.find(kind)
-    options = options or Options(form.precision)
+    options = options or ExportOptions(form.precision)
     check(model, kind, output, options)
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
@@ -114,7 +114,7 @@ def check(
     model: str | os.PathLike[str],
     kind: str,
     output: str | os.PathLike[str] | None,
-    options: Options,
+    options: ExportOptions,
 ) -> None:
     """Raise ExportError for a name or options that are not for the format or the model.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 
 import imagen_fast
 from imagen_fast.backends import NonFiniteError, choose
@@ -37,7 +37,7 @@ def file_of(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., Path]:
 
     def make(**options: Any) -> Path:
         path = tmp_path / "model.onnx"
-        path.write_bytes(export(tiny_bundle, Options(**options)))
+        path.write_bytes(export(tiny_bundle, ExportOptions(**options)))
         return path
 
     return make

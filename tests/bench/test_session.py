@@ -20,10 +20,10 @@ SIZE = 24  # whole windows at the finest level, not at the coarse one
 
 
 @pytest.fixture
-def options(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> session.Options:
+def options(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> session.BenchOptions:
     """One thread, no peers, the native engine, one picture of 16², few rounds."""
     monkeypatch.setattr(session, "ROUNDS", 3)
-    return session.Options(
+    return session.BenchOptions(
         tiny_path, 1, 25, "cpu", ("native",), (), precisions=("fp32",), sizes=(16,)
     )
 
@@ -62,7 +62,7 @@ def test_who_has_no_time_is_left_out(options):
 
 def test_who_cannot_run_fails_alone(options, tmp_path):
     one = Contestant("native", "fp16", 1)  # which the native engine has not
-    with session.Stage(options, tmp_path, lambda text: None) as stage:
+    with session.Contest(options, tmp_path, lambda text: None) as stage:
         found = [one, replace(one, precision="fp32")]
         for _ in range(2):
             stage.measure(found, 16, 1, time.monotonic() + 60)
@@ -98,8 +98,8 @@ def test_what_is_asked_for_and_missing_is_an_error(options, monkeypatch):
 @pytest.fixture(scope="module")
 def asked(tiny_path, tmp_path_factory):
     """Batch → its pictures in a file, and the network's answer."""
-    options, found = session.Options(tiny_path, 1, 0), {}
-    with session.Stage(options, tmp_path_factory.mktemp("asked"), lambda text: None) as stage:
+    options, found = session.BenchOptions(tiny_path, 1, 0), {}
+    with session.Contest(options, tmp_path_factory.mktemp("asked"), lambda text: None) as stage:
         for batch in (1, 3):
             images = stage._folder / f"{batch}.npy"
             np.save(images, pictures(batch, SIZE))
@@ -114,7 +114,7 @@ def asked(tiny_path, tmp_path_factory):
 )  # fmt: skip
 def test_answers(options, asked, tmp_path, runtime, precision):
     pytest.importorskip(find(runtime).library, reason="the runtime is not installed")
-    with session.Stage(options, tmp_path, lambda text: None) as stage:
+    with session.Contest(options, tmp_path, lambda text: None) as stage:
         for batch, (images, truth) in asked.items():
             row = {"size": SIZE, "batch": batch}
             stage._prepared(Contestant(runtime, precision, 1), row, images, truth, 60)

@@ -73,9 +73,9 @@ def smallest(bundle_of: Callable[[ModelSpec], Bundle]) -> Bundle:
 def whole(smallest: Bundle) -> bytes:
     """Its file."""
     from imagen_fast.export.onnx import export
-    from imagen_fast.export.options import Options
+    from imagen_fast.export.options import ExportOptions
 
-    return export(smallest, Options())
+    return export(smallest, ExportOptions())
 
 
 @pytest.fixture(scope="session")

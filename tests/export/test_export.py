@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from imagen_fast.export import photograph
-from imagen_fast.export.options import Options, chosen
+from imagen_fast.export.options import ExportOptions, chosen
 from imagen_fast.export.verify import verify
 
 from imagen_fast._version import __version__
@@ -24,7 +24,7 @@ from imagen_fast.export.onnx import digest, export  # noqa: E402
 
 def test_metadata(smallest: Bundle) -> None:
     named = Bundle(smallest.source, smallest.tensors, {"name": "sr-x2", "license": "Apache-2.0"})
-    model = onnx.load_from_string(export(named, Options(io="uint8"), checksum="12ab"))
+    model = onnx.load_from_string(export(named, ExportOptions(io="uint8"), checksum="12ab"))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     text = metadata.pop("graph")
     graph = Graph.from_json(text)
@@ -51,7 +51,7 @@ def test_metadata(smallest: Bundle) -> None:
 
 
 def test_inputs_and_outputs_by_name(smallest: Bundle) -> None:
-    options = Options(inputs=("context.1",), outputs=("picture.1", "features.0"))
+    options = ExportOptions(inputs=("context.1",), outputs=("picture.1", "features.0"))
     model = onnx.load_from_string(export(smallest, options))
     sides = [
         {x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim] for x in side}
@@ -73,14 +73,23 @@ def test_inputs_and_outputs_by_name(smallest: Bundle) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (Options(outputs=("sample",)), "no output 'sample'; choose from picture, picture.1, "),
-        (Options(inputs=("style",)), "no input 'style'; choose from image, context.0, context.1"),
-        (Options(inputs=("context.0",), outputs=("features.0",)), "depends on the input 'context"),
-        (Options(io="uint8", outputs=("features.0",)), "pictures alone; choose float"),
+        (
+            ExportOptions(outputs=("sample",)),
+            "no output 'sample'; choose from picture, picture.1, ",
+        ),
+        (
+            ExportOptions(inputs=("style",)),
+            "no input 'style'; choose from image, context.0, context.1",
+        ),
+        (
+            ExportOptions(inputs=("context.0",), outputs=("features.0",)),
+            "depends on the input 'context",
+        ),
+        (ExportOptions(io="uint8", outputs=("features.0",)), "pictures alone; choose float"),
     ],
     ids=str,
 )
-def test_names_that_do_not_fit(options: Options, said: str, smallest: Bundle) -> None:
+def test_names_that_do_not_fit(options: ExportOptions, said: str, smallest: Bundle) -> None:
     with pytest.raises(ExportError, match=said):
         export(smallest, options)
 
@@ -91,64 +100,64 @@ def test_names_that_would_meet_in_the_file(smallest: Bundle) -> None:
     tensors = dict(smallest.tensors)
     tensors["image"] = tensors.pop("encoder.stem.bias")
     with pytest.raises(ExportError, match="two things in the file would be called 'image'"):
-        export(Bundle(Graph.from_json(text), tensors), Options())
+        export(Bundle(Graph.from_json(text), tensors), ExportOptions())
 
 
 @pytest.mark.parametrize(("opset", "ir"), [(20, 9), (23, 11)])
 def test_versions_are_as_old_as_the_opset_allows(opset: int, ir: int, smallest: Bundle) -> None:
     """So that runtimes which know the opset read the file."""
-    model = onnx.load_from_string(export(smallest, Options(opset=opset)))
+    model = onnx.load_from_string(export(smallest, ExportOptions(opset=opset)))
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
     assert model.ir_version == ir
 
 
 def test_the_same_bytes_every_time(smallest: Bundle) -> None:
-    assert export(smallest, Options()) == export(smallest, Options())
+    assert export(smallest, ExportOptions()) == export(smallest, ExportOptions())
 
 
 def test_half_is_half_as_large(tiny_preset: Bundle) -> None:
-    full, half = (len(export(tiny_preset, Options(precision=p))) for p in ("fp32", "fp16"))
+    full, half = (len(export(tiny_preset, ExportOptions(precision=p))) for p in ("fp32", "fp16"))
     assert 0.5 < half / full < 0.53
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (Options(precision="bf16"), "precision is 'bf16'; ONNX expects fp32 or fp16"),
-        (Options(opset=19), "opset is 19; ONNX expects 20 or 23"),
-        (Options(io="bytes"), "io is 'bytes'; ONNX expects float or uint8"),
-        (Options(shape=(0, 8)), "the shape is 0x8; expected at least 1x1"),
-        (Options(shape=(8192, 4096)), "at most 16,777,216 pixels, or no fixed shape"),
-        (Options(batch=0), "the batch is 0; expected 1 to 1024"),
+        (ExportOptions(precision="bf16"), "precision is 'bf16'; ONNX expects fp32 or fp16"),
+        (ExportOptions(opset=19), "opset is 19; ONNX expects 20 or 23"),
+        (ExportOptions(io="bytes"), "io is 'bytes'; ONNX expects float or uint8"),
+        (ExportOptions(shape=(0, 8)), "the shape is 0x8; expected at least 1x1"),
+        (ExportOptions(shape=(8192, 4096)), "at most 16,777,216 pixels, or no fixed shape"),
+        (ExportOptions(batch=0), "the batch is 0; expected 1 to 1024"),
     ],
     ids=lambda value: str(value),
 )
-def test_options_out_of_range(options: Options, said: str, smallest: Bundle) -> None:
+def test_options_out_of_range(options: ExportOptions, said: str, smallest: Bundle) -> None:
     with pytest.raises(ExportError, match=said):
         export(smallest, options)
 
 
 def test_a_listing_has_no_pictures(listing: Bundle) -> None:
     with pytest.raises(ExportError, match="pictures alone; choose float"):
-        export(listing, Options(io="uint8"))
+        export(listing, ExportOptions(io="uint8"))
 
 
 def test_tensors_that_do_not_fit(smallest: Bundle) -> None:
     name = "decoder.stages.0.0.attention.kv.weight"
     tensors = {**smallest.tensors, name: np.zeros((8, 8), np.float32)}
     with pytest.raises(WeightsError, match=rf"{name} is \(8, 8\), expected \(16, 8\)"):
-        export(Bundle(smallest.spec, tensors), Options())
+        export(Bundle(smallest.spec, tensors), ExportOptions())
     del tensors[name]
     with pytest.raises(WeightsError, match=rf"{name} is missing, expected \(16, 8\)"):
-        export(Bundle(smallest.spec, tensors), Options())
+        export(Bundle(smallest.spec, tensors), ExportOptions())
 
 
 def test_weights_beyond_half(smallest: Bundle) -> None:
     name = "encoder.stem.weight"
     bundle = Bundle(smallest.spec, {**smallest.tensors, name: 1e6 * smallest.tensors[name]})
     with pytest.raises(ExportError, match=f"tensor '{name}' holds values beyond fp16's 65504"):
-        export(bundle, Options(precision="fp16"))
-    export(bundle, Options())
+        export(bundle, ExportOptions(precision="fp16"))
+    export(bundle, ExportOptions())
 
 
 @pytest.mark.parametrize("shape", [(2, 40, 61), (3, 300, 500), (1, 1, 1), (1, 96, 128)])
@@ -186,11 +195,11 @@ def run_of(error: float, wrong_from: int = 0) -> Callable[..., Any]:
 )
 def test_the_bars(precision: str, error: float, passes: bool) -> None:
     """80 dB and 50 dB: a root mean square error of 1e-4 and 3.16e-3."""
-    graph = chosen(network(ModelSpec(scale=2, levels=(Level(32),))), Options())
+    graph = chosen(network(ModelSpec(scale=2, levels=(Level(32),))), ExportOptions())
 
     def check(wrong_from: int) -> None:
         runs = {"run": (run_of(error, wrong_from), "a"), "reference": (run_of(0), "b")}
-        found = verify(graph, Options(precision=precision), **runs)
+        found = verify(graph, ExportOptions(precision=precision), **runs)
         assert found.psnr.keys() == {"1x96x128x3", "2x37x53x3"}
         assert found.worst == np.inf or abs(found.worst + 20 * np.log10(error)) < 0.1
 

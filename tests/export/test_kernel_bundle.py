@@ -14,7 +14,7 @@ pytest.importorskip("triton")
 
 from imagen_fast.export import bundle_check, bundle_file, bundle_plan  # noqa: E402
 from imagen_fast.export.gpus import Gpu  # noqa: E402
-from imagen_fast.export.options import Options  # noqa: E402
+from imagen_fast.export.options import ExportOptions  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
 from imagen_fast.bundle import load_bundle, save_bundle  # noqa: E402
@@ -97,7 +97,11 @@ def test_offsets_lie_in_their_buffers(exported):
 
 def test_the_same_bytes_every_time(exported, model, tmp_path):
     again = export(
-        model, "bundle", tmp_path / "a.safetensors", Options("fp16", arch=(80, 90)), verified=False
+        model,
+        "bundle",
+        tmp_path / "a.safetensors",
+        ExportOptions("fp16", arch=(80, 90)),
+        verified=False,
     )
     assert again.path.read_bytes() == exported.path.read_bytes()
 
@@ -122,16 +126,16 @@ def test_a_plan_that_is_wrong_is_noticed(exported, header, model, tmp_path, monk
 
     monkeypatch.setattr(KernelBundle, "make", wrong)
     with pytest.raises(ExportError, match="the export is wrong"):
-        export(model, "bundle", tmp_path / "a.safetensors", Options("fp16", arch=(90,)))
+        export(model, "bundle", tmp_path / "a.safetensors", ExportOptions("fp16", arch=(90,)))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (Options("bf16", arch=(75,)), "no architecture sm_75; choose from sm_80, sm_86"),
-        (Options("bf16", shape=(8, 8)), "a bundle takes any size"),
-        (Options("fp32"), "precision 'fp32'; expected bf16, fp16"),
+        (ExportOptions("bf16", arch=(75,)), "no architecture sm_75; choose from sm_80, sm_86"),
+        (ExportOptions("bf16", shape=(8, 8)), "a bundle takes any size"),
+        (ExportOptions("fp32"), "precision 'fp32'; expected bf16, fp16"),
     ],
 )
 def test_options_out_of_range(options, said, model, tmp_path):
@@ -279,4 +283,4 @@ def test_heads_wider_than_the_kernels_take(bundle_of, tmp_path):
     path = tmp_path / "wide.safetensors"
     save_bundle(bundle_of(spec), path)
     with pytest.raises(ExportError, match="head_dim is 160; the kernels take up to 128"):
-        export(path, "bundle", tmp_path / "a.safetensors", Options("fp16"))
+        export(path, "bundle", tmp_path / "a.safetensors", ExportOptions("fp16"))

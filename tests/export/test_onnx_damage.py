@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagen_fast.export.options import Options, chosen
+from imagen_fast.export.options import ExportOptions, chosen
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import WeightsError
@@ -86,4 +86,4 @@ def test_bits_flipped_in_the_graph(
     path = tmp_path / "flipped.onnx"
     if runs_or_is_refused(flipped, path):
         # What runs is what was written, whatever was flipped.
-        assert read(path).graph == chosen(smallest.graph, Options())
+        assert read(path).graph == chosen(smallest.graph, ExportOptions())

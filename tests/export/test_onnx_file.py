@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagen_fast.export.options import Options, chosen
+from imagen_fast.export.options import ExportOptions, chosen
 
 from imagen_fast import model_file
 from imagen_fast.bundle import Bundle, save_bundle
@@ -55,14 +55,14 @@ def metadata(model: Any, key: str, value: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        Options(opset=23),
-        Options(precision="fp16"),
-        Options(io="uint8", shape=(13, 18), batch=2),
-        Options(inputs=("context.0",), outputs=("features.1", "picture")),
+        ExportOptions(opset=23),
+        ExportOptions(precision="fp16"),
+        ExportOptions(io="uint8", shape=(13, 18), batch=2),
+        ExportOptions(inputs=("context.0",), outputs=("features.1", "picture")),
     ],
     ids=str,
 )
-def test_what_is_written_is_read(options: Options, tmp_path: Path, smallest: Bundle) -> None:
+def test_what_is_written_is_read(options: ExportOptions, tmp_path: Path, smallest: Bundle) -> None:
     """Graph and tensors, whatever else the file was made for."""
     path = tmp_path / "a.onnx"
     named = Bundle(smallest.source, smallest.tensors, {"name": "a", "license": "CC0"})
@@ -83,7 +83,7 @@ def test_what_is_written_is_read(options: Options, tmp_path: Path, smallest: Bun
 
 def test_a_listing_is_read(listing: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "listing.onnx"
-    path.write_bytes(export(listing, Options()))
+    path.write_bytes(export(listing, ExportOptions()))
     x = np.random.default_rng(0).standard_normal((2, 1, 5, 20), dtype=np.float32)
     outputs = [OnnxRuntime(bundle, device="cpu").run(x) for bundle in (listing, read(path))]
     np.testing.assert_array_equal(*outputs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from numpy.typing import NDArray
 
 from imagen_fast.bundle import Bundle
@@ -72,7 +72,7 @@ def test_half_where_squares_overflow(
     large = Bundle(bundle.spec, tensors)
     x = np.ascontiguousarray(images(1, 21, 19, 3).transpose(0, 3, 1, 2))
     truth, _ = answers(large, x, "fp32")
-    output = runtime(export(large, Options(precision="fp16", opset=opset)))(x)
+    output = runtime(export(large, ExportOptions(precision="fp16", opset=opset)))(x)
     assert rms(output - truth) < 2e-3
     assert truth.std() > 0.1
 
@@ -83,7 +83,7 @@ def test_bytes(
 ) -> None:
     """As `Backend.run` has them: divided by 255, clamped, rounded half to even."""
     bundle = bundle_of(SPECS["mixed"])
-    run = runtime(export(bundle, Options(io="uint8", shape=shape)))
+    run = runtime(export(bundle, ExportOptions(io="uint8", shape=shape)))
     x = (images(2, 13, 18, 3) * 255).round().astype(np.uint8)
     planes = np.ascontiguousarray(x.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
     truth, _ = answers(bundle, planes, "fp32")
@@ -96,7 +96,9 @@ def test_bytes(
 
 
 @cache
-def operators(spec: ModelSpec, options: Options, bundle_of: Callable[..., Bundle]) -> Counter[str]:
+def operators(
+    spec: ModelSpec, options: ExportOptions, bundle_of: Callable[..., Bundle]
+) -> Counter[str]:
     return Counter(
         node.op_type for node in onnx.load_from_string(export(bundle_of(spec), options)).graph.node
     )
@@ -106,9 +108,9 @@ def operators(spec: ModelSpec, options: Options, bundle_of: Callable[..., Bundle
 def test_attention_nodes(name: str, bundle_of: Callable[..., Bundle]) -> None:
     spec = SPECS[name]
     blocks = sum(2 * level.depth for level in spec.levels)
-    assert operators(spec, Options(opset=23), bundle_of)["Attention"] == blocks
-    assert "Softmax" not in operators(spec, Options(opset=23), bundle_of)
-    assert operators(spec, Options(opset=20), bundle_of)["Softmax"] == blocks
+    assert operators(spec, ExportOptions(opset=23), bundle_of)["Attention"] == blocks
+    assert "Softmax" not in operators(spec, ExportOptions(opset=23), bundle_of)
+    assert operators(spec, ExportOptions(opset=20), bundle_of)["Softmax"] == blocks
 
 
 @pytest.mark.parametrize("opset", [20, 23])
@@ -116,8 +118,8 @@ def test_attention_nodes(name: str, bundle_of: Callable[..., Bundle]) -> None:
 def test_nothing_is_left_to_fold(batch: int, opset: int, bundle_of: Callable[..., Bundle]) -> None:
     """Every node depends on the picture, but those that repeat a mask; and no node is idle."""
     for spec in SPECS.values():
-        fixed = Options(shape=(13, 18), batch=batch, opset=opset)
-        for options in (fixed, Options(opset=opset)):
+        fixed = ExportOptions(shape=(13, 18), batch=batch, opset=opset)
+        for options in (fixed, ExportOptions(opset=opset)):
             graph = onnx.load_from_string(export(bundle_of(spec), options)).graph
             known = {tensor.name for tensor in graph.initializer}
             folded = [n for n in graph.node if known.issuperset(n.input)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from imagen_fast.export.tensorrt_cache import Place, engine_path, folder, timing_path
 from imagen_fast.export.tensorrt_profiles import Profile, choose, profiles
 
@@ -41,7 +41,7 @@ def built(library: Any, smallest: Bundle) -> Callable[..., bytes]:
     """An engine of the smallest model with these options."""
 
     def make(**options: Any) -> bytes:
-        asked = Options(**options)
+        asked = ExportOptions(**options)
         data = export(smallest, dataclasses.replace(asked, largest=None, refit=False))
         return build(data, asked, graph=smallest.graph, where=HERE, say=lambda text: None)
 
@@ -55,13 +55,13 @@ def test_the_double_has_only_names_of_the_real_bindings() -> None:
 
 
 def test_profiles_of_a_fixed_shape() -> None:
-    (only,) = profiles(Options(shape=(30, 40), batch=2))
+    (only,) = profiles(ExportOptions(shape=(30, 40), batch=2))
     assert only.least == only.best == only.most == (2, 30, 40)
 
 
 @pytest.mark.parametrize("largest", [None, (720, 1280), (1280, 720), (1, 1), (3000, 1)])
 def test_portrait_and_landscape(largest: tuple[int, int] | None) -> None:
-    landscape, portrait = made = profiles(Options(largest=largest))
+    landscape, portrait = made = profiles(ExportOptions(largest=largest))
     for profile in made:
         assert profile.least == (1, 1, 1)
         assert all(
@@ -79,7 +79,7 @@ def test_portrait_and_landscape(largest: tuple[int, int] | None) -> None:
 
 
 def test_shapes_that_no_profile_serves() -> None:
-    made = profiles(Options(largest=(720, 1280)))
+    made = profiles(ExportOptions(largest=(720, 1280)))
     assert choose(made, (8, 1280, 720)) == 1
     for shape in ((1, 1281, 1), (9, 8, 8), (1, 721, 721)):
         with pytest.raises(BackendError, match=r"from 1x1x1 to 8x720x1280 or 8x1280x720 .* not "):
@@ -104,12 +104,12 @@ def test_a_cached_engine_belongs_to_all_that_it_depends_on(library: Any) -> None
         dataclasses.replace(HERE, capability="10.0"),
     ]
     options = [
-        Options(),
-        Options(precision="fp16"),
-        Options(shape=(8, 8)),
-        Options(batch=2),
-        Options(largest=(64, 64)),
-        Options(refit=True),
+        ExportOptions(),
+        ExportOptions(precision="fp16"),
+        ExportOptions(shape=(8, 8)),
+        ExportOptions(batch=2),
+        ExportOptions(largest=(64, 64)),
+        ExportOptions(refit=True),
     ]
     names = {
         engine_path(onnx, option, place)
@@ -118,7 +118,7 @@ def test_a_cached_engine_belongs_to_all_that_it_depends_on(library: Any) -> None
         for place in places
     }
     assert len(names) == 2 * len(options) * len(places)
-    assert engine_path(b"one", Options(), HERE) == engine_path(b"one", Options(), HERE)
+    assert engine_path(b"one", ExportOptions(), HERE) == engine_path(b"one", ExportOptions(), HERE)
 
 
 def test_what_the_builder_is_told(built: Callable[..., bytes], library: Any) -> None:
@@ -206,7 +206,7 @@ def test_ctrl_c_ends_a_build(built: Callable[..., bytes], library: Any) -> None:
 
 
 def test_refit(built: Callable[..., bytes], library: Any, smallest: Bundle) -> None:
-    graph = export(smallest, Options())
+    graph = export(smallest, ExportOptions())
     assert refit(b"refittable plan", graph) == b"refittable plan, refitted"
     for engine in (b"plan", b"foreign"):
         with pytest.raises(ExportError, match="cannot take other weights; export it with --refit"):

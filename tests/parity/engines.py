@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from imagen_fast.export.options import Options
+from imagen_fast.export.options import ExportOptions
 from numpy.typing import NDArray
 from openvino_process import infer
 
@@ -105,7 +105,7 @@ def file(
 
         graph = needed(bundle.graph.given(given), wanted)
         optional = tuple(name for name in graph.inputs if bundle.graph.inputs[name].optional)
-        options = Options(precision, opset=opset, inputs=optional, outputs=tuple(wanted))
+        options = ExportOptions(precision, opset=opset, inputs=optional, outputs=tuple(wanted))
         if fixed:
             own = next(name for name in graph.inputs if graph.values[name].grid.of == name)
             n, h, w, _ = given[own].shape
