@@ -92,15 +92,20 @@ def milliseconds(value: float) -> str:
 
 
 def title(network: str, runtime: str, made: Record) -> str:
-    name = NETWORKS[network][0] if network else f"`{made['model']}`"
+    name = NETWORKS[network][0] if network else f"`{made['model']}`, {gflop(made):.0f} GFLOP"
     return f"{name} on {TITLES[runtime]}"
+
+
+def gflop(made: Record) -> float:
+    """Of this project's network, which has its name from its size, and changes with its weights."""
+    return next(row["gflop"] for row in rows(made) if not row["network"] and row.get("gflop"))
 
 
 def quality(network: str, made: Record) -> str:
     """PSNR on Set5."""
     if network:
         psnr = NETWORKS[network][1]
-    else:
+    elif not (psnr := made["settings"].get("set5")):  # earlier records say it themselves
         ours = (x for x in result("quality.json")["rows"] if x["model"] == made["model"])
         psnr = next(ours)["set5"]["model"]["psnr"]
     return "not published" if psnr is None else f"{psnr:.2f} dB"
@@ -124,16 +129,18 @@ def table(heads: list[str], lines: list[list[str]]) -> str:
 
 def comparison() -> str:
     """The README's table: time beside quality, on every CPU."""
-    measured = records("cpu")
+    measured = sorted(records("cpu"), key=gflop)  # today's network first
     first, lines = measured[0], []
     for network, runtime in COMPARED:
-        cells = [title(network, runtime, first), quality(network, first)]
-        for made in measured:
+        of: dict[str, list[str]] = {}  # title → quality and times
+        for place, made in enumerate(measured):
             same = (x for x in rows(made) if (x["network"], x["runtime"]) == (network, runtime))
-            fastest = next(same, None)
-            cells.append(milliseconds(median(fastest)) if fastest else "-")
+            if fastest := next(same, None):
+                empty = [quality(network, made), *["-"] * len(measured)]
+                cells = of.setdefault(title(network, runtime, made), empty)
+                cells[1 + place] = milliseconds(median(fastest))
         bold = "**" if (network, runtime) == COMPARED[0] else ""
-        lines.append([f"{bold}{cell}{bold}" for cell in cells])
+        lines += [[f"{bold}{cell}{bold}" for cell in (name, *cells)] for name, cells in of.items()]
     scale = first["settings"]["scale"]
     heads = [f"{SIDE}×{SIDE}, {scale} times larger", "PSNR, Set5", *map(short, measured)]
     dates = sorted({made["machine"]["date"][:10] for made in measured})

@@ -24,7 +24,7 @@ def test_shipped_configurations_are_right(path, monkeypatch):
 
 def test_the_configuration_of_one_level_takes_photographs_most_and_screens_sparingly(monkeypatch):
     monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
-    config = load_config(next(p for p in SHIPPED if p.stem == "sr-x4-tiny-32"))
+    config = load_config(next(p for p in SHIPPED if p.stem == "sr-x4-tiny"))
     assert config.model.spec == ModelSpec(scale=4, levels=(Level(32, convs=5),))
     shares = {source.folder.name: source.weight for source in config.data.train}
     photographs = shares["photos_2"] + shares["photos_cc0"]
