@@ -26,7 +26,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 WITH_TORCH = [
     *("models", "training", "parity", "kernels", "importers", "test_reach.py"),
     *("backends/test_compiled.py", "backends/test_eager.py", "backends/test_triton.py"),
-    *("backends/test_cuda_slots.py", "graph/test_architectures.py", "graph/test_kinds.py"),
+    *(
+        "backends/test_cuda_slots.py",
+        "graph/test_architectures.py",
+        "graph/test_operation_kinds.py",
+    ),
     *("graph/test_hand_written.py", "graph/test_native_kinds.py"),
 ]
 collect_ignore = []

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -55,7 +56,7 @@ private:
     bool makes_chain(int begin, int end) const;
     bool overlap(int a, int b) const;
     bool is_wanted(int value) const;  // handed out
-    bool is_inner(int value) const;  // of the chain that is being made
+    bool is_inner(int value, int begin, int end) const;  // of the chain that is being made
     void compute_chain(int begin, int end);
     void compute(int number);
     void concatenate(const Operation&);
@@ -99,6 +100,11 @@ private:
         int number, around;
     };
     std::vector<std::vector<Reader>> readers_;  // of what each operation gives, or of a part of it
+    struct Written {  // a plane: the operations that give parts of it; inputs come before them
+        int first = std::numeric_limits<int>::max(), last = kNone;
+        bool wanted = false;
+    };
+    std::vector<Written> written_;  // by the value whose plane it is
     std::shared_ptr<Chain> chain_;  // that is being made, of these operations
     int chain_begin_ = 0, chain_end_ = 0;
     const int threads_;

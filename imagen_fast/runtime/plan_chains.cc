@@ -69,18 +69,10 @@ bool Plan::overlap(int a, int b) const {
            y.element < x.element + x.layout.elements();
 }
 
-bool Plan::is_inner(int value) const {
-    const int inputs = static_cast<int>(graph_.inputs.size());
-    if (last_read_[value] >= chain_end_) {
-        return false;
-    }
-    for (int v = 0; v < static_cast<int>(graph_.values.size()); ++v) {
-        const bool within = v - inputs >= chain_begin_ && v - inputs < chain_end_;
-        if (root(v) == value && (!within || is_wanted(v))) {
-            return false;
-        }
-    }
-    return true;
+bool Plan::is_inner(int value, int begin, int end) const {
+    const Written& written = written_[value];
+    return last_read_[value] < end && written.first >= begin && written.last < end &&
+           !written.wanted;
 }
 
 bool Plan::is_wanted(int value) const {
@@ -91,6 +83,14 @@ bool Plan::is_wanted(int value) const {
 
 void Plan::find_readers() {
     const auto& operations = graph_.operations;
+    const int inputs = static_cast<int>(graph_.inputs.size());
+    written_.resize(graph_.values.size());
+    for (int v = 0; v < static_cast<int>(graph_.values.size()); ++v) {
+        Written& written = written_[root(v)];
+        written.first = std::min(written.first, v - inputs);
+        written.last = std::max(written.last, v - inputs);
+        written.wanted = written.wanted || is_wanted(v);
+    }
     readers_.resize(operations.size());
     for (int j = 0; j < static_cast<int>(operations.size()); ++j) {
         for (std::size_t k = 0; needed_[j] && k < operations[j].inputs.size(); ++k) {
@@ -114,12 +114,11 @@ bool Plan::makes_chain(int begin, int end) const {
             continue;
         }
         const int value = operations[i].output;
-        bool outside = is_wanted(value);
+        // Part of a plane of which others write or read a part.
+        const bool outside = !is_inner(root(value), begin, end);
         int nearest = 0, &farther = reach[i - begin];
         for (const Reader& reader : readers_[i]) {
-            if (reader.number >= end) {
-                outside = true;
-            } else {
+            if (reader.number < end) {
                 const int of_reader = reach[reader.number - begin];
                 farther = std::max(farther, of_reader + reader.around);
                 nearest = std::min(nearest, of_reader - reader.around);

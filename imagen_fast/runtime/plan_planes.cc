@@ -82,7 +82,7 @@ cpu::Plane Plan::into(int value) {
     const int root = this->root(value);
     if (!planes_.count(root)) {
         const int elements = network_.storage[root].layout.elements();
-        planes_[root] = chain_ && is_inner(root) ? chain_->take(elements)
+        planes_[root] = chain_ && is_inner(root, chain_begin_, chain_end_) ? chain_->take(elements)
                                                  : take(shape(value), elements);
     }
     return plane(value);
