@@ -7,12 +7,14 @@ over at the border is cropped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast.errors import OperationError
+from imagen_fast.errors import OperationError, SpecError
 from imagen_fast.graph import Graph, Grid, Input, Operation, Output, Value
 from imagen_fast.graph.convolutions import MAX_KERNEL, before
 from imagen_fast.graph.graph import MAX_OPERATIONS, MAX_READ
@@ -24,11 +26,28 @@ NO_PADS: Pads = (0, 0, 0, 0)
 IMAGE = "image"
 
 
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Add to every error of an operation where in its file it stands.
+
+    What goes wrong in computing with a hostile file's attributes is an OperationError too.
+    """
+    try:
+        yield
+    except OperationError as error:
+        raise OperationError(f"{where}: {error}") from error
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        problem = " ".join(str(error).split())[:150]
+        raise OperationError(f"{where}: its inputs do not fit ({problem})") from error
+
+
 class Assembly:
     """Operations so far, their weights, and the channels and grid of every value.
 
     Values go by their names. What does not fit raises OperationError or SpecError, which say what;
-    where it was, whoever reads the file adds.
+    where it was, `located` adds.
 
     Args:
         channels: of the picture.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imagen_fast.errors import OperationError, SpecError, WeightsError
-from imagen_fast.importers.assembly import Array, Assembly
+from imagen_fast.errors import OperationError, WeightsError
+from imagen_fast.importers.assembly import Array, Assembly, located
 from imagen_fast.importers.fitting import SIZES, Foreign
 from imagen_fast.importers.ncnn_arithmetic import Call
 from imagen_fast.importers.ncnn_layers import LAYERS
@@ -34,7 +34,7 @@ def _drawn(a: Assembly, layers: list[Layer], weights: Weights) -> str:
     unread: dict[str, None] = {}
     for place, layer in enumerate(layers):
         where = f"layer {place} ({layer.kind}, {layer.name[:80]!r})"
-        try:
+        with located(where):
             if layer.kind == "Input":
                 results: list[str | Array] = [a.start]
             else:
@@ -46,13 +46,6 @@ def _drawn(a: Assembly, layers: list[Layer], weights: Weights) -> str:
                     raise OperationError("the engine has no such operation")
                 call = Call(a, layer, [blobs[x] for x in layer.inputs], weights)
                 results = LAYERS[layer.kind](call)
-        except OperationError as error:
-            raise OperationError(f"{where}: {error}") from error
-        except SpecError as error:
-            raise SpecError(f"{where}: {error}") from error
-        except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
-            problem = " ".join(str(error).split())[:150]
-            raise OperationError(f"{where}: its inputs do not fit ({problem})") from error
         for name in layer.inputs:
             unread.pop(name, None)
         for name, result in zip(layer.outputs, results, strict=False):

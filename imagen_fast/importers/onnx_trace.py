@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from imagen_fast.errors import OperationError, SpecError
+from imagen_fast.errors import OperationError
 from imagen_fast.importers import layout
-from imagen_fast.importers.assembly import Array, Assembly
+from imagen_fast.importers.assembly import Array, Assembly, located
 from imagen_fast.importers.layout import Part, View
 from imagen_fast.importers.onnx_constants import computed
 from imagen_fast.importers.onnx_model import Node, OnnxModel
@@ -120,15 +120,8 @@ class Trace:
         """
         for place, node in enumerate(self.model.nodes):
             where = f"operation {place} ({node.kind}, {node.name[:80]!r})"
-            try:
+            with located(where):
                 self._run(node)
-            except OperationError as error:
-                raise OperationError(f"{where}: {error}") from error
-            except SpecError as error:
-                raise SpecError(f"{where}: {error}") from error
-            except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-                problem = " ".join(str(error).split())[:150]
-                raise OperationError(f"{where}: its inputs do not fit ({problem})") from error
         result = self.values.get(self.model.output)
         if not isinstance(result, View):
             raise OperationError("the output is not computed of the picture")

@@ -77,7 +77,8 @@ bool Plan::in_place(int number) const {
     const int x = resolve(operation.inputs[0]), y = operation.output;
     const bool kind = operation.kind == Kind::window_attention || operation.kind == Kind::sum ||
                       operation.kind == Kind::product;
-    return kind && !chain_ && graph_.values[x] == graph_.values[y] && root(x) == x && root(y) == y && last_read_[x] == number && planes_.count(x) &&
+    return kind && !chain_ && graph_.values[x] == graph_.values[y] && root(x) == x &&
+           root(y) == y && last_read_[x] == number && planes_.count(x) &&
            network_.storage[x].layout.plain;
 }
 
