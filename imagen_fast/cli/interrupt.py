@@ -13,8 +13,16 @@ from typing import Any, NoReturn
 from imagen_fast import atomic
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came.
+
+    Not KeyboardInterrupt itself: a process in which that once left an evaluated string (a NumPy or
+    dataclass definition is one) is ended by Python as by SIGINT, whatever exit code it asked for.
+    """
+
+
 class Interruptible(AbstractContextManager["Interruptible"]):
-    """Within it SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does.
+    """Within it SIGTERM and SIGHUP raise `Ended`, a KeyboardInterrupt as SIGINT's is.
 
     What is ignored from outside (`nohup`) stays ignored. Does nothing outside the main thread,
     where Python delivers no signals.
@@ -36,7 +44,7 @@ class Interruptible(AbstractContextManager["Interruptible"]):
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        raise KeyboardInterrupt
+        raise Ended
 
     def ignore(self) -> None:
         """From now on nothing interrupts any more: the process is about to `leave`."""

@@ -60,6 +60,26 @@ def test_what_nohup_ignores_stays_ignored(start, picture, noise, files, tmp_path
     assert files(out) == ["a_x2.png"]
 
 
+IN_A_STRING = """
+import os, signal, sys
+from imagen_fast.cli.interrupt import Interruptible
+try:
+    with Interruptible() as ending:
+        exec(f"os.kill(os.getpid(), {int(sys.argv[1])})")
+except KeyboardInterrupt:
+    sys.exit(128 + ending.number)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_exit_code_stays_where_a_string_was_evaluated(tmp_path, number):
+    """Where Python would end the process by SIGINT after a KeyboardInterrupt."""
+    (tmp_path / "ended.py").write_text(IN_A_STRING)
+    heed = functools.partial(signal.signal, number, signal.SIG_DFL)
+    command = [sys.executable, "-m", "ended", str(int(number))]
+    assert subprocess.run(command, cwd=tmp_path, preexec_fn=heed).returncode == 128 + number
+
+
 SLOW = """
 import sys, time
 from pathlib import Path
