@@ -90,6 +90,7 @@ class DataConfig:
     Attributes:
         train: a folder of photographs, or a list of folders, each a path or a table with the
             keys of `Source`. Within a folder every place of every picture is as likely.
+        drawn: weight of drawings (`training.drawn`): flat colours and fine neutral lines; 0 for none.
         exclude: files in them that are left out: names, or patterns of names (`*`, `?`, `[...]`).
         validation: folder of held-out pictures; absent for no validation.
         patch: side of a low-resolution patch in pixels.
@@ -98,6 +99,7 @@ class DataConfig:
     """
 
     train: tuple[Source, ...]
+    drawn: float = 0.0
     exclude: tuple[str, ...] = ()
     validation: Path | None = None
     patch: int = 48
@@ -107,6 +109,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.train:
             raise TrainingError("data.train is an empty list; expected one folder at least")
+        _within("data.drawn", self.drawn, 0)
         _within("data.patch", self.patch, 1, 4096)
         _within("data.batch", self.batch, 1, 65536)
         _within("data.detail", self.detail, 1, 64)

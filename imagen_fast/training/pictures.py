@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from imagen_fast.errors import TrainingError
-from imagen_fast.image.degradation import Degradation
+from imagen_fast.image.degradation import Degradation, degrade
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, load_pairs, unmatched
+from imagen_fast.training.drawn import drawings
 
 DRAWS = 4  # degradations of each validation picture
 MOST_HELD_OUT = 16  # pictures of one folder, and of each a square of so many small pixels
@@ -18,10 +19,19 @@ HELD_OUT_SIDE = 128
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures by name, one dict a folder of `data.train`; and held-out ones, already degraded."""
+class Folder:
+    """Pictures by name that share a weight: see `config.Source`."""
 
-    train: list[dict[str, Pair]]
+    name: str
+    weight: float
+    pairs: dict[str, Pair]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is trained on; and held-out pictures, already degraded."""
+
+    train: list[Folder]
     held_out: list[Pair]
 
 
@@ -36,7 +46,17 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
     say(f"reading the pictures in {', '.join(map(str, folders))}")
     for name in unmatched(data.exclude, folders):
         say(f"warning: no picture is called {name!r}, which data.exclude names")
-    train = [load_pairs(folder, scale, data.exclude, side=data.patch) for folder in folders]
+    train = [
+        Folder(
+            source.folder.name,
+            source.weight,
+            load_pairs(source.folder, scale, data.exclude, side=data.patch),
+        )
+        for source in data.train
+    ]
+    if data.drawn:
+        pairs = {name: degrade(picture, scale) for name, picture in drawings(scale).items()}
+        train.append(Folder("drawn", data.drawn, pairs))
     held_out: list[Pair] = []
     if validate and data.validation:
         held_out = list(load_pairs(data.validation, scale).values())
@@ -50,7 +70,8 @@ def tenth_held_out(config: Config, say: Callable[[str], object]) -> Pictures:
         TrainingError: it has but one picture that is large enough.
         ImageError: a picture cannot be read.
     """
-    [train] = read_pictures(config, say, validate=False).train
+    [folder] = read_pictures(config, say, validate=False).train
+    train = folder.pairs
     if len(train) < 2:
         raise TrainingError(
             f"{config.data.train[0].folder} holds one picture to use; expected two or more, one of "
@@ -59,7 +80,7 @@ def tenth_held_out(config: Config, say: Callable[[str], object]) -> Pictures:
     names = list(train)[:: max(10, -(-len(train) // MOST_HELD_OUT))]
     held_out = [_middle(*train.pop(name)) for name in names]
     say(f"held out of {len(train) + len(names)} pictures: {', '.join(names)}")
-    return Pictures([train], _degraded(held_out, config.degradation))
+    return Pictures([folder], _degraded(held_out, config.degradation))
 
 
 def _degraded(pairs: list[Pair], degradation: Degradation | None) -> list[Pair]:

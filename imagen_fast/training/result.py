@@ -94,6 +94,7 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
     training = {
         **facts,
         "data": [{"folder": each.folder.name, "weight": each.weight} for each in config.data.train],
+        "drawn": config.data.drawn or None,
         "validation": config.data.validation.name if config.data.validation else None,
         "patch": config.data.patch,
         "batch": config.data.batch,

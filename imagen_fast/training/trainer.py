@@ -176,12 +176,12 @@ class Trainer:
 
     def _sampler(self, pictures: Pictures) -> PatchSampler:
         data = self.config.data
-        for source, pairs in zip(data.train, pictures.train, strict=True):
-            names = {*self.pictures.get(source.folder.name, []), *pairs}
-            self.pictures[source.folder.name] = sorted(names)
+        for folder in pictures.train:
+            names = {*self.pictures.get(folder.name, []), *folder.pairs}
+            self.pictures[folder.name] = sorted(names)
         return PatchSampler(
-            [list(pairs.values()) for pairs in pictures.train],
-            weights=[source.weight for source in data.train],
+            [list(folder.pairs.values()) for folder in pictures.train],
+            weights=[folder.weight for folder in pictures.train],
             patch=data.patch,
             batch=data.batch,
             detail=data.detail,
