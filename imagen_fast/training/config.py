@@ -90,7 +90,7 @@ class DataConfig:
     Attributes:
         train: a folder of photographs, or a list of folders, each a path or a table with the
             keys of `Source`. Within a folder every place of every picture is as likely.
-        drawn: weight of drawings (`training.drawn`): flat colours and fine neutral lines; 0 for none.
+        drawn: weight of drawings of flat colours and fine neutral lines; 0 for none.
         exclude: files in them that are left out: names, or patterns of names (`*`, `?`, `[...]`).
         validation: folder of held-out pictures; absent for no validation.
         patch: side of a low-resolution patch in pixels.

@@ -23,8 +23,8 @@ def drawings(scale: int, *, seed: int = 0) -> dict[str, Uint8]:
     """Pictures by name, each (SIDE · scale, SIDE · scale, 3) uint8; a seed gives the same ones.
 
     Half are shapes in flat colours, corners of the RGB cube and the middles between them above all.
-    The others are pages of hatchings and grids, as wide as 1 to 4 pixels of the small picture, black
-    on white or nearly, and at most two levels off neutral.
+    The others are pages of hatchings and grids of 1 to 8 pixels of the small picture, mostly black
+    on white, and at most two levels off neutral.
     """
     rng = np.random.default_rng(seed)
     half = PICTURES // 2

@@ -42,7 +42,7 @@ def test_there_are_shipped_configurations():
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("data", "pach", 8, r"\[data\] has no key 'pach'; its keys are train, exclude, validation"),
+        ("data", "pach", 8, r"\[data\] has no key 'pach'; its keys are train, drawn, exclude,"),
         ("data", "patch", "8", "data.patch is '8'; expected a whole number"),
         ("data", "patch", True, "data.patch is True; expected a whole number"),
         ("data", "patch", 7, "data.patch is 7; expected a multiple of 2"),
