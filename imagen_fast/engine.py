@@ -5,19 +5,20 @@ from __future__ import annotations
 import operator
 import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast import tiling
+from imagen_fast import outputs, tiling
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.errors import BackendError, ImageError, ImageWarning, TilingError
+from imagen_fast.errors import BackendError, ImageError, TilingError
 from imagen_fast.graph.reach import averages
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
+from imagen_fast.image.given import picture_of, rgb_of
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
@@ -111,19 +112,9 @@ class Engine:
             return self._picture(image)
         if isinstance(image, np.ndarray):
             return self._array(image)
-        from PIL.Image import Image
+        from imagen_fast.image.pillow import to_pil
 
-        if isinstance(image, Image):
-            from imagen_fast.image.pillow import from_any_pil, to_pil
-
-            picture = from_any_pil(image)
-            for note in (*picture.notes, *picture.metadata.lost):
-                warnings.warn(f"the picture: {note}", ImageWarning, stacklevel=2)
-            return to_pil(self._picture(picture))
-        raise ImageError(
-            f"the picture is a {type(image).__name__}; expected a Pillow image, a NumPy array or "
-            "a Picture (imagen_fast.upscale takes paths)"
-        )
+        return to_pil(self._picture(picture_of(image)))
 
     def stream(
         self, picture: Picture, progress: Callable[[float], None] | None = None
@@ -153,13 +144,18 @@ class Engine:
                 memory ran out, or the output is not finite in fp32 either.
         """
         with self._turn:
-            output = self._run(self._open(), batch)
+            output: NDArray[Any] = self._run(self._open(), batch)
         keep_neutral(batch, output)
         return output
 
-    def _run(self, backend: Backend, batch: NDArray[Any]) -> NDArray[Any]:
+    def _run(
+        self,
+        backend: Backend,
+        batch: NDArray[Any],
+        compute: Callable[[Backend, NDArray[Any]], Any] = lambda backend, x: backend.run(x),
+    ) -> Any:
         try:
-            return backend.run(batch)
+            return compute(backend, batch)
         except NonFiniteError as error:
             if not np.isfinite(batch).all():
                 raise BackendError(
@@ -172,9 +168,61 @@ class Engine:
             self.reruns += 1
             warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 3)
         try:
-            return self._in_fp32(backend).run(batch)
+            return compute(self._in_fp32(backend), batch)
         except NonFiniteError as error:
             raise _hopeless(self.model) from error
+
+    def features(
+        self, image: Picture | Image | NDArray[Any], levels: Sequence[int] | None = None
+    ) -> tuple[NDArray[np.float32], ...]:
+        """What the encoder makes of a picture: a trunk for classifiers, search and the like.
+
+        For each of the `levels` (None: all), 0 being the finest, an array (⌈H/2^L⌉, ⌈W/2^L⌉, C_L)
+        of float32 without a fixed range.
+
+        Raises:
+            BackendError: the model has no such level, or no features at all; or see `outputs`.
+            ImageError, TilingError: see `outputs`.
+        """
+        known = [name for name in self.graph.outputs if name.startswith("features.")]
+        names = known if levels is None else [f"features.{level}" for level in levels]
+        if not known:
+            raise BackendError(
+                f"the model {self.model!r} has no features (its outputs: "
+                f"{', '.join(self.graph.outputs)}); expected one with an encoder, such as sr-x2"
+            )
+        found = self.outputs(image, list(dict.fromkeys(names)))
+        return tuple(found[name] for name in names)
+
+    def outputs(
+        self, image: Picture | Image | NDArray[Any], names: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Any outputs of the graph for a picture, such as `features.0` or `attention.1`, by name.
+
+        As the network gives them: (h, w, C) float32, pictures from 0 to 1, on the grids that
+        `graph.values` says. `image` is as for a call; grey becomes three equal channels, and what
+        is transparent takes the colour beside it. A picture too large for the memory is computed
+        in parts that overlap as far as it takes to change nothing but rounding.
+
+        Raises:
+            BackendError: no such output, it needs more than a picture, or see `run`.
+            ImageError: see calling the engine.
+            TilingError: an output depends on the whole picture, for which there is no memory.
+        """
+        picture, backend, first = rgb_of(image), self._open(), next(iter(self.graph.inputs))
+        if unknown := [name for name in names if name not in self.graph.outputs]:
+            raise BackendError(
+                f"the model {self.model!r} has no output {unknown[0]!r}; it has "
+                f"{', '.join(self.graph.outputs)}"
+            )
+
+        def run(part: Samples) -> dict[str, Samples]:
+            with self._turn:
+                found = self._run(backend, part[None], lambda on, x: on.run({first: x}, names))
+            return {name: array[0] for name, array in found.items()}
+
+        side = self._tile or max(int(backend.capacity**0.5), 1)
+        return outputs.compute(self.graph, picture, names, side, run)
 
     def info(self) -> dict[str, object]:
         """What runs, where and why: names, sizes in input pixels, versions."""

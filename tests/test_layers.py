@@ -49,7 +49,18 @@ ALLOWED = {
         *("spec", "errors"),
     },
     "turn": set(),
-    "engine": {"backends", "image", "tiling", "graph", "turn", "samples", "_version", "errors"},
+    "outputs": {"graph", "samples", "errors"},
+    "engine": {
+        "backends",
+        "image",
+        "outputs",
+        "tiling",
+        "graph",
+        "turn",
+        "samples",
+        "_version",
+        "errors",
+    },
     "loading": {
         *("engine", "backends", "tiling", "catalogue", "model_file", "graph", "cores", "errors"),
     },
@@ -80,7 +91,7 @@ KERNELS: dict[str, set[str]] = {"triton": set(), "ahead": {"triton"}, "__init__"
 
 WITHOUT_TORCH = (
     *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine"),
-    *("export", "importers", "model_file", "atomic", "task", "turn"),
+    *("export", "importers", "model_file", "atomic", "task", "turn", "outputs"),
 )
 
 

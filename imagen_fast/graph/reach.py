@@ -32,13 +32,15 @@ def alignment(graph: Graph) -> int:
 def reads(graph: Graph, position: int) -> Interval | None:
     """First and last pixel of the first input, along one axis, that decide an input pixel's output.
 
-    In an endless picture, for the first output; None if all pixels can. Walks the operations
+    In an endless picture, for the first output, of which several pixels may belong to an input
+    pixel or several of these to one of its; None if all pixels can. Walks the operations
     backwards with the interval of pixels that each value is needed in.
     """
     graph = main_part(graph)
     image, output = next(iter(graph.inputs)), next(iter(graph.outputs.values())).value
-    factor = graph.values[output].grid.factor
-    wanted: dict[str, Interval] = {output: (factor * position, factor * (position + 1) - 1)}
+    grid = graph.values[output].grid
+    place = position >> grid.halvings
+    wanted: dict[str, Interval] = {output: (grid.factor * place, grid.factor * (place + 1) - 1)}
     for operation in reversed(graph.operations):
         pixels = wanted[operation.output]
         kind = KINDS[operation.kind]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine
-from imagen_fast.errors import ImageError, ImageWarning, WeightsError
+from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.array import from_array
 from imagen_fast.image.degradation import HOLE, Mask
+from imagen_fast.image.given import picture_of
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.model_file import read_header
@@ -136,15 +136,9 @@ class Restorer:
         """A Pillow image or an array, as `Engine.__call__`."""
         if isinstance(image, np.ndarray):
             return self._array(image)
-        from PIL.Image import Image
+        from imagen_fast.image.pillow import to_pil
 
-        if not isinstance(image, Image):
-            return self._engine(image)  # which says what is expected
-        from imagen_fast.image.pillow import from_any_pil, to_pil
-
-        picture = from_any_pil(image)
-        for note in (*picture.notes, *picture.metadata.lost):
-            warnings.warn(f"the picture: {note}", ImageWarning, stacklevel=2)
+        picture = picture_of(image)
         rows = np.concatenate(list(self.stream(picture)))
         channels = picture.color.shape[2]
         alpha = None if picture.alpha is None else rows[..., channels]

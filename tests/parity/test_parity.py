@@ -31,7 +31,10 @@ HAND_WRITTEN = Path(__file__).parents[1] / "graph" / "hand_written.json"
 HAND_SHAPES = [(1, 1, 1), (2, 9, 7), (1, 1, 50), (1, 50, 1), (1, 18, 37), (1, 3, 103)]
 RANDOM_SHAPES = [(1, 1, 1), (2, 9, 7), (1, 18, 37), (1, 3, 2)]
 SEEDS = range(24)
-SHORT = ("hand-written at (1, 1, 1)", "hand-written at (2, 9, 7)", "network: listing")
+SHORT = (
+    *("hand-written at (1, 1, 1)", "hand-written at (2, 9, 7)"),
+    *("network: listing", "network: features"),
+)
 
 Arrays = dict[str, NDArray[Any]]
 BundleOf = Callable[..., Bundle]

@@ -1,0 +1,111 @@
+"""`imagen-fast features`: what the encoder makes of pictures, as arrays in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imagen_fast.cli import COMMANDS, left_out
+from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli.options import check_engine, engine_options, load_engine
+from imagen_fast.cli.text import count, shown
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.tasks import features
+from imagen_fast.tasks.discovery import discover
+from imagen_fast.tasks.whole_file import check_place
+
+
+@click.command(name="features", short_help=COMMANDS["features"])
+@click.argument("inputs", nargs=-1, required=True, metavar="PICTURE...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file: .npz or .safetensors.",
+)
+@click.option(
+    "-n",
+    "--model",
+    default=features.MODEL,
+    show_default=True,
+    help="A name from `imagen-fast models`, or a model file.",
+)
+@click.option(
+    "--level",
+    "levels",
+    type=click.IntRange(min=0),
+    multiple=True,
+    metavar="N",
+    help="Only this level, the finest being 0; may be given again. [all]",
+)
+@click.option(
+    "--pool", is_flag=True, help="Means and deviations of each channel in place of the maps."
+)
+@engine_options
+@click.option("-r", "--recursive", is_flag=True, help="Folders with all below them.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger inputs (decompression bombs).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    inputs: tuple[str, ...],
+    output: Path,
+    model: str,
+    levels: tuple[int, ...],
+    pool: bool,
+    recursive: bool,
+    overwrite: bool,
+    max_pixels: int,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Write what the encoder makes of pictures (files, folders, patterns) as arrays of float32.
+
+    Of each picture and level L an array NAME/features.L of shape (H/2^L, W/2^L, channels), sides
+    rounded up; with --pool one array NAME/pooled of shape (2 · channels of all levels): of each
+    level the means and then the standard deviations over its pixels. sr-x2 and sr-x3 have two
+    levels of 64 and 96 channels, sr-x4 one of 32.
+
+    A picture that cannot be read ends the command, and nothing is written.
+
+    \b
+    imagen-fast features photo.jpg -o photo.npz
+    imagen-fast features photos/ -o photos.safetensors --pool
+    """
+    check_place(output, features.SUFFIXES, overwrite)
+    check_engine(model, **options)
+    found = discover(inputs, (), recursive=recursive, output=output)
+    features.keys(found.pictures)
+    notes = [] if quiet else left_out.lines(found.left_out)
+    for note in notes:
+        click.echo(note, err=True)
+    with Interruptible() as ending:
+        try:
+            with load_engine(model, **options) as engine:
+                features.write(
+                    engine,
+                    found.pictures,
+                    output,
+                    levels=sorted(set(levels)) or None,
+                    pool=pool,
+                    overwrite=overwrite,
+                    max_pixels=max_pixels,
+                    done=lambda path: None if quiet else click.echo(shown(path), err=True),
+                )
+        except KeyboardInterrupt:
+            click.echo("interrupted: nothing was written", err=True)
+            ctx.exit(128 + ending.number)
+    if not quiet:
+        size = output.stat().st_size / 1e6
+        click.echo(f"{shown(output)}: {count(len(found.pictures), 'picture')}, {size:.1f} MB")

@@ -1,0 +1,49 @@
+"""One result file of a command: there whole, when everything went well, or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from imagen_fast import atomic
+from imagen_fast.errors import ImageError
+
+
+def check_place(target: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
+    """Raise ImageError where such a file cannot be written: to be called before the work.
+
+    Its name has to end in one of `suffixes`.
+    """
+    if target.is_dir():
+        raise ImageError(f"{target}: it is a folder; expected the name of a file")
+    if target.suffix.lower() not in suffixes:
+        raise ImageError(f"{target}: expected a name that ends in {' or '.join(suffixes)}")
+    if os.path.lexists(target) and not overwrite:
+        raise ImageError(f"{target} exists; name another output, or overwrite it (--overwrite)")
+    if not target.parent.is_dir():
+        raise ImageError(f"{target}: the folder {target.parent} does not exist; create it first")
+
+
+@contextmanager
+def whole_file(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name when the block ends; an exception leaves nothing.
+
+    Raises:
+        ImageError: a file of this name appeared meanwhile, or the folder cannot be written.
+    """
+    try:
+        part = atomic.Part(target, replace=overwrite)
+    except OSError as error:
+        raise ImageError(f"{target}: cannot write: {error.strerror or error}") from error
+    try:
+        yield part.file
+        part.publish(synced=True)
+    except FileExistsError as error:
+        raise ImageError(
+            f"{target} appeared meanwhile and was not replaced; name another output"
+        ) from error
+    finally:
+        part.discard()
