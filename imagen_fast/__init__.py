@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from imagen_fast.loading import load
     from imagen_fast.spec import ModelSpec, preset
+    from imagen_fast.tasks.generate import generate
     from imagen_fast.tasks.restore import restore
     from imagen_fast.tasks.upscale import upscale
 
@@ -51,6 +52,7 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "__version__",
+    "generate",
     "load",
     "preset",
     "restore",
@@ -60,6 +62,7 @@ __all__ = [
 _PLACES = {
     "Engine": "engine",
     "ModelSpec": "spec",
+    "generate": "tasks.generate",
     "load": "loading",
     "preset": "spec",
     "restore": "tasks.restore",

@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 
 from imagen_fast import backends, catalogue, tiling
+from imagen_fast.backends import Backend
+from imagen_fast.bundle import Bundle
 from imagen_fast.cores import warn_of_more
 from imagen_fast.engine import Engine
 from imagen_fast.errors import WeightsError
@@ -51,12 +53,50 @@ def load(
         TilingError: a size is no int or negative, or the tile has no room for its overlaps, or
             memory none for such a tile.
     """
+    made, path, why = _made(name_or_path, backend, device, precision, threads, isa, tile, overlap)
+    try:
+        return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
+    except BaseException:
+        made.close()
+        raise
+
+
+def load_generator(
+    name_or_path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    isa: str = "",
+) -> Backend:
+    """A model that makes pictures from a latent, on a backend. Arguments as those of `load`.
+
+    Raises:
+        WeightsError, BackendError: as `load`; a model that generates nothing is a WeightsError.
+    """
+    return _made(name_or_path, backend, device, precision, threads, isa)[0]
+
+
+def _made(
+    name_or_path: str | os.PathLike[str],
+    backend: str,
+    device: str,
+    precision: str,
+    threads: int | None,
+    isa: str,
+    tile: int | None = None,
+    overlap: int | None = None,
+) -> tuple[Backend, Path, str]:
+    """The backend, the model's file, and why it is this backend; `tile` None is for a generator."""
     backends.check(backend, device, precision, threads, isa)
     path = catalogue.resolve(name_or_path)
     tried = backends.candidates(backend, device)
     bundle = load_model(path)
-    _check_pictures(path, bundle.graph)
-    tiling.check(bundle, tile, overlap)
+    if tile is None:
+        _check_generates(path, bundle)
+    else:
+        _check_pictures(path, bundle.graph)
+        tiling.check(bundle, tile, overlap)
     made, why = backends.make(
         bundle, tried, device=device, precision=precision, threads=threads, isa=isa
     )
@@ -67,13 +107,9 @@ def load(
             warnings.warn(
                 f"{missing}. Until then PyTorch computes, several times slower",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-    try:
-        return Engine(made, model=path.stem, why=why, tile=tile, overlap=overlap)
-    except BaseException:
-        made.close()
-        raise
+    return made, path, why
 
 
 def check(
@@ -91,8 +127,27 @@ def check(
     tiling.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
 
 
+def _check_generates(path: Path, bundle: Bundle) -> None:
+    """Raise WeightsError if the model makes no RGB pictures of a latent alone."""
+    graph = bundle.graph
+    output = next(iter(graph.outputs.values()))
+    required = [name for name, x in graph.inputs.items() if not x.optional]
+    if required != ["latent"] or not (output.picture and graph.scale):
+        raise WeightsError(
+            f"{path}: it does not generate, it {bundle.task.verb}s pictures; its command is "
+            f"{bundle.task.name}"
+        )
+    if (channels := graph.values[output.value].channels) != 3:
+        raise WeightsError(f"{path}: its pictures have {channels} channels; expected 3, RGB")
+
+
 def _check_pictures(path: Path, graph: Graph) -> None:
     """Raise WeightsError if the first input and output are no pictures of three channels."""
+    if next(iter(graph.inputs)) == "latent":
+        raise WeightsError(
+            f"{path}: it makes pictures of random numbers, not of pictures; use it with "
+            "`imagen-fast generate -n` or `imagen_fast.generate`"
+        )
     given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
     if not (given.picture and output.picture and graph.scale):
         raise WeightsError(

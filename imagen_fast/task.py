@@ -16,7 +16,8 @@ class Task:
         verb: what is done to a picture.
         suffix: ends the names of results; `{scale}` stands for the model's.
         scales: how many times as large results are; the first unless asked otherwise.
-        inputs: pictures that a user gives for one result.
+        inputs: pictures that a user gives for one result; where there are none, scales mean
+            nothing.
     """
 
     name: str
@@ -69,7 +70,7 @@ def task_of(name: str, scale: int) -> Task:
         raise WeightsError(
             f"the model's task is {name!r}; expected one of {', '.join(TASKS)}: update imagen-fast"
         )
-    if task not in fitting:
+    if task.inputs and task not in fitting:
         known = ", ".join(map(str, sorted(task.scales)))
         raise WeightsError(
             f"the model's task is {task.name!r}, and its results are {scale} times as large as its "

@@ -62,10 +62,11 @@ ALLOWED = {
         "errors",
     },
     "loading": {
-        *("engine", "backends", "tiling", "catalogue", "model_file", "graph", "cores", "errors"),
+        *("engine", "backends", "tiling", "catalogue", "model_file", "bundle", "graph", "cores"),
+        "errors",
     },
     "training": {
-        *("models", "image", "catalogue", "bundle", "spec", "metrics", "extras"),
+        *("models", "image", "catalogue", "bundle", "graph", "spec", "metrics", "extras"),
         *("_version", "errors", "task"),
     },
 }

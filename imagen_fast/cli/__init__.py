@@ -24,6 +24,7 @@ from imagen_fast.task import TASKS
 # A task for which no model is shipped yet is not listed; its command takes one with -n.
 COMMANDS = {
     "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
+    "generate": "Make pictures from nothing, or more like those in a folder.",
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "features": "Write what the encoder makes of pictures, to learn from.",

@@ -33,6 +33,8 @@ class ModelConfig:
         scale: 1 to 4; at 1 a model learns to give back what it gets.
         preset: a preset's name; `levels` replaces its levels where given.
         levels: finest first, `[[model.levels]]` with the keys of `spec.Level`.
+        window: side of attention's windows in pixels of their level; 0 leaves the preset's.
+        latent: channels of the latent that pictures are generated from; 0 for none.
         warm_start: a bundle (file, or name of a shipped model) whose tensors are taken where
             name and shape agree; empty for none.
     """
@@ -42,6 +44,8 @@ class ModelConfig:
     scale: int
     preset: str = "tiny"
     levels: tuple[Level, ...] = ()
+    window: int = 0
+    latent: int = 0
     warm_start: str = ""
 
     def __post_init__(self) -> None:
@@ -60,7 +64,12 @@ class ModelConfig:
     def spec(self) -> ModelSpec:
         """The generator's description."""
         spec = preset(self.preset, self.scale)
-        return replace(spec, levels=self.levels) if self.levels else spec
+        return replace(
+            spec,
+            levels=self.levels or spec.levels,
+            window=self.window or spec.window,
+            latent_channels=self.latent,
+        )
 
 
 @dataclass(frozen=True)
@@ -217,39 +226,78 @@ class AdversarialConfig:
     """`[adversarial]`: present to train the generator against a discriminator.
 
     Attributes:
-        loss: `article` (the article's minimax losses) or `hinge`.
+        loss: `article` (the article's minimax losses), `hinge` or `relativistic`.
         weight: of the generator's adversarial loss beside the losses of `[loss]`.
+        features: weight of the distance between the discriminator's features of both.
         optimiser, lr, muon_lr: the discriminator's, as in `[optimiser]`; its rates follow the
             same schedule.
-        r1: weight γ of the R1 penalty γ/2 E|∇D(real)|² per patch; 0 for none. It has to be
-            small here, where pictures are near the photographs: telling two apart that differ
-            by little takes a steep discriminator.
+        r1, r2: weight γ of the penalties γ/2 E|∇D|² per patch on photographs and on generated
+            pictures; 0 for none. They have to be small where pictures are near the photographs:
+            telling two apart that differ by little takes a steep discriminator.
         r1_every: steps between penalties, each then counted that many times.
+        spectral: whether the discriminator's weights are spectrally normalised.
+        augment: how much of what the discriminator sees is moved, recoloured and partly hidden.
         channels, depth: of the discriminator.
+        fold: side of the squares of pixels that become channels before its first convolution.
     """
 
-    loss: Literal["article", "hinge"] = "hinge"
+    loss: Literal["article", "hinge", "relativistic"] = "hinge"
     weight: float = 0.005
+    features: float = 0.0
     optimiser: Literal["muon", "adamw"] = "muon"
     lr: float = 1e-3
     muon_lr: float = 0.01
     r1: float = 0.002
+    r2: float = 0.0
     r1_every: int = 4
+    spectral: bool = True
+    augment: float = 0.0
     channels: int = 32
     depth: int = 3
+    fold: int = 1
 
     def __post_init__(self) -> None:
         _within("adversarial.weight", self.weight, 0)
+        _within("adversarial.features", self.features, 0)
         _within("adversarial.lr", self.lr, 0, 1)
         _within("adversarial.muon_lr", self.muon_lr, 0, 1)
         _within("adversarial.r1", self.r1, 0)
+        _within("adversarial.r2", self.r2, 0)
         _within("adversarial.r1_every", self.r1_every, 1)
+        _within("adversarial.augment", self.augment, 0, 1)
         _within("adversarial.channels", self.channels, 32, 4096)
         _within("adversarial.depth", self.depth, 1, 6)
+        _within("adversarial.fold", self.fold, 1, 4)
         if self.channels % 32:
             raise TrainingError(
                 f"adversarial.channels is {self.channels}; expected a multiple of 32"
             )
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """`[generation]`: present to train a decoder that makes pictures from a random latent.
+
+    Patches of `data.patch` pixels are what it learns to make.
+
+    Attributes:
+        shared: channels of the latent that are the same all over a picture: what it shows. The
+            others differ from place to place.
+        margin: places of the latent around a patch, which are cut off again, so that a patch is
+            the middle of a texture without edges; 0 for pictures that have an edge.
+        side: pixels of a picture's shorter side, to which it is reduced first; 0: as it is.
+        upright: whether pictures may be mirrored from left to right alone, not turned.
+    """
+
+    shared: int = 16
+    margin: int = 0
+    side: int = 0
+    upright: bool = True
+
+    def __post_init__(self) -> None:
+        _within("generation.shared", self.shared, 0)
+        _within("generation.margin", self.margin, 0, 64)
+        _within("generation.side", self.side, 0, 4096)
 
 
 @dataclass(frozen=True)
@@ -281,11 +329,34 @@ class Config:
     late: LateConfig | None = None
     degradation: Degradation | None = None
     adversarial: AdversarialConfig | None = None
+    generation: GenerationConfig | None = None
 
     def __post_init__(self) -> None:
         coarsest = 2 ** (len(self.model.spec.levels) - 1)
+        if self.generation:
+            self._check_generation(self.generation, coarsest * self.model.scale)
+        elif self.model.latent:
+            raise TrainingError("model.latent is for a section [generation]; leave it out")
         if self.data.patch % coarsest:
             raise TrainingError(
                 f"data.patch is {self.data.patch}; expected a multiple of {coarsest}, so that "
                 "every level's picture has a target of its size"
             )
+
+    def _check_generation(self, generation: GenerationConfig, place: int) -> None:
+        """`place`: pixels of a place of the latent."""
+        latent, patch = self.model.latent, self.data.patch
+        if not self.adversarial:
+            raise TrainingError("[generation] needs a discriminator; add a section [adversarial]")
+        if not generation.shared < latent:
+            raise TrainingError(
+                f"model.latent is {latent}; expected more than the {generation.shared} channels of "
+                "generation.shared"
+            )
+        _within("data.patch for [generation]", patch, 32, 4096)
+        if patch % place:
+            raise TrainingError(
+                f"data.patch is {patch}; expected a multiple of {place}, a place of the latent"
+            )
+        if self.late or self.degradation:
+            raise TrainingError("[late] and [degradation] are not for [generation]; leave them out")

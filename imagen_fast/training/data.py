@@ -20,6 +20,7 @@ from imagen_fast.errors import TrainingError
 from imagen_fast.image.degradation import Degradation, Uint8, degrade
 from imagen_fast.image.picture import eight_bits
 from imagen_fast.image.read import read
+from imagen_fast.image.resample import resize
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 
@@ -27,7 +28,7 @@ Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
 
 
 def load_pairs(
-    folder: Path, scale: int, exclude: Sequence[str] = (), *, side: int = 1
+    folder: Path, scale: int, exclude: Sequence[str] = (), *, side: int = 1, reduced: int = 0
 ) -> dict[str, Pair]:
     """Every picture under a folder, by its name from there, with its low-resolution twin.
 
@@ -35,6 +36,7 @@ def load_pairs(
         exclude: names, or patterns of names, of the files to leave out.
         side: pixels that a low-resolution picture must have at least in width and height to
             be taken.
+        reduced: pixels of its shorter side, to which a larger picture is reduced first; 0: none.
 
     Raises:
         TrainingError: no such folder, or no picture in it that is large enough.
@@ -42,7 +44,7 @@ def load_pairs(
     """
     paths = [path for path in _pictures(folder) if not _named(path, exclude)]
     with ThreadPoolExecutor() as threads:
-        pairs = list(threads.map(lambda path: degrade(_rgb(path), scale), paths))
+        pairs = list(threads.map(lambda path: degrade(_reduced(_rgb(path), reduced), scale), paths))
     found = {
         path.relative_to(folder).as_posix(): pair
         for path, pair in zip(paths, pairs, strict=True)
@@ -54,6 +56,17 @@ def load_pairs(
             f"least {side * scale} pixels a side"
         )
     return found
+
+
+def _reduced(picture: Uint8, side: int) -> Uint8:
+    """The picture with a shorter side of so many pixels, if it is larger and `side` is not 0."""
+    height, width = picture.shape[:2]
+    shorter = min(height, width)
+    if not side or shorter <= side:
+        return picture
+    size = (round(height * side / shorter), round(width * side / shorter))
+    smaller = resize(picture, *size, slice(0, size[0]))
+    return np.rint(np.clip(smaller, 0, 255)).astype(np.uint8)
 
 
 def unmatched(exclude: Sequence[str], folders: Iterable[Path]) -> list[str]:
@@ -98,6 +111,7 @@ class PatchSampler:
         batch: patches of all processes together.
         detail: how many patches are drawn for each that is kept.
         degradation: what happens to low-resolution patches, on the CPU; None for nothing.
+        upright: mirror patches from left to right alone, and do not turn them.
         device: where the pixels are kept and the batches made.
     """
 
@@ -112,12 +126,13 @@ class PatchSampler:
         device: torch.device,
         detail: int = 1,
         degradation: Degradation | None = None,
+        upright: bool = False,
     ) -> None:
         pairs = [pair for folder in folders for pair in folder]
         self.photographs = len(pairs)
         self.patch, self.batch, self.detail = patch, batch, detail
         self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
-        self.degradation = degradation
+        self.degradation, self.upright = degradation, upright
         self.generator = torch.Generator().manual_seed(seed)
         self._low = _flat([low for low, _ in pairs], device)
         one = all(low is high for low, high in pairs)  # at scale 1, kept once
@@ -175,6 +190,8 @@ class PatchSampler:
         place = torch.randint(2**62, shape, generator=self.generator) % sizes[folder]
         place += (self._folder_ends - sizes)[folder]
         turn = torch.randint(8, shape, generator=self.generator)
+        if self.upright:
+            turn &= 2
         photo = torch.searchsorted(self._places, place, right=True)
         columns = self._columns[photo]
         place -= self._places[photo] - self._places.diff(prepend=torch.zeros(1).long())[photo]

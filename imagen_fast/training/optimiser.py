@@ -68,8 +68,13 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def build_optimisers(model: nn.Module, config: OptimiserConfig) -> dict[str, torch.optim.Optimizer]:
-    """The optimisers of a model's parameters, by name; together they hold each once."""
+def build_optimisers(
+    model: nn.Module, config: OptimiserConfig, momentum: float = 0.9
+) -> dict[str, torch.optim.Optimizer]:
+    """The optimisers of a model's parameters, by name; together they hold each once.
+
+    momentum: AdamW's, of the gradient's mean; 0 where what is learnt moves as fast as the learner.
+    """
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for key, p in model.named_parameters():
@@ -78,7 +83,9 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> dict[str, tor
         )
         (hidden if by_muon else rest).append(p)
     optimisers: dict[str, torch.optim.Optimizer] = {
-        "adamw": torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+        "adamw": torch.optim.AdamW(
+            rest, config.lr, betas=(momentum, 0.98), weight_decay=0.0, fused=True
+        )
     }
     if hidden:
         optimisers["muon"] = Muon(hidden, config.muon_lr)

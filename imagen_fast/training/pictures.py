@@ -41,7 +41,9 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
     Raises:
         TrainingError, ImageError: see `load_pairs`.
     """
-    data, scale = config.data, config.model.scale
+    data, scale, reduced = config.data, config.model.scale, 0
+    if config.generation:
+        scale, reduced = 1, config.generation.side
     folders = [source.folder for source in data.train]
     say(f"reading the pictures in {', '.join(map(str, folders))}")
     for name in unmatched(data.exclude, folders):
@@ -50,7 +52,7 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
         Folder(
             source.folder.name,
             source.weight,
-            load_pairs(source.folder, scale, data.exclude, side=data.patch),
+            load_pairs(source.folder, scale, data.exclude, side=data.patch, reduced=reduced),
         )
         for source in data.train
     ]
@@ -59,7 +61,7 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
         train.append(Folder("drawn", data.drawn, pairs))
     held_out: list[Pair] = []
     if validate and data.validation:
-        held_out = list(load_pairs(data.validation, scale).values())
+        held_out = list(load_pairs(data.validation, scale, reduced=reduced).values())
     return Pictures(train, _degraded(held_out, config.degradation))
 
 

@@ -15,6 +15,9 @@ from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle, load_bundle, read_header, save_bundle
 from imagen_fast.catalogue import files, resolve
 from imagen_fast.errors import TrainingError
+from imagen_fast.graph import Graph, network
+from imagen_fast.graph.passes import needed
+from imagen_fast.spec import ModelSpec
 from imagen_fast.task import task_of
 from imagen_fast.training.config import Config
 
@@ -110,12 +113,23 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
             "python": platform.python_version(),
         },
     }
+    spec = config.model.spec
+    source: ModelSpec | Graph = spec
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
+    task = task_of("", spec.scale).name
+    if config.generation:  # what makes pictures from a latent, and nothing else
+        levels = range(len(spec.levels))
+        source = needed(network(spec), [f"sample.{n}" if n else "sample" for n in levels])
+        tensors = {name: tensors[name] for name in source.tensors}
+        task = "generate"
     metadata = {
-        "task": task_of("", config.model.spec.scale).name,
+        "task": task,
         "name": config.model.name,
         "size": config.model.size,
         "license": "Apache-2.0",
         "training": json.dumps(training, sort_keys=True),
     }
-    save_bundle(Bundle(config.model.spec, tensors, metadata), bundle_path(config))
+    if config.generation:
+        facts = {"shared": config.generation.shared, "margin": config.generation.margin}
+        metadata["generation"] = json.dumps({**facts, "side": config.data.patch}, sort_keys=True)
+    save_bundle(Bundle(source, tensors, metadata), bundle_path(config))

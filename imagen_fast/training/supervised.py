@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -11,9 +12,13 @@ from torch import Tensor, nn
 from imagen_fast.models.generator import Generator
 from imagen_fast.training.compiled import Pictures, compiled
 from imagen_fast.training.config import Config
+from imagen_fast.training.data import Pair
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
+from imagen_fast.training.validation import validate
+
+HALF_COSTS = 0.005  # dB that a file of half the size may lose
 
 
 class Supervised:
@@ -23,10 +28,12 @@ class Supervised:
         columns: the losses that `step` may report.
         repeats: whether a step does the same whatever its number, so that it can be recorded.
         loss: how pictures are compared with their targets.
+        scores: what `validate` may report.
         modules, optimisers: all that a step changes, by name, for checkpoints.
     """
 
     columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
+    scores: tuple[str, ...] = ("psnr", "ssim")
     repeats = True
 
     def __init__(self, generator: Generator, config: Config, processes: Processes) -> None:
@@ -34,7 +41,7 @@ class Supervised:
         self.optimisers = build_optimisers(generator, config.optimiser)
         self._parameters = list(generator.parameters())
         self.loss = PictureLoss(config.loss)
-        self._precision = config.run.precision
+        self._precision, self._device = config.run.precision, processes.device
         self._processes = processes
         self._progressive: Pictures = generator.progressive
         self._compile = config.run.compile
@@ -73,3 +80,19 @@ class Supervised:
         self._processes.average_gradients(parameters)
         for optimiser in optimisers:
             optimiser.step()
+
+    def validate(self, model: Generator, held_out: Sequence[Pair], step: int) -> dict[str, float]:
+        """How good the model is on held-out pictures, by the names in `scores`; {} without any."""
+        if not held_out:
+            return {}
+        return dict(zip(self.scores, validate(model, held_out, self._device), strict=True))
+
+    def halved(
+        self, model: Generator, held_out: Sequence[Pair], facts: Mapping[str, float]
+    ) -> Generator:
+        """The model in float16 where that is as good on held-out pictures, else as it is."""
+        if "psnr" not in facts:
+            return model
+        half = copy.deepcopy(model).half().float()
+        psnr, _ = validate(half, held_out, self._device)
+        return half.half() if abs(psnr - facts["psnr"]) < HALF_COSTS else model

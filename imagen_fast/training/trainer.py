@@ -20,6 +20,7 @@ from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, sav
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import PatchSampler
 from imagen_fast.training.display import Lines, choose_display
+from imagen_fast.training.generation import Generation
 from imagen_fast.training.interrupt import Interrupt
 from imagen_fast.training.log import CurveLog
 from imagen_fast.training.losses import PictureLoss
@@ -28,10 +29,8 @@ from imagen_fast.training.processes import Processes
 from imagen_fast.training.schedule import Every, Schedule
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.update import CudaGraph, Update
-from imagen_fast.training.validation import validate
 
 FORMAT = 1
-HALF_COSTS = 0.005  # dB that a file of half the size may lose
 
 
 @dataclass(frozen=True)
@@ -148,11 +147,7 @@ class Trainer:
         generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weights = list(generator.parameters())
-        self.method = (
-            Adversarial(generator, config, config.adversarial, processes)
-            if config.adversarial
-            else Supervised(generator, config, processes)
-        )
+        self.method = _method(generator, config, processes)
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         read = pictures or read_pictures(config, display.say, validate=self.first)
@@ -171,7 +166,7 @@ class Trainer:
             self._restore(state)
         self.update = self._update()
         self._late = False
-        columns = ("step", *self.method.columns, "lr", "psnr", "ssim", "seconds")
+        columns = ("step", *self.method.columns, "lr", *self.method.scores, "seconds")
         self.log = CurveLog(self.output / "curves.csv", columns, self.step) if self.first else None
 
     def _sampler(self, pictures: Pictures) -> PatchSampler:
@@ -188,6 +183,7 @@ class Trainer:
             seed=self.config.run.seed,
             device=self.processes.device,
             degradation=self.config.degradation,
+            upright=bool(self.config.generation and self.config.generation.upright),
         )
 
     def _update(self) -> Update:
@@ -296,9 +292,8 @@ class Trainer:
                 "[optimiser] and --resume from the last checkpoint"
             )
         row = {"step": self.step, **means, "lr": self.lr}
-        if validated and self.held_out:
-            scores = validate(self.average, self.held_out, self.processes.device)
-            row["psnr"], row["ssim"] = scores
+        if validated and self.first:
+            row |= self.method.validate(self.average, self.held_out, self.step)
         row["seconds"] = self.seconds
         if self.log:
             self.log.write(row)
@@ -333,11 +328,8 @@ class Trainer:
         }
         save_checkpoint(state, self.output)
         average = self.average
-        if self.finished and "psnr" in self.facts:
-            half = copy.deepcopy(average).half().float()
-            psnr, _ = validate(half, self.held_out, self.processes.device)
-            if abs(psnr - self.facts["psnr"]) < HALF_COSTS:
-                average = half.half()
+        if self.finished:
+            average = self.method.halved(average, self.held_out, self.facts)
         result.save_result(self.config, average, self._training_facts())
 
     def _training_facts(self) -> dict[str, Any]:
@@ -382,3 +374,12 @@ class Trainer:
         model = replace(model, warm_start=state.get("warm_start", model.warm_start))
         self.config = replace(self.config, model=model)
         self.display.say(f"going on from step {self.step}")
+
+
+def _method(generator: Generator, config: Config, processes: Processes) -> Supervised:
+    """What moves the weights of this run."""
+    if config.adversarial and config.generation:
+        return Generation(generator, config, config.adversarial, config.generation, processes)
+    if config.adversarial:
+        return Adversarial(generator, config, config.adversarial, processes)
+    return Supervised(generator, config, processes)

@@ -7,7 +7,7 @@ from torch import nn
 
 from imagen_fast.models import listing
 from imagen_fast.models.generator import Generator
-from imagen_fast.training import adversarial
+from imagen_fast.training import adversarial, adversarial_losses
 from imagen_fast.training.config_file import parse_config
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.trainer import train
@@ -17,18 +17,19 @@ def test_the_articles_losses_are_those_of_its_probabilities():
     torch.manual_seed(0)
     real, fake = torch.randn(2, 50, dtype=torch.float64)
     torch.testing.assert_close(
-        adversarial.article_discriminator_loss(real, fake),
+        adversarial_losses.article_discriminator_loss(real, fake),
         listing.discriminator_loss(real.sigmoid(), fake.sigmoid()),
     )
     torch.testing.assert_close(
-        adversarial.article_generator_loss(fake), listing.generator_loss(fake.sigmoid())
+        adversarial_losses.article_generator_loss(real, fake),
+        listing.generator_loss(fake.sigmoid()),
     )
 
 
 def test_the_articles_losses_stay_finite_where_probabilities_are_zero():
     sure = torch.tensor([-200.0, 200.0], requires_grad=True)  # sigmoid rounds these to 0 and 1
-    loss = adversarial.article_discriminator_loss(sure, sure)
-    loss = loss + adversarial.article_generator_loss(sure)
+    loss = adversarial_losses.article_discriminator_loss(sure, sure)
+    loss = loss + adversarial_losses.article_generator_loss(sure, sure)
     loss.backward()
     assert loss.item() == pytest.approx(300)
     assert torch.isfinite(sure.grad).all()
@@ -36,10 +37,36 @@ def test_the_articles_losses_stay_finite_where_probabilities_are_zero():
 
 def test_the_hinge_losses():
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0])
-    assert adversarial.hinge_discriminator_loss(real, fake).item() == pytest.approx(
+    assert adversarial_losses.hinge_discriminator_loss(real, fake).item() == pytest.approx(
         (0 + 0.5 + 2) / 3 + (0 + 1) / 2
     )
-    assert adversarial.hinge_generator_loss(fake).item() == pytest.approx(1.5)
+    assert adversarial_losses.hinge_generator_loss(real, fake).item() == pytest.approx(1.5)
+
+
+def test_relativistic_losses_compare_a_pair_and_change_roles():
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.0, 1.0])
+    wrong = (math.log1p(math.exp(-2)) + math.log1p(math.exp(2))) / 2
+    loss = adversarial_losses.relativistic_discriminator_loss(real, fake)
+    assert loss.item() == pytest.approx(wrong)
+    shifted = adversarial_losses.relativistic_discriminator_loss(real + 5, fake + 5)
+    torch.testing.assert_close(shifted, loss)
+    torch.testing.assert_close(
+        adversarial_losses.relativistic_generator_loss(fake, real),
+        adversarial_losses.relativistic_discriminator_loss(real, fake),
+    )
+
+
+def test_feature_distance_sees_means_and_deviations_and_spares_the_photographs():
+    torch.manual_seed(0)
+    real = torch.randn(6, 4, 5, 5, requires_grad=True)
+    fake = real.detach().clone().requires_grad_(True)
+    assert adversarial_losses.feature_distance([real], [fake]).item() == pytest.approx(0, abs=1e-6)
+    assert adversarial_losses.feature_distance([real], [fake + 1]).item() > 0.3
+    wider = adversarial_losses.feature_distance([real], [2 * fake])
+    assert wider.item() > 0.3
+    wider.backward()
+    assert real.grad is None
+    assert fake.grad.abs().sum() > 0
 
 
 def test_the_penalty_is_the_gradients_square():
@@ -52,7 +79,7 @@ def test_the_penalty_is_the_gradients_square():
             return (self.a * x.square() / 2).sum(1, keepdim=True)
 
     model, real = Quadratic(), torch.randn(4, 3, 5, 5)
-    penalty = adversarial.gradient_penalty(model, real)
+    penalty = adversarial_losses.gradient_penalty(model, real)
     squares = real.square().sum(1).mean()  # over patches
     torch.testing.assert_close(penalty, 9 * squares)
     penalty.backward()
@@ -80,7 +107,7 @@ def changed(module, before):
     return [not torch.equal(p, b) for p, b in zip(module.parameters(), before, strict=True)]
 
 
-@pytest.mark.parametrize("loss", ["article", "hinge"])
+@pytest.mark.parametrize("loss", ["article", "hinge", "relativistic"])
 def test_a_step_moves_both_and_each_by_its_own_loss(tables, loss):
     step = method(tables, loss=loss)
     generator, discriminator = step.modules["generator"], step.modules["discriminator"]
@@ -97,7 +124,7 @@ def test_a_step_moves_both_and_each_by_its_own_loss(tables, loss):
         # (the last bias has no gradient under a hinge that every patch violates)
         assert sum(changed(moves, before)) >= len(before) - 1
         assert not any(changed(still, kept))
-    assert set(losses) == set(step.columns) - {"frequency"}
+    assert set(losses) == set(step.columns) - {"frequency", "features"}
     expected = losses["pixel"] + 0.1 * losses["coarse"] + 0.005 * losses["adversarial"]
     torch.testing.assert_close(losses["loss"], expected)
 
@@ -109,7 +136,19 @@ def test_the_penalty_is_taken_every_so_many_steps(tables):
     assert "penalty" not in without.step(0, *batch())
 
 
-@pytest.mark.parametrize("loss", ["article", "hinge"])
+def test_r2_is_taken_on_what_was_made(tables):
+    one, both = (method(tables, r1=1.0, r2=r2).step(0, *batch())["penalty"] for r2 in (0.0, 1.0))
+    assert both > one
+
+
+def test_features_are_compared_if_they_have_a_weight(tables):
+    losses = method(tables, features=2.0).step(0, *batch())
+    assert losses["features"] > 0
+    expected = losses["pixel"] + 0.1 * losses["coarse"] + 0.005 * losses["adversarial"]
+    torch.testing.assert_close(losses["loss"], expected + 2 * losses["features"])
+
+
+@pytest.mark.parametrize("loss", ["article", "hinge", "relativistic"])
 def test_forty_steps_hold_and_keep_their_curves(tables, tmp_path, loss):
     tables["adversarial"] = {"loss": loss, "depth": 1, "lr": 1e-3}
     tables["run"]["steps"] = 40

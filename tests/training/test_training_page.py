@@ -24,6 +24,7 @@ SECTIONS = {
     "[late]": c.LateConfig,
     "[degradation]": Degradation,
     "[adversarial]": c.AdversarialConfig,
+    "[generation]": c.GenerationConfig,
 }
 
 

@@ -1,0 +1,164 @@
+"""`imagen-fast generate`: pictures from a seed, or a model that makes more like a folder's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imagen_fast.backends.eager import without_torch
+from imagen_fast.cli.options import as_usage, engine_options, finite
+from imagen_fast.cli.text import count as counted
+from imagen_fast.cli.text import shown
+from imagen_fast.errors import BackendError, ImageError, TrainingError
+
+LIKE_MINUTES = 10.0
+MOST = 100_000  # pictures of one call
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """`WxH` → height and width."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r}; expected WIDTHxHEIGHT, such as 512x256")
+    return int(found[2]), int(found[1])
+
+
+@click.command(name="generate")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, MOST),
+    default=1,
+    show_default=True,
+    help="How many pictures.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same pictures.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A folder, made if need be, or the name of the only file that there will be.",
+)
+@click.option("--model", help="A generator's file, or a name from `imagen-fast models`.")
+@click.option(
+    "--size", callback=_size, metavar="WxH", help="Of textures: any. [what the model learnt]"
+)
+@click.option("--seamless", is_flag=True, help="Textures that can be laid beside themselves.")
+@click.option(
+    "--truncation",
+    type=click.FloatRange(0, 10),
+    callback=finite,
+    default=1.0,
+    show_default=True,
+    help="Less than 1: less variety, nearer to the mean.",
+)
+@click.option("--grid", is_flag=True, help="One sheet of all pictures in place of a file each.")
+@click.option("--levels", is_flag=True, help="Beside each picture those of the coarser levels.")
+@click.option(
+    "--interpolate",
+    is_flag=True,
+    help="The way from picture to picture: a strip, or an animation if -o ends in .gif.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="First train a model on these pictures, 20 to some hundred; needs PyTorch.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    callback=finite,
+    help=f"With --like: how long to train. [{LIKE_MINUTES:g}]",
+)
+@click.option(
+    "--texture",
+    is_flag=True,
+    help="With --like: the pictures are textures, of which any part will do.",
+)
+@engine_options
+def command(
+    count: int,
+    seed: int,
+    output: Path,
+    model: str | None,
+    size: tuple[int, int] | None,
+    seamless: bool,
+    truncation: float,
+    grid: bool,
+    levels: bool,
+    interpolate: bool,
+    overwrite: bool,
+    like: Path | None,
+    minutes: float | None,
+    texture: bool,
+    **options: Any,
+) -> None:
+    """Make pictures from nothing but a seed.
+
+    With --like FOLDER a model is trained on the pictures there and written to the folder OUTPUT,
+    with sheets of samples on the way in OUTPUT/samples. The longer, the better: a call with the
+    same OUTPUT goes on until --minutes are over in all. --model takes the file.
+
+    \b
+    imagen-fast generate --model bark.safetensors -n 64 --seed 7 -o pictures/
+    imagen-fast generate --model bark.safetensors --seamless --size 1024x1024 -o bark.png
+    imagen-fast generate --model bark.safetensors -n 5 --interpolate -o bark.gif
+    imagen-fast generate --like photos/ --minutes 10 -n 64 -o more/
+    """
+    if interpolate and (grid or levels or count < 2):
+        raise click.UsageError("--interpolate is for -n 2 or more, without --grid and --levels")
+    if like is None and (minutes is not None or texture):
+        raise click.UsageError("--minutes and --texture are for --like FOLDER")
+    if like is not None and model is not None:
+        raise click.UsageError("--like makes a model; leave out --model")
+    if like is None and model is None:
+        raise click.UsageError("expected --model FILE, or --like FOLDER")
+    from imagen_fast.tasks import generated
+    from imagen_fast.tasks.generate import Generator
+
+    wanted = generated.Wanted(count, seed, size, seamless, truncation)
+    name = Path(model).stem if model is not None else like.resolve().name if like else ""
+    with as_usage(ImageError):
+        plan = generated.plan(output, name, wanted, grid, levels, interpolate)
+    if not overwrite and (there := [path for path in plan.files if path.exists()]):
+        raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
+    if like is not None:
+        model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
+    assert model is not None
+    with Generator(model, **options) as generator:
+        generated.write(generator, plan, wanted)
+    one = shown(plan.files[0] if len(plan.files) == 1 else output)
+    click.echo(f"{counted(count, 'picture')}: {one}")
+
+
+def _learnt(
+    folder: Path, output: Path, minutes: float, texture: bool, options: dict[str, Any]
+) -> Path:
+    """Trains on the folder; the model's file."""
+    if output.suffix:
+        raise click.UsageError(f"-o {output}: expected a folder, for the model and its samples")
+    if missing := without_torch("train"):
+        raise TrainingError(missing)
+    from imagen_fast.training.imitation import imitate
+
+    with as_usage(BackendError):
+        run = {key: options[key] for key in ("device", "threads") if options[key] is not None}
+    outcome = imitate(folder, output, texture, {**run, "minutes": minutes})
+    if outcome.interrupted:
+        click.echo(f"stopped at step {outcome.step}; the same command goes on", err=True)
+        raise KeyboardInterrupt
+    return outcome.bundle

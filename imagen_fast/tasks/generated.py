@@ -1,0 +1,157 @@
+"""What becomes of generated pictures: a file each, a sheet, a strip or an animation."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from imagen_fast import atomic
+from imagen_fast.errors import ImageError
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.write import FORMATS, check_output
+from imagen_fast.image.write import write as write_picture
+from imagen_fast.tasks.generate import Generator, Pixels, between
+
+STEPS = 8  # from one picture to the next
+FRAME_MILLISECONDS = 80
+GAP = 2  # white pixels between the pictures of a sheet
+
+Kind = Literal["pictures", "sheet", "strip", "animation"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which pictures: arguments of `tasks.generate.generate`."""
+
+    count: int
+    seed: int
+    size: tuple[int, int] | None = None
+    seamless: bool = False
+    truncation: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is written: `files` are all of it for a sheet, strip or animation, else one a picture.
+
+    levels: beside each picture its coarser ones, or in a sheet before it.
+    """
+
+    kind: Kind
+    files: tuple[Path, ...]
+    levels: bool
+
+
+def plan(
+    output: Path, name: str, wanted: Wanted, grid: bool, levels: bool, interpolate: bool
+) -> Plan:
+    """What `output` means: a folder, which is made, or the only file's name.
+
+    Raises:
+        ImageError: it is one file's name and there are several, or of no format that is written.
+    """
+    stem = f"{name}_{wanted.seed}"
+    suffix = output.suffix.lower()
+    is_file = suffix in FORMATS or suffix == ".gif"
+    if suffix and not is_file and not output.is_dir():
+        raise ImageError(
+            f"-o {output}: {suffix} cannot be written; expected a folder, or one of "
+            f"{', '.join(FORMATS)}, or .gif with --interpolate"
+        )
+    if suffix == ".gif" and not interpolate:
+        raise ImageError(f"-o {output}: .gif is for --interpolate")
+    kind: Kind = "pictures"
+    if interpolate:
+        kind = "animation" if suffix == ".gif" else "strip"
+    elif grid:
+        kind = "sheet"
+    elif is_file and (wanted.count > 1 or levels):
+        raise ImageError(f"-o {output} names one file for several; give a folder, or --grid")
+    if is_file:
+        if suffix != ".gif":
+            check_output(output)
+        return Plan(kind, (output,), levels)
+    output.mkdir(parents=True, exist_ok=True)
+    if kind == "pictures":
+        files = tuple(output / f"{stem}_{number:05}.png" for number in range(wanted.count))
+    else:
+        files = (output / f"{stem}_{kind}.png",)
+    return Plan(kind, files, levels)
+
+
+def write(generator: Generator, plan: Plan, wanted: Wanted) -> None:
+    """Makes the pictures and writes them. Raises as `generate`, and ImageError as `image.write`."""
+    latents = generator.latents(wanted.count, wanted.seed, wanted.size, wanted.truncation)
+    if plan.kind in ("strip", "animation"):
+        stops = list(latents)
+        if plan.kind == "animation":
+            stops.append(stops[0])  # it begins again where it ends
+        way = itertools.chain.from_iterable(
+            between(start, end, STEPS) for start, end in itertools.pairwise(stops)
+        )
+        frames = [generator.picture(x, wanted.size, wanted.seamless) for x in way]
+        if plan.kind == "animation":
+            atomic.write(plan.files[0], _gif(frames))
+        else:
+            frames.append(generator.picture(stops[-1], wanted.size, wanted.seamless))
+            write_picture(plan.files[0], Picture(sheet(frames, len(frames))))
+        return
+    made = (
+        generator.levels(x, wanted.size, wanted.seamless, finest=not plan.levels) for x in latents
+    )
+    if plan.kind == "sheet":
+        write_picture(plan.files[0], Picture(sheet([_beside(pictures) for pictures in made])))
+        return
+    for path, pictures in zip(plan.files, made, strict=True):
+        for level, picture in enumerate(pictures):
+            beside = path.with_stem(f"{path.stem}_level{level}") if level else path
+            write_picture(beside, Picture(picture))
+
+
+def sheet(pictures: Sequence[Pixels], columns: int = 0) -> Pixels:
+    """Pictures of one size in rows, on white; as many columns as rows, unless it is said."""
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = [
+        np.concatenate([_framed(picture) for picture in row], axis=1)
+        for row in _rows(pictures, columns)
+    ]
+    return np.concatenate(rows)[:-GAP, :-GAP]
+
+
+def _rows(pictures: Sequence[Pixels], columns: int) -> Iterator[list[Pixels]]:
+    white = np.full_like(pictures[0], 255)
+    for first in range(0, len(pictures), columns):
+        row = list(pictures[first : first + columns])
+        yield row + [white] * (columns - len(row))
+
+
+def _framed(picture: Pixels) -> Pixels:
+    return np.pad(picture, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)
+
+
+def _beside(levels: Sequence[Pixels]) -> Pixels:
+    """The pictures of all levels at the finest one's size, the coarsest first."""
+    height, width = levels[0].shape[:2]
+    whole = [
+        picture.repeat(2**number, 0).repeat(2**number, 1)[:height, :width]
+        for number, picture in enumerate(levels)
+    ]
+    return np.concatenate(whole[::-1], axis=1)
+
+
+def _gif(frames: Sequence[Pixels]) -> bytes:
+    from PIL import Image
+
+    first, *others = map(Image.fromarray, frames)
+    file = io.BytesIO()
+    first.save(
+        file, "GIF", save_all=True, append_images=others, duration=FRAME_MILLISECONDS, loop=0
+    )
+    return file.getvalue()

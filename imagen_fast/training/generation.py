@@ -1,0 +1,156 @@
+"""One training step of a decoder that makes pictures from a random latent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.write import write
+from imagen_fast.models.generator import Generator
+from imagen_fast.training.config import AdversarialConfig, Config, GenerationConfig
+from imagen_fast.training.data import Pair
+from imagen_fast.training.opponent import Opponent
+from imagen_fast.training.optimiser import build_optimisers
+from imagen_fast.training.processes import Processes
+from imagen_fast.training.resemblance import features, kernel_distance, likeness
+from imagen_fast.training.supervised import Supervised
+
+SHOWN = 8  # rows and columns of a sheet of samples
+SCORED = 256  # pictures that a score is made of
+
+
+class Generation(Supervised):
+    """Pictures that a discriminator takes for patches of photographs, from numbers alone.
+
+    A latent (N, C, h, w) is standard normal; its first `shared` channels are the same all over a
+    picture, so they say what it shows, and the others how (after Bergmann et al. 2017,
+    arXiv:1705.06566). Every coarser level's picture learns to be the finest one made smaller.
+
+    `validate` writes a sheet of samples, of the same latents each time, and gives `distance`, the
+    kernel distance to the held-out pictures, and `likeness` of pictures to each other.
+    """
+
+    columns = ("loss", "coarse", *Opponent.columns)
+    scores = ("distance", "likeness")
+    repeats = False
+
+    def __init__(
+        self,
+        generator: Generator,
+        config: Config,
+        adversarial: AdversarialConfig,
+        generation: GenerationConfig,
+        processes: Processes,
+    ) -> None:
+        super().__init__(generator, config, processes)
+        if not config.model.warm_start:
+            _wake(generator)
+        self._generator = generator
+        self.optimisers = build_optimisers(generator, config.optimiser, MOMENTUM)
+        self._generator_optimisers = list(self.optimisers.values())
+        self._opponent = Opponent(adversarial, processes, config.run.precision, MOMENTUM)
+        self.modules["discriminator"] = self._opponent.discriminator
+        self.optimisers |= {
+            f"discriminator.{name}": o for name, o in self._opponent.optimisers.items()
+        }
+        self._coarse, self._output = config.loss.coarse, config.run.output
+        self._settings, self._channels = generation, config.model.latent
+        spec = config.model.spec
+        self._place = spec.scale * 2 ** (len(spec.levels) - 1)  # pixels of a place of the latent
+        self._side = config.data.patch // self._place
+
+    def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
+        """As `Supervised.step`; of the pictures only `high` counts."""
+        with self._autocast(high):
+            pictures = self._generate(self._generator, self._latent(len(high)))
+        losses = self._opponent.learn(number, high, pictures[0])
+        heard = self._opponent.losses(high, pictures[0])
+        coarse, target = torch.zeros((), device=high.device), pictures[0].detach()
+        for picture in pictures[1:]:
+            target = F.avg_pool2d(target, 2)
+            coarse = coarse + F.l1_loss(picture, target)
+        losses |= heard | {"coarse": coarse}
+        losses["loss"] = self._opponent.weighted(heard) + self._coarse * coarse
+        self._update(losses["loss"], self._parameters, self._generator_optimisers)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def validate(self, model: Generator, held_out: Sequence[Pair], step: int) -> dict[str, float]:
+        """See the class. The sheet is `samples/{step}.png` in the run's folder."""
+        random = torch.Generator().manual_seed(0)
+        made = self._made(model, self._latent(SCORED, random))
+        folder = self._output / "samples"
+        folder.mkdir(exist_ok=True)
+        write(folder / f"{step:07}.png", Picture(sheet(made[: SHOWN**2])))
+        scores = {"likeness": likeness(made)}
+        if held_out:
+            scores["distance"] = kernel_distance(features(self._middles(held_out)), features(made))
+        return scores
+
+    def halved(
+        self, model: Generator, held_out: Sequence[Pair], facts: Mapping[str, float]
+    ) -> Generator:
+        """The model in float16: its pictures have no truth that they could leave."""
+        return model.half()
+
+    def _middles(self, held_out: Sequence[Pair]) -> Tensor:
+        """(M, 3, p, p): the middle patch of each held-out picture that is large enough."""
+        side = self._side * self._place
+        cut = []
+        for _, picture in held_out[:SCORED]:
+            top, left = ((length - side) // 2 for length in picture.shape[:2])
+            if min(top, left) >= 0:
+                cut.append(torch.from_numpy(picture[top : top + side, left : left + side].copy()))
+        return torch.stack(cut).permute(0, 3, 1, 2).float() / 255
+
+    @torch.inference_mode()
+    def _made(self, model: Generator, latent: Tensor) -> Tensor:
+        """The finest pictures, (N, 3, p, p) in [0, 1] on the CPU, in fp32."""
+        return torch.cat(
+            [self._generate(model, part)[0].clamp(0, 1).cpu() for part in latent.split(32)]
+        )
+
+    def _generate(self, model: Generator, latent: Tensor) -> list[Tensor]:
+        """The pictures of every level, finest first, without their margins."""
+        pictures = []
+        for number, picture in enumerate(model.generate(latent)):
+            margin = self._settings.margin * self._place // 2**number
+            side = self._side * self._place // 2**number
+            pictures.append(picture[:, :, margin : margin + side, margin : margin + side].float())
+        return pictures
+
+    def _latent(self, count: int, random: torch.Generator | None = None) -> Tensor:
+        side, shared = self._side + 2 * self._settings.margin, self._settings.shared
+        latent = torch.randn(count, self._channels, side, side, generator=random)
+        latent[:, :shared] = latent[:, :shared, :1, :1]
+        return latent.to(self._device).to(memory_format=torch.channels_last)
+
+
+MOMENTUM = 0.0
+
+
+def _wake(generator: Generator) -> None:
+    """Pictures of a new generator are grey and vary, so there is something to learn from.
+
+    (New networks for pictures start near the input, which there is none of here.)
+    """
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.startswith("decoder.ups") and name.endswith("weight"):
+                parameter.mul_(10)
+            if name.startswith("heads"):
+                parameter.mul_(3) if name.endswith("weight") else parameter.fill_(0.5)
+
+
+def sheet(pictures: Tensor) -> np.ndarray:
+    """(rows², 3, p, p) in [0, 1] → one picture (H, W, 3) in bytes, in rows."""
+    rows = round(len(pictures) ** 0.5)
+    framed = F.pad(pictures[: rows**2], (0, 2, 0, 2), value=1.0)
+    _, c, h, w = framed.shape
+    grid = framed.view(rows, rows, c, h, w).permute(0, 3, 1, 4, 2)  # (rows, h, columns, w, 3)
+    pixels: np.ndarray = grid.reshape(rows * h, rows * w, c).mul(255).round().byte().numpy()
+    return pixels

@@ -1,0 +1,62 @@
+"""Train a generator on somebody's pictures for some minutes, without a configuration to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from imagen_fast.training.config import Config
+from imagen_fast.training.config_file import parse_config
+from imagen_fast.training.trainer import Outcome, train
+
+SIDE = 64
+AUGMENTED = 0.5  # share of what the discriminator sees that is changed
+
+
+def imitate(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Outcome:
+    """Train on the pictures in `folder` and write `output/{folder}-generator.safetensors`.
+
+    It goes on where an earlier run in `output` stopped; one that is finished is as it is.
+
+    Args:
+        texture: any part of a picture will do, at its own size; otherwise whole pictures are
+            learnt, made smaller.
+        run: keys of `[run]`: `minutes` or `steps`, and perhaps `device`, `threads`.
+
+    Raises:
+        TrainingError: see `train`.
+        ImageError: a picture cannot be read.
+    """
+    return train(_config(folder, output, texture, run), resume=True)
+
+
+def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Config:
+    """What a configuration file would say: the network and the rates of `configs/texture.toml`."""
+    tables: dict[str, Any] = {
+        "model": {
+            "name": folder.resolve().name or "pictures",
+            "size": "generator",
+            "scale": 2,
+            "window": 4,
+            "latent": 48,
+            "levels": [{"channels": 32}, {"channels": 64}, {"channels": 128}],
+        },
+        "data": {"train": str(folder), "patch": SIDE, "batch": 16, "detail": 1},
+        "optimiser": {"lr": 1e-3, "muon_lr": 1e-2, "warmup": 50, "ema": 0.995},
+        "adversarial": {
+            "loss": "relativistic",
+            "weight": 1.0,
+            "features": 1.0,
+            "r1": 0.5,
+            "r2": 0.5,
+            "r1_every": 8,
+            "spectral": False,
+            "fold": 2,
+            "augment": AUGMENTED,
+        },
+        "generation": {"shared": 16, "margin": 1}
+        if texture
+        else {"shared": 32, "side": SIDE, "margin": 0},
+        "run": {"validate_every": 250, **run, "output": str(output)},
+    }
+    return parse_config(tables)

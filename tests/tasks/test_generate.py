@@ -1,0 +1,219 @@
+"""A seed is its pictures, of any size, without seams, on every backend."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import imagen_fast
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.errors import ImageError, WeightsError
+from imagen_fast.graph import network
+from imagen_fast.graph.passes import needed
+from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.tasks.generate import Generator, between
+
+SPEC = ModelSpec(
+    scale=2,
+    levels=(Level(16, convs=1), Level(16, convs=1)),
+    head_dim=8,
+    window=4,
+    latent_channels=6,
+)
+PLACE = 4  # pixels of a place of the latent
+
+
+def model(folder, **said):
+    """A generator with random weights, whose pictures are neither black nor white."""
+    graph = needed(network(SPEC), ["sample", "sample.1"])
+    random = np.random.default_rng(0)
+    tensors = {}
+    for name, shape in graph.tensors.items():
+        fan = max(1, int(np.prod(shape[1:])))
+        tensors[name] = random.standard_normal(shape, np.float32) / np.float32(np.sqrt(fan))
+        if name.startswith("heads") and name.endswith("bias"):
+            tensors[name] = np.full(shape, 0.5, np.float32)
+        elif name.startswith("heads"):
+            tensors[name] *= 0.1
+    metadata = {
+        "task": "generate",
+        "name": "made",
+        "generation": json.dumps({"shared": 2, "margin": 1, "side": 32, **said}),
+    }
+    path = folder / "made.safetensors"
+    save_bundle(Bundle(graph, tensors, metadata), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return model(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def generator(made):
+    with Generator(made, backend="native", precision="fp32") as loaded:
+        yield loaded
+
+
+def test_a_seed_is_its_pictures_however_many(made):
+    three = imagen_fast.generate(3, 7, model=made, backend="native")
+    assert three.shape == (3, 32, 32, 3)
+    assert three.dtype == np.uint8
+    assert three.std() > 10
+    np.testing.assert_array_equal(imagen_fast.generate(1, 7, model=made)[0], three[0])
+    assert (three[0] != three[1]).any()
+    assert (imagen_fast.generate(1, 8, model=made)[0] != three[0]).any()
+
+
+def test_a_latent_is_what_the_module_says(generator):
+    first, second = generator.latents(2, 5, truncation=0.5)
+    random = np.random.Generator(np.random.Philox(key=[5, 1]))
+    shared = random.standard_normal(2, np.float32)
+    others = random.standard_normal((10, 10, 4), np.float32)
+    np.testing.assert_array_equal(second[..., :2], np.broadcast_to(shared / 2, (10, 10, 2)))
+    np.testing.assert_array_equal(second[..., 2:], others / 2)
+    assert first.shape == (10, 10, 6)
+
+
+@pytest.mark.parametrize("other", ["onnxruntime", "eager"])
+def test_backends_agree(made, generator, other):
+    if other == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    else:
+        pytest.importorskip("torch")
+    size = (40, 52)
+    with Generator(made, backend=other, precision="fp32") as reference:
+        for latent in generator.latents(2, 3, size):
+            ours, theirs = generator.levels(latent, size), reference.levels(latent, size)
+            assert [x.shape for x in ours] == [(40, 52, 3), (20, 26, 3)]
+            for a, b in zip(ours, theirs, strict=True):
+                assert np.abs(a.astype(int) - b).max() <= 2
+
+
+def test_a_seamless_picture_is_one_of_endless_copies(generator):
+    (latent,) = generator.latents(1, 1, (32, 32))
+    once = generator.picture(latent, (32, 32), seamless=True)
+    inner = latent[1:9, 1:9]
+    twice_as_wide = np.pad(np.tile(inner, (2, 2, 1)), ((1, 1), (1, 1), (0, 0)))
+    copies = generator.picture(twice_as_wide, (64, 64), seamless=True)
+    np.testing.assert_array_equal(copies, np.tile(once, (2, 2, 1)))
+    plain = generator.picture(latent, (32, 32))
+    assert (plain[16:, 16:] != once[16:, 16:]).any()  # which has something else at its edges
+
+
+def test_any_size_can_be_had_and_only_some_without_a_seam(generator):
+    (latent,) = generator.latents(1, 1, (9, 70))
+    assert generator.picture(latent, (9, 70)).shape == (9, 70, 3)
+    step = generator._period * PLACE
+    with pytest.raises(ImageError, match=f"multiples of {step}: {2 * step} × {step}"):
+        generator.picture(latent, (step - 1, 2 * step + 1), seamless=True)
+
+
+def test_pictures_with_edges_have_one_size(tmp_path):
+    with Generator(model(tmp_path, margin=0)) as whole:
+        assert next(iter(whole.latents(1, 0))).shape == (8, 8, 6)
+        with pytest.raises(ImageError, match="32 × 32 alone"):
+            whole.latents(1, 0, (64, 32))
+        (latent,) = whole.latents(1, 0)
+        with pytest.raises(ImageError, match="none is seamless"):
+            whole.picture(latent, None, seamless=True)
+
+
+def test_no_truncation_left_is_the_mean_picture(made):
+    none = imagen_fast.generate(2, 3, model=made, truncation=0.0)
+    np.testing.assert_array_equal(none[0], none[1])
+
+
+def test_the_way_between_latents_starts_at_one_and_keeps_their_length(generator):
+    start, end = generator.latents(2, 0)
+    way = list(between(start, end, 4))
+    np.testing.assert_array_equal(way[0], start)
+    lengths = [float(np.linalg.norm(x[..., 2:])) for x in (*way, end)]
+    assert max(lengths) < 1.1 * min(lengths)
+
+
+@pytest.mark.parametrize(("count", "seed", "truncation"), [(0, 0, 1), (1, -1, 1), (1, 0, -0.1)])
+def test_what_is_out_of_range_is_refused(generator, count, seed, truncation):
+    with pytest.raises(ImageError, match="expected"):
+        generator.latents(count, seed, truncation=truncation)
+
+
+@pytest.mark.parametrize(
+    "said", [{"shared": 7}, {"margin": -1}, {"side": 0}, {"side": 30}, {"more": 1}, {"side": "x"}]
+)
+def test_a_file_that_says_nonsense_is_refused(tmp_path, said):
+    with pytest.raises(WeightsError, match="how its pictures are generated"):
+        Generator(model(tmp_path, **said))
+
+
+def test_models_are_taken_for_what_they_are(made):
+    with pytest.raises(WeightsError, match="it does not generate, it enlarges"):
+        Generator("sr-x4")
+    with pytest.raises(WeightsError, match="imagen-fast generate"):
+        imagen_fast.load(made)
+
+
+def test_generating_needs_no_torch(made):
+    code = f"import imagen_fast, sys; imagen_fast.generate(model={str(made)!r}, backend='native')"
+    code += "; assert not {'torch', 'PIL', 'rich'} & set(sys.modules), sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "imagen_fast", "generate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_writes_files_sheets_and_ways(made, tmp_path):
+    given = ("--model", made, "--seed", 7, "-n", 3)
+    assert command(*given, "-o", tmp_path / "all", "--levels").returncode == 0
+    sizes = {path.name: Image.open(path).size for path in (tmp_path / "all").iterdir()}
+    assert sizes == {
+        f"made_7_{number:05}{level}.png": (side, side)
+        for number in range(3)
+        for level, side in (("", 32), ("_level1", 16))
+    }
+    expected = imagen_fast.generate(3, 7, model=made)[2]
+    np.testing.assert_array_equal(Image.open(tmp_path / "all" / "made_7_00002.png"), expected)
+    assert command(*given, "-o", tmp_path / "sheet.png", "--grid").returncode == 0
+    assert Image.open(tmp_path / "sheet.png").size == (66, 66)
+    assert command(*given, "-o", tmp_path / "way.gif", "--interpolate").returncode == 0
+    assert Image.open(tmp_path / "way.gif").n_frames == 24
+    assert command(*given, "-o", tmp_path / "way.png", "--interpolate").returncode == 0
+    assert Image.open(tmp_path / "way.png").size == (17 * 34 - 2, 32)
+    again = command(*given, "-o", tmp_path / "sheet.png", "--grid")
+    assert again.returncode == 1
+    assert "sheet.png exists" in again.stderr
+    assert command(*given, "-o", tmp_path / "sheet.png", "--grid", "--overwrite").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-n", 2, "-o", "a.png"], "one file for several"),
+        (["-o", "a.xyz"], "cannot be written"),
+        (["-o", "a.gif"], "for --interpolate"),
+        (["-o", "a", "--interpolate"], "-n 2 or more"),
+        (["-o", "a", "--size", "12"], "WIDTHxHEIGHT"),
+        (["-o", "a", "--minutes", "1"], "--like"),
+        (["-o", "a", "--truncation", "nan"], "truncation"),
+    ],
+)
+def test_wrong_usage_is_told(made, tmp_path, arguments, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "imagen_fast", "generate", "--model", made, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())

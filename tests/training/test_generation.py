@@ -1,0 +1,137 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagen_fast.bundle import load_bundle
+from imagen_fast.errors import TrainingError
+from imagen_fast.models.generator import Generator
+from imagen_fast.training.config_file import parse_config
+from imagen_fast.training.generation import Generation, sheet
+from imagen_fast.training.processes import Processes
+from imagen_fast.training.trainer import train
+
+
+@pytest.fixture
+def generating(tables, photographs):
+    tables["model"] |= {"latent": 5, "window": 4, "scale": 2, "name": "made"}
+    tables["data"] |= {"patch": 32, "validation": str(photographs)}
+    tables["adversarial"] = {"depth": 1, "weight": 1.0, "loss": "relativistic", "features": 1.0}
+    tables["generation"] = {"shared": 2, "margin": 1}
+    return tables
+
+
+def method(tables):
+    config = parse_config(tables)
+    torch.manual_seed(0)
+    generator = Generator(config.model.spec)
+    return generator, Generation(
+        generator, config, config.adversarial, config.generation, Processes("cpu", 1)
+    )
+
+
+def test_the_first_channels_of_a_latent_are_the_same_all_over_a_picture(generating):
+    _, step = method(generating)
+    latent = step._latent(3)
+    assert latent.shape == (3, 5, 10, 10)  # 8 places of 4 pixels, and one more on each side
+    assert (latent[:, :2] == latent[:, :2, :1, :1]).all()
+    assert (latent[:, 2:] != latent[:, 2:, :1, :1]).any()
+    assert (latent[0, :2, 0, 0] != latent[1, :2, 0, 0]).all()
+
+
+def test_margins_are_cut_from_every_level(generating):
+    generator, step = method(generating)
+    latent = step._latent(2)
+    whole, cut = generator.generate(latent), step._generate(generator, latent)
+    assert [tuple(x.shape) for x in cut] == [(2, 3, 32, 32), (2, 3, 16, 16)]
+    torch.testing.assert_close(cut[0], whole[0][:, :, 4:36, 4:36])
+    torch.testing.assert_close(cut[1], whole[1][:, :, 2:18, 2:18])
+
+
+def test_a_step_moves_the_decoder_and_leaves_the_encoder(generating):
+    generator, step = method(generating)
+    before = {name: p.detach().clone() for name, p in generator.named_parameters()}
+    real = torch.rand(4, 3, 32, 32)
+    losses = step.step(0, real, real)
+    assert set(losses) == set(step.columns)
+    for name, p in generator.named_parameters():
+        assert torch.equal(p, before[name]) == name.startswith("encoder"), name
+
+
+def test_a_run_leaves_a_model_that_makes_pictures_of_a_latent(generating, tmp_path):
+    generating["run"] |= {"steps": 6, "validate_every": 3}
+    outcome = train(parse_config(generating))
+    bundle = load_bundle(outcome.bundle)
+    bundle.check_tensors()
+    assert not [name for name in bundle.tensors if name.startswith("encoder")]
+    assert next(iter(bundle.graph.inputs)) == "latent"
+    assert list(bundle.graph.outputs) == ["sample", "sample.1"]
+    assert bundle.task.name == "generate"
+    assert json.loads(bundle.metadata["generation"]) == {"shared": 2, "margin": 1, "side": 32}
+    assert {t.dtype for t in bundle.tensors.values()} == {np.dtype(np.float16)}
+    sheets = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
+    assert sheets == ["0000003.png", "0000006.png"]
+    assert Image.open(tmp_path / "run" / "samples" / sheets[0]).size == (8 * 34, 8 * 34)
+    with (tmp_path / "run" / "curves.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert 0 < float(last["likeness"]) < 1
+    assert float(last["distance"]) > 0
+
+
+def test_a_paused_run_goes_on_to_the_same_weights(generating, tmp_path):
+    generating["run"]["steps"] = 6
+    whole = load_bundle(train(parse_config(generating)).bundle)
+    generating["run"]["output"] = str(tmp_path / "again")
+    config = parse_config(generating)
+    while not train(config, resume=True, pause_after=0).finished:
+        pass
+    again = load_bundle(tmp_path / "again" / "made-test.safetensors")
+    for name, tensor in whole.tensors.items():
+        np.testing.assert_array_equal(again.tensors[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("generation", {"shared": 5}, "more than the 5 channels"),
+        ("data", {"patch": 34}, "a multiple of 4"),
+        ("data", {"patch": 16}, "from 32"),
+        ("late", {}, "not for \\[generation\\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(generating, section, change, message):
+    generating.setdefault(section, {}).update(change)
+    with pytest.raises(TrainingError, match=message):
+        parse_config(generating)
+
+
+def test_a_latent_without_a_generation_and_one_without_an_opponent_are_refused(generating):
+    del generating["adversarial"]
+    with pytest.raises(TrainingError, match="needs a discriminator"):
+        parse_config(generating)
+    del generating["generation"]
+    with pytest.raises(TrainingError, match=r"model\.latent is for"):
+        parse_config(generating)
+
+
+def test_larger_pictures_are_reduced_to_the_side_asked_for(generating, photographs):
+    from imagen_fast.training.pictures import read_pictures
+
+    generating["generation"]["side"] = 40
+    read = read_pictures(parse_config(generating), lambda text: None)
+    assert {min(low.shape[:2]) for low, _ in read.train[0].values()} == {40}
+    low, high = read.train[0]["0.png"]
+    assert low.shape == (46, 40, 3)  # of 70 × 61
+    original = np.asarray(Image.open(photographs / "0.png"), np.float32)
+    assert abs(low.mean() - original.mean()) < 2
+    assert high is low
+
+
+def test_a_sheet_shows_pictures_in_rows():
+    pictures = torch.arange(4).view(4, 1, 1, 1).expand(4, 3, 5, 5) / 255
+    shown = sheet(pictures)
+    assert shown.shape == (14, 14, 3)
+    assert [int(shown[y, x, 0]) for y in (0, 7) for x in (0, 7)] == [0, 1, 2, 3]
