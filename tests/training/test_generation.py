@@ -122,8 +122,8 @@ def test_larger_pictures_are_reduced_to_the_side_asked_for(generating, photograp
 
     generating["generation"]["side"] = 40
     read = read_pictures(parse_config(generating), lambda text: None)
-    assert {min(low.shape[:2]) for low, _ in read.train[0].values()} == {40}
-    low, high = read.train[0]["0.png"]
+    assert {min(low.shape[:2]) for low, _ in read.train[0].pairs.values()} == {40}
+    low, high = read.train[0].pairs["0.png"]
     assert low.shape == (46, 40, 3)  # of 70 × 61
     original = np.asarray(Image.open(photographs / "0.png"), np.float32)
     assert abs(low.mean() - original.mean()) < 2
