@@ -29,7 +29,7 @@ PACKAGES = {
     "kernels": "imagen_fast/kernels",
     "export": "imagen_fast/export",
 }
-SUFFIXES = (".py", ".pyi", ".typed", ".safetensors", ".png", EXTENSION)
+SUFFIXES = (".py", ".pyi", ".typed", ".safetensors", ".png", ".html", EXTENSION)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,8 @@ def test_weights_and_typing_marker_are_in_the_wheel(wheel):
     assert "imagen_fast/py.typed" in wheel
 
 
-def test_the_photograph_that_exports_are_verified_on_is_in_the_wheel(wheel):
-    assert "imagen_fast/export/photograph.png" in wheel
+def test_what_commands_read_is_in_the_wheel(wheel):
+    assert {"imagen_fast/export/photograph.png", "imagen_fast/tasks/explain.html"} <= wheel
 
 
 def test_the_native_engine_and_its_types_are_in_the_wheel(wheel):

@@ -97,6 +97,23 @@ class Eager(Backend):
                     "choose a smaller tile"
                 ) from error
 
+    def gradient(self, image: Tiles, row: int, column: int) -> Tiles:
+        """How strongly each sample of a picture decides one pixel's output.
+
+        (1, H, W, C) float32 from 0 to 1, not in bytes → (H, W, C) float32: the size of the
+        derivative of the mean over the s×s output pixels of the pixel at `row` and `column`.
+        """
+        import torch
+
+        first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
+        forward, scale = self._forward({first: image}, [output]), self.graph.scale
+        x = self._input(image).requires_grad_()
+        y = forward({first: x})[output]
+        rows, columns = (slice(scale * at, scale * (at + 1)) for at in (row, column))
+        (found,) = torch.autograd.grad(y[0, :, rows, columns].mean(), x)
+        array: Tiles = found[0].abs().permute(1, 2, 0).contiguous().cpu().numpy()
+        return array
+
     def _forward(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> Forward:
         """What computes these outputs of (N, C, H, W) inputs; made once for their names."""
         from imagen_fast.models.operations import run_steps, steps

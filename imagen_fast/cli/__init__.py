@@ -28,6 +28,7 @@ COMMANDS = {
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "features": "Write what the encoder makes of pictures, to learn from.",
+    "explain": "Write a page that shows what a model did with a picture.",
     "bench": "Measure speed and accuracy here, beside other runtimes and networks.",
     "import": "Make a model of somebody's network (ONNX, ncnn, PyTorch).",
     "export": "Write a model as a file for another runtime (ONNX, TensorRT).",
