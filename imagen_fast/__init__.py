@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SpecError,
         TilingError,
         TrainingError,
+        VideoError,
         WeightsError,
     )
     from imagen_fast.loading import load
@@ -50,6 +51,7 @@ __all__ = [
     "SpecError",
     "TilingError",
     "TrainingError",
+    "VideoError",
     "WeightsError",
     "__version__",
     "generate",

@@ -4,6 +4,7 @@ ImagenError
 ├── SpecError      a model's description is wrong
 ├── WeightsError   a weights file is missing, damaged or of another kind
 ├── ImageError     a picture cannot be read, is of a kind not handled, or cannot be written
+├── VideoError     a video cannot be read, is of a kind not handled, or cannot be written
 ├── BackendError   a backend, device or precision is unknown or not available here
 │   └── OperationError  a backend has no kernel for one of the network's operations
 ├── TilingError    a tile or overlap size cannot work
@@ -31,6 +32,10 @@ class WeightsError(ImagenError):
 
 class ImageError(ImagenError):
     """A picture cannot be read, is of a kind not handled, or cannot be written."""
+
+
+class VideoError(ImagenError):
+    """A video cannot be read, is of a kind not handled, or cannot be written."""
 
 
 class BackendError(ImagenError):

@@ -71,6 +71,7 @@ ALLOWED = {
     },
 }
 ALLOWED["bench"] = {*ALLOWED["backends"], "backends", "metrics"}
+ALLOWED["video"] = {"image", "atomic", "extras", "samples", "_version", "errors"}
 ALLOWED["tasks"] = {
     *ALLOWED["engine"],
     *ALLOWED["loading"],
@@ -81,7 +82,7 @@ ALLOWED["tasks"] = {
     "task",
 }
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
-ALLOWED["cli"] |= {"c_library", "kernels", "importers"}
+ALLOWED["cli"] |= {"c_library", "kernels", "importers", "video"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["weights"] = set()
 # The root only forwards names, when they are asked for.
@@ -92,7 +93,7 @@ KERNELS: dict[str, set[str]] = {"triton": set(), "ahead": {"triton"}, "__init__"
 
 WITHOUT_TORCH = (
     *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine"),
-    *("export", "importers", "model_file", "atomic", "task", "turn", "outputs"),
+    *("export", "importers", "model_file", "atomic", "task", "turn", "outputs", "video"),
 )
 
 

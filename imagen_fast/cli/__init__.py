@@ -25,6 +25,7 @@ from imagen_fast.task import TASKS
 COMMANDS = {
     "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
     "generate": "Make pictures from nothing, or more like those in a folder.",
+    "video": "Enlarge or restore a video, frame by frame.",
     "models": "List the models that are shipped.",
     "eval": "Measure PSNR and SSIM on a folder, beside bicubic.",
     "features": "Write what the encoder makes of pictures, to learn from.",

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 STYLES = {"done": "green", "skipped": "yellow", "failed": "red", "not finished": "red"}
 
 
+def describe(engine: Engine) -> str:
+    """What runs, where and why, in a line."""
+    facts = engine.info()
+    where = facts["isa"] or facts["device"]
+    return f"{facts['model']}: {facts['backend']} on {where}, {facts['precision']} ({facts['why']})"
+
+
 def report(jobs: list[Job], quiet: bool, notes: Sequence[str] = ()) -> Report:
     """A `Bar` on a terminal, else a plain `Report`; `notes` end an overview."""
     terminal = sys.stdout.isatty() and sys.stderr.isatty()
@@ -140,14 +147,7 @@ class Bar(Report):
 
     def loaded(self, engine: Engine) -> None:
         """Say what runs, where and why."""
-        facts = engine.info()
-        self._progress.console.print(
-            f"{facts['model']}: {facts['backend']} on {facts['isa'] or facts['device']}, "
-            f"{facts['precision']} ({facts['why']})",
-            style="dim",
-            markup=False,
-            highlight=False,
-        )
+        self._progress.console.print(describe(engine), style="dim", markup=False, highlight=False)
 
     def say(self, line: str) -> None:
         """A line above the bar."""

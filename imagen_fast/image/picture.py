@@ -70,6 +70,13 @@ class Picture:
         """Columns."""
         return int(self.color.shape[1])
 
+    def same_samples(self, other: Picture) -> bool:
+        """Whether the other picture has the same samples, whatever it carries beside them."""
+        one, two = self.alpha, other.alpha
+        if one is None or two is None:
+            return one is two and np.array_equal(self.color, other.color)
+        return np.array_equal(one, two) and np.array_equal(self.color, other.color)
+
 
 def eight_bits(samples: Samples) -> NDArray[np.uint8]:
     """Round to 8 bits, 65535 → 255: any shape, uint8 (returned as it is) or uint16 → uint8."""

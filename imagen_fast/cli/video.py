@@ -1,0 +1,197 @@
+"""`imagen-fast video`: a video in, a video out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import warnings
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imagen_fast import catalogue, engine
+from imagen_fast.cli.interrupt import Interruptible, leave
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    load_engine,
+    model_and_scale,
+    scale_option,
+)
+from imagen_fast.cli.streams import NOBODY_READS
+from imagen_fast.cli.text import duration, shown
+from imagen_fast.cli.video_progress import Frames
+from imagen_fast.cores import cores
+from imagen_fast.errors import VideoError
+from imagen_fast.model_file import read_header
+from imagen_fast.task import TASKS, Task
+from imagen_fast.video.job import Job, Wanted
+from imagen_fast.video.reading import PIPE, Cut
+
+_TASKS = ("upscale", "restore", "stylize")
+# Frames that are computed at once: more models take more memory and finish no frame sooner.
+_MOST_MODELS = 4
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str | None) -> Fraction | None:
+    """`90`, `1:30.5` or `0:01:30` → seconds."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+        raise click.BadParameter(f"{text!r} is no time; expected seconds, M:SS or H:MM:SS.")
+    seconds = Fraction(0)
+    for part in text.split(":"):
+        seconds = 60 * seconds + Fraction(part)
+    return seconds
+
+
+def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
+    """`25`, `29.97` or `30000/1001` → frames a second."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise click.BadParameter(f"{text!r} is no rate; expected such as 25 or 30000/1001.")
+    return rate
+
+
+@click.command("video")
+@click.argument("source", metavar="INPUT")
+@click.option("-o", "--output", required=True, help="The file, folder or pattern; - for a pipe.")
+@click.option(
+    "--task",
+    "task_name",
+    type=click.Choice(_TASKS),
+    help="What is done to each frame. [the model's task, else upscale]",
+)
+@scale_option
+@click.option("-n", "--model", help="A name from `imagen-fast models`, or a model's file.")
+@click.option("--codec", help="h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg's.")
+@click.option("--crf", type=click.FloatRange(0, 100), help="Quality of the codec; lower is better.")
+@click.option("--preset", help="Speed of the codec: slow, medium, fast, ... or a number.")
+@click.option("--start", callback=_moment, metavar="TIME", help="From here: 90, 1:30, 0:01:30.5.")
+@click.option("--end", callback=_moment, metavar="TIME", help="Up to here.")
+@click.option(
+    "--fps",
+    default="25",
+    show_default=True,
+    callback=_rate,
+    help="Frames a second of a folder or pattern of pictures.",
+)
+@engine_options
+@click.option("--overwrite", is_flag=True, help="Make an output that exists anew.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    source: str,
+    output: str,
+    task_name: str | None,
+    scale: str | None,
+    model: str | None,
+    codec: str | None,
+    crf: float | None,
+    preset: str | None,
+    start: Fraction | None,
+    end: Fraction | None,
+    fps: Fraction,
+    backend: str,
+    device: str,
+    precision: str,
+    threads: int | None,
+    isa: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Enlarge or restore a video, frame by frame.
+
+    INPUT is whatever FFmpeg reads; a folder or a pattern of pictures (frame_%05d.png, '*.jpg'); an
+    animated GIF, WebP or PNG; or - for standard input. The output's name says what is written: mp4,
+    mkv, mov, webm, ts, avi, gif, webp, apng, y4m, a folder, a pattern, or - for y4m on standard
+    output.
+
+    Sound, subtitles, chapters and metadata are copied; timestamps, rotation, colours, pixel aspect
+    and 10 bits stay. Frames that equal the one before are not computed again.
+
+    What is finished lies in OUTPUT.parts until all is: after Ctrl-C, a kill or a power cut the same
+    command goes on from there. Exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    task = _task(task_name, model)
+    name, factor = model_and_scale(task, model, scale)
+    options = {"backend": backend, "device": device, "precision": precision, "isa": isa}
+    check_engine(name, **options, threads=threads)
+    workers = threads or cores()
+    try:
+        cut = Cut(start, end)
+    except VideoError as error:
+        raise click.UsageError(str(error)) from error
+    wanted = Wanted(
+        _path(source),
+        _path(output),
+        factor,
+        cut,
+        fps,
+        codec,
+        crf,
+        preset,
+        workers,
+        overwrite,
+    )
+    warnings.simplefilter("ignore", engine.PrecisionWarning)
+    began = time.perf_counter()
+    with Interruptible() as ending, ExitStack() as stack:
+        try:
+            job = stack.enter_context(Job(wanted))
+            progress = stack.enter_context(Frames(job, quiet))
+            progress.warn(job.notes)
+            told = len(job.notes)
+            models = [stack.enter_context(one) for one in _engines(name, workers, options)]
+            progress.loaded(models[0])
+            facts = {**models[0].info(), "file": _digest(name)}
+            frames = job.run(models, facts, progress.advanced)
+        except BrokenPipeError:
+            leave(NOBODY_READS)
+        except KeyboardInterrupt:
+            ending.ignore()
+            progress.interrupted()
+            leave(128 + ending.number)  # as shells report it
+    progress.warn(job.notes[told:])
+    if not quiet:
+        look = job.form.look
+        took = time.perf_counter() - began
+        line = f"{look.width} × {look.height}, {frames} frames in {duration(took)}"
+        click.echo(f"{shown(output)}: {line} ({progress.speed()})", err=output == PIPE)
+
+
+def _task(name: str | None, model: str | None) -> Task:
+    """The task that is named, or else the model's."""
+    if name is None and model not in (None, "auto"):
+        assert model is not None
+        name = read_header(catalogue.resolve(model)).task.name
+    return TASKS[name or "upscale"]
+
+
+def _path(text: str) -> Path | None:
+    return None if text == PIPE else Path(text)
+
+
+def _engines(name: str, workers: int, options: dict[str, Any]) -> list[engine.Engine]:
+    """Models that compute frames side by side, with `workers` threads together.
+
+    A thread for each is faster than all of them on one frame: none waits for another.
+    """
+    first = load_engine(name, **options, threads=max(1, workers // min(workers, _MOST_MODELS)))
+    if first.info()["device"] != "cpu":
+        return [first]
+    others = min(workers, _MOST_MODELS) - 1
+    each = max(1, workers // (others + 1))
+    return [first, *(load_engine(name, **options, threads=each) for _ in range(others))]
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(catalogue.resolve(name).read_bytes()).hexdigest()

@@ -1,0 +1,133 @@
+"""What `imagen-fast video` shows while it runs: a bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imagen_fast.cli.progress import describe
+from imagen_fast.cli.text import duration, short, shown
+from imagen_fast.video.frames import Frame
+from imagen_fast.video.job import Job
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from imagen_fast.engine import Engine
+
+# Seconds between two lines where there is no terminal, and frames that the speed is a mean of.
+EVERY, MEAN_OF = 10.0, 50
+
+
+class Frames:
+    """Counts frames, and says how fast they come and how long the rest will take."""
+
+    def __init__(self, job: Job, quiet: bool) -> None:
+        self._job, self._quiet = job, quiet
+        self._count = self._kept = 0
+        self._times: deque[float] = deque(maxlen=MEAN_OF)
+        self._began = self._said = time.perf_counter()
+        self._bar = None
+        if sys.stderr.isatty() and not quiet:
+            self._bar = _bar()
+            total = job.source.count or None
+            self._task = self._bar.add_task("loading the model", total=total, speed="")
+
+    def __enter__(self) -> Frames:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def loaded(self, engine: Engine) -> None:
+        """Say what runs, where and why."""
+        if self._bar is not None:
+            self._say(describe(engine))
+
+    def warn(self, notes: Sequence[str]) -> None:
+        """A line for each, unless quiet."""
+        for note in () if self._quiet else notes:
+            self._say(f"warning: {shown(note)}")
+
+    def advanced(self, frame: Frame) -> None:
+        """A frame is written, or was finished by an earlier run."""
+        now = time.perf_counter()
+        self._count += 1
+        self._times.append(now)
+        total = self._job.source.count
+        if self._bar is not None:
+            name = self._job.wanted.source
+            description = short(shown(name.name if name else "standard input"), 32)
+            self._bar.update(
+                self._task,
+                description=description,
+                completed=self._count,
+                total=max(total, self._count) or None,
+                speed=self.speed(recent=True),
+            )
+        elif now - self._said >= EVERY and not self._quiet:
+            self._said = now
+            of = f" of {total}" if total else ""
+            left = duration((total - self._count) / self._rate()) if total > self._count else ""
+            left = f", {left} left" if left else ""
+            self._say(f"{self._count}{of} frames, {self.speed(recent=True)}{left}")
+
+    def interrupted(self) -> None:
+        """Say what is kept, and how to go on."""
+        output = self._job.wanted.output
+        kept = self._count // self._job.segment_length * self._job.segment_length
+        self.__exit__()
+        if output is None or not kept:
+            print("interrupted", file=sys.stderr)
+        else:
+            print(
+                f"interrupted; {kept} frames are kept in {shown(output)}.parts, and the same "
+                "command goes on from there",
+                file=sys.stderr,
+            )
+
+    def speed(self, recent: bool = False) -> str:
+        """Frames a second, of all or of the last ones."""
+        seconds = time.perf_counter() - self._began
+        rate = self._rate() if recent else self._count / max(seconds, 1e-9)
+        return f"{rate:.3g} fps"
+
+    def _rate(self) -> float:
+        if len(self._times) < 2:
+            return self._count / max(time.perf_counter() - self._began, 1e-9)
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
+
+    def _say(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, style="dim")
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=300,
+    )
