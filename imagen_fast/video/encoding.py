@@ -39,7 +39,8 @@ class Encoder:
         self._durations: dict[int, int] = {}
         with as_video_error(f"{form.codec} cannot encode this"):
             # A container makes the encoder ready for what it holds. Nothing is written into it.
-            self._container = pyav().open(io.BytesIO(), "w", format=form.container or "nut")
+            container = "nut" if form.codec == "png" else form.container
+            self._container = pyav().open(io.BytesIO(), "w", format=container)
             self._stream = form.add_to(self._container)
 
     def encode(self, picture: Picture, pts: int, duration: int) -> list[Packet]:

@@ -143,6 +143,7 @@ class AnimationSource:
     def _seek(self, number: int) -> None:
         try:
             self._image.seek(number)
+            self._image.load()  # of WebP the duration is known only then
         except Exception as error:  # decoders fail on damaged files in every way there is
             raise VideoError(f"{self.path}: frame {number} is damaged: {error}") from error
 
