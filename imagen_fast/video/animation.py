@@ -38,6 +38,9 @@ def animate(
     codec, pix_fmt, loop = _KINDS[form.container]
     ticks = _TICKS[form.container]
     palette = _palette(form) if pix_fmt == "pal8" else None
+    if form.container == "apng":  # which takes each frame's duration from the one behind it
+        *_, final = parts.read(numbers[-1])
+        loop = {**loop, "final_delay": str(final.duration * form.look.time_base)}
     with (
         as_video_error(f"{path}: cannot be written"),
         av.open(str(path), "w", format=form.container, options=loop) as out,
@@ -83,9 +86,12 @@ def _palette(form: Form) -> Any:
 
 def _frames(form: Form, parts: Parts, numbers: Sequence[int]) -> Iterator[tuple[Any, int, int]]:
     decoder = pyav().CodecContext.create(form.codec, "r")
+    decoder.thread_count = 1  # each frame comes out when its packet goes in
     for number in numbers:
         for packet in parts.read(number):
-            for frame in decoder.decode(pyav().Packet(packet.data)):
+            encoded = pyav().Packet(packet.data)
+            encoded.is_keyframe = True  # else it is taken for a difference from the one before
+            for frame in decoder.decode(encoded):
                 yield frame, packet.pts, packet.duration
 
 

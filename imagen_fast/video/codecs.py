@@ -172,6 +172,8 @@ def _pixel_format(name: str, encoder: Any, look: Look, notes: list[str]) -> str:
         formats = [pyav().VideoFormat(f"yuv{kind}p{deep}") for kind in (420, 422, 444)
                    for deep in ("", "10le", "12le")]  # fmt: skip
     alpha = any(part.is_alpha for part in pyav().VideoFormat(wanted).components)
+    if same := [one for one in formats if one.name == wanted]:
+        formats = same  # the search knows several that lose nothing
     best, _ = pyav().codec.codec.find_best_pix_fmt_of_list(formats, wanted, has_alpha=alpha)
     odd = look.width % 2 or look.height % 2
     if odd and name in ("libx264", "libx265", "mpeg4") and best.name.startswith("yuv4"):

@@ -37,11 +37,14 @@ class Encoder:
         self._form = form
         self._converter = Converter(form.look.color, form.look.height)
         self._durations: dict[int, int] = {}
-        with as_video_error(f"{form.codec} cannot encode this"):
+        asked = ", ".join(f"{name} {value}" for name, value in form.options.items())
+        look = f"{form.look.width} × {form.look.height} {form.look.pix_fmt} with {asked}"
+        with as_video_error(f"{form.codec} cannot encode {look.removesuffix(' with ')}"):
             # A container makes the encoder ready for what it holds. Nothing is written into it.
             container = "nut" if form.codec == "png" else form.container
             self._container = pyav().open(io.BytesIO(), "w", format=container)
             self._stream = form.add_to(self._container)
+            self._stream.codec_context.open()
 
     def encode(self, picture: Picture, pts: int, duration: int) -> list[Packet]:
         """The packets that are ready once this frame is there, in the order of decoding."""

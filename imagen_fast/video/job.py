@@ -34,7 +34,7 @@ from imagen_fast.video.reading import WHOLE, ContainerSource, Cut
 
 # A segment has so many pixels, within these numbers of frames: a kill loses one at most, and each
 # begins with a keyframe, which takes room.
-SEGMENT_PIXELS, FEWEST, MOST = 100_000_000, 24, 240
+SEGMENT_PIXELS, FEWEST, MOST = 100_000_000, 24, 120
 FRAME_NUMBERS = "%06d.png"  # in a folder of results
 
 Tell = Callable[[Frame], None]
@@ -110,11 +110,10 @@ class Job:
         with_sound = self.form.container and self.form.container not in ANIMATED
         if self.form.container == "yuv4mpegpipe" or not with_sound:
             self._copies = None
+        Encoder(self.form).close()
         if with_sound:
             with Joined(BytesIO(), self.form, self._copies, self.wanted.cut) as joined:
                 self.notes += joined.notes
-        encoder = Encoder(self.form)
-        encoder.close()
 
     def run(self, models: Sequence[Compute], facts: dict[str, Any], tell: Tell) -> int:
         """Compute what is not there yet, write the output, and return how many frames it has.

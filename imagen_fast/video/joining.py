@@ -19,9 +19,12 @@ from imagen_fast.video.reading import Cut, main_video, open_container
 
 # Metadata that speaks of the file it came from, and not of what is in it.
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+# At the front of the file, so that players on the web begin at once, and with the beginnings of
+# streams in finer steps than the usual milliseconds.
+_QUICKTIME = {"movflags": "+faststart", "movie_timescale": "240000"}
 _OPTIONS = {
-    "mp4": {"movflags": "+faststart"},  # so that players on the web begin at once
-    "mov": {"movflags": "+faststart"},
+    "mp4": _QUICKTIME,
+    "mov": _QUICKTIME,
     "yuv4mpegpipe": {"strict": "-1"},  # more than 8 bits
 }
 

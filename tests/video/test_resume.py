@@ -1,0 +1,105 @@
+"""A killed run loses a segment at most, and nothing of what it made can be told afterwards."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FRAMES = 300  # three segments of 120 frames or less
+
+
+@pytest.fixture(scope="module")
+def source(make, tmp_path_factory):
+    return make(tmp_path_factory.mktemp("source") / "a.mp4", frames=FRAMES, sound=True)
+
+
+def start(source: Path, out: Path, model: Path, *more: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "imagen_fast", "video", source, "-o", out, "-n", model]
+    return subprocess.Popen(
+        [*map(str, line), "--backend", "fake", *more], text=True, stderr=subprocess.PIPE
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, "it ended before it wrote this"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_what_is_finished_is_kept_and_the_result_is_the_same(
+    source, repeater, video, look_at, tmp_path, how
+):
+    out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
+    segments = [parts / f"{number:06d}.packets" for number in range(3)]
+    for segment in segments[:2]:  # killed twice, each time a segment further
+        process = start(source, out, repeater)
+        wait_for(segment, process)
+        process.send_signal(how)
+        process.communicate()
+        assert process.returncode == (-9 if how == signal.SIGKILL else 128 + how)
+        assert not out.exists()
+    before = segments[0].stat().st_mtime_ns
+    process = start(source, out, repeater)
+    wait_for(segments[2], process)
+    assert segments[0].stat().st_mtime_ns == before
+    assert process.wait() == 0
+    whole = tmp_path / "whole.mp4"
+    assert video(source, "-o", whole).exit_code == 0
+    assert out.read_bytes() == whole.read_bytes()
+    assert len(look_at.times(out)) == FRAMES
+    assert not parts.exists()
+
+
+def test_an_interrupted_run_says_what_is_kept(source, repeater, tmp_path):
+    out = tmp_path / "b.mp4"
+    process = start(source, out, repeater)
+    wait_for(tmp_path / "b.mp4.parts" / "000000.packets", process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert "120 frames are kept in" in errors
+
+
+def test_a_damaged_segment_is_made_again(source, repeater, video, tmp_path):
+    out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
+    process = start(source, out, repeater)
+    wait_for(parts / "000001.packets", process)
+    process.kill()
+    process.communicate()
+    damaged = bytearray((parts / "000000.packets").read_bytes())
+    damaged[-5] ^= 1
+    (parts / "000000.packets").write_bytes(damaged)
+    (parts / "000001.packets").write_bytes(b'{"packets": 3}')
+    assert video(source, "-o", out).exit_code == 0
+    assert video(source, "-o", tmp_path / "whole.mp4").exit_code == 0
+    assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_parts_of_another_command_are_neither_used_nor_lost(source, repeater, video, tmp_path):
+    out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
+    process = start(source, out, repeater, "--crf", "30")
+    wait_for(parts / "000000.packets", process)
+    process.kill()
+    process.communicate()
+    done = video(source, "-o", out)
+    assert done.exit_code == 1
+    assert "with other settings (form)" in done.output
+    assert (parts / "000000.packets").exists()
+    assert video(source, "-o", out, "--overwrite").exit_code == 0
+    assert not parts.exists()
+
+
+def test_two_processes_do_not_make_one_file(source, repeater, video, tmp_path):
+    out = tmp_path / "b.mp4"
+    process = start(source, out, repeater)
+    wait_for(tmp_path / "b.mp4.parts" / "job.json", process)
+    assert json.loads((tmp_path / "b.mp4.parts" / "job.json").read_text())["model"]
+    done = video(source, "-o", out)
+    process.kill()
+    process.communicate()
+    assert done.exit_code == 1
+    assert "another process is making it" in done.output
