@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,6 +107,6 @@ def test_decoding_times_rise_and_none_comes_after_its_frame_is_shown():
         segments.append([int(shown[i]) for i in order])
     decoded = list(decoding_times(segments))
     shown = [pts for segment in segments for pts in segment]
-    assert all(a < b for a, b in zip(decoded, decoded[1:], strict=False))
+    assert all(a < b for a, b in pairwise(decoded))
     assert all(dts <= pts for dts, pts in zip(decoded, shown, strict=True))
     assert list(decoding_times([[5, 6, 9]])) == [5, 6, 9]  # in order: decoded when shown

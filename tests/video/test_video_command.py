@@ -132,10 +132,10 @@ def test_unchanged_frames_are_computed_once(make, look_at, tmp_path, repeater):
     from imagen_fast import load
     from imagen_fast.video.job import Job, Wanted
 
-    still = make(
-        tmp_path / "a.mkv", codec="ffv1", frames=30,
-        draw=lambda number, height, width: np.full((height, width, 3), 50 * (number // 10), np.uint8),
-    )  # fmt: skip
+    def draw(number, height, width):
+        return np.full((height, width, 3), 50 * (number // 10), np.uint8)
+
+    still = make(tmp_path / "a.mkv", codec="ffv1", frames=30, draw=draw)
     computed = []
     with load(repeater, backend="fake") as engine, Job(Wanted(still, tmp_path / "b.mkv", 2)) as job:
 
