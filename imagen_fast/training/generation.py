@@ -21,7 +21,7 @@ from imagen_fast.training.resemblance import features, kernel_distance, likeness
 from imagen_fast.training.supervised import Supervised
 
 SHOWN = 8  # rows and columns of a sheet of samples
-SCORED = 256  # pictures that a score is made of
+SCORED = 128  # pictures that a score is made of
 
 
 class Generation(Supervised):

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from c_interface import INVALID, NOT_FINITE, Engine, Failed, Samples, library
 from imagen_fast import c_library
 from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.graph.passes import needed
 from imagen_fast.spec import Level, ModelSpec
 
 if missing := c_library.missing():
@@ -71,6 +73,24 @@ def test_pictures_of_a_latent_and_a_context(engine: Engine, python: Native) -> N
     for inputs, wanted in (({"latent": LATENT}, ["sample"]), (given, ["picture"])):
         found, expected = engine.run_graph(inputs, wanted), python.run(inputs, wanted)
         np.testing.assert_array_equal(found[wanted[0]], expected[wanted[0]])
+
+
+def test_a_generator_s_file_makes_pictures_of_a_latent_alone(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    graph = needed(bundle.graph, ["sample", "sample.1"])
+    tensors = {name: bundle.tensors[name] for name in graph.tensors}
+    alone = Bundle(graph, tensors, {"task": "generate"})
+    save_bundle(alone, tmp_path / "m.safetensors")
+    expected = Native(alone, precision="fp32").run({"latent": LATENT}, ["sample", "sample.1"])
+    with Engine(library(), tmp_path / "m.safetensors", precision="fp32") as engine:
+        found = engine.run_graph({"latent": LATENT}, ["sample", "sample.1"])
+    assert {name: x.shape for name, x in found.items()} == {
+        "sample": (2, 20, 28, 3),
+        "sample.1": (2, 10, 14, 3),
+    }
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 def test_one_picture_is_a_case_of_it(engine: Engine) -> None:

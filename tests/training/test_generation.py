@@ -82,7 +82,7 @@ def test_a_run_leaves_a_model_that_makes_pictures_of_a_latent(generating, tmp_pa
 
 
 def test_a_paused_run_goes_on_to_the_same_weights(generating, tmp_path):
-    generating["run"]["steps"] = 6
+    generating["run"]["steps"] = 10
     whole = load_bundle(train(parse_config(generating)).bundle)
     generating["run"]["output"] = str(tmp_path / "again")
     config = parse_config(generating)

@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import imagen_fast
+from imagen_fast.training.imitation import imitate
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Pictures of a coloured disc, of which a model could be made."""
+    folder = tmp_path / "discs"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:80, :100]
+    for number in range(4):
+        disc = (y - 40) ** 2 + (x - 50) ** 2 < 900
+        pixels = np.where(disc[..., None], random.integers(0, 256, 3), 30)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_a_texture_has_any_size_and_a_picture_its_own(folder, tmp_path):
+    run = {"steps": 2, "threads": 1, "validate_every": 1000}
+    texture = imitate(folder, tmp_path / "texture", True, run)
+    assert texture.finished
+    made = imagen_fast.generate(model=texture.bundle, size=(40, 72))
+    assert made.shape == (1, 40, 72, 3)
+    whole = imitate(folder, tmp_path / "whole", False, run)
+    with pytest.raises(imagen_fast.ImageError, match="64 × 64 alone"):
+        imagen_fast.generate(model=whole.bundle, size=(40, 72))
+    assert imagen_fast.generate(model=whole.bundle).std() > 0
+
+
+def test_the_command_trains_writes_and_goes_on(folder, tmp_path):
+    def run(*more):
+        command = [sys.executable, "-m", "imagen_fast", "generate", "--like", folder]
+        command += ["-o", "more", "-n", "2", "--threads", "1", *more]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    first = run("--minutes", "0.001")
+    assert first.returncode == 0, first.stderr
+    assert sorted(path.name for path in (tmp_path / "more").glob("discs*")) == [
+        "discs-generator.safetensors",
+        "discs_0_00000.png",
+        "discs_0_00001.png",
+    ]
+    assert list((tmp_path / "more" / "samples").glob("*.png"))
+    again = run("--minutes", "0.001")
+    assert again.returncode == 1
+    assert "exists" in again.stderr
+    longer = run("--minutes", "0.1", "--overwrite")
+    assert longer.returncode == 0, longer.stderr
+    assert "going on from step" in longer.stderr
+    refused = run("--minutes", "1", "--model", "x")
+    assert refused.returncode == 2
