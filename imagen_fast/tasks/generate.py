@@ -114,6 +114,7 @@ class Generator:
         Raises:
             ImageError: count, seed, truncation or size are out of range, or the model makes no
                 pictures of this size.
+            BackendError: memory for such a picture is not there.
         """
         count, seed = operator.index(count), operator.index(seed)
         if count < 1 or not 0 <= seed < MOST_SEED:
@@ -123,6 +124,7 @@ class Generator:
         if not 0 <= truncation <= 10:
             raise ImageError(f"truncation is {truncation}; expected a number from 0 to 10")
         height, width = self._places(size)
+        self._check_room(height, width)
         return (self._latent(seed, i, height, width, truncation) for i in range(count))
 
     def picture(
@@ -152,12 +154,7 @@ class Generator:
             inner = latent[self.learnt.margin :, self.learnt.margin :]
             height, width = self._inner(size)
             given = np.pad(inner[:height, :width], ((margin,) * 2, (margin,) * 2, (0, 0)), "wrap")
-        if given.shape[0] * given.shape[1] > self._backend.capacity:
-            height, width = self._size(size)
-            raise BackendError(
-                f"a picture of {width} × {height} takes more memory than there is for it; choose a "
-                "smaller size"
-            )
+        self._check_room(*given.shape[:2])
         names = list(self._backend.graph.outputs)[: 1 if finest else None]
         made = self._backend.run({"latent": given[None]}, names)
         height, width = self._size(size)
@@ -217,6 +214,14 @@ class Generator:
         height, width = self._inner(size)
         return height + 2 * self.learnt.margin, width + 2 * self.learnt.margin
 
+    def _check_room(self, height: int, width: int) -> None:
+        """Raise BackendError if there is no memory for so many places of a latent."""
+        if height * width > self._backend.capacity:
+            raise BackendError(
+                f"a latent of {width} × {height}, for pictures {self.place} times as large, takes "
+                "more memory than there is for it; choose a smaller size"
+            )
+
     def _check_seamless(self, size: tuple[int, int] | None) -> None:
         height, width = self._size(size)
         step = self._period * self.place
@@ -229,7 +234,7 @@ class Generator:
             )
 
     def _latent(self, seed: int, number: int, height: int, width: int, truncation: float) -> Latent:
-        random = np.random.Generator(np.random.Philox(key=[seed, number]))
+        random = np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64)))
         shared = random.standard_normal(self.learnt.shared, np.float32)
         others = (height, width, self._channels - self.learnt.shared)
         latent = np.empty((height, width, self._channels), np.float32)

@@ -66,7 +66,11 @@ def test_a_seed_is_its_pictures_however_many(made):
     assert three.std() > 10
     np.testing.assert_array_equal(imagen_fast.generate(1, 7, model=made)[0], three[0])
     assert (three[0] != three[1]).any()
-    assert (imagen_fast.generate(1, 8, model=made)[0] != three[0]).any()
+    largest = 2**64 - 1
+    for other in (8, largest - 1, largest):
+        assert (imagen_fast.generate(1, other, model=made)[0] != three[0]).any()
+    one, two = (imagen_fast.generate(1, s, model=made) for s in (largest - 1, largest))
+    assert (one != two).any()
 
 
 def test_a_latent_is_what_the_module_says(generator):
