@@ -1,11 +1,13 @@
 """Pictures from nothing but a seed: latents, and what a generator makes of them.
 
-A latent is (h, w, C) standard normal numbers; one place of it becomes `Generator.place` pixels to
+A latent is standard normal numbers, (h, w, C); one place of it becomes `Generator.place` pixels to
 a side. Its first channels, as many as the model's file says, are the same all over a picture and
-say what it shows; the others differ from place to place.
+say what it shows; the others differ from place to place. Where the file says `noise`, the
+cross-attention of every level reads numbers of its own, which fine detail is made of.
 
 Picture number i of seed s is drawn by NumPy's counter-based Philox with the key (s, i): first the
-shared numbers, then all others, row by row. So it is the same however many are made with it.
+shared numbers, then the others row by row, then each level's, the finest first. So it is the same
+however many are made with it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from imagen_fast.backends import Backend
 from imagen_fast.errors import BackendError, ImageError, WeightsError
 from imagen_fast.graph.reach import alignment, radius
 
-Latent = NDArray[np.float32]  # (h, w, C)
+Latent = dict[str, NDArray[np.float32]]  # (h, w, C) by the names of the graph's inputs
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 MOST_SIDE = 16_384
@@ -69,12 +71,14 @@ class Learnt:
 
     Attributes:
         shared: channels that are the same all over a picture.
+        noise: whether every level reads numbers of its own.
         margin: places around a picture, cut off again. A model without makes pictures of `side`
             alone: they have edges, and it learnt where things are in them.
         side: pixels of what it learnt from.
     """
 
     shared: int
+    noise: bool
     margin: int
     side: int
 
@@ -151,12 +155,10 @@ class Generator:
         if seamless:
             self._check_seamless(size)
             margin = self._around
-            inner = latent[self.learnt.margin :, self.learnt.margin :]
-            height, width = self._inner(size)
-            given = np.pad(inner[:height, :width], ((margin,) * 2, (margin,) * 2, (0, 0)), "wrap")
-        self._check_room(*given.shape[:2])
+            given = self._wrapped(latent, *self._inner(size))
+        self._check_room(*given["latent"].shape[:2])
         names = list(self._backend.graph.outputs)[: 1 if finest else None]
-        made = self._backend.run({"latent": given[None]}, names)
+        made = self._backend.run({name: x[None] for name, x in given.items()}, names)
         height, width = self._size(size)
         pictures = []
         for number, name in enumerate(names):
@@ -191,6 +193,22 @@ class Generator:
                 "this model's pictures depend on all of their latent, so none is seamless"
             )
         return -(-reach // self._period) * self._period
+
+    def _wrapped(self, latent: Latent, height: int, width: int) -> Latent:
+        """The middle of a latent, of so many places, with itself all around."""
+        wrapped = {}
+        for name, x in latent.items():
+            factor = self._factors[name]
+            first, around = self.learnt.margin * factor, (self._around * factor,) * 2
+            inner = x[first : first + height * factor, first : first + width * factor]
+            wrapped[name] = np.pad(inner, (around, around, (0, 0)), "wrap")
+        return wrapped
+
+    @cached_property
+    def _factors(self) -> dict[str, int]:
+        """How many numbers a side a place has in each input."""
+        values = self._backend.graph.values
+        return {name: values[name].grid.factor for name in self._backend.graph.inputs}
 
     def _size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         side = self.learnt.side
@@ -234,14 +252,22 @@ class Generator:
             )
 
     def _latent(self, seed: int, number: int, height: int, width: int, truncation: float) -> Latent:
+        graph = self._backend.graph
         random = np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64)))
         shared = random.standard_normal(self.learnt.shared, np.float32)
-        others = (height, width, self._channels - self.learnt.shared)
+        local = (height, width, self._channels - self.learnt.shared)
         latent = np.empty((height, width, self._channels), np.float32)
         latent[..., : self.learnt.shared] = shared
-        latent[..., self.learnt.shared :] = random.standard_normal(others, np.float32)
-        latent *= np.float32(truncation)
-        return latent
+        latent[..., self.learnt.shared :] = random.standard_normal(local, np.float32)
+        drawn = {"latent": latent}
+        others = [name for name in graph.inputs if name != "latent"] if self.learnt.noise else []
+        for name in others:
+            factor, channels = self._factors[name], graph.inputs[name].channels
+            shape = (height * factor, width * factor, channels)
+            drawn[name] = random.standard_normal(shape, np.float32)
+        for x in drawn.values():
+            x *= np.float32(truncation)
+        return drawn
 
 
 def between(start: Latent, end: Latent, steps: int) -> Iterator[Latent]:
@@ -252,7 +278,7 @@ def between(start: Latent, end: Latent, steps: int) -> Iterator[Latent]:
     for step in range(steps):
         angle = np.float32(np.pi / 2 * step / steps)
         # Two random latents are at right angles, near enough.
-        yield np.cos(angle) * start + np.sin(angle) * end
+        yield {name: np.cos(angle) * start[name] + np.sin(angle) * end[name] for name in start}
 
 
 def _learnt(backend: Backend, channels: int, place: int) -> Learnt:
@@ -264,6 +290,7 @@ def _learnt(backend: Backend, channels: int, place: int) -> Learnt:
         numbers = (learnt.shared, learnt.margin, learnt.side)
         right = (
             all(type(number) is int for number in numbers)
+            and type(learnt.noise) is bool
             and 0 <= learnt.shared <= channels
             and 0 <= learnt.margin <= MOST_SIDE
             and 1 <= learnt.side <= MOST_SIDE
@@ -274,6 +301,6 @@ def _learnt(backend: Backend, channels: int, place: int) -> Learnt:
     if not right:
         raise WeightsError(
             f"the model's metadata says {text[:80]!r} of how its pictures are generated; expected "
-            "what `imagen-fast train` writes: shared, margin and side"
+            "what `imagen-fast train` writes: shared, noise, margin and side"
         )
     return learnt

@@ -283,6 +283,8 @@ class GenerationConfig:
     Attributes:
         shared: channels of the latent that are the same all over a picture: what it shows. The
             others differ from place to place.
+        noise: whether the attention of every level reads random numbers in place of its features,
+            which fine detail is made of; without, all of it has to come of the coarsest level.
         margin: places of the latent around a patch, which are cut off again, so that a patch is
             the middle of a texture without edges; 0 for pictures that have an edge.
         side: pixels of a picture's shorter side, to which it is reduced first; 0: as it is.
@@ -290,6 +292,7 @@ class GenerationConfig:
     """
 
     shared: int = 16
+    noise: bool = True
     margin: int = 0
     side: int = 0
     upright: bool = True

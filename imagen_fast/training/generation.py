@@ -21,6 +21,7 @@ from imagen_fast.training.resemblance import features, kernel_distance, likeness
 from imagen_fast.training.supervised import Supervised
 
 SHOWN = 8  # rows and columns of a sheet of samples
+BATCH = 32
 SCORED = 128  # pictures that a score is made of
 
 
@@ -29,7 +30,9 @@ class Generation(Supervised):
 
     A latent (N, C, h, w) is standard normal; its first `shared` channels are the same all over a
     picture, so they say what it shows, and the others how (after Bergmann et al. 2017,
-    arXiv:1705.06566). Every coarser level's picture learns to be the finest one made smaller.
+    arXiv:1705.06566). With `noise` the cross-attention of every level reads more of it, (N, C_i,
+    h_i, w_i), so detail need not all come of the coarsest level. Every coarser level's picture
+    learns to be the finest one made smaller.
 
     `validate` writes a sheet of samples, of the same latents each time, and gives `distance`, the
     kernel distance to the held-out pictures, and `likeness` of pictures to each other.
@@ -61,13 +64,14 @@ class Generation(Supervised):
         self._coarse, self._output = config.loss.coarse, config.run.output
         self._settings, self._channels = generation, config.model.latent
         spec = config.model.spec
+        self._levels = spec.levels
         self._place = spec.scale * 2 ** (len(spec.levels) - 1)  # pixels of a place of the latent
         self._side = config.data.patch // self._place
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
         with self._autocast(high):
-            pictures = self._generate(self._generator, self._latent(len(high)))
+            pictures = self._generate(self._generator, *self._latent(len(high)))
         losses = self._opponent.learn(number, high, pictures[0])
         heard = self._opponent.losses(high, pictures[0])
         coarse, target = torch.zeros((), device=high.device), pictures[0].detach()
@@ -82,7 +86,7 @@ class Generation(Supervised):
     def validate(self, model: Generator, held_out: Sequence[Pair], step: int) -> dict[str, float]:
         """See the class. The sheet is `samples/{step}.png` in the run's folder."""
         random = torch.Generator().manual_seed(0)
-        made = self._made(model, self._latent(SCORED, random))
+        made = self._made(model, SCORED, random)
         folder = self._output / "samples"
         folder.mkdir(exist_ok=True)
         write(folder / f"{step:07}.png", Picture(sheet(made[: SHOWN**2])))
@@ -108,26 +112,47 @@ class Generation(Supervised):
         return torch.stack(cut).permute(0, 3, 1, 2).float() / 255
 
     @torch.inference_mode()
-    def _made(self, model: Generator, latent: Tensor) -> Tensor:
+    def _made(self, model: Generator, count: int, random: torch.Generator) -> Tensor:
         """The finest pictures, (N, 3, p, p) in [0, 1] on the CPU, in fp32."""
-        return torch.cat(
-            [self._generate(model, part)[0].clamp(0, 1).cpu() for part in latent.split(32)]
-        )
+        parts = []
+        for first in range(0, count, BATCH):
+            latent, noise = self._latent(min(BATCH, count - first), random)
+            parts.append(self._generate(model, latent, noise)[0].clamp(0, 1).cpu())
+        return torch.cat(parts)
 
-    def _generate(self, model: Generator, latent: Tensor) -> list[Tensor]:
+    def _generate(
+        self, model: Generator, latent: Tensor, noise: Sequence[Tensor] | None
+    ) -> list[Tensor]:
         """The pictures of every level, finest first, without their margins."""
         pictures = []
-        for number, picture in enumerate(model.generate(latent)):
+        for number, picture in enumerate(model.generate(latent, noise)):
             margin = self._settings.margin * self._place // 2**number
             side = self._side * self._place // 2**number
             pictures.append(picture[:, :, margin : margin + side, margin : margin + side].float())
         return pictures
 
-    def _latent(self, count: int, random: torch.Generator | None = None) -> Tensor:
+    def _latent(
+        self, count: int, random: torch.Generator | None = None
+    ) -> tuple[Tensor, list[Tensor] | None]:
+        """A latent, and the noise of every level, finest first, if there is any."""
         side, shared = self._side + 2 * self._settings.margin, self._settings.shared
-        latent = torch.randn(count, self._channels, side, side, generator=random)
+
+        def drawn(channels: int, side: int) -> Tensor:
+            return torch.randn(count, channels, side, side, generator=random)
+
+        latent = drawn(self._channels, side)
         latent[:, :shared] = latent[:, :shared, :1, :1]
-        return latent.to(self._device).to(memory_format=torch.channels_last)
+        noise = None
+        if self._settings.noise:
+            last = len(self._levels) - 1
+            noise = [
+                self._here(drawn(level.channels, side * 2 ** (last - i)))
+                for i, level in enumerate(self._levels)
+            ]
+        return self._here(latent), noise
+
+    def _here(self, x: Tensor) -> Tensor:
+        return x.to(self._device).to(memory_format=torch.channels_last)
 
 
 MOMENTUM = 0.0

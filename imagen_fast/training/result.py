@@ -130,6 +130,7 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
         "training": json.dumps(training, sort_keys=True),
     }
     if config.generation:
-        facts = {"shared": config.generation.shared, "margin": config.generation.margin}
+        said = config.generation
+        facts = {"shared": said.shared, "noise": said.noise, "margin": said.margin}
         metadata["generation"] = json.dumps({**facts, "side": config.data.patch}, sort_keys=True)
     save_bundle(Bundle(source, tensors, metadata), bundle_path(config))

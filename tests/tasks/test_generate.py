@@ -41,7 +41,7 @@ def model(folder, **said):
     metadata = {
         "task": "generate",
         "name": "made",
-        "generation": json.dumps({"shared": 2, "margin": 1, "side": 32, **said}),
+        "generation": json.dumps({"shared": 2, "noise": True, "margin": 1, "side": 32, **said}),
     }
     path = folder / "made.safetensors"
     save_bundle(Bundle(graph, tensors, metadata), path)
@@ -78,9 +78,14 @@ def test_a_latent_is_what_the_module_says(generator):
     random = np.random.Generator(np.random.Philox(key=[5, 1]))
     shared = random.standard_normal(2, np.float32)
     others = random.standard_normal((10, 10, 4), np.float32)
-    np.testing.assert_array_equal(second[..., :2], np.broadcast_to(shared / 2, (10, 10, 2)))
-    np.testing.assert_array_equal(second[..., 2:], others / 2)
-    assert first.shape == (10, 10, 6)
+    finest = random.standard_normal((20, 20, 16), np.float32)
+    coarser = random.standard_normal((10, 10, 16), np.float32)
+    latent = second["latent"]
+    np.testing.assert_array_equal(latent[..., :2], np.broadcast_to(shared / 2, (10, 10, 2)))
+    np.testing.assert_array_equal(latent[..., 2:], others / 2)
+    np.testing.assert_array_equal(second["latent.context.0"], finest / 2)
+    np.testing.assert_array_equal(second["latent.context.1"], coarser / 2)
+    assert first["latent"].shape == (10, 10, 6)
 
 
 @pytest.mark.parametrize("other", ["onnxruntime", "eager"])
@@ -102,12 +107,24 @@ def test_backends_agree(made, generator, other):
 def test_a_seamless_picture_is_one_of_endless_copies(generator):
     (latent,) = generator.latents(1, 1, (32, 32))
     once = generator.picture(latent, (32, 32), seamless=True)
-    inner = latent[1:9, 1:9]
-    twice_as_wide = np.pad(np.tile(inner, (2, 2, 1)), ((1, 1), (1, 1), (0, 0)))
-    copies = generator.picture(twice_as_wide, (64, 64), seamless=True)
+    twice = {}
+    for name, factor in (("latent", 1), ("latent.context.0", 2), ("latent.context.1", 1)):
+        inner = latent[name][factor : 9 * factor, factor : 9 * factor]
+        edge = (factor, factor)
+        twice[name] = np.pad(np.tile(inner, (2, 2, 1)), (edge, edge, (0, 0)))
+    copies = generator.picture(twice, (64, 64), seamless=True)
     np.testing.assert_array_equal(copies, np.tile(once, (2, 2, 1)))
     plain = generator.picture(latent, (32, 32))
     assert (plain[16:, 16:] != once[16:, 16:]).any()  # which has something else at its edges
+
+
+def test_without_noise_levels_read_their_own_features(tmp_path, generator):
+    with Generator(model(tmp_path, noise=False), precision="fp32") as plain:
+        (latent,) = plain.latents(1, 4)
+        assert list(latent) == ["latent"]
+        (noisy,) = generator.latents(1, 4)
+        np.testing.assert_array_equal(latent["latent"], noisy["latent"])
+        assert (plain.picture(latent) != generator.picture(noisy)).any()
 
 
 def test_any_size_can_be_had_and_only_some_without_a_seam(generator):
@@ -120,7 +137,7 @@ def test_any_size_can_be_had_and_only_some_without_a_seam(generator):
 
 def test_pictures_with_edges_have_one_size(tmp_path):
     with Generator(model(tmp_path, margin=0)) as whole:
-        assert next(iter(whole.latents(1, 0))).shape == (8, 8, 6)
+        assert next(iter(whole.latents(1, 0)))["latent"].shape == (8, 8, 6)
         with pytest.raises(ImageError, match="32 × 32 alone"):
             whole.latents(1, 0, (64, 32))
         (latent,) = whole.latents(1, 0)
@@ -136,8 +153,9 @@ def test_no_truncation_left_is_the_mean_picture(made):
 def test_the_way_between_latents_starts_at_one_and_keeps_their_length(generator):
     start, end = generator.latents(2, 0)
     way = list(between(start, end, 4))
-    np.testing.assert_array_equal(way[0], start)
-    lengths = [float(np.linalg.norm(x[..., 2:])) for x in (*way, end)]
+    for name in start:
+        np.testing.assert_array_equal(way[0][name], start[name])
+    lengths = [float(np.linalg.norm(x["latent"][..., 2:])) for x in (*way, end)]
     assert max(lengths) < 1.1 * min(lengths)
 
 
@@ -148,7 +166,16 @@ def test_what_is_out_of_range_is_refused(generator, count, seed, truncation):
 
 
 @pytest.mark.parametrize(
-    "said", [{"shared": 7}, {"margin": -1}, {"side": 0}, {"side": 30}, {"more": 1}, {"side": "x"}]
+    "said",
+    [
+        {"shared": 7},
+        {"margin": -1},
+        {"side": 0},
+        {"side": 30},
+        {"more": 1},
+        {"side": "x"},
+        {"noise": 1},
+    ],
 )
 def test_a_file_that_says_nonsense_is_refused(tmp_path, said):
     with pytest.raises(WeightsError, match="how its pictures are generated"):

@@ -35,7 +35,8 @@ def method(tables):
 
 def test_the_first_channels_of_a_latent_are_the_same_all_over_a_picture(generating):
     _, step = method(generating)
-    latent = step._latent(3)
+    latent, noise = step._latent(3)
+    assert [tuple(x.shape) for x in noise] == [(3, 32, 20, 20), (3, 32, 10, 10)]
     assert latent.shape == (3, 5, 10, 10)  # 8 places of 4 pixels, and one more on each side
     assert (latent[:, :2] == latent[:, :2, :1, :1]).all()
     assert (latent[:, 2:] != latent[:, 2:, :1, :1]).any()
@@ -44,8 +45,8 @@ def test_the_first_channels_of_a_latent_are_the_same_all_over_a_picture(generati
 
 def test_margins_are_cut_from_every_level(generating):
     generator, step = method(generating)
-    latent = step._latent(2)
-    whole, cut = generator.generate(latent), step._generate(generator, latent)
+    latent, noise = step._latent(2)
+    whole, cut = generator.generate(latent, noise), step._generate(generator, latent, noise)
     assert [tuple(x.shape) for x in cut] == [(2, 3, 32, 32), (2, 3, 16, 16)]
     torch.testing.assert_close(cut[0], whole[0][:, :, 4:36, 4:36])
     torch.testing.assert_close(cut[1], whole[1][:, :, 2:18, 2:18])
@@ -70,7 +71,12 @@ def test_a_run_leaves_a_model_that_makes_pictures_of_a_latent(generating, tmp_pa
     assert next(iter(bundle.graph.inputs)) == "latent"
     assert list(bundle.graph.outputs) == ["sample", "sample.1"]
     assert bundle.task.name == "generate"
-    assert json.loads(bundle.metadata["generation"]) == {"shared": 2, "margin": 1, "side": 32}
+    assert json.loads(bundle.metadata["generation"]) == {
+        "shared": 2,
+        "margin": 1,
+        "noise": True,
+        "side": 32,
+    }
     assert {t.dtype for t in bundle.tensors.values()} == {np.dtype(np.float16)}
     sheets = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
     assert sheets == ["0000003.png", "0000006.png"]
