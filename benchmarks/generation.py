@@ -6,9 +6,9 @@
 Printed as JSON:
 
 - distance: the kernel distance (training/resemblance.py) of as many pictures to the held-out
-  patches, for other real patches, for generated pictures, and for noise: each patch's phases are
-  drawn anew, the same for all colours, and its values put back in their order, so spectrum and
-  colours stay and all else goes;
+  patches, for real ones of training, for generated pictures, and for noise made of the same real
+  ones: a patch's phases are drawn anew, the same for all colours, and its values put back in their
+  order, so spectrum and colours stay and all else goes;
 - likeness: the mean MS-SSIM of pairs;
 - copies: the distance of the nearest training patch (mean squared difference of 16×16 reductions,
   of any place, mirrored or not), for generated pictures and for held-out patches;
@@ -130,7 +130,7 @@ def main() -> None:
         2, options.seed, model=options.model, truncation=options.truncation
     )
     random = np.random.default_rng(2)
-    noise = np.stack([noise_like(patch, random) for patch in held_out])
+    noise = np.stack([noise_like(patch, random) for patch in other])
     sets = {"real": other, "generated": made, "noise": noise}
     target = features(tensor(held_out))
     copies = {}

@@ -65,11 +65,13 @@ def load_generator(
     name_or_path: str | os.PathLike[str],
     backend: str = "auto",
     device: str = "auto",
-    precision: str = "auto",
+    precision: str = "fp32",
     threads: int | None = None,
     isa: str = "",
 ) -> Backend:
     """A model that makes pictures from a latent, on a backend. Arguments as those of `load`.
+
+    In fp32 unless asked otherwise, so that a seed is the same picture on every machine.
 
     Raises:
         WeightsError, BackendError: as `load`; a model that generates nothing is a WeightsError.

@@ -113,6 +113,9 @@ def command(
     with sheets of samples on the way in OUTPUT/samples. The longer, the better: a call with the
     same OUTPUT goes on until --minutes are over in all. --model takes the file.
 
+    Pictures are computed in fp32 unless --precision says otherwise, so a seed is the same picture
+    everywhere.
+
     \b
     imagen-fast generate --model bark.safetensors -n 64 --seed 7 -o pictures/
     imagen-fast generate --model bark.safetensors --seamless --size 1024x1024 -o bark.png
@@ -139,6 +142,8 @@ def command(
     if like is not None:
         model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
     assert model is not None
+    if options["precision"] == "auto":  # a seed is the same picture on every machine
+        options["precision"] = "fp32"
     with Generator(model, **options) as generator:
         generated.write(generator, plan, wanted)
     one = shown(plan.files[0] if len(plan.files) == 1 else output)

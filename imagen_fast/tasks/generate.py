@@ -54,7 +54,8 @@ def generate(
         seamless: what leaves a picture at an edge comes in at the other, so copies side by side
             show no seam.
         truncation: how far from the mean latents lie: 1 as learnt, less for less variety.
-        options: `backend`, `device`, `precision`, `threads` and `isa`, as of `imagen_fast.load`.
+        options: `backend`, `device`, `precision` ("fp32" unless given), `threads` and `isa`, as of
+            `imagen_fast.load`.
 
     Raises:
         WeightsError, BackendError: as `imagen_fast.load`; or the model is no generator.

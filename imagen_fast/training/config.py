@@ -130,7 +130,8 @@ class LossConfig:
 
     Attributes:
         pixel: `l1`, `charbonnier`, √(d² + 10⁻⁶), or `l2`, the squared error.
-        frequency: weight of the L1 distance of the Fourier transforms; 0 for none.
+        frequency: weight of the L1 distance of the Fourier transforms, or in generation of the
+            distance of mean spectra; 0 for none.
         coarse: weight of the pixel loss of each coarse level's picture.
     """
 

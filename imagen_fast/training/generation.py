@@ -14,6 +14,7 @@ from imagen_fast.image.write import write
 from imagen_fast.models.generator import Generator
 from imagen_fast.training.config import AdversarialConfig, Config, GenerationConfig
 from imagen_fast.training.data import Pair
+from imagen_fast.training.losses import spectrum_distance
 from imagen_fast.training.opponent import Opponent
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
@@ -32,13 +33,14 @@ class Generation(Supervised):
     picture, so they say what it shows, and the others how (after Bergmann et al. 2017,
     arXiv:1705.06566). With `noise` the cross-attention of every level reads more of it, (N, C_i,
     h_i, w_i), so detail need not all come of the coarsest level. Every coarser level's picture
-    learns to be the finest one made smaller.
+    learns to be the finest one made smaller. With `loss.frequency` the mean spectrum of what is
+    made learns to be that of the photographs.
 
     `validate` writes a sheet of samples, of the same latents each time, and gives `distance`, the
     kernel distance to the held-out pictures, and `likeness` of pictures to each other.
     """
 
-    columns = ("loss", "coarse", *Opponent.columns)
+    columns = ("loss", "coarse", "frequency", *Opponent.columns)
     scores = ("distance", "likeness")
     repeats = False
 
@@ -61,7 +63,7 @@ class Generation(Supervised):
         self.optimisers |= {
             f"discriminator.{name}": o for name, o in self._opponent.optimisers.items()
         }
-        self._coarse, self._output = config.loss.coarse, config.run.output
+        self._weights, self._output = config.loss, config.run.output
         self._settings, self._channels = generation, config.model.latent
         spec = config.model.spec
         self._levels = spec.levels
@@ -79,7 +81,10 @@ class Generation(Supervised):
             target = F.avg_pool2d(target, 2)
             coarse = coarse + F.l1_loss(picture, target)
         losses |= heard | {"coarse": coarse}
-        losses["loss"] = self._opponent.weighted(heard) + self._coarse * coarse
+        losses["loss"] = self._opponent.weighted(heard) + self._weights.coarse * coarse
+        if self._weights.frequency:
+            losses["frequency"] = spectrum_distance(pictures[0], high)
+            losses["loss"] = losses["loss"] + self._weights.frequency * losses["frequency"]
         self._update(losses["loss"], self._parameters, self._generator_optimisers)
         return {name: value.detach() for name, value in losses.items()}
 

@@ -43,6 +43,7 @@ def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
         },
         "data": {"train": str(folder), "patch": SIDE, "batch": 16, "detail": 1},
         "optimiser": {"lr": 1e-3, "muon_lr": 1e-2, "warmup": 50, "ema": 0.995},
+        "loss": {"frequency": 1.0},
         "adversarial": {
             "loss": "relativistic",
             "weight": 1.0,

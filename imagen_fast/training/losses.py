@@ -51,6 +51,20 @@ def charbonnier(a: Tensor, b: Tensor) -> Tensor:
     return ((a - b).square() + 1e-6).sqrt().mean()
 
 
+def spectrum_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of two batches' spectra, (N, C, H, W) and (M, C, H, W).
+
+    A batch's spectrum is the mean of log |FFT| of its pictures, by frequency and channel: what the
+    layers that enlarge write into all pictures alike is seen in it (Durall et al. 2020,
+    arXiv:2003.01826).
+    """
+
+    def spectrum(x: Tensor) -> Tensor:
+        return (torch.fft.rfft2(x, norm="ortho").abs() + 0.01).log().mean(0)
+
+    return F.mse_loss(spectrum(a), spectrum(b))
+
+
 def frequency_distance(a: Tensor, b: Tensor) -> Tensor:
     """Mean |FFT(a) - FFT(b)| over (N, C, H, W), orthonormal, each frequency of a pair once."""
     return torch.fft.rfft2(a - b, norm="ortho").abs().mean()

@@ -57,9 +57,19 @@ def test_a_step_moves_the_decoder_and_leaves_the_encoder(generating):
     before = {name: p.detach().clone() for name, p in generator.named_parameters()}
     real = torch.rand(4, 3, 32, 32)
     losses = step.step(0, real, real)
-    assert set(losses) == set(step.columns)
+    assert set(losses) == set(step.columns) - {"frequency"}
     for name, p in generator.named_parameters():
         assert torch.equal(p, before[name]) == name.startswith("encoder"), name
+
+
+def test_the_spectrum_counts_if_it_has_a_weight(generating):
+    generating["loss"] = {"frequency": 3.0, "coarse": 0.0}
+    _, step = method(generating)
+    real = torch.rand(4, 3, 32, 32)
+    losses = step.step(0, real, real)
+    expected = losses["adversarial"] + losses["features"] + 3 * losses["frequency"]
+    torch.testing.assert_close(losses["loss"], expected)
+    assert losses["frequency"] > 0
 
 
 def test_a_run_leaves_a_model_that_makes_pictures_of_a_latent(generating, tmp_path):

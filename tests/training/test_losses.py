@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from imagen_fast.training.config import LossConfig
-from imagen_fast.training.losses import PictureLoss
+from imagen_fast.training.losses import PictureLoss, spectrum_distance
 
 
 def pictures():
@@ -48,3 +48,12 @@ def test_gradients_are_finite_where_a_picture_is_right():
         guess = target.clone().requires_grad_(True)
         PictureLoss(LossConfig(kind, frequency=1.0))([guess], target)["loss"].backward()
         assert torch.isfinite(guess.grad).all()
+
+
+def test_the_spectrum_of_a_batch_sees_a_pattern_that_all_have_and_no_place():
+    torch.manual_seed(0)
+    one, two = torch.rand(2, 16, 3, 16, 16)
+    assert spectrum_distance(one, one.roll(3, 2)).item() == pytest.approx(0, abs=1e-6)
+    apart = spectrum_distance(one, two).item()
+    hatch = 0.3 * (torch.arange(16) % 2 - 0.5)
+    assert spectrum_distance(one + hatch, two).item() > 1.2 * apart
