@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from imagen_fast.spec import ModelSpec, preset
     from imagen_fast.tasks.generate import generate
     from imagen_fast.tasks.restore import restore
+    from imagen_fast.tasks.stylize import stylize
     from imagen_fast.tasks.upscale import upscale
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "load",
     "preset",
     "restore",
+    "stylize",
     "upscale",
 ]
 
@@ -68,6 +70,7 @@ _PLACES = {
     "load": "loading",
     "preset": "spec",
     "restore": "tasks.restore",
+    "stylize": "tasks.stylize",
     "upscale": "tasks.upscale",
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import platform
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -28,6 +29,8 @@ from imagen_fast.turn import Turn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Arrays = Mapping[str, NDArray[Any]]  # by the names of a graph's inputs
+NOTHING: Arrays = MappingProxyType({})
 # More tiles in one call help a GPU, which one small tile leaves idle, and no CPU.
 BATCH_ON_GPU = 8
 # Rows of alpha resized at a time, in float32 beside strips that may be long.
@@ -64,6 +67,7 @@ class Engine:
         tiling.check(backend.bundle, tile, overlap)
         self._tile, self._why = operator.index(tile), why
         self._averages = averages(backend.graph)
+        self._neutral = backend.bundle.task.neutral
         self._backend: Backend | None = backend
         self._careful: Backend | None = None  # the same in fp32, made when it is needed
         self._turn = Turn()
@@ -83,6 +87,11 @@ class Engine:
     def exact_overlap(self) -> int | None:
         """The overlap with which tiles change nothing; None if no overlap is enough for that."""
         return self._open().bundle.exact_overlap
+
+    @property
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The model's weights, float32 or float16, by their names in the graph."""
+        return self._open().bundle.tensors
 
     @overload
     def __call__(self, image: Picture) -> Picture: ...
@@ -117,42 +126,73 @@ class Engine:
         return to_pil(self._picture(picture_of(image)))
 
     def stream(
-        self, picture: Picture, progress: Callable[[float], None] | None = None
+        self,
+        picture: Picture,
+        progress: Callable[[float], None] | None = None,
+        also: Arrays = NOTHING,
     ) -> Iterator[Samples]:
         """The resulting picture's rows, in strips from top to bottom, each as soon as it is final.
 
         Yields (rows, s·W, C) of the picture's dtype, C being 1 or 3, and one more for alpha if
         the picture has it. Memory depends on the tile's height and the picture's width. Raises
         as calling the engine does, while it runs. `progress` is told after every batch of tiles
-        which part of them is computed.
+        which part of them is computed. `also`: see `run`; every tile is given the same.
         """
         if not isinstance(picture, Picture):
             raise ImageError(
                 f"cannot stream a {type(picture).__name__}; expected a Picture, as "
                 "imagen_fast.image.read.read gives it"
             )
-        return self._stream(picture.color, picture.alpha, progress)
+        return self._stream(picture.color, picture.alpha, progress, also)
 
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+    def run(self, batch: NDArray[Any], also: Arrays = NOTHING) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
-        Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral.
+        Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral, unless
+        the model's task is to give them colours.
         Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
+
+        Args:
+            also: what the graph needs beside a picture, by the names of its inputs: (1, H, W, C),
+                the same for all of the batch.
 
         Raises:
             BackendError: the engine is closed, the array is of another kind or not finite,
-                memory ran out, or the output is not finite in fp32 either.
+                an input is missing, memory ran out, or the output is not finite in fp32 either.
         """
+        first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
+
+        def compute(on: Backend, batch: NDArray[Any]) -> NDArray[Any]:
+            others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
+            return on.run({first: batch, **others}, [output])[output]
+
+        found: NDArray[Any]
         with self._turn:
-            output: NDArray[Any] = self._run(self._open(), batch)
-        keep_neutral(batch, output)
-        return output
+            found = self._run(self._open(), batch, compute)
+        if self._neutral:
+            keep_neutral(batch, found)
+        return found
+
+    def compute(self, given: Arrays, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Arrays by the names of the graph's inputs to those of the outputs wanted, untiled.
+
+        See `Backend.run` for shapes and types; one picture at a time is computed in fp32 where
+        that is needed. Raises BackendError as `run`.
+        """
+        name = next(iter(given))
+
+        def compute(on: Backend, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+            return on.run({**given, name: batch}, wanted)
+
+        with self._turn:
+            found: dict[str, NDArray[Any]] = self._run(self._open(), given[name], compute)
+        return found
 
     def _run(
         self,
         backend: Backend,
         batch: NDArray[Any],
-        compute: Callable[[Backend, NDArray[Any]], Any] = lambda backend, x: backend.run(x),
+        compute: Callable[[Backend, NDArray[Any]], Any],
     ) -> Any:
         try:
             return compute(backend, batch)
@@ -164,7 +204,7 @@ class Engine:
             if backend.precision == "fp32":
                 raise _hopeless(self.model) from error
             if len(batch) > 1:  # one by one, so that the others keep their precision
-                return np.concatenate([self._run(backend, one[None]) for one in batch])
+                return np.concatenate([self._run(backend, one[None], compute) for one in batch])
             self.reruns += 1
             warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 3)
         try:
@@ -325,13 +365,14 @@ class Engine:
         color: Samples,
         alpha: Samples | None,
         progress: Callable[[float], None] | None = None,
+        also: Arrays = NOTHING,
     ) -> Iterator[Samples]:
         if alpha is None:
-            yield from self._stream_color(color, progress)
+            yield from self._stream_color(color, progress, also)
             return
         height, width = (self.scale * side for side in alpha.shape)
         top = 0
-        for strip in self._stream_color(fill_transparent(color, alpha), progress):
+        for strip in self._stream_color(fill_transparent(color, alpha), progress, also):
             for first in range(0, len(strip), ALPHA_ROWS):
                 rows = strip[first : first + ALPHA_ROWS]
                 bottom = top + len(rows)
@@ -341,7 +382,7 @@ class Engine:
                 top = bottom
 
     def _stream_color(
-        self, color: Samples, progress: Callable[[float], None] | None
+        self, color: Samples, progress: Callable[[float], None] | None, also: Arrays
     ) -> Iterator[Samples]:
         height, width, _ = color.shape
         cut = self._last_cut
@@ -352,7 +393,7 @@ class Engine:
 
         def run(tiles: Samples) -> Samples:
             nonlocal done
-            output = self._run_samples(tiles)
+            output = self._run_samples(tiles, also)
             done += len(tiles)
             if progress is not None:
                 progress(done / count)
@@ -371,12 +412,12 @@ class Engine:
             return grid, 1
         return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
-    def _run_samples(self, tiles: Samples) -> Samples:
+    def _run_samples(self, tiles: Samples, also: Arrays) -> Samples:
         """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""
         dtype, channels = tiles.dtype, tiles.shape[3]
         if dtype == np.uint16:
             tiles = tiles.astype(np.float32) / np.float32(_full(dtype))
-        output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles)
+        output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles, also)
         output = output[..., :channels]
         if dtype == np.uint16:
             output = output * np.float32(_full(dtype))

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from imagen_fast.errors import SpecError
 
-Architecture = Literal["hierarchical", "plain", "listing"]
+Architecture = Literal["hierarchical", "plain", "style", "listing"]
 Attention = Literal["window", "global"]
 
 SCALES = (1, 2, 3, 4)
@@ -43,7 +43,9 @@ class ModelSpec:
 
     Attributes:
         architecture: `hierarchical` (the family), `plain` (residual blocks of convolutions at one
-            level: `depth` blocks of `convs` each) or `listing` (the article's code, literal).
+            level: `depth` blocks of `convs` each), `style` (two pictures in: `convs` convolution
+            blocks of the encoder at a level, `depth` blocks of the decoder, attention at the
+            coarsest level alone) or `listing` (the article's code, literal).
         scale: output size / input size, 1 to 4.
         levels: finest first. Level i works at 1/2^i of the input's size. A listing has one,
             with its d_model as channels and as many attention layers in the encoder and in
@@ -86,6 +88,8 @@ class ModelSpec:
             raise SpecError(f"levels must be a tuple of 1 to {MAX_LEVELS} levels")
         for index, level in enumerate(self.levels):
             self._check_level(index, level)
+        if self.architecture == "style":
+            self._check_style()
         if self.architecture == "plain":
             self._check_plain()
         elif self.attention_every:
@@ -97,6 +101,15 @@ class ModelSpec:
             raise SpecError("a plain network has one level, convs of at least 1, window attention")
         if self.latent_channels:
             raise SpecError("a plain network has no latent")
+
+    def _check_style(self) -> None:
+        coarsest = self.levels[-1]
+        if len(self.levels) < 2 or coarsest.attention != "global":
+            raise SpecError(
+                "a network of style has two levels or more, the coarsest with global attention"
+            )
+        if self.scale != 1 or self.latent_channels:
+            raise SpecError("a network of style has scale 1 and no latent")
 
     def _check_level(self, index: int, level: Level) -> None:
         name = f"levels[{index}]"
@@ -118,7 +131,8 @@ class ModelSpec:
                 )
             if self.scale != 1 or self.latent_channels:
                 raise SpecError("a listing has scale 1 and no latent")
-        elif level.channels % self.head_dim:
+        attends = self.architecture != "style" or index == len(self.levels) - 1
+        if attends and level.channels % self.head_dim:
             raise SpecError(
                 f"{name}.channels is {level.channels}; expected a multiple of head_dim "
                 f"{self.head_dim}"

@@ -18,6 +18,9 @@ class Task:
         scales: how many times as large results are; the first unless asked otherwise.
         inputs: pictures that a user gives for one result; where there are none, scales mean
             nothing.
+        strength: how much of what a model changes there is unless asked otherwise; None for all of
+            it, always.
+        neutral: what is neutral in a picture (R = G = B) stays so.
     """
 
     name: str
@@ -25,6 +28,8 @@ class Task:
     suffix: str
     scales: tuple[int, ...] = (1,)
     inputs: tuple[str, ...] = ("image",)
+    strength: float | None = None
+    neutral: bool = True
 
     def does(self, scale: int) -> str:
         """`enlarges 4 times`, `restores`."""
@@ -45,8 +50,15 @@ TASKS = {
     task.name: task
     for task in (
         UPSCALE,
-        Task("restore", "restore", "_restored"),
-        Task("stylize", "stylize", "_stylized", inputs=("image", "style")),
+        Task("restore", "restore", "_restored", strength=1.0),
+        Task(
+            "stylize",
+            "stylize",
+            "_stylized",
+            inputs=("image", "style"),
+            strength=0.8,
+            neutral=False,
+        ),
         Task("video", "restore", "_restored", inputs=("previous", "image")),
         Task("generate", "generate", "", inputs=()),
     )

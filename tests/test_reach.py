@@ -7,6 +7,7 @@ import torch
 from imagen_fast.graph import network
 from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
 from imagen_fast.models.generator import Generator
+from imagen_fast.models.style import Stylizer
 from imagen_fast.spec import PRESETS, Level, ModelSpec
 
 SPECS = {
@@ -60,6 +61,26 @@ def test_global_attention_reads_everything(spec: ModelSpec) -> None:
     assert reads(graph, 0) is None
     assert radius(graph) is None
     assert exact_overlap(graph) is None
+
+
+def test_of_two_pictures_only_the_first_is_cut_into_tiles() -> None:
+    """The style is the same for all tiles, although every pixel attends to all of it."""
+    levels = (Level(4, convs=1), Level(6, convs=1), Level(8, attention="global"))
+    spec = ModelSpec("style", 1, levels, head_dim=4)
+    graph, module = network(spec), Stylizer(spec).double()
+    widest, period = radius(graph), alignment(graph)
+    assert widest is not None
+    assert period == 16
+    middle = -(-widest // period) * period
+    image = torch.rand(1, 3, 3, 2 * middle + period, dtype=torch.float64, requires_grad=True)
+    lines = module(image, torch.rand(1, 3, 16, 16, dtype=torch.float64))
+    reaches = []
+    for position in range(middle, middle + period):
+        (gradient,) = torch.autograd.grad(lines[..., position].sum(), image, retain_graph=True)
+        read = np.flatnonzero(gradient.abs().sum((0, 1, 2)).numpy())
+        assert (read[0], read[-1]) == reads(graph, position)
+        reaches += [position - read[0], read[-1] - position]
+    assert max(reaches) == widest
 
 
 def test_tiles_start_where_all_windows_do() -> None:

@@ -17,6 +17,7 @@ from imagen_fast.graph.passes import needed
 from imagen_fast.spec import ModelSpec
 
 Tiles = NDArray[Any]  # (N, H, W, C), C-contiguous or not
+OTHER_SIDE = 32  # of a second picture or its tokens, where nobody knows it yet
 
 
 class NonFiniteError(BackendError):
@@ -131,18 +132,27 @@ class Backend(ABC):
 
         A run on zeros, unless a backend knows better.
         """
-        n, h, w = shape
-        output = next(iter(self.graph.outputs))
-        required = [name for name, x in self.graph.inputs.items() if not x.optional]
-        graph = needed(self.graph.given(required), [output])
-        sizes = {name: graph.values[name].grid.size(h, w) for name in graph.inputs}
+        inputs = self.graph.inputs
         self.run(
             {
-                name: np.zeros((n, *sizes[name], x.channels), np.float32)
-                for name, x in graph.inputs.items()
+                name: np.zeros((*sizes, inputs[name].channels), np.float32)
+                for name, sizes in self.shapes(shape).items()
             },
-            [output],
+            [next(iter(self.graph.outputs))],
         )
+
+    def shapes(self, shape: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
+        """(N, H, W) of what the first output needs, the first input being of this one.
+
+        Others that have a size of their own, as tokens have it, are of `OTHER_SIDE`.
+        """
+        n, *sides = shape
+        required = [name for name, x in self.graph.inputs.items() if not x.optional]
+        graph = needed(self.graph.given(required), [next(iter(self.graph.outputs))])
+        own = dict.fromkeys(graph.inputs, (OTHER_SIDE, OTHER_SIDE))
+        own[next(iter(graph.inputs))] = (sides[0], sides[1])
+        grids = {name: graph.values[name].grid for name in graph.inputs}
+        return {name: (n, *grid.size(*own[grid.of])) for name, grid in grids.items()}
 
     def needed(self, given: Iterable[str], wanted: Sequence[str]) -> Graph:
         """The graph of a run: these outputs, and the inputs that they depend on.

@@ -70,8 +70,7 @@ class Native(Backend):
 
     def prepare(self, shape: tuple[int, int, int]) -> None:
         """Take the memory for tiles of this shape."""
-        first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
-        self._open().prepare({first: shape}, [output])
+        self._open().prepare(self.shapes(shape), [next(iter(self.graph.outputs))])
 
     def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:
         """See `Backend.run`."""

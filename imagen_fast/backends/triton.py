@@ -20,7 +20,6 @@ from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.backends.eager import Eager, resolve_device, without_torch
 from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
-from imagen_fast.graph.passes import needed
 
 if TYPE_CHECKING:
     import torch
@@ -155,12 +154,10 @@ class Triton(Backend):
 
     def _main(self, shape: tuple[int, ...]) -> Key:
         """The first output of the inputs that it needs, the first one of this (N, H, W)."""
-        required = [name for name, x in self.graph.inputs.items() if not x.optional]
-        graph = needed(self.graph.given(required), [next(iter(self.graph.outputs))])
-        n, *sides = shape
-        shapes = {name: (n, *graph.values[name].grid.size(*sides)) for name in graph.inputs}
-        samples = "u8" if any(x.picture for x in graph.inputs.values()) else "fp32"
-        return tuple(shapes.items()), samples, tuple(graph.outputs)
+        n, height, width = shape
+        shapes = self.shapes((n, height, width))
+        samples = "u8" if any(self.graph.inputs[name].picture for name in shapes) else "fp32"
+        return tuple(shapes.items()), samples, (next(iter(self.graph.outputs)),)
 
     def _plan(self, key: Key) -> Program:
         """The launches for a key's shapes."""

@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module; None if there is no such command."""
         task = TASKS.get(cmd_name)
-        if task is not None and task.inputs == ("image",):
+        if task is not None and task.inputs[:1] == ("image",):
             from imagen_fast.cli.pictures import command_for
 
             return command_for(task)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from imagen_fast.cli.interrupt import Interruptible, leave
 from imagen_fast.cli.options import (
     check_engine,
     engine_options,
+    finite,
     load_engine,
     model_and_scale,
     scale_option,
@@ -33,6 +37,7 @@ from imagen_fast.tasks.automatic import automatic
 from imagen_fast.tasks.batch import Streaming
 from imagen_fast.tasks.files import Existing, Job
 from imagen_fast.tasks.restore import RESTORE, Restorer, mask_of
+from imagen_fast.tasks.stylize import STYLIZE, Stylizer, style_of
 
 
 def _workers(text: str) -> tuple[int, int]:
@@ -55,6 +60,23 @@ def _color(_: click.Context, __: click.Parameter, text: str | None) -> backgroun
         return None if text is None else background.color_of(text)
     except ImageError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _weighed(
+    _: click.Context, __: click.Parameter, texts: tuple[str, ...]
+) -> list[tuple[str, float]]:
+    """Each `NAME` or `NAME:WEIGHT` as a pair; a file's name may hold a colon itself."""
+    found = []
+    for text in texts:
+        name, _colon, weight = text.rpartition(":")
+        try:
+            pair = (text, 1.0) if not name or Path(text).exists() else (name, float(weight))
+        except ValueError:
+            pair = text, 1.0
+        if not 0 < pair[1] < math.inf:
+            raise click.BadParameter(f"{text!r}: expected a weight above 0")
+        found.append(pair)
+    return found
 
 
 @click.command()
@@ -101,9 +123,25 @@ def _color(_: click.Context, __: click.Parameter, text: str | None) -> backgroun
     "[transparency stays; jpg and bmp keep none]",
 )
 @click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    required=True,
+    callback=_weighed,
+    metavar="PAINTING[:WEIGHT]",
+    help="The painting, or a style that was saved; several are mixed by their weights.",
+)
+@click.option("--keep-colors", "--keep-colours", is_flag=True, help="Take only lightness from it.")
+@click.option(
+    "--save-style",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what was read in the paintings, to be used again: NAME.safetensors.",
+)
+@click.option(
     "--strength",
     type=click.FloatRange(0, 1),
-    default=1.0,
+    callback=finite,
     show_default=True,
     help="From 0, the picture as it is, to 1, all that the model changes.",
 )
@@ -163,6 +201,9 @@ def command(
     scale: str | None = None,
     strength: float = 1.0,
     mask: Path | None = None,
+    styles: Sequence[tuple[str, float]] = (),
+    keep_colors: bool = False,
+    save_style: Path | None = None,
 ) -> None:
     """{verb} pictures: files, folders and quoted glob patterns, one or many.
 
@@ -232,6 +273,11 @@ def command(
                     if task is RESTORE:
                         holes = mask_of(mask, max_pixels) if mask else None
                         through = Restorer(loaded, strength, holes)
+                    elif task is STYLIZE:
+                        style = style_of(loaded, styles, max_pixels)
+                        if save_style:
+                            style.save(save_style)
+                        through = Stylizer(loaded, style, strength, keep_colors)
                     elif task is UPSCALE and model in (None, "auto"):
                         through = automatic(
                             loaded,
@@ -247,6 +293,7 @@ def command(
                         quality=quality,
                         background=behind,
                         max_pixels=max_pixels,
+                        color=not task.neutral,
                     )
         except KeyboardInterrupt:
             ending.ignore()
@@ -259,15 +306,21 @@ def command(
     ctx.exit(1 if progress.counts()["failed"] else 0)
 
 
+# Options that not every task has a use for.
+_STYLE = {"styles", "keep_colors", "save_style"}
+_OF = {UPSCALE: {"scale"}, RESTORE: {"strength", "mask"}, STYLIZE: {"strength", *_STYLE}}
+
+
 def command_for(task: Task) -> click.Command:
     """The command called as the task, with the options that it has a use for."""
     pages = str(command.help).format(
         verb=task.verb.capitalize(), suffix=task.suffix_for(task.scales[0])
     )
-    others = {"strength", "mask"} if task is not RESTORE else set()
-    if len(task.scales) == 1:
-        others |= {"scale"}
-    options = [option for option in command.params if option.name not in others]
+    others = set().union(*_OF.values()) - _OF[task]
+    options = [copy.copy(option) for option in command.params if option.name not in others]
+    for option in options:
+        if option.name == "strength":
+            option.default = task.strength
     return click.Command(task.name, callback=command.callback, params=options, help=pages)
 
 

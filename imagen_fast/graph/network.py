@@ -8,9 +8,10 @@ from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.hierarchical import hierarchical
 from imagen_fast.graph.listing import listing
 from imagen_fast.graph.plain import plain
+from imagen_fast.graph.style import style
 from imagen_fast.spec import ModelSpec
 
-ARCHITECTURES = {"hierarchical": hierarchical, "plain": plain, "listing": listing}
+ARCHITECTURES = {"hierarchical": hierarchical, "plain": plain, "style": style, "listing": listing}
 
 
 @lru_cache(maxsize=16)  # a file is compared with its spec's network, and then is that

@@ -34,19 +34,26 @@ def reads(graph: Graph, position: int) -> Interval | None:
 
     In an endless picture, for the first output, of which several pixels may belong to an input
     pixel or several of these to one of its; None if all pixels can. Walks the operations
-    backwards with the interval of pixels that each value is needed in.
+    backwards with the interval of pixels that each value is needed in. What does not come from the
+    first input is the same for all tiles and counts for nothing.
     """
     graph = main_part(graph)
     image, output = next(iter(graph.inputs)), next(iter(graph.outputs.values())).value
     grid = graph.values[output].grid
     place = position >> grid.halvings
     wanted: dict[str, Interval] = {output: (grid.factor * place, grid.factor * (place + 1) - 1)}
+    cut = {image}
+    for operation in graph.operations:
+        if not cut.isdisjoint(operation.inputs):
+            cut.add(operation.output)
     for operation in reversed(graph.operations):
+        if operation.output not in cut:
+            continue
         pixels = wanted[operation.output]
         kind = KINDS[operation.kind]
         values = [graph.values[name] if name else None for name in operation.inputs]
         for place, name in enumerate(operation.inputs):
-            if name:
+            if name in cut:
                 low, high = kind.reads(kind.settings(operation), values, pixels, place)
                 if low <= EVERYTHING[0]:
                     return None

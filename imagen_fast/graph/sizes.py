@@ -29,7 +29,9 @@ def _enlarged_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Inter
 
 
 def _bilinear_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:
-    return pixels[0] // a["factor"] - 1, pixels[1] // a["factor"] + 1
+    factor = a["factor"]
+    low, high = (2 * end + 1 - factor for end in pixels)  # in parts of 1 / (2 · factor) pixel
+    return low // (2 * factor), -(-high // (2 * factor))
 
 
 def _shuffled(a: Settings, x: Read) -> Value:

@@ -1,4 +1,4 @@
-"""Pictures without their transparency: where it hides nothing, or laid on a colour."""
+"""Pictures without their transparency, where it hides nothing or on a colour; grey as RGB."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ImageColor
 
 from imagen_fast.errors import ImageError, ImageWarning
-from imagen_fast.image.picture import Picture
+from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.write import FORMATS
 from imagen_fast.samples import Samples
 
@@ -69,9 +69,7 @@ def laid_on(picture: Picture, background: RGB) -> Picture:
     if channels == 1 and len(set(background)) == 1:
         behind = behind[:1]
     elif channels == 1:
-        channels = 3
-        if metadata.icc and metadata.icc[16:20] == b"GRAY":
-            metadata = replace(metadata, icc=None)
+        channels, metadata = 3, _without_grey_profile(metadata)
     laid: Samples = np.empty((*alpha.shape, channels), color.dtype)
     step = max(1, _STRIP // picture.width)
     for top in range(0, picture.height, step):
@@ -80,3 +78,19 @@ def laid_on(picture: Picture, background: RGB) -> Picture:
         mixed = color[rows] * opacity + behind * (full - opacity)
         laid[rows] = (mixed + full // 2) // full
     return Picture(laid, None, metadata)
+
+
+def in_color(picture: Picture) -> Picture:
+    """A grey picture as RGB of three equal channels, without a grey profile; others as they are."""
+    if picture.color.shape[2] == 3:
+        return picture
+    return replace(
+        picture,
+        color=np.repeat(picture.color, 3, axis=2),
+        metadata=_without_grey_profile(picture.metadata),
+    )
+
+
+def _without_grey_profile(metadata: Metadata) -> Metadata:
+    grey = metadata.icc is not None and metadata.icc[16:20] == b"GRAY"
+    return replace(metadata, icc=None) if grey else metadata

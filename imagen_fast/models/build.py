@@ -9,6 +9,7 @@ from torch import nn
 from imagen_fast.bundle import Bundle
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.plain import Plain
+from imagen_fast.models.style import Stylizer
 from imagen_fast.spec import ModelSpec
 
 
@@ -37,4 +38,6 @@ def _layout(spec: ModelSpec) -> nn.Module:
         from imagen_fast.models.listing import ListingGenerator
 
         return ListingGenerator(spec)
+    if spec.architecture == "style":
+        return Stylizer(spec)
     return Plain(spec) if spec.architecture == "plain" else Generator(spec)

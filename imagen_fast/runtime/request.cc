@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::int64_t kMostPixels = 1 << 28;  // of one value: far beyond memory, and safe in an int
 
+constexpr int kOtherSide = 32;  // of a second picture or its tokens, where nobody knows it yet
+
 const Request::Given* find(const Request& request, int input) {
     for (const auto& given : request.given) {
         if (given.input == input) {
@@ -94,6 +96,28 @@ Shape shape_of(const Graph& graph, const Request& request, int value) {
                            ": a result of " + text({height, width}) + " pixels is too large");
     }
     return {of->shape.images, static_cast<int>(height), static_cast<int>(width)};
+}
+
+Request first_output(const Graph& graph, const Shape& shape) {
+    Request request = Request::picture(shape);
+    const int count = static_cast<int>(graph.inputs.size());
+    std::vector<char> read = values_read(graph, request);
+    for (int i = 1; i < count; ++i) {
+        if (read[i]) {
+            read[graph.values[i].grid.of] = 1;
+        }
+    }
+    for (int i = 1; i < count; ++i) {
+        if (read[i] && graph.inputs[i].own_size) {
+            request.given.push_back({i, {shape.images, kOtherSide, kOtherSide}});
+        }
+    }
+    for (int i = 1; i < count; ++i) {
+        if (read[i] && !graph.inputs[i].own_size) {
+            request.given.push_back({i, shape_of(graph, request, i)});
+        }
+    }
+    return request;
 }
 
 bool makes_pictures(const Graph& graph) {

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Literal, Protocol
 
 from imagen_fast.errors import ImagenError
-from imagen_fast.image.background import RGB, opaque_where_needed
+from imagen_fast.image.background import RGB, in_color, opaque_where_needed
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.read import read
@@ -104,12 +104,14 @@ def run(
     quality: int | None = None,
     background: RGB | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    color: bool = False,
 ) -> None:
     """Do every job, in order, and tell `observer` how it goes and how each ended.
 
     What has the name of a job's output is looked at again when its turn comes, and once more
     when its file is complete: others may have written it meanwhile. Pictures with transparency are
-    laid on the `background`, if there is one.
+    laid on the `background`, if there is one. `color`: what is made of a grey picture has
+    three channels.
 
     On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
     computed leaves no file, and the interrupt goes on. On a second one while they are saved it
@@ -135,7 +137,8 @@ def run(
                 continue
             try:
                 observer.advanced(job, 0.0)
-                active.compute(future.result(), engine, observer, writing, quality, background)
+                picture = in_color(future.result()) if color else future.result()
+                active.compute(picture, engine, observer, writing, quality, background)
             except Exception as error:
                 _tell(observer, active.failed(error))
             else:

@@ -15,12 +15,12 @@ from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.array import from_array
 from imagen_fast.image.degradation import HOLE, Mask
-from imagen_fast.image.given import picture_of
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.model_file import read_header
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
+from imagen_fast.tasks.laid_over import LaidOver, check_strength, sixteen_bits
 from imagen_fast.tasks.single import EngineOptions, PathLike, single
 
 if TYPE_CHECKING:
@@ -88,12 +88,6 @@ def restore(
     return result
 
 
-def check_strength(strength: float) -> None:
-    """Raise ImageError unless it is a number from 0 to 1."""
-    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
-        raise ImageError(f"strength is {strength!r}; expected a number from 0 to 1")
-
-
 def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX_PIXELS) -> Mask:
     """A picture as a mask (H, W): where its lightest channel is 128 of 255 or more.
 
@@ -111,38 +105,17 @@ def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX
 
         color = from_any_pil(mask).color
     if color.dtype == np.float32:
-        color = _sixteen_bits(color)
+        color = sixteen_bits(color)
     holes: Mask = eight_bits(color).max(2) >= 128
     return holes
 
 
-class Restorer:
-    """An engine whose picture is laid over the one that it got, `strength` of it.
-
-    Attributes:
-        scale, reruns: the engine's.
-    """
+class Restorer(LaidOver):
+    """An engine whose picture is laid over the one that it got, `strength` of it."""
 
     def __init__(self, engine: Engine, strength: float = 1.0, mask: Mask | None = None) -> None:
-        self._engine, self._strength, self._mask = engine, np.float32(strength), mask
-        self.scale = engine.scale
-
-    @property
-    def reruns(self) -> int:
-        """See `Engine`."""
-        return self._engine.reruns
-
-    def __call__(self, image: Any) -> Any:
-        """A Pillow image or an array, as `Engine.__call__`."""
-        if isinstance(image, np.ndarray):
-            return self._array(image)
-        from imagen_fast.image.pillow import to_pil
-
-        picture = picture_of(image)
-        rows = np.concatenate(list(self.stream(picture)))
-        channels = picture.color.shape[2]
-        alpha = None if picture.alpha is None else rows[..., channels]
-        return to_pil(Picture(rows[..., :channels], alpha, picture.metadata))
+        super().__init__(engine, strength)
+        self._mask = mask
 
     def stream(
         self, picture: Picture, progress: Callable[[float], None] | None = None
@@ -162,8 +135,9 @@ class Restorer:
             if neutral:
                 grey = np.rint(color.mean(2, keepdims=True)).astype(rows.dtype)
                 color = np.repeat(grey, channels, axis=2)
-            mask = None if self._mask is None else self._mask[top:bottom]
-            mixed = self._mixed(picture.color[top:bottom], color, mask)
+            mixed = self._mixed(picture.color[top:bottom], color)
+            if self._mask is not None:
+                mixed = np.where(self._mask[top:bottom, :, None], color, mixed)
             yield np.concatenate([mixed, alpha], axis=2) if alpha.shape[2] else mixed
             top = bottom
 
@@ -180,24 +154,3 @@ class Restorer:
         full = np.iinfo(color.dtype).max // 255
         color[y, x] = HOLE[(y + x) % 2].astype(color.dtype) * full
         return Picture(color, picture.alpha, picture.metadata, picture.notes)
-
-    def _mixed(self, before: Samples, after: Samples, mask: Mask | None) -> Samples:
-        if self._strength == 1:
-            return after
-        mixed = before + self._strength * (after.astype(np.float32) - before)
-        mixed = np.rint(mixed).astype(before.dtype)
-        return mixed if mask is None else np.where(mask[..., None], after, mixed)
-
-    def _array(self, image: NDArray[Any]) -> NDArray[Any]:
-        color, alpha = from_array(image)
-        floats = image.dtype == np.float32
-        if floats:  # in steps of 1/65535
-            color = _sixteen_bits(color)
-            alpha = None if alpha is None else _sixteen_bits(alpha)
-        rows = np.concatenate(list(self.stream(Picture(color, alpha)))).reshape(image.shape)
-        return rows / np.float32(65535) if floats else rows
-
-
-def _sixteen_bits(samples: Samples) -> Samples:
-    whole: Samples = np.rint(samples * np.float32(65535)).astype(np.uint16)
-    return whole

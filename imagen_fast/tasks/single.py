@@ -60,8 +60,11 @@ def single(
     background: str | None,
     max_pixels: int,
     options: EngineOptions,
+    color: bool = False,
 ) -> Path | Image | NDArray[Any]:
     """The picture through the model `name`; a file is written beside it, or as `output`.
+
+    `color`: what is made of it has three channels even if the picture has one.
 
     Raises:
         ImageError, WeightsError, BackendError, TilingError: see `upscale`.
@@ -80,7 +83,7 @@ def single(
             result: Image | NDArray[Any] = through(engine)(image)
             return result
     check(name, **options)
-    from imagen_fast.image.background import color_of, opaque_where_needed
+    from imagen_fast.image.background import color_of, in_color, opaque_where_needed
 
     behind = None if background is None else color_of(background)
     source, target = _places(image, output, suffix, overwrite)
@@ -91,6 +94,7 @@ def single(
         from imagen_fast.image.write import writer_for
 
         picture = opaque_where_needed(read(source, max_pixels=max_pixels), target, behind)
+        picture = in_color(picture) if color else picture
         with writer_for(target, picture, engine.scale, quality, overwrite) as writer:
             for rows in through(engine).stream(picture):
                 writer.write(rows)

@@ -1,4 +1,4 @@
-"""What is computed value by value, or only moved: sums, products, slices, enlargements, halves."""
+"""What is computed value by value, or only moved: sums, products, parts, enlargements, halves."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -36,7 +36,9 @@ def elementwise_kernel(
     OUT_STRIDE: tl.constexpr,
     FACTOR: tl.constexpr,  # of enlargement
     SHUFFLE: tl.constexpr,  # by a pixel shuffle
+    BILINEAR: tl.constexpr,  # between pixels
     HALVE: tl.constexpr,
+    CROP: tl.constexpr,  # x is the larger one
     PRODUCT: tl.constexpr,  # of x and y, else their sum
     ACTIVATION: tl.constexpr,
     SLOPE: tl.constexpr,
@@ -63,7 +65,19 @@ def elementwise_kernel(
                 at = line * x_width + tl.minimum(2 * col + dx, x_width - 1)
                 value += samples(x, at[:, None] * X_STRIDE + n, mask)
         value *= 0.25
-    elif FACTOR > 1:
+    elif BILINEAR:
+        y_place = (row.to(tl.float32) + 0.5) / FACTOR - 0.5
+        x_place = (col.to(tl.float32) + 0.5) / FACTOR - 0.5
+        top, left = tl.floor(y_place).to(tl.int32), tl.floor(x_place).to(tl.int32)
+        below, right = y_place - top, x_place - left
+        value = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+        for dy in tl.static_range(2):
+            for dx in tl.static_range(2):
+                line = image + tl.minimum(tl.maximum(top + dy, 0), x_height - 1)
+                at = line * x_width + tl.minimum(tl.maximum(left + dx, 0), x_width - 1)
+                weight = (below if dy else 1 - below) * (right if dx else 1 - right)
+                value += weight[:, None] * samples(x, at[:, None] * X_STRIDE + n, mask)
+    elif FACTOR > 1 or CROP:
         at = ((image + row // FACTOR) * x_width + col // FACTOR)[:, None] * X_STRIDE
         if SHUFFLE:
             inner = (row % FACTOR * FACTOR + col % FACTOR)[:, None]
@@ -92,7 +106,9 @@ class Move:
 
     factor: int = 1
     shuffle: bool = False
+    bilinear: bool = False
     halve: bool = False
+    crop: bool = False
     product: bool = False
     activation: str = "none"
     slope: float = 0.0
@@ -174,9 +190,15 @@ def concatenated(step: Step) -> list[Launch]:
 
 
 def moved(step: Step) -> Launch:
-    """`slice`, `pixel_shuffle`, `nearest` and `halve`."""
+    """`slice`, `pixel_shuffle`, `nearest`, `bilinear`, `halve` and `crop`."""
     x, kind, a = _given(step)[0], step.operation.kind, step.settings
-    move = Move(a.get("factor", 1), kind == "pixel_shuffle", kind == "halve")
+    move = Move(
+        a.get("factor", 1),
+        shuffle=kind == "pixel_shuffle",
+        bilinear=kind == "bilinear",
+        halve=kind == "halve",
+        crop=kind == "crop",
+    )
     return launch(kind, x + a.get("first", 0), step.out, move, **_last(step))
 
 

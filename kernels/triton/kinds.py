@@ -68,7 +68,9 @@ ROWS = {
     "slice": Row(elementwise.moved, frozenset({"first", "channels"})),
     "pixel_shuffle": Row(elementwise.moved, frozenset({"factor"})),
     "nearest": Row(elementwise.moved, frozenset({"factor"})),
+    "bilinear": Row(elementwise.moved, frozenset({"factor"})),
     "halve": Row(elementwise.moved),
+    "crop": Row(elementwise.moved),
 }
 
 

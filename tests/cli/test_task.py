@@ -76,7 +76,14 @@ def test_commands_speak_of_their_task(photo: Path, command: Callable[..., Result
     assert (
         "no model that restores is shipped" in command("restore", photo).stderr
     )  # none is shipped
-    assert command("stylize", photo).exit_code == 2  # it would need a second picture
+    page = command("stylize", "--help").stdout
+    assert "Stylize pictures" in page
+    assert "--save-style" in page
+    assert "--mask" not in page
+    assert "default: 0.8" in page
+    missing = command("stylize", photo)
+    assert missing.exit_code == 2
+    assert "Missing option '--style'" in missing.stderr
 
 
 def test_a_file_that_does_not_say_has_the_first_task_of_its_scale(tmp_path: Path) -> None:

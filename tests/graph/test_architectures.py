@@ -13,6 +13,7 @@ from imagen_fast.models.generator import Generator
 from imagen_fast.models.listing import ListingGenerator
 from imagen_fast.models.operations import run_graph
 from imagen_fast.models.plain import Plain
+from imagen_fast.models.style import Stylizer
 from imagen_fast.spec import Level, ModelSpec, preset
 
 SPECS = {
@@ -27,6 +28,14 @@ SPECS = {
         latent_channels=5,
     ),
 }
+
+
+STYLE = ModelSpec(
+    "style",
+    1,
+    (Level(4, depth=2, convs=1), Level(6, depth=2, convs=1), Level(10, attention="global")),
+    head_dim=5,
+)
 
 
 def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -118,6 +127,23 @@ def test_the_plain_network_s_graph_gives_its_picture(every: int) -> None:
 
 
 @torch.no_grad()
+def test_the_graph_of_style_gives_its_pictures_and_tokens() -> None:
+    module = Stylizer(STYLE).double().eval()
+    weights = weights_of(module)
+    image = torch.rand(2, 3, 13, 22, dtype=torch.float64)
+    style = torch.rand(2, 3, 30, 17, dtype=torch.float64)
+    tokens = run_graph(network(STYLE), weights, {"style": style})["tokens"]
+    assert near(tokens, module.read(style))
+    expected = module(image, style)
+    given = {"image": image, "tokens": tokens, "style": style}
+    out = run_graph(network(STYLE), weights, given, ["picture", "stylized"])
+    assert near(out["picture"], expected)
+    assert near(out["stylized"], expected)
+    other = run_graph(network(STYLE), weights, {**given, "tokens": -tokens}, ["picture"])
+    assert not near(other["picture"], expected)
+
+
+@torch.no_grad()
 def test_the_listing_s_graph_gives_its_rows() -> None:
     spec = preset("listing", 1)
     module = ListingGenerator(spec).double().eval()
@@ -128,11 +154,12 @@ def test_the_listing_s_graph_gives_its_rows() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [*SPECS.values(), preset("listing", 1), ModelSpec("plain", attention_every=1)],
+    [*SPECS.values(), preset("listing", 1), ModelSpec("plain", attention_every=1), STYLE],
     ids=lambda spec: spec.architecture,
 )
 def test_a_graph_has_exactly_the_module_s_tensors_and_survives_json(spec: ModelSpec) -> None:
     modules = {"hierarchical": Generator, "plain": Plain, "listing": ListingGenerator}
+    modules["style"] = Stylizer
     module = modules[spec.architecture](spec)
     graph = network(spec)
     assert graph.tensors == {name: tuple(p.shape) for name, p in module.state_dict().items()}

@@ -101,6 +101,23 @@ def test_a_listing_is_literal(changes):
         ModelSpec(**{**vars(PRESETS["listing"]), **changes})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scale": 2}, "scale 1"),
+        ({"latent_channels": 4}, "no latent"),
+        ({"levels": (Level(32, attention="global"),)}, "two levels or more"),
+        ({"levels": (Level(8), Level(32))}, "global attention"),
+        ({"levels": (Level(8), Level(40, attention="global"))}, "multiple of head_dim"),
+    ],
+)
+def test_a_network_of_style_attends_at_its_coarsest_level(changes, said):
+    right = {"scale": 1, "levels": (Level(8), Level(32, attention="global"))}
+    assert ModelSpec("style", **right).levels[0].channels == 8
+    with pytest.raises(SpecError, match=said):
+        ModelSpec("style", **{**right, **changes})
+
+
 def test_presets_take_a_scale_and_name_each_other():
     assert preset("tiny", 2).scale == 2
     with pytest.raises(SpecError, match="choose from tiny, small, base"):

@@ -39,6 +39,12 @@ GLOBAL = ModelSpec(scale=2, levels=(Level(32, convs=1), Level(64, convs=1, atten
 WIDE = ModelSpec(scale=1, levels=(Level(96, convs=1),), head_dim=96, window=10)
 GREY = ModelSpec(scale=3, image_channels=1, levels=(Level(16, depth=3, convs=0),), head_dim=8)
 PLAIN = ModelSpec("plain", 4, (Level(32, depth=4, convs=2),), attention_every=2)
+STYLE = ModelSpec(
+    "style",
+    1,
+    (Level(8, convs=0), Level(20, depth=2, convs=1), Level(24, attention="global")),
+    head_dim=12,
+)
 LISTING = preset("listing", 1)
 ODD = replace(LISTING, levels=(Level(37, 1, convs=0, attention="global"),), head_dim=37)
 
@@ -75,6 +81,9 @@ CASES = {
     "tiny, every level": Case(TINY, (2, 13, 18), ("picture", "picture.1")),
     "tiny, context": Case(TINY, (2, 13, 18), ("picture", "picture.1"), context=True),
     "tiny, a latent": Case(TINY, (1, 3, 4), ("sample", "sample.1")),
+    "a picture and tokens": Case(STYLE, (2, 17, 22)),
+    "a style's tokens": Case(STYLE, (1, 17, 22), ("tokens",)),
+    "two pictures": Case(STYLE, (1, 19, 8), ("stylized",)),
     "listing": Case(LISTING, (2, 1, 30)),
     "listing, fills no vector, one row": Case(ODD, (1, 1, 1)),
     "listing, more rows than a block": Case(ODD, (2, 1, 333), exported=False),

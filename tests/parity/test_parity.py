@@ -33,7 +33,7 @@ RANDOM_SHAPES = [(1, 1, 1), (2, 9, 7), (1, 18, 37), (1, 3, 2)]
 SEEDS = range(24)
 SHORT = (
     *("hand-written at (1, 1, 1)", "hand-written at (2, 9, 7)"),
-    *("network: listing", "network: features"),
+    *("network: listing", "network: features", "network: two pictures"),
 )
 
 Arrays = dict[str, NDArray[Any]]
@@ -63,11 +63,12 @@ def whole(name: str, bundle_of: BundleOf) -> Case:
         weights = weights_for(network(case.spec), np.random.default_rng(0))
         bundle = Bundle(case.spec, {name: np.float32(0.85) * x for name, x in weights.items()})
     wanted = case.wanted or (next(iter(bundle.graph.outputs)),)
-    latent = wanted[0].startswith("sample")
-    start = "latent" if latent else next(iter(bundle.graph.inputs))
-    prefix = "latent.context." if latent else "context."
+    prefix = "latent.context." if wanted[0].startswith("sample") else "context."
     arrays = inputs_for(bundle.graph, *case.shape, rng)
-    given = {start: 4 * np.abs(arrays[start]) if latent else arrays[start]}
+    if "latent" in arrays:
+        arrays["latent"] = 4 * np.abs(arrays["latent"])
+    read = needed(bundle.graph, wanted).inputs
+    given = {n: arrays[n] for n, x in read.items() if not x.optional}
     given |= {n: x for n, x in arrays.items() if case.context and n.startswith(prefix)}
     return Case("levels" if case.wanted else "picture", bundle, [(given, wanted)])
 

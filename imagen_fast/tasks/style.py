@@ -1,0 +1,148 @@
+"""A style: what a model reads in a painting, kept in a file, mixed with others."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from imagen_fast import atomic
+from imagen_fast.engine import Engine
+from imagen_fast.errors import ImageError, WeightsError
+from imagen_fast.image.given import rgb_of
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.resample import resize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMAT = "imagen-fast-style-1"
+SUFFIX = ".safetensors"
+# Pixels that a painting is reduced or enlarged to, of whatever shape: as in training, where strokes
+# have the size of the picture's details.
+AREA = 320 * 256
+MOST_TOKENS = 1 << 14
+
+_open: Callable[..., Any] = safe_open  # which has no annotations
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """What a model's encoder found in one painting, or in several.
+
+    Attributes:
+        tokens: (1, h, w, C) float32.
+        model: which weights they are of, as `fingerprint` gives it.
+    """
+
+    tokens: NDArray[np.float32]
+    model: str
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as safetensors; the file is there whole or not at all. Raises ImageError."""
+        data = save({"tokens": self.tokens}, {"format": FORMAT, "model": self.model})
+        try:
+            atomic.write(Path(path), data)
+        except OSError as error:
+            raise ImageError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+AnyStyle: TypeAlias = "str | os.PathLike[str] | Image | NDArray[Any] | Style"
+
+
+def read_style(engine: Engine, style: AnyStyle, max_pixels: int = DEFAULT_MAX_PIXELS) -> Style:
+    """The style of a painting: a path, a Pillow image or an array; or one that was saved.
+
+    Raises:
+        ImageError: the painting cannot be read.
+        WeightsError: a saved style is damaged, or of another model.
+        BackendError: see `Engine.run`.
+    """
+    model = fingerprint(engine)
+    if isinstance(style, str | os.PathLike):
+        path = Path(style)
+        if path.suffix.lower() == SUFFIX:
+            style = _saved(path)
+        else:
+            from imagen_fast.image.read import read
+
+            style = _encoded(engine, read(path, max_pixels=max_pixels), model)
+    elif not isinstance(style, Style):
+        style = _encoded(engine, style, model)
+    channels = engine.graph.values["tokens"].channels
+    if style.model != model or style.tokens.shape[3] != channels:
+        raise WeightsError(
+            "the style was read by another model than the one that shall use it; give the painting "
+            "itself, or the model that it was read by"
+        )
+    return style
+
+
+def mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
+    """Several styles as one: of each as many of its tokens, evenly spread, as its weight says.
+
+    Raises:
+        ImageError: there is none, or a weight is not a number above 0.
+    """
+    if not styles:
+        raise ImageError("no style; expected a painting, or several")
+    if not all(np.isfinite(weight) and weight > 0 for weight in weights):
+        raise ImageError(f"the weights of the styles are {list(weights)}; expected numbers above 0")
+    if len(styles) == 1:
+        return styles[0]
+    flat = [style.tokens.reshape(-1, style.tokens.shape[3]) for style in styles]
+    most, total = max(map(len, flat)), sum(weights)
+    found = []
+    for tokens, weight in zip(flat, weights, strict=True):
+        count = max(1, round(most * weight / total))
+        found.append(tokens[np.linspace(0, len(tokens) - 1, count).round().astype(int)])
+    return Style(np.concatenate(found)[None, None], styles[0].model)
+
+
+def fingerprint(engine: Engine) -> str:
+    """Which weights an engine has: a digest of them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(engine.tensors.items()):
+        digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _encoded(engine: Engine, painting: Any, model: str) -> Style:
+    rgb = rgb_of(painting)
+    height, width = rgb.shape[:2]
+    factor = (AREA / (height * width)) ** 0.5
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    reduced = resize(rgb, *size).clip(0, 1)
+    return Style(engine.compute({"style": reduced[None]}, ["tokens"])["tokens"], model)
+
+
+def _saved(path: Path) -> Style:
+    def wrong(problem: str) -> WeightsError:
+        return WeightsError(f"{path}: {problem}; expected a file that --save-style wrote")
+
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file; expected a painting, or a style that was saved")
+    try:
+        with _open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise wrong("it holds no style")
+            names = list(file.keys())
+            shape = file.get_slice("tokens").get_shape() if names == ["tokens"] else []
+            whole = len(shape) == 4 and shape[0] == 1 and 0 < shape[1] * shape[2] <= MOST_TOKENS
+            if not whole or file.get_slice("tokens").get_dtype() != "F32":
+                raise wrong("its tokens are of another kind")
+            tokens: NDArray[np.float32] = file.get_tensor("tokens")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise wrong(f"not a safetensors file, or damaged ({error})") from error
+    if not np.isfinite(tokens).all():
+        raise wrong("it holds values that are not finite")
+    return Style(tokens, metadata.get("model", ""))

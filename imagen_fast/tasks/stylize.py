@@ -1,0 +1,158 @@
+"""Draw a picture in the manner of a painting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast import catalogue
+from imagen_fast.engine import Engine
+from imagen_fast.errors import WeightsError
+from imagen_fast.image.background import in_color
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.picture import Picture
+from imagen_fast.model_file import read_header
+from imagen_fast.samples import Samples
+from imagen_fast.task import TASKS
+from imagen_fast.tasks.laid_over import LaidOver, check_strength
+from imagen_fast.tasks.single import EngineOptions, PathLike, single
+from imagen_fast.tasks.style import AnyStyle, Style, mix, read_style
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from typing_extensions import Unpack
+
+STYLIZE = TASKS["stylize"]
+DEFAULT_STRENGTH = STYLIZE.strength or 1.0
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601
+
+
+def stylize(
+    image: PathLike | Image | NDArray[Any],
+    style: AnyStyle | Sequence[tuple[AnyStyle, float]],
+    *,
+    strength: float = DEFAULT_STRENGTH,
+    keep_colors: bool = False,
+    save_style: PathLike | None = None,
+    model: PathLike | None = None,
+    output: PathLike | None = None,
+    overwrite: bool = False,
+    quality: int | None = None,
+    background: str | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    **options: Unpack[EngineOptions],
+) -> Path | Image | NDArray[Any]:
+    """Draw a picture in the manner of a painting.
+
+    Args:
+        image: a Pillow image, an array (see `Engine.__call__`), or a path.
+        style: a painting, as `image`; a file that `save_style` wrote; or pairs of such a style and
+            its weight, above 0, to mix several.
+        strength: from 0, the picture as it is, to 1, all that the model changes: each sample moves
+            so far from the one to the other.
+        keep_colors: only lightness is the painting's; blue and red differences (BT.601) stay.
+        save_style: a file to write what was read in the painting, or the mixture, to.
+        model: a bundle's path; by default the shipped model.
+        output: for a path, the file to write; `{stem}_stylized.png` beside the input by default.
+        overwrite, quality, background, max_pixels, options: see `upscale`.
+
+    Returns:
+        A Pillow image, an array or the path of the written file, as `image` was; always in colour,
+        so that (H, W) and (H, W, 1) become (H, W, 3).
+
+    Raises:
+        ImageError: see `upscale`; or the strength or a weight is out of range, or a painting cannot
+            be read.
+        WeightsError: no such model, it does not stylize, or it is damaged, as may be a saved style.
+        BackendError, TilingError: see `imagen_fast.load`.
+    """
+    if model is None:
+        model = catalogue.for_task(STYLIZE, 1)
+    elif (task := (header := read_header(catalogue.resolve(model))).task) is not STYLIZE:
+        raise WeightsError(
+            f"model {os.fspath(model)!r} {task.does(header.graph.scale)}; expected one that "
+            "stylizes"
+        )
+    check_strength(strength)
+    styles = _pairs(style)
+
+    def through(engine: Engine) -> Stylizer:
+        found = style_of(engine, styles, max_pixels)
+        if save_style is not None:
+            found.save(save_style)
+        return Stylizer(engine, found, strength, keep_colors)
+
+    return single(
+        image,
+        model,
+        through,
+        STYLIZE.suffix_for(1),
+        output=output,
+        overwrite=overwrite,
+        quality=quality,
+        background=background,
+        max_pixels=max_pixels,
+        options=options,
+        color=True,
+    )
+
+
+def style_of(
+    engine: Engine,
+    styles: Sequence[tuple[AnyStyle, float]],
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Style:
+    """One style, or several mixed. Raises as `read_style` and `mix`."""
+    read = [read_style(engine, style, max_pixels) for style, _ in styles]
+    return mix(read, [weight for _, weight in styles])
+
+
+class Stylizer(LaidOver):
+    """An engine with a style, whose picture is laid over the one that it got.
+
+    Takes pictures in colour when it streams; others become so when it is called.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        style: Style,
+        strength: float = DEFAULT_STRENGTH,
+        keep_colors: bool = False,
+    ) -> None:
+        super().__init__(engine, strength)
+        self._also, self._keep_colors = {"tokens": style.tokens}, keep_colors
+
+    def stream(
+        self, picture: Picture, progress: Callable[[float], None] | None = None
+    ) -> Iterator[Samples]:
+        """The stylized picture's rows (h, W, 3), or with alpha (h, W, 4), as `Engine.stream`."""
+        picture = in_color(picture)
+        top = 0
+        for rows in self._engine.stream(picture, progress, self._also):
+            before = picture.color[top : top + len(rows)]
+            after = rows[..., :3]
+            if self._keep_colors:
+                after = _with_colors_of(before, after)
+            mixed = self._mixed(before, after)
+            yield np.concatenate([mixed, rows[..., 3:]], axis=2)
+            top += len(rows)
+
+
+def _with_colors_of(before: Samples, after: Samples) -> Samples:
+    """The lightness of `after`, and the colour differences of `before`."""
+    lighter = (after @ LUMA - before @ LUMA)[..., None]
+    full = np.iinfo(before.dtype).max
+    colored: Samples = np.rint((before + lighter).clip(0, full)).astype(before.dtype)
+    return colored
+
+
+def _pairs(style: AnyStyle | Sequence[tuple[AnyStyle, float]]) -> list[tuple[AnyStyle, float]]:
+    if isinstance(style, list | tuple):
+        return [(one, float(weight)) for one, weight in style]
+    return [(style, 1.0)]  # type: ignore[list-item]
