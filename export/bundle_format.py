@@ -13,6 +13,7 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.extras import install
 from imagen_fast.graph import Graph
+from imagen_fast.graph.reach import main_part
 
 from .bundle_file import render
 from .bundle_plan import PRECISIONS
@@ -49,6 +50,12 @@ class KernelBundle(Format):
         """Any sizes; architectures that there are."""
         if not next(iter(graph.outputs.values())).picture:
             raise ExportError("bundles are for models that give pictures")
+        if others := list(main_part(graph).inputs)[1:]:
+            raise ExportError(
+                f"its picture needs {', '.join(others)} as well, and a bundle's kernels run on one "
+                "picture alone; export it as onnx, or give C programs the model itself, which runs "
+                "on the processor"
+            )
         if options.precision not in PRECISIONS:
             raise ExportError(f"precision {options.precision!r}; expected {', '.join(PRECISIONS)}")
         plain = ExportOptions(precision=options.precision, arch=options.arch)

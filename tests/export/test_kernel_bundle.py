@@ -17,8 +17,9 @@ from imagen_fast.export.gpus import Gpu  # noqa: E402
 from imagen_fast.export.options import ExportOptions  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
-from imagen_fast.bundle import load_bundle, save_bundle  # noqa: E402
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle  # noqa: E402
 from imagen_fast.errors import ExportError, WeightsError  # noqa: E402
+from imagen_fast.graph import network  # noqa: E402
 from imagen_fast.spec import Level, ModelSpec  # noqa: E402
 from imagen_fast.tasks.export import export  # noqa: E402
 
@@ -142,6 +143,17 @@ def test_options_out_of_range(options, said, model, tmp_path):
     with pytest.raises(ExportError, match=said):
         export(model, "bundle", tmp_path / "a.safetensors", options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_two_pictures_has_no_bundle(tmp_path):
+    levels = (Level(8), Level(32, attention="global"))
+    path = tmp_path / "two.safetensors"
+    tensors = network(ModelSpec("style", 1, levels)).tensors.items()
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in tensors}
+    save_bundle(Bundle(ModelSpec("style", 1, levels), zeros, {"task": "stylize"}), path)
+    with pytest.raises(ExportError, match=r"needs tokens as well.* runs on the processor"):
+        export(path, "bundle", tmp_path / "a.safetensors", ExportOptions("fp16", arch=(90,)))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_more_shared_memory_than_there_is():

@@ -11,6 +11,7 @@ from c_interface import INVALID, NOT_FINITE, Engine, Failed, Samples, library
 from imagen_fast import c_library
 from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.graph import network
 from imagen_fast.graph.passes import needed
 from imagen_fast.spec import Level, ModelSpec
 
@@ -91,6 +92,28 @@ def test_a_generator_s_file_makes_pictures_of_a_latent_alone(
     }
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
+
+
+def test_two_pictures_of_different_sizes(tmp_path: Path) -> None:
+    levels = (Level(8, convs=0), Level(16, convs=1), Level(24, attention="global"))
+    spec = ModelSpec("style", 1, levels, head_dim=12)
+    weights = {
+        name: np.float32(0.2) * RNG.standard_normal(shape, np.float32)
+        for name, shape in network(spec).tensors.items()
+    }
+    bundle = Bundle(spec, weights, {"task": "stylize"})
+    save_bundle(bundle, tmp_path / "m.safetensors")
+    style = RNG.random((2, 31, 20, 3), dtype=np.float32)
+    python = Native(bundle, precision="fp32")
+    expected = python.run({"image": IMAGE, "style": style}, ["stylized"])["stylized"]
+    with Engine(library(), tmp_path / "m.safetensors", precision="fp32") as engine:
+        found = engine.run_graph({"image": IMAGE, "style": style}, ["stylized"])["stylized"]
+        np.testing.assert_array_equal(found, expected)
+        tokens = engine.run_graph({"style": style}, ["tokens"])
+        found = engine.run_graph({"image": IMAGE, **tokens}, ["picture"])["picture"]
+        np.testing.assert_array_equal(found, expected)
+        with pytest.raises(Failed, match="'tokens' is needed and was not given"):
+            engine.run_graph({"image": IMAGE}, ["picture"])
 
 
 def test_one_picture_is_a_case_of_it(engine: Engine) -> None:
