@@ -12,6 +12,7 @@ import pytest
 from toml_file import write_toml
 
 from imagen_fast.bundle import load_bundle
+from imagen_fast.training.config import OptimiserConfig
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ROOT / "benchmarks" / "train_gpu.sh"
@@ -38,7 +39,8 @@ def test_the_schedule_ends_with_the_seconds_and_what_is_known_comes_back(tables,
     with (out / "curves.csv").open() as file:
         rows = list(csv.DictReader(file))
     rates = [float(row["lr"]) for row in rows]
-    assert rates[-1] < 0.03 * max(rates)  # the cosine's end
+    # The cosine's end; on a busy machine no step may be near the peak itself.
+    assert rates[-1] < 0.03 * OptimiserConfig.lr
     training = json.loads(load_bundle(bundle).metadata["training"])
     assert training["batch"] == 4
     assert training["step"] == int(rows[-1]["step"])
