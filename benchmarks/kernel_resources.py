@@ -2,8 +2,8 @@
 
     python benchmarks/kernel_resources.py
 
-compiles every kernel of `sr-x4-tiny`, in bf16, for four architectures, and prints registers, shared
-memory, matrix instructions and spills as a Markdown table. Each pair of an architecture and a dtype
+compiles every kernel of the shipped models, in bf16, for four architectures, and prints registers,
+shared memory, matrix instructions and spills as a Markdown table. Each pair of an architecture and a dtype
 is a process of its own, which prints one line of JSON for each kernel:
 
     python benchmarks/kernel_resources.py 90 bf16 [--wide] [--unbounded]
@@ -35,11 +35,12 @@ def launches(dtype: str, arch: int, wide: bool, unbounded: bool) -> Iterator[Any
     from imagen_fast.kernels.triton.program import Target, Weights, program_of
     from imagen_fast.kernels.triton.size import Size
 
+    from imagen_fast.catalogue import shipped
     from imagen_fast.graph import network
     from imagen_fast.graph.passes import needed
-    from imagen_fast.spec import Level, ModelSpec, preset
+    from imagen_fast.spec import Level, ModelSpec
 
-    specs = [preset("tiny", 4)]
+    specs = [x.header.spec for x in shipped() if x.header.task.inputs == ("image",)]
     if wide:
         levels = (Level(128, convs=1), Level(192, convs=1), Level(96, convs=0, attention="global"))
         specs += [ModelSpec(scale=2, levels=levels), ModelSpec(scale=1, levels=(Level(256),))]
@@ -85,6 +86,7 @@ def table(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     named: dict[str, dict[int, str]] = {}
     for row in rows:
         units = " ".join(f"{row[u]} {u}" for u in ("HGMMA", "HMMA", "UTCMMA") if row[u])
+        units += f" in {row['waits']}" if row["waits"] else ""
         cell = f"{row['registers']} / {row['shared'] / 1024:.0f} KiB / {units or 'FFMA'}"
         spills = f" / {row['spills']} spills" if row["spills"] else ""
         named.setdefault(row["name"], {})[row["arch"]] = cell + spills

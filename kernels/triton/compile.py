@@ -112,7 +112,7 @@ def resources(kernel: CompiledKernel) -> dict[str, int]:
 
     registers of a thread; stack bytes and spills (loads and stores of local memory); shared
     bytes; numbers of HGMMA (warpgroups' matrix products, sm_90), HMMA (warps'), UTCMMA (sm_100's,
-    in tensor memory) and FFMA (of one or two numbers) instructions.
+    in tensor memory) and FFMA (of one or two numbers) instructions; waits for warpgroups' products.
     """
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.cubin)
@@ -135,6 +135,7 @@ def resources(kernel: CompiledKernel) -> dict[str, int]:
         "spills": opcodes["LDL"] + opcodes["STL"],
         "shared": kernel.shared,
         "HGMMA": opcodes["HGMMA"],
+        "waits": sass.count("WARPGROUP.DEPBAR"),
         "HMMA": opcodes["HMMA"],
         "UTCMMA": sum(opcodes[o] for o in opcodes if re.match("UTC.*MMA", o)),
         "FFMA": opcodes["FFMA"] + opcodes["FFMA2"],

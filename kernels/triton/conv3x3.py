@@ -99,7 +99,8 @@ def place_sums(
         line = (row * FACTOR)[:, None] + (column // ACROSS)[None, :]
         place = line * (width * ACROSS) + (col * ACROSS)[:, None] + (column % ACROSS)[None, :]
         base = (pixel * C)[:, None] + (column % C)[None, :]
-    value = finish(sums, column, bias, slopes, ACTIVATION, SLOPE, SCALE)
+    rough: tl.constexpr = out.dtype.element_ty == tl.bfloat16
+    value = finish(sums, column, bias, slopes, ACTIVATION, SLOPE, SCALE, rough)
     if first is not None:
         value += samples(first, base, mask)
     if second is not None:
@@ -129,8 +130,13 @@ def conv_rows_kernel(
     SCALE: tl.constexpr,
     CLAMP: tl.constexpr,
     BLOCK_W: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
-    """A program: `run` rows of BLOCK_W pixels of one image."""
+    """A program: `run` rows of BLOCK_W pixels of one image, ROWS of them in a turn of its loop.
+
+    After three rows each of the sums has its role again. Sums that move from register to register
+    have ptxas wait for every single product of warpgroups (its message C7514).
+    """
     strips = tl.cdiv(width, BLOCK_W)
     runs = tl.cdiv(height, run)
     left = tl.program_id(0) % strips * BLOCK_W
@@ -153,20 +159,22 @@ def conv_rows_kernel(
     above = tl.zeros((BLOCK_W, COLUMNS), tl.float32)  # the output row over the input row
     level = tl.zeros((BLOCK_W, COLUMNS), tl.float32)
     last = tl.minimum(run, height - top)
-    for row in range(-1, last + 1):
-        inside = (top + row >= 0) & (top + row < height)
-        above, level, below = add_row(
-            x + (start + row * width) * INNER, inside, col, left, rest, matrices, above, level,
-            INNER,
-        )  # fmt: skip
-        if row > 0:
-            place_sums(
-                above, column, row - 1 + 0 * col, col, col < rest, width,
-                bias, slopes, first, second, out, not_finite,
-                C, FACTOR, COLUMNS, ACTIVATION, SLOPE, SCALE, CLAMP,
+    for group in range(-1, last + 1, ROWS):
+        for turn in tl.static_range(ROWS):
+            row = group + turn
+            inside = (row <= last) & (top + row >= 0) & (top + row < height)
+            above, level, below = add_row(
+                x + (start + row * width) * INNER, inside, col, left, rest, matrices, above, level,
+                INNER,
             )  # fmt: skip
-        above = level
-        level = below
+            if ROWS > 1 or row > 0:
+                place_sums(
+                    above, column, row - 1 + 0 * col, col, (col < rest) & (row > 0) & (row <= last),
+                    width, bias, slopes, first, second, out, not_finite,
+                    C, FACTOR, COLUMNS, ACTIVATION, SLOPE, SCALE, CLAMP,
+                )  # fmt: skip
+            above = level
+            level = below
 
 
 @triton.jit(do_not_specialize=["height", "width"])
@@ -271,12 +279,16 @@ def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
     small_shared = arch >= 120 or 80 < arch < 90  # 99 KiB
     wide = columns == 64
     if inner in (16, 32, 64) and columns in (16, 32, 64):
+        # 64 channels for 64 columns leave no registers for three rows' shuffles, and on other
+        # architectures (without warpgroups, or with sums in tensor memory) nothing is gained.
+        unrolled = arch == 90 and not (wide and inner == 64 and factor > 1)
+        strip = {"BLOCK_W": 64, "ROWS": 3 if unrolled else 1}
         if factor == 1:
             warps = 8 if small_shared or arch == 80 else 4
-            return {"BLOCK_W": 64, "num_warps": warps, "num_stages": 2 if arch == 80 else 1}
-        # Without warpgroups' instructions, 64 columns leave no registers for the shuffle.
+            return strip | {"num_warps": warps, "num_stages": 2 if arch == 80 else 1}
+        # Without warpgroups' instructions, 64 columns leave none at all.
         if not wide or arch in (90, 100):
-            return {"BLOCK_W": 64, "num_warps": 4, "num_stages": 1}
+            return strip | {"num_warps": 4, "num_stages": 1}
     block_n, tail = largest_block(columns, 128), 0
     if columns % 3 == 0 and block_n < 128:  # 96 = 64 + 32, 192 = 128 + 64
         block_n, tail = 2 * block_n, block_n

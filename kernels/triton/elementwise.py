@@ -92,10 +92,11 @@ def elementwise_kernel(
             value *= other
         else:
             value += other
+    rough: tl.constexpr = out.dtype.element_ty == tl.bfloat16
     if ACTIVATION == "prelu":
-        value = activate(value, tl.load(slopes + n), ACTIVATION, SLOPE)
+        value = activate(value, tl.load(slopes + n), ACTIVATION, SLOPE, rough)
     else:
-        value = activate(value, None, ACTIVATION, SLOPE)
+        value = activate(value, None, ACTIVATION, SLOPE, rough)
     value = value * SCALE + OFFSET
     store(out, pixel * OUT_STRIDE + n, value, mask, not_finite, CLAMP)
 

@@ -252,6 +252,8 @@ def _fused(step: Step, attention: Attention, out: Array, *, whole: bool) -> Laun
         "RESIDENT": whole and step.arch // 10 == 9 and depth == 64,
         "CHUNK": 64 if depth % 64 == 0 and depth != 128 else 32,
     }
+    if depth == 32 and not attention.bounded and step.arch >= 120:
+        constants["CHUNK"] = 16  # or two registers are spilled
     name = f"window_attention_{attention.label}"
     name += "_cross" * (context is not None) + "_also" * (also is not None) + f"_{step.kind}"
     programs = least(count, 4 * step.processors) if whole else count

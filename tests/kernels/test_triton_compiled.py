@@ -15,7 +15,6 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kernel_resources.py"
 # Shared memory of a block in KiB; sm_120 has as little as consumer cards of sm_86 and sm_89.
 SHARED = {80: 163, 90: 227, 100: 227, 120: 99}
 
-
 # Each architecture once; the rest is the same code with other conversions.
 FORMS = [
     (80, "fp16", "--wide"),
@@ -58,6 +57,8 @@ def test_resources(form, compilations):
         if arch == 90:
             assert kernel["HGMMA"], kernel
             assert not kernel["HMMA"], kernel
+            # As many waits as products: ptxas has serialised them (its messages C7510 to C7519).
+            assert 0 < kernel["waits"] < kernel["HGMMA"], kernel
         assert arch != 100 or kernel["UTCMMA"], kernel
 
 
