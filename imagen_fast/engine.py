@@ -24,6 +24,7 @@ from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.samples import Samples
+from imagen_fast.streaming import VideoStream
 from imagen_fast.turn import Turn
 
 if TYPE_CHECKING:
@@ -144,6 +145,39 @@ class Engine:
                 "imagen_fast.image.read.read gives it"
             )
         return self._stream(picture.color, picture.alpha, progress, also)
+
+    def stream_video(
+        self,
+        width: int,
+        height: int,
+        *,
+        format: str = "rgb",
+        out_format: str | None = None,
+        matrix: str | None = None,
+        full_range: bool = False,
+    ) -> VideoStream:
+        """Frames of one size, one after the other: `with … as s: out = s.push(frame)`.
+
+        Args:
+            width, height: of the frames, in pixels; even for nv12 and i420.
+            format, out_format: "rgb", "bgr", "nv12" or "i420", of the frames and of the results;
+                by default they have the same.
+            matrix: "bt601", "bt709" or "bt2020", of nv12 and i420; by default the second for more
+                than 576 rows, else the first.
+            full_range: whether Y, U and V of these take all levels from 0 to 255.
+
+        Raises:
+            ImageError: a size or a name cannot be.
+        """
+        return VideoStream(
+            self,
+            width,
+            height,
+            format=format,
+            out_format=out_format,
+            matrix=matrix,
+            full_range=full_range,
+        )
 
     def run(self, batch: NDArray[Any], also: Arrays = NOTHING) -> NDArray[Any]:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.

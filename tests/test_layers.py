@@ -50,7 +50,9 @@ ALLOWED = {
     },
     "turn": set(),
     "outputs": {"graph", "samples", "errors"},
+    "streaming": {"image", "errors"},
     "engine": {
+        "streaming",
         "backends",
         "image",
         "outputs",

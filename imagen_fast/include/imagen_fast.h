@@ -260,6 +260,61 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_run_graph(
     const imagen_fast_output* outputs, size_t output_count,
     const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
 
+/* A running video: frames of one size, one after the other.
+ *
+ *     imagen_fast_stream_options how = {sizeof how, width, height, IMAGEN_FAST_NV12};
+ *     imagen_fast_stream* stream;
+ *     imagen_fast_stream_open(engine, &how, &stream);
+ *     imagen_fast_frame in = {sizeof in, {y, uv}}, out = {sizeof out, {large_y, large_uv}};
+ *     while (next(&in))
+ *         imagen_fast_stream_push(stream, &in, &out, NULL);
+ *     imagen_fast_stream_close(stream);
+ *
+ * Latency is none: the result of a frame is there when the call returns. A call blocks until then,
+ * also while another thread's frame is computed; nothing is queued. */
+typedef struct imagen_fast_stream imagen_fast_stream;
+
+/* How a frame of bytes lies in memory: in one plane, red, green and blue, or blue, green and red;
+ * in two, Y, and U and V in turn; or in three, Y, U and V. U and V have half the height and width,
+ * which are even; they lie on the left of two columns, between two rows. */
+enum { IMAGEN_FAST_RGB = 1, IMAGEN_FAST_BGR = 2, IMAGEN_FAST_NV12 = 3, IMAGEN_FAST_I420 = 4 };
+
+/* How Y, U and V stand for colours. */
+enum { IMAGEN_FAST_BT601 = 1, IMAGEN_FAST_BT709 = 2, IMAGEN_FAST_BT2020 = 3 };
+
+typedef struct imagen_fast_stream_options {
+    size_t size;            /* sizeof(imagen_fast_stream_options) */
+    int64_t width, height;  /* of the frames, in pixels; 1 or more */
+    int32_t format;         /* of the frames; 0: IMAGEN_FAST_RGB */
+    int32_t out_format;     /* of the results; 0: the same */
+    int32_t matrix;         /* 0: IMAGEN_FAST_BT709 for more than 576 rows, else IMAGEN_FAST_BT601 */
+    int32_t full_range;     /* 1: Y, U and V take all levels from 0 to 255; 0: 16 to 235 (240) */
+} imagen_fast_stream_options;
+
+typedef struct imagen_fast_frame {
+    size_t size;         /* sizeof(imagen_fast_frame) */
+    void* planes[3];     /* as many as the format has */
+    int64_t strides[3];  /* bytes from one row of a plane to the next; 0: nothing lies between */
+} imagen_fast_frame;
+
+/* *stream is the caller's, to be given back with imagen_fast_stream_close before its engine is;
+ * NULL after an error. Streams of one engine may be used side by side, and take turns at it.
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (the model makes no picture of a picture of three
+ * channels), OUT_OF_MEMORY. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_stream_open(
+    imagen_fast_engine* engine, const imagen_fast_stream_options* options,
+    imagen_fast_stream** stream) IMAGEN_FAST_NOEXCEPT;
+
+/* Computes a frame. The result is imagen_fast_scale(engine) times as large, in memory that does not
+ * overlap with the frame's. RGB is read and written where it is. `options` may be NULL. Errors as
+ * imagen_fast_run. */
+IMAGEN_FAST_API imagen_fast_status imagen_fast_stream_push(
+    imagen_fast_stream* stream, const imagen_fast_frame* in, const imagen_fast_frame* out,
+    const imagen_fast_run_options* options) IMAGEN_FAST_NOEXCEPT;
+
+/* NULL is allowed. */
+IMAGEN_FAST_API void imagen_fast_stream_close(imagen_fast_stream* stream) IMAGEN_FAST_NOEXCEPT;
+
 /* Ends the runs that are going on in other threads, within a tenth of a second; they return
  * CANCELLED.
  * Later runs are as if nothing had been. NULL is allowed. Not to be called by signal handlers. */

@@ -52,6 +52,24 @@ struct Watch {
     std::function<void(double)> progress;
 };
 
+// The watch must outlive what is returned.
+inline imagen_fast_run_options watched(const Watch& watch) {
+    imagen_fast_run_options options{};
+    options.size = sizeof options;
+    options.user = const_cast<Watch*>(&watch);
+    if (watch.cancelled) {
+        options.cancelled = [](void* user) noexcept {
+            return static_cast<std::int32_t>(static_cast<Watch*>(user)->cancelled());
+        };
+    }
+    if (watch.progress) {
+        options.progress = [](double done, void* user) noexcept {
+            static_cast<Watch*>(user)->progress(done);
+        };
+    }
+    return options;
+}
+
 // One picture (H, W, C) without gaps, of std::uint8_t or float.
 template <class Picture, class Sample>
 Picture picture_of(Sample* pixels, std::int64_t height, std::int64_t width, int channels) {
@@ -166,28 +184,34 @@ private:
         return all;
     }
 
-    // The watch must outlive what is returned.
-    static imagen_fast_run_options watched(const Watch& watch) {
-        imagen_fast_run_options options{};
-        options.size = sizeof options;
-        options.user = const_cast<Watch*>(&watch);
-        if (watch.cancelled) {
-            options.cancelled = [](void* user) noexcept {
-                return static_cast<std::int32_t>(static_cast<Watch*>(user)->cancelled());
-            };
-        }
-        if (watch.progress) {
-            options.progress = [](double done, void* user) noexcept {
-                static_cast<Watch*>(user)->progress(done);
-            };
-        }
-        return options;
-    }
-
     struct Free {
         void operator()(imagen_fast_engine* engine) const noexcept { imagen_fast_free(engine); }
     };
     std::unique_ptr<imagen_fast_engine, Free> engine_;
+};
+
+// A running video: see imagen_fast_stream_open. Its engine must outlive it.
+class Stream {
+public:
+    Stream(Engine& engine, const imagen_fast_stream_options& how) {
+        imagen_fast_stream* stream = nullptr;
+        check(imagen_fast_stream_open(engine.get(), &how, &stream));
+        stream_.reset(stream);
+    }
+
+    // Computes a frame: see imagen_fast_stream_push.
+    void push(const imagen_fast_frame& in, const imagen_fast_frame& out, const Watch& watch = {}) {
+        const imagen_fast_run_options options = watched(watch);
+        check(imagen_fast_stream_push(stream_.get(), &in, &out, &options));
+    }
+
+private:
+    struct Close {
+        void operator()(imagen_fast_stream* stream) const noexcept {
+            imagen_fast_stream_close(stream);
+        }
+    };
+    std::unique_ptr<imagen_fast_stream, Close> stream_;
 };
 
 }  // namespace imagen_fast::api

@@ -38,6 +38,11 @@ constexpr std::size_t first_size(const imagen_fast_info*) {
     return offsetof(imagen_fast_info, factor) + sizeof(imagen_fast_info::factor);
 }
 
+constexpr std::size_t first_size(const imagen_fast_stream_options*) {
+    return sizeof(imagen_fast_stream_options);
+}
+constexpr std::size_t first_size(const imagen_fast_frame*) { return sizeof(imagen_fast_frame); }
+
 // A structure of the caller's, whose `size` may be that of another version's: what it does not have
 // is 0, and what this version does not know must be 0. NULL stands for one that is all 0.
 template <class T>

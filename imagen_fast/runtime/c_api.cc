@@ -14,11 +14,16 @@
 #include "cuda_device.h"
 #include "error.h"
 #include "picture_engine.h"
+#include "video_stream.h"
 
 using namespace imagen_fast;
 
 struct imagen_fast_engine : PictureEngine {
     using PictureEngine::PictureEngine;
+};
+
+struct imagen_fast_stream : VideoStream {
+    using VideoStream::VideoStream;
 };
 
 namespace {
@@ -196,6 +201,55 @@ imagen_fast_status ran(imagen_fast_engine* engine, const imagen_fast_input* in,
     });
 }
 
+FrameLayout layout_of(std::int32_t format, FrameLayout usual, const char* name) {
+    if (format == 0) {
+        return usual;
+    }
+    if (format < IMAGEN_FAST_RGB || format > IMAGEN_FAST_I420) {
+        throw ArgumentError(std::string(name) + " is " + std::to_string(format) +
+                            "; expected 0 or one of IMAGEN_FAST_RGB, BGR, NV12, I420");
+    }
+    return static_cast<FrameLayout>(format);
+}
+
+StreamOptions options_of(const imagen_fast_stream_options* given) {
+    const imagen_fast_stream_options options =
+        structure(not_null(given, "options"), "imagen_fast_stream_options");
+    side(options.width, "width");
+    side(options.height, "height");
+    StreamOptions wanted;
+    wanted.width = options.width;
+    wanted.height = options.height;
+    wanted.in = layout_of(options.format, FrameLayout::rgb, "format");
+    wanted.out = layout_of(options.out_format, wanted.in, "out_format");
+    constexpr std::int64_t most_of_bt601 = 576;
+    switch (options.matrix) {
+        case 0: wanted.weights = options.height > most_of_bt601 ? kBt709 : kBt601; break;
+        case IMAGEN_FAST_BT601: wanted.weights = kBt601; break;
+        case IMAGEN_FAST_BT709: wanted.weights = kBt709; break;
+        case IMAGEN_FAST_BT2020: wanted.weights = kBt2020; break;
+        default:
+            throw ArgumentError("matrix is " + std::to_string(options.matrix) +
+                                "; expected 0 or one of IMAGEN_FAST_BT601, BT709, BT2020");
+    }
+    if (options.full_range < 0 || options.full_range > 1) {
+        throw ArgumentError("full_range is " + std::to_string(options.full_range) +
+                            "; expected 0 or 1");
+    }
+    wanted.full_range = options.full_range;
+    return wanted;
+}
+
+FrameMemory frame_of(const imagen_fast_frame* given, const char* name) {
+    const imagen_fast_frame frame = structure(not_null(given, name), "imagen_fast_frame");
+    FrameMemory memory;
+    for (int i = 0; i < 3; ++i) {
+        memory.planes[i] = static_cast<std::uint8_t*>(frame.planes[i]);
+        memory.strides[i] = frame.strides[i];
+    }
+    return memory;
+}
+
 }  // namespace
 
 int32_t imagen_fast_version() noexcept { return IMAGEN_FAST_VERSION; }
@@ -326,6 +380,26 @@ imagen_fast_status imagen_fast_run_graph(imagen_fast_engine* engine,
         engine->run_graph(given, wanted, watch_of(options));
     });
 }
+
+imagen_fast_status imagen_fast_stream_open(imagen_fast_engine* engine,
+                                           const imagen_fast_stream_options* options,
+                                           imagen_fast_stream** stream) noexcept {
+    return guarded([&] {
+        *not_null(stream, "stream") = nullptr;
+        *stream = new imagen_fast_stream(*not_null(engine, "engine"), options_of(options));
+    });
+}
+
+imagen_fast_status imagen_fast_stream_push(imagen_fast_stream* stream, const imagen_fast_frame* in,
+                                           const imagen_fast_frame* out,
+                                           const imagen_fast_run_options* options) noexcept {
+    return guarded([&] {
+        not_null(stream, "stream")->push(frame_of(in, "in"), frame_of(out, "out"),
+                                         watch_of(options));
+    });
+}
+
+void imagen_fast_stream_close(imagen_fast_stream* stream) noexcept { delete stream; }
 
 void imagen_fast_cancel(imagen_fast_engine* engine) noexcept {
     if (engine) {

@@ -478,6 +478,51 @@ void cancelled(const char* path) {
     }
 }
 
+// Every layout of frames, in memory of exactly their size, from several threads.
+void streamed(const char* path) {
+    imagen_fast_options how = options();
+    how.threads = 1;
+    how.precision = IMAGEN_FAST_FP32;
+    imagen_fast::api::Engine engine(path, how);
+    if (engine.channels() != 3) {
+        return;
+    }
+    constexpr int width = 14, height = 10, u = width * height;
+    const int s = engine.scale(), large = s * s * u;
+    const auto frame = [](std::vector<std::uint8_t>& bytes, int y, int format) {
+        const bool halved = format >= IMAGEN_FAST_NV12;
+        bytes.resize(static_cast<std::size_t>(halved ? y + y / 2 : 3 * y));
+        imagen_fast_frame made{};
+        made.size = sizeof made;
+        made.planes[0] = bytes.data();
+        made.planes[1] = halved ? bytes.data() + y : nullptr;
+        made.planes[2] = format == IMAGEN_FAST_I420 ? bytes.data() + y + y / 4 : nullptr;
+        return made;
+    };
+    for (int in = IMAGEN_FAST_RGB; in <= IMAGEN_FAST_I420; ++in) {
+        for (int out = IMAGEN_FAST_RGB; out <= IMAGEN_FAST_I420; ++out) {
+            imagen_fast::api::Stream stream(
+                engine, {sizeof(imagen_fast_stream_options), width, height, in, out, 0, 0});
+            const auto push = [&](std::vector<std::uint8_t>& result) {
+                std::vector<std::uint8_t> bytes;
+                const imagen_fast_frame given = frame(bytes, u, in);
+                for (std::size_t i = 0; i < bytes.size(); ++i) {
+                    bytes[i] = static_cast<std::uint8_t>(i * 37);
+                }
+                stream.push(given, frame(result, large, out));
+            };
+            std::vector<std::uint8_t> expected, others[2];
+            push(expected);
+            std::thread other([&] { push(others[0]); });
+            push(others[1]);
+            other.join();
+            if (others[0] != expected || others[1] != expected) {
+                fail("threads change a frame");
+            }
+        }
+    }
+}
+
 }  // namespace
 
 int main(int count, char** paths) {
@@ -503,6 +548,7 @@ int main(int count, char** paths) {
         damaged(content(paths[i]));
         at_once(paths[i]);
         cancelled(paths[i]);
+        streamed(paths[i]);
         std::printf("%s: as it should be\n", paths[i]);
     }
     return count > 1 ? 0 : 2;

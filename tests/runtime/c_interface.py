@@ -266,3 +266,87 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+FORMATS = {"rgb": 1, "bgr": 2, "nv12": 3, "i420": 4}
+MATRICES = {"": 0, "bt601": 1, "bt709": 2, "bt2020": 3}
+
+
+class StreamOptions(ctypes.Structure):
+    _fields_ = (
+        ("size", c_size_t),
+        ("width", c_int64),
+        ("height", c_int64),
+        ("format", c_int32),
+        ("out_format", c_int32),
+        ("matrix", c_int32),
+        ("full_range", c_int32),
+    )
+
+
+class Frame(ctypes.Structure):
+    _fields_ = (("size", c_size_t), ("planes", c_void_p * 3), ("strides", c_int64 * 3))
+
+
+def frame(samples: Samples, layout: str) -> Frame:
+    """A frame in one array, as `imagen_fast.streaming` has them."""
+    address = samples.__array_interface__["data"][0]
+    made = Frame(ctypes.sizeof(Frame))
+    if layout in ("rgb", "bgr"):
+        made.planes[0], made.strides[0] = address, samples.strides[0]
+        return made
+    height, width = 2 * samples.shape[0] // 3, samples.shape[1]
+    made.planes[0], made.planes[1] = address, address + height * width
+    if layout == "i420":
+        made.planes[2] = address + height * width + (height // 2) * (width // 2)
+    return made
+
+
+class Stream:
+    """`imagen_fast_stream_*` on an `Engine`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        width: int,
+        height: int,
+        format: str = "rgb",
+        out_format: str = "",
+        matrix: str = "",
+        full_range: int = 0,
+    ) -> None:
+        self.engine, self.handle = engine, c_void_p()
+        self.layouts = format, out_format or format
+        lib = engine.lib
+        lib.imagen_fast_stream_open.argtypes = [c_void_p, POINTER(StreamOptions), c_void_p]
+        lib.imagen_fast_stream_push.argtypes = [c_void_p, POINTER(Frame), POINTER(Frame), c_void_p]
+        lib.imagen_fast_stream_close.argtypes = [c_void_p]
+        how = StreamOptions(
+            ctypes.sizeof(StreamOptions),
+            width,
+            height,
+            FORMATS.get(format, 9),
+            FORMATS.get(out_format, 0),
+            MATRICES.get(matrix, 9),
+            full_range,
+        )
+        engine.check(lib.imagen_fast_stream_open(engine.handle, byref(how), byref(self.handle)))
+
+    def push(self, samples: Samples, out: Samples) -> Samples:
+        given, taken = frame(samples, self.layouts[0]), frame(out, self.layouts[1])
+        self.push_frames(given, taken)
+        return out
+
+    def push_frames(self, given: Frame, taken: Frame) -> None:
+        push = self.engine.lib.imagen_fast_stream_push
+        self.engine.check(push(self.handle, byref(given), byref(taken), None))
+
+    def close(self) -> None:
+        self.engine.lib.imagen_fast_stream_close(self.handle)
+        self.handle = c_void_p()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

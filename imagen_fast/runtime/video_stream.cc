@@ -1,0 +1,147 @@
+#include "video_stream.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "arguments.h"
+#include "error.h"
+
+namespace imagen_fast {
+
+namespace {
+
+bool halved(FrameLayout layout) { return layout == FrameLayout::nv12 || layout == FrameLayout::i420; }
+
+int plane_count(FrameLayout layout) {
+    return layout == FrameLayout::i420 ? 3 : layout == FrameLayout::nv12 ? 2 : 1;
+}
+
+// Bytes that a row of a plane takes at least.
+std::int64_t row_bytes(FrameLayout layout, int plane, std::int64_t width) {
+    if (!halved(layout)) {
+        return 3 * width;
+    }
+    return plane == 0 || layout == FrameLayout::nv12 ? width : width / 2;
+}
+
+// The frame with all strides set.
+FrameMemory checked(FrameMemory frame, FrameLayout layout, std::int64_t width, const std::string& name) {
+    for (int i = 0; i < plane_count(layout); ++i) {
+        const std::string plane = name + ".planes[" + std::to_string(i) + "]";
+        not_null(frame.planes[i], plane.c_str());
+        const std::int64_t least = row_bytes(layout, i, width);
+        std::int64_t& stride = frame.strides[i];
+        stride = stride ? stride : least;
+        if (stride == std::numeric_limits<std::int64_t>::min() || std::abs(stride) < least) {
+            throw ArgumentError(name + ".strides[" + std::to_string(i) + "] is " +
+                                std::to_string(stride) + " bytes; expected 0, or at least " +
+                                std::to_string(least) + " in either direction");
+        }
+    }
+    return frame;
+}
+
+Planes planes_of(const FrameMemory& frame, FrameLayout layout) {
+    const auto& [planes, strides] = frame;
+    if (layout == FrameLayout::nv12) {
+        return {planes[0], planes[1], planes[1] + 1, strides[0], strides[1], strides[1], 2};
+    }
+    return {planes[0], planes[1], planes[2], strides[0], strides[1], strides[2], 1};
+}
+
+View packed(std::vector<std::uint8_t>& pixels, std::int64_t height, std::int64_t width) {
+    View view;
+    view.data = reinterpret_cast<std::byte*>(pixels.data());
+    view.bytes = true;
+    view.channels = 3;
+    view.images = 1;
+    view.height = height;
+    view.width = width;
+    view.pixel_stride = 3;
+    view.row_stride = 3 * width;
+    view.image_stride = height * view.row_stride;
+    return view;
+}
+
+}  // namespace
+
+VideoStream::VideoStream(PictureEngine& engine, const StreamOptions& options)
+    : engine_(engine), options_(options), yuv_(options.weights, options.full_range) {
+    if (!engine.pictures() || engine.graph().channels() != 3) {
+        throw BackendError("a video needs a model that makes a picture of red, green and blue of one");
+    }
+    const std::int64_t scale = engine.graph().scale();
+    if ((halved(options.in) || halved(options.out)) && (options.height % 2 || options.width % 2)) {
+        throw ArgumentError("NV12 and I420 frames have even sizes; these are " +
+                            std::to_string(options.width) + " x " + std::to_string(options.height));
+    }
+    constexpr std::int64_t most = 1 << 30;  // bytes of a frame's row, and pixels
+    if (options.height * scale > most / (options.width * scale) || options.width * scale > most / 3) {
+        throw ArgumentError("frames are too large; run pictures of this size one by one");
+    }
+    if (options.in != FrameLayout::rgb) {
+        given_.resize(static_cast<std::size_t>(3 * options.height * options.width));
+    }
+    if (halved(options.out)) {
+        made_.resize(static_cast<std::size_t>(3 * options.height * options.width * scale * scale));
+    }
+}
+
+View VideoStream::rgb(const FrameMemory& frame, std::int64_t height, std::int64_t width) const {
+    View view;
+    view.data = reinterpret_cast<std::byte*>(frame.planes[0]);
+    view.bytes = true;
+    view.channels = 3;
+    view.images = 1;
+    view.height = height;
+    view.width = width;
+    view.pixel_stride = 3;
+    view.row_stride = frame.strides[0];
+    view.image_stride = height * frame.strides[0];
+    return view;
+}
+
+void VideoStream::push(const FrameMemory& in, const FrameMemory& out, const Watch& watch) {
+    const std::int64_t scale = engine_.graph().scale(), height = options_.height,
+                       width = options_.width, rows = height * scale, columns = width * scale;
+    const FrameMemory given = checked(in, options_.in, width, "in");
+    const FrameMemory made = checked(out, options_.out, columns, "out");
+    const std::lock_guard<std::mutex> turn(turn_);
+
+    View source = options_.in == FrameLayout::rgb ? rgb(given, height, width)
+                                             : packed(given_, height, width);
+    if (options_.in == FrameLayout::bgr) {
+        for (std::int64_t y = 0; y < height; ++y) {
+            const std::uint8_t* from = given.planes[0] + y * given.strides[0];
+            std::uint8_t* to = given_.data() + 3 * width * y;
+            for (std::int64_t x = 0; x < 3 * width; x += 3) {
+                to[x] = from[x + 2];
+                to[x + 1] = from[x + 1];
+                to[x + 2] = from[x];
+            }
+        }
+    } else if (halved(options_.in)) {
+        yuv_.to_rgb(planes_of(given, options_.in), height, width, given_.data(), 3 * width);
+    }
+
+    const View target = halved(options_.out) ? packed(made_, rows, columns)
+                                             : rgb(made, rows, columns);
+    if (options_.in == FrameLayout::rgb && !halved(options_.out)) {
+        refuse_overlap(source, target, "in and out");
+    }
+    engine_.run(source, target, watch);
+
+    if (options_.out == FrameLayout::bgr) {
+        for (std::int64_t y = 0; y < rows; ++y) {
+            std::uint8_t* row = made.planes[0] + y * made.strides[0];
+            for (std::int64_t x = 0; x < 3 * columns; x += 3) {
+                std::swap(row[x], row[x + 2]);
+            }
+        }
+    } else if (halved(options_.out)) {
+        yuv_.from_rgb(made_.data(), 3 * columns, rows, columns, planes_of(made, options_.out));
+    }
+}
+
+}  // namespace imagen_fast

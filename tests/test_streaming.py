@@ -1,0 +1,73 @@
+"""`Engine.stream_video`: frames one after the other, each with its result at once."""
+
+import numpy as np
+import pytest
+
+from imagen_fast import load
+from imagen_fast.errors import ImageError
+
+
+@pytest.fixture
+def engine(tiny_path):
+    with load(tiny_path, backend="fake") as engine:
+        yield engine
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_a_frame_gives_what_its_picture_gives(engine):
+    with engine.stream_video(16, 12) as stream:
+        for seed in range(3):
+            frame = noise(12, 16, 3, seed=seed)
+            np.testing.assert_array_equal(stream.push(frame), engine(frame))
+        assert stream.frames == 3
+
+
+def test_a_result_goes_where_it_is_wanted(engine):
+    out = np.empty((24, 32, 3), np.uint8)
+    with engine.stream_video(16, 12, format="bgr", out_format="rgb") as stream:
+        frame = noise(12, 16, 3)
+        assert stream.push(frame, out) is out
+    np.testing.assert_array_equal(out, engine(frame)[..., ::-1])
+
+
+@pytest.mark.parametrize("layout", ["nv12", "i420"])
+def test_frames_of_video_come_back_as_they_were(engine, layout):
+    """Repeated pixels of a frame without detail have its levels."""
+    frame = np.full((18, 16), 100, np.uint8)
+    frame[12:] = 140
+    with engine.stream_video(16, 12, format=layout) as stream:
+        out = stream.push(frame)
+    assert out.shape == stream.out_shape == (36, 32)
+    assert np.abs(out[:24].astype(int) - 100).max() <= 1
+    assert np.abs(out[24:].astype(int) - 140).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"width": 0}, "width is 0"),
+        ({"height": 2.5}, "height is 2.5"),
+        ({"format": "yuy2"}, "format is 'yuy2'; expected one of rgb, bgr, nv12, i420"),
+        ({"format": "nv12", "width": 15}, "even sizes"),
+        ({"matrix": "bt2100"}, "matrix is 'bt2100'"),
+    ],
+)
+def test_what_cannot_be_is_refused(engine, how, says):
+    with pytest.raises(ImageError, match=says):
+        engine.stream_video(**{"width": 16, "height": 12, **how})
+
+
+def test_frames_are_checked(engine):
+    with engine.stream_video(16, 12) as stream:
+        for frame in (noise(12, 17, 3), noise(12, 16), noise(12, 16, 3).astype(np.float32), None):
+            with pytest.raises(ImageError, match="the frame is"):
+                stream.push(frame)
+        with pytest.raises(ImageError, match="out is"):
+            stream.push(noise(12, 16, 3), np.empty((24, 32, 3), np.float32))
+        with pytest.raises(ImageError, match="contiguous"):
+            stream.push(noise(12, 16, 3), np.empty((24, 32, 6), np.uint8)[..., ::2])
+    with pytest.raises(ImageError, match="closed"):
+        stream.push(noise(12, 16, 3))
