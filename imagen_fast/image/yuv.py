@@ -91,7 +91,7 @@ def _fixed(number: float) -> int:
 
 
 def _weighted(rgb: NDArray[np.int32], weights: tuple[int, int, int]) -> NDArray[np.int32]:
-    total: NDArray[np.int32] = sum(rgb[..., i] * np.int32(weights[i]) for i in range(3))  # type: ignore[assignment]
+    total: NDArray[np.int32] = sum(rgb[..., i] * np.int32(weights[i]) for i in range(3))
     return total
 
 

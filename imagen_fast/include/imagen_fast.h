@@ -305,7 +305,7 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_stream_open(
     imagen_fast_engine* engine, const imagen_fast_stream_options* options,
     imagen_fast_stream** stream) IMAGEN_FAST_NOEXCEPT;
 
-/* Computes a frame. The result is imagen_fast_scale(engine) times as large, in memory that does not
+/* Computes a frame. The result is larger by the scale of the engine, in memory that does not
  * overlap with the frame's. RGB is read and written where it is. `options` may be NULL. Errors as
  * imagen_fast_run. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_stream_push(
