@@ -52,7 +52,7 @@ def test_the_command_trains_writes_and_goes_on(folder, tmp_path):
     again = run("--minutes", "0.001")
     assert again.returncode == 1
     assert "exists" in again.stderr
-    longer = run("--minutes", "0.1", "--overwrite")
+    longer = run("--minutes", "0.03", "--overwrite")
     assert longer.returncode == 0, longer.stderr
     assert "going on from step" in longer.stderr
     refused = run("--minutes", "1", "--model", "x")
