@@ -49,7 +49,7 @@ class Rented(Trainer):
             shutil.copyfile(path, temporary)
             temporary.replace(self.out / path.name)
         quality = ""
-        if self.held_out:
+        if self.held_out and not self.config.generation:
             psnr, ssim = validate(self.average, self.held_out, self.processes.device)
             quality = f", PSNR {psnr:.2f} dB, SSIM {ssim:.4f}"
         loss = self.facts.get("loss", math.nan)

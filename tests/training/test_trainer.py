@@ -14,7 +14,7 @@ from imagen_fast import catalogue, metrics
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.errors import TrainingError, WeightsError
 from imagen_fast.models.generator import Generator
-from imagen_fast.training import trainer
+from imagen_fast.training import supervised
 from imagen_fast.training.config_file import parse_config
 from imagen_fast.training.data import load_pairs
 from imagen_fast.training.schedule import rate
@@ -134,7 +134,7 @@ def test_a_finished_file_is_of_halves_where_that_costs_nothing(tables, photograp
     tables["run"]["steps"] = 2
     kept = load_bundle(run(tables).bundle)
     assert {tensor.dtype for tensor in kept.tensors.values()} == {np.dtype(np.float16)}
-    monkeypatch.setattr(trainer, "HALF_COSTS", 0.0)
+    monkeypatch.setattr(supervised, "HALF_COSTS", 0.0)
     tables["run"]["output"] += "-whole"
     whole = load_bundle(run(tables).bundle)
     assert {tensor.dtype for tensor in whole.tensors.values()} == {np.dtype(np.float32)}
@@ -361,7 +361,7 @@ def test_scale_one_trains(tables, photographs, adversarial):
 
 
 def test_equal_pictures_leave_the_facts_readable(tables, photographs, monkeypatch):
-    monkeypatch.setattr(trainer, "validate", lambda *arguments: (math.inf, 1.0))
+    monkeypatch.setattr(supervised, "validate", lambda *arguments: (math.inf, 1.0))
     tables["data"]["validation"] = str(photographs)
     tables["run"]["steps"] = 1
     facts = json.loads(load_bundle(run(tables).bundle).metadata["training"], parse_constant=refuse)
