@@ -89,6 +89,18 @@ class Engine:
         """The overlap with which tiles change nothing; None if no overlap is enough for that."""
         return self._open().bundle.exact_overlap
 
+    def tile_for(self, height: int, width: int) -> int:
+        """Side of the tiles that a picture of this size is cut into, by the memory free now.
+
+        With it as `load`'s `tile` later pictures of the size are cut alike, and have the same bits.
+        """
+        backend = self._open()
+        if self._tile:
+            return self._tile
+        alignment = backend.bundle.alignment
+        least = -(-2 * self._overlap // alignment) * alignment + alignment
+        return max(least, self._automatic_tile(height, width, backend.capacity))
+
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The model's weights, float32 or float16, by their names in the graph."""

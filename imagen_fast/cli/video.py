@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from imagen_fast import catalogue, engine
 from imagen_fast.cli.interrupt import Interruptible, leave
 from imagen_fast.cli.options import (
     check_engine,
     engine_options,
+    finite,
     load_engine,
     model_and_scale,
     scale_option,
@@ -27,9 +29,15 @@ from imagen_fast.cli.text import duration, shown
 from imagen_fast.cli.video_progress import Frames
 from imagen_fast.cores import cores
 from imagen_fast.errors import VideoError
+from imagen_fast.image.picture import Picture
 from imagen_fast.model_file import read_header
-from imagen_fast.task import TASKS, Task
+from imagen_fast.task import TASKS, UPSCALE, Task
+from imagen_fast.tasks.laid_over import LaidOver
+from imagen_fast.tasks.restore import Restorer
+from imagen_fast.tasks.stylize import STYLIZE, Stylizer, style_of
 from imagen_fast.video.job import Job, Wanted
+from imagen_fast.video.parts import earlier_job
+from imagen_fast.video.pipeline import Compute
 from imagen_fast.video.reading import PIPE, Cut
 
 _TASKS = ("upscale", "restore", "stylize")
@@ -71,6 +79,18 @@ def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
 )
 @scale_option
 @click.option("-n", "--model", help="A name from `imagen-fast models`, or a model's file.")
+@click.option(
+    "--style",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="PAINTING",
+    help="Of --task stylize: a picture, or a style that was saved.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    callback=finite,
+    help="From 0, frames as they are, to 1, all that the model changes. [restore: 1, stylize: 0.8]",
+)
 @click.option("--codec", help="h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg's.")
 @click.option("--crf", type=click.FloatRange(0, 100), help="Quality of the codec; lower is better.")
 @click.option("--preset", help="Speed of the codec: slow, medium, fast, ... or a number.")
@@ -94,6 +114,8 @@ def command(
     task_name: str | None,
     scale: str | None,
     model: str | None,
+    style: Path | None,
+    strength: float | None,
     codec: str | None,
     crf: float | None,
     preset: str | None,
@@ -123,7 +145,16 @@ def command(
     """
     task = _task(task_name, model)
     name, factor = model_and_scale(task, model, scale)
-    options = {"backend": backend, "device": device, "precision": precision, "isa": isa}
+    if (task is STYLIZE) != (style is not None):
+        raise click.UsageError("--style PAINTING is for --task stylize, which needs one")
+    if strength is not None and task is UPSCALE:
+        raise click.UsageError("--strength is for --task restore and stylize")
+    options: dict[str, Any] = {
+        "backend": backend,
+        "device": device,
+        "precision": precision,
+        "isa": isa,
+    }
     check_engine(name, **options, threads=threads)
     workers = threads or cores()
     try:
@@ -150,10 +181,13 @@ def command(
             progress = stack.enter_context(Frames(job, quiet))
             progress.warn(job.notes)
             told = len(job.notes)
+            options["tile"] = _tile(job, name, options)
             models = [stack.enter_context(one) for one in _engines(name, workers, options)]
             progress.loaded(models[0])
-            facts = {**models[0].info(), "file": _digest(name)}
-            frames = job.run(models, facts, progress.advanced)
+            facts = {**models[0].info(), "file": _digest(catalogue.resolve(name))}
+            facts |= {"strength": strength, "style": _digest(style) if style else ""}
+            through = [_compute(task, one, strength, style) for one in models]
+            frames = job.run(through, facts, progress.advanced)
         except BrokenPipeError:
             leave(NOBODY_READS)
         except KeyboardInterrupt:
@@ -193,5 +227,36 @@ def _engines(name: str, workers: int, options: dict[str, Any]) -> list[engine.En
     return [first, *(load_engine(name, **options, threads=each) for _ in range(others))]
 
 
-def _digest(name: str) -> str:
-    return hashlib.sha256(catalogue.resolve(name).read_bytes()).hexdigest()
+def _tile(job: Job, name: str, options: dict[str, Any]) -> int:
+    """Side of the tiles: that of an earlier run that goes on now, else by the free memory."""
+    output = job.wanted.output
+    if output is not None and not job.wanted.overwrite:
+        facts = earlier_job(output).get("model", {})
+        if isinstance(before := facts.get("tile"), int):
+            return before
+    with load_engine(name, **options, threads=1) as probe:
+        return probe.tile_for(job.source.look.height, job.source.look.width)
+
+
+def _compute(
+    task: Task, model: engine.Engine, strength: float | None, style: Path | None
+) -> Compute:
+    """What makes a result of a frame."""
+    if task is UPSCALE:
+        return model
+    strength = task.strength if strength is None else strength
+    assert strength is not None
+    through: LaidOver = Restorer(model, strength)
+    if style is not None:
+        through = Stylizer(model, style_of(model, [(style, 1.0)]), strength)
+
+    def compute(picture: Picture) -> Picture:
+        rows = np.concatenate(list(through.stream(picture)))
+        alpha = None if picture.alpha is None else np.ascontiguousarray(rows[..., 3])
+        return Picture(rows[..., :3], alpha)
+
+    return compute
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

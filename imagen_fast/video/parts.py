@@ -22,6 +22,19 @@ from imagen_fast.video.encoding import Packet
 JOB = "job.json"
 
 
+def earlier_job(output: Path) -> dict[str, Any]:
+    """What an earlier run, which left its segments, was made of; {} if there is none."""
+    try:
+        job = json.loads((_folder(output) / JOB).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return job if isinstance(job, dict) else {}
+
+
+def _folder(output: Path) -> Path:
+    return output.with_name(f"{output.name}.parts")
+
+
 class Parts:
     """The folder, for one process at a time. A context manager.
 
@@ -35,7 +48,7 @@ class Parts:
     """
 
     def __init__(self, output: Path, job: dict[str, Any], *, fresh: bool) -> None:
-        self.folder = output.with_name(f"{output.name}.parts")
+        self.folder = _folder(output)
         self._lock: IO[bytes] | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -54,11 +67,8 @@ class Parts:
             self._empty()
         wanted = json.loads(json.dumps(job))
         path = self.folder / JOB
-        try:
-            before = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            before = None
-        if before is None:
+        before = earlier_job(output)
+        if not before:
             self._empty()
             atomic.write(path, json.dumps(wanted, indent=1).encode())
         elif before != wanted:

@@ -110,3 +110,21 @@ def test_decoding_times_rise_and_none_comes_after_its_frame_is_shown():
     assert all(a < b for a, b in pairwise(decoded))
     assert all(dts <= pts for dts, pts in zip(decoded, shown, strict=True))
     assert list(decoding_times([[5, 6, 9]])) == [5, 6, 9]  # in order: decoded when shown
+
+
+def test_stages_run_side_by_side():
+    """40 frames of 5, 10 and 5 ms take what 2 models need, not what all stages take together."""
+
+    def source():
+        for frame in frames(40):
+            time.sleep(0.005)
+            yield frame
+
+    def compute(picture):
+        time.sleep(0.01)
+        return picture
+
+    run = pipeline(source(), [compute] * 2, lambda frame, result: time.sleep(0.005))
+    began = time.perf_counter()
+    run.run(lambda frame: None)
+    assert time.perf_counter() - began < 0.75 * 40 * 0.020

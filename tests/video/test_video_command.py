@@ -323,3 +323,21 @@ def test_without_pyav_the_command_says_how_to_get_it(tmp_path, repeater):
     )
     assert done.returncode == 1
     assert "pip install av" in done.stderr
+
+
+def test_a_model_that_restores(make, look_at, tmp_path, bundle_of):
+    from imagen_fast.bundle import save_bundle
+    from imagen_fast.spec import Level, ModelSpec
+
+    model, source = tmp_path / "restore.safetensors", make(tmp_path / "a.mkv", codec="ffv1")
+    save_bundle(bundle_of(ModelSpec(scale=1, levels=(Level(32, convs=1),))), model)
+    means = []
+    for strength in ("0", "1"):
+        out = tmp_path / f"{strength}.mkv"
+        line = ["video", source, "-o", out, "-n", model, "--strength", strength, "--codec", "ffv1"]
+        done = CliRunner().invoke(main, [str(one) for one in line], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        made, given = look_at.pixels(out), look_at.pixels(source)
+        assert made[0].shape == given[0].shape
+        means.append(np.abs(made[3].astype(int) - given[3]).mean())
+    assert means[0] < 2 < means[1]

@@ -1,0 +1,144 @@
+"""PSNR and flicker of models, frame by frame, on Vid4; bicubic and a repeater of frames beside.
+
+    pip install opencv-python-headless
+    python benchmarks/video.py [MODEL ...]
+
+Reads $IMAGEN_FAST_DATA/video/vid4 (calendar, city, foliage; seven frames each), writes
+benchmarks/results/video.json and prints a table.
+
+Frames are reduced 4 times by antialiased bicubic and enlarged again; PSNR is on Y, 4 pixels
+cropped.
+Flicker is how wrong the change from frame to frame is. With F the flow from the next true frame to
+this one by OpenCV's DIS (Kroeger et al. 2016, arXiv:1603.03590), the change of frames x is
+
+    d_x(t) = x(t + 1) - warp(x(t), F(t))
+
+and flicker the root of the mean of (d_out - d_true)² on Y, in levels of 255, where the flow stays
+within the picture: 0 for the true frames, and high for what trembles and for what stands still.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import imagen_fast
+from imagen_fast.bench.machine import describe
+from imagen_fast.image.degradation import rounded
+from imagen_fast.image.resample import resize
+from imagen_fast.metrics import luma, luma_psnr
+
+RESULT = Path(__file__).parent / "results" / "video.json"
+CLIPS, SCALE = ("calendar", "city", "foliage"), 4
+Frame = NDArray[np.uint8]
+Enlarge = Callable[[Sequence[Frame]], list[Frame]]
+
+
+def main(models: Sequence[str]) -> None:
+    """Measure, keep and print."""
+    methods: dict[str, Enlarge] = {"bicubic": bicubic}
+    for name in models:
+        methods[name] = by_model(name)
+    methods[f"{models[0]}, every frame twice"] = repeated(methods[models[0]])
+    rows = {name: {} for name in methods}
+    for clip in CLIPS:
+        true = read(clip)
+        small = [rounded(resize(x, x.shape[0] // SCALE, x.shape[1] // SCALE)) for x in true]
+        flows = [flow(after, before) for before, after in pairwise(true)]
+        for name, enlarge in methods.items():
+            made = enlarge(small)
+            quality = [luma_psnr(a, b, border=SCALE) for a, b in zip(made, true, strict=True)]
+            rows[name][clip] = {
+                "psnr": round(float(np.mean(quality)), 3),
+                "flicker": round(flicker(made, true, flows), 3),
+            }
+    kept = {"machine": describe(), "versions": {"opencv": cv2.__version__}, "rows": rows}
+    RESULT.write_text(json.dumps(kept, indent=1) + "\n")
+    print(table(rows))
+
+
+def read(clip: str) -> list[Frame]:
+    """The true frames, cropped to a multiple of the scale."""
+    data = Path(os.environ.get("IMAGEN_FAST_DATA", Path(__file__).parents[2] / "shared/data"))
+    frames = []
+    for path in sorted((data / "video" / "vid4").glob(f"{clip}_*.png")):
+        frame = np.asarray(Image.open(path).convert("RGB"))
+        height, width = (side // SCALE * SCALE for side in frame.shape[:2])
+        frames.append(frame[:height, :width])
+    return frames
+
+
+def bicubic(frames: Sequence[Frame]) -> list[Frame]:
+    """Each enlarged by bicubic interpolation."""
+    return [rounded(resize(x, x.shape[0] * SCALE, x.shape[1] * SCALE)) for x in frames]
+
+
+def by_model(name: str) -> Enlarge:
+    """Each enlarged by a model, which knows nothing of the others."""
+
+    def enlarge(frames: Sequence[Frame]) -> list[Frame]:
+        with imagen_fast.load(name) as engine:
+            return [engine(frame) for frame in frames]
+
+    return enlarge
+
+
+def repeated(enlarge: Enlarge) -> Enlarge:
+    """Every second frame is that before it over again: still, and wrong."""
+
+    def hold(frames: Sequence[Frame]) -> list[Frame]:
+        made = enlarge(frames)
+        return [made[number // 2 * 2] for number in range(len(made))]
+
+    return hold
+
+
+def flow(start: Frame, end: Frame) -> NDArray[np.float32]:
+    """(H, W, 2): where each pixel of `start` lies in `end`, as x and y."""
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    motion = search.calc(*(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (start, end)), None)
+    y, x = np.indices(motion.shape[:2], np.float32)
+    return motion + np.stack([x, y], axis=2)
+
+
+def flicker(
+    made: Sequence[Frame], true: Sequence[Frame], flows: Sequence[NDArray[np.float32]]
+) -> float:
+    """See the module."""
+    squares = []
+    for number, at in enumerate(flows):
+        height, width = at.shape[:2]
+        inside = ((at >= 0) & (at <= (width - 1, height - 1))).all(axis=2)
+        change_made, change_true = (
+            luma(x[number + 1])
+            - cv2.remap(luma(x[number]).astype(np.float32), at, None, cv2.INTER_CUBIC)
+            for x in (made, true)
+        )
+        squares.append(np.mean((change_made - change_true)[inside] ** 2))
+    return float(np.sqrt(np.mean(squares)))
+
+
+def table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
+    """PSNR and flicker by clip and on average, in Markdown."""
+    heads = [*CLIPS, "mean"]
+    lines = [f"| ×{SCALE} | " + " | ".join(f"{clip}: PSNR, flicker" for clip in heads) + " |"]
+    lines.append("|---" * (len(heads) + 1) + "|")
+    for name, clips in rows.items():
+        cells = [[clips[clip][what] for clip in CLIPS] for what in ("psnr", "flicker")]
+        pairs = zip(*((*values, float(np.mean(values))) for values in cells), strict=True)
+        shown = (f"{quality:.2f} dB, {level:.2f}" for quality, level in pairs)
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["sr-x4"])
