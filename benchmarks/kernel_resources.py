@@ -3,8 +3,8 @@
     python benchmarks/kernel_resources.py
 
 compiles every kernel of the shipped models, in bf16, for four architectures, and prints registers,
-shared memory, matrix instructions and spills as a Markdown table. Each pair of an architecture and a dtype
-is a process of its own, which prints one line of JSON for each kernel:
+shared memory, matrix instructions, waits for them and spills as a Markdown table. Each pair of an
+architecture and a dtype is a process of its own, which prints one line of JSON for each kernel:
 
     python benchmarks/kernel_resources.py 90 bf16 [--wide] [--unbounded]
 
