@@ -11,6 +11,7 @@ CUDA's part has not yet been run on a GPU.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MOST_SHAPES = 8  # that are kept ready
 AT_ONCE = 2  # chunks of a batch: one computed, one copied
 ALIGNMENT = 256  # bytes, of every buffer: more than any load or copy engine asks for
+_RECORDING = threading.Lock()
 
 Arrays = Mapping[str, Tiles]
 Results = Mapping[str, Tensor]
@@ -140,8 +142,12 @@ class CudaSlot(Slot):
             self._compute()
         compute.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # Thread-local: another engine's thread may allocate meanwhile.
-        with torch.cuda.graph(graph, stream=compute, capture_error_mode="thread_local"):
+        # Thread-local: another engine's thread may allocate meanwhile. One at a time: PyTorch waits
+        # for the whole device before it records, which would spoil another thread's recording.
+        with (
+            _RECORDING,
+            torch.cuda.graph(graph, stream=compute, capture_error_mode="thread_local"),
+        ):
             self._compute()
         return graph
 

@@ -43,7 +43,6 @@ constexpr int kThisThread = 1;        // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     X(cuDevicePrimaryCtxRelease_v2, (CUdevice))                                                 \
     X(cuCtxPushCurrent_v2, (CUcontext))                                                         \
     X(cuCtxPopCurrent_v2, (CUcontext*))                                                         \
-    X(cuCtxSynchronize, ())                                                                     \
     X(cuModuleLoadData, (CUmodule*, const void*))                                               \
     X(cuModuleUnload, (CUmodule))                                                               \
     X(cuModuleGetFunction, (CUfunction*, CUmodule, const char*))                                \
@@ -54,7 +53,6 @@ constexpr int kThisThread = 1;        // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     X(cuMemHostAlloc, (void**, std::size_t, unsigned))                                          \
     X(cuPointerGetAttribute, (void*, int, CUdeviceptr))                                         \
     X(cuMemFreeHost, (void*))                                                                   \
-    X(cuMemcpyHtoD_v2, (CUdeviceptr, const void*, std::size_t))                                 \
     X(cuMemcpyHtoDAsync_v2, (CUdeviceptr, const void*, std::size_t, CUstream))                  \
     X(cuMemcpyDtoHAsync_v2, (void*, CUdeviceptr, std::size_t, CUstream))                        \
     X(cuMemsetD32Async, (CUdeviceptr, unsigned, std::size_t, CUstream))                         \

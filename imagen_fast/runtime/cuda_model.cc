@@ -80,17 +80,20 @@ void Model::load_weights(const Tensors& tensors) {
         }
     }
     weights_ = Memory(end, "weights");
+    // Of its own: waiting for the whole device would spoil what another thread is capturing.
+    const OwnStream copies;
     CUdeviceptr at = weights_.address;
     for (const auto& [name, tensor] : tensors) {
         if (tensor.dtype == Dtype::u8) {
             continue;
         }
-        driver().check(driver().cuMemcpyHtoD_v2(at, tensor.data, tensor.bytes()), "copying weights");
+        driver().check(
+            driver().cuMemcpyHtoDAsync_v2(at, tensor.data, tensor.bytes(), copies.stream),
+            "copying weights");
         addresses_[name] = at;
         at += aligned(tensor.bytes());
     }
-    // Such copies may return before they have arrived, and other streams do not wait for them.
-    driver().check(driver().cuCtxSynchronize(), "copying weights");
+    driver().check(driver().cuStreamSynchronize(copies.stream), "copying weights");
 }
 
 void Model::load_code(const Tensors& tensors) {

@@ -161,10 +161,6 @@ API int cuCtxPopCurrent_v2(void** context) {
     *context = NULL;
     return --contexts < 0 ? 201 : 0;
 }
-API int cuCtxSynchronize(void) {
-    CALL("cuCtxSynchronize", "");
-    return contexts ? 0 : 201;
-}
 API int cuModuleLoadData(void** module, const void* image) {
     CALL("cuModuleLoadData", "%d", handles + 1);
     *module = handle();
@@ -225,11 +221,6 @@ API int cuPointerGetAttribute(void* value, int which, uint64_t address) {
     const unsigned host = 1;
     memcpy(value, &host, sizeof host);
     return which != 2 || !address || !number("DOUBLE_PINNED", 0); /* CUDA_ERROR_INVALID_VALUE */
-}
-API int cuMemcpyHtoD_v2(uint64_t target, const void* source, size_t bytes) {
-    CALL("cuMemcpyHtoD_v2", "%llu %zu", (unsigned long long)target, bytes);
-    memcpy((void*)(uintptr_t)target, source, bytes);
-    return 0;
 }
 API int cuMemcpyHtoDAsync_v2(uint64_t target, const void* source, size_t bytes, void* stream) {
     uint32_t hash = 2166136261u; /* FNV-1a */

@@ -113,7 +113,10 @@ def test_what_is_launched_is_what_the_plan_says(run, gpu_bundle):
         if number not in addresses:
             addresses[number] = at
             at += -(-elements * 2 // 256) * 256
-    copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoD_v2"]
+    weights_copied, _ = at_code(log)
+    copies = [numbers(x[1:3]) for x in weights_copied if x[0] == "cuMemcpyHtoDAsync_v2"]
+    assert weights_copied[-1][0] == "cuStreamDestroy_v2"  # its own stream, waited for
+    assert weights_copied[-2] == ["cuStreamSynchronize", weights_copied[-1][1]]
     header = gpu_bundle.path.read_bytes()
     names = json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
     weights = sorted(name for name in names if names[name].get("dtype") in ("F16", "F32"))
@@ -175,15 +178,21 @@ def test_recorded_once_and_replayed(run):
     assert {x[2] for x in begin} == {"1"}  # this thread's alone
     # All weights and code at once, and never again.
     first = names.index("cuStreamBeginCapture_v2")
-    assert "cuMemcpyHtoD_v2" not in names[first:]
     assert "cuModuleLoadData" not in names[first:]
     assert balanced(log)
     assert names[-1] == "cuDevicePrimaryCtxRelease_v2"
 
 
+def at_code(log):
+    """The log while weights are copied, and from where code is loaded."""
+    first = [x[0] for x in log].index("cuModuleLoadData")
+    return log[:first], log[first:]
+
+
 def test_a_run_in_three_streams(run):
     """In, the recording, out: each waits for the one before."""
     _, log = run("plain")
+    _, log = at_code(log)
     load, compute, store = (x[1] for x in log if x[0] == "cuStreamCreate")
     assert {x[2] for x in log if x[0] == "cuStreamCreate"} == {"1"}  # not the default's slaves
     start = next(i for i, x in enumerate(log) if x[0] == "cuMemcpyHtoDAsync_v2")
@@ -231,6 +240,7 @@ def test_the_picture_arrives(run):
     _, log = run("twice")
     image = (np.arange(9 * 13 * 3) % 251).astype(np.uint8)
     floats = ((np.arange(2 * 5 * 3 * 3) % 251).astype(np.uint8) / 255).astype(np.float32)
+    _, log = at_code(log)
     copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
     assert [size for _, size, *_ in copies] == [351, 351, 360, 720000, 720000, 720000]
     assert copies[0][2] == copies[1][2] == hashed(image.tobytes())
