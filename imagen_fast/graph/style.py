@@ -93,10 +93,8 @@ def _draw(spec: ModelSpec, b: Builder, path: str, features: list[str], tokens: s
         },
         head_dim=spec.head_dim,
     )
-    steer = x
-    for time in range(2):  # so that it changes slowly from place to place
-        steer = b.add("halve", f"{path}.steer.{time}", steer)
-    steer = _enlarged(b, f"{path}.steer", steer, 4, x)
+    # So that it changes slowly from place to place.
+    steer = _enlarged(b, f"{path}.steer", b.add("halve", f"{path}.steer", x), 2, x)
     for number, level in reversed(list(enumerate(spec.levels))):
         name, skip = f"{path}.{number}", features[number]
         if skip != features[-1]:

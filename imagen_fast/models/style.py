@@ -81,7 +81,7 @@ class Stylizer(nn.Module):
         """(N, 3, H, W) in [0, 1] and tokens (N, C, h, w) → (N, 3, H, W), not clamped."""
         features = self.encode(image)
         x = self.attention(features[-1], tokens)
-        steer = enlarged(halve(halve(x)), 4, x)
+        steer = enlarged(halve(x), 2, x)
         for number in reversed(range(len(features))):
             if number < len(features) - 1:
                 x = self.ups[number](x, features[number])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,14 +12,10 @@ from typing import Literal
 from imagen_fast.errors import SpecError, TrainingError
 from imagen_fast.image.degradation import Degradation
 from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.training.source import Source, within
+from imagen_fast.training.style_config import StyleConfig
 
 _MOST = 2**62  # of counts, which torch holds in 64 bits
-
-
-def _within(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not low <= value <= high:
-        limits = f"at least {low}" if high == math.inf else f"from {low} to {high}"
-        raise TrainingError(f"{name} is {value}; expected {limits}")
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,7 @@ class ModelConfig:
         name: the model's name in the bundle, e.g. `sr-x4`.
         size: its size in the bundle, e.g. `tiny`; the bundle's file is `{name}-{size}`.
         scale: 1 to 4; at 1 a model learns to give back what it gets.
+        architecture: `hierarchical`, or `style`, which needs a section `[style]`.
         preset: a preset's name; `levels` replaces its levels where given.
         levels: finest first, `[[model.levels]]` with the keys of `spec.Level`.
         window: side of attention's windows in pixels of their level; 0 leaves the preset's.
@@ -42,6 +38,7 @@ class ModelConfig:
     name: str
     size: str
     scale: int
+    architecture: Literal["hierarchical", "style"] = "hierarchical"
     preset: str = "tiny"
     levels: tuple[Level, ...] = ()
     window: int = 0
@@ -49,9 +46,10 @@ class ModelConfig:
     warm_start: str = ""
 
     def __post_init__(self) -> None:
-        _within("model.scale", self.scale, 1, 4)
+        within("model.scale", self.scale, 1, 4)
         try:
-            architecture = self.spec.architecture
+            architecture = preset(self.preset, self.scale).architecture
+            _ = self.spec
         except SpecError as error:
             raise TrainingError(f"[model]: {error}") from error
         if architecture != "hierarchical":
@@ -66,30 +64,11 @@ class ModelConfig:
         spec = preset(self.preset, self.scale)
         return replace(
             spec,
+            architecture=self.architecture,
             levels=self.levels or spec.levels,
             window=self.window or spec.window,
             latent_channels=self.latent,
         )
-
-
-@dataclass(frozen=True)
-class Source:
-    """One folder of pictures to train on: an entry of `data.train`.
-
-    Attributes:
-        folder: searched with its subfolders.
-        weight: its share of the patches, relative to the other folders' weights.
-    """
-
-    folder: Path
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.weight <= 0:
-            raise TrainingError(
-                f"data.train gives {self.folder} the weight {self.weight}; expected more than 0 "
-                "(leave out a folder that is not to be used)"
-            )
 
 
 @dataclass(frozen=True)
@@ -118,10 +97,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.train:
             raise TrainingError("data.train is an empty list; expected one folder at least")
-        _within("data.drawn", self.drawn, 0)
-        _within("data.patch", self.patch, 1, 4096)
-        _within("data.batch", self.batch, 1, 65536)
-        _within("data.detail", self.detail, 1, 64)
+        within("data.drawn", self.drawn, 0)
+        within("data.patch", self.patch, 1, 4096)
+        within("data.batch", self.batch, 1, 65536)
+        within("data.detail", self.detail, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -140,8 +119,8 @@ class LossConfig:
     coarse: float = 0.1
 
     def __post_init__(self) -> None:
-        _within("loss.frequency", self.frequency, 0)
-        _within("loss.coarse", self.coarse, 0)
+        within("loss.frequency", self.frequency, 0)
+        within("loss.coarse", self.coarse, 0)
 
 
 @dataclass(frozen=True)
@@ -163,10 +142,10 @@ class OptimiserConfig:
     ema: float = 0.999
 
     def __post_init__(self) -> None:
-        _within("optimiser.lr", self.lr, 0, 1)
-        _within("optimiser.muon_lr", self.muon_lr, 0, 1)
-        _within("optimiser.warmup", self.warmup, 0)
-        _within("optimiser.ema", self.ema, 0, 1)
+        within("optimiser.lr", self.lr, 0, 1)
+        within("optimiser.muon_lr", self.muon_lr, 0, 1)
+        within("optimiser.warmup", self.warmup, 0)
+        within("optimiser.ema", self.ema, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -209,17 +188,17 @@ class RunConfig:
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        _within("run.steps", self.steps, 0, _MOST)
-        _within("run.minutes", self.minutes, 0)
+        within("run.steps", self.steps, 0, _MOST)
+        within("run.minutes", self.minutes, 0)
         if bool(self.steps) == bool(self.minutes):
             raise TrainingError("give one of run.steps and run.minutes: how long to train")
-        _within("run.seed", self.seed, 0, _MOST)
-        _within("run.processes", self.processes, 1, 1024)
-        _within("run.threads", self.threads, 0, 1024)
+        within("run.seed", self.seed, 0, _MOST)
+        within("run.processes", self.processes, 1, 1024)
+        within("run.threads", self.threads, 0, 1024)
         for name in ("log_every", "validate_every", "checkpoint_every"):
-            _within(f"run.{name}", getattr(self, name), 1, _MOST)
+            within(f"run.{name}", getattr(self, name), 1, _MOST)
         for name in ("log_seconds", "checkpoint_seconds"):
-            _within(f"run.{name}", getattr(self, name), 0)
+            within(f"run.{name}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True)
@@ -258,17 +237,17 @@ class AdversarialConfig:
     fold: int = 1
 
     def __post_init__(self) -> None:
-        _within("adversarial.weight", self.weight, 0)
-        _within("adversarial.features", self.features, 0)
-        _within("adversarial.lr", self.lr, 0, 1)
-        _within("adversarial.muon_lr", self.muon_lr, 0, 1)
-        _within("adversarial.r1", self.r1, 0)
-        _within("adversarial.r2", self.r2, 0)
-        _within("adversarial.r1_every", self.r1_every, 1)
-        _within("adversarial.augment", self.augment, 0, 1)
-        _within("adversarial.channels", self.channels, 32, 4096)
-        _within("adversarial.depth", self.depth, 1, 6)
-        _within("adversarial.fold", self.fold, 1, 4)
+        within("adversarial.weight", self.weight, 0)
+        within("adversarial.features", self.features, 0)
+        within("adversarial.lr", self.lr, 0, 1)
+        within("adversarial.muon_lr", self.muon_lr, 0, 1)
+        within("adversarial.r1", self.r1, 0)
+        within("adversarial.r2", self.r2, 0)
+        within("adversarial.r1_every", self.r1_every, 1)
+        within("adversarial.augment", self.augment, 0, 1)
+        within("adversarial.channels", self.channels, 32, 4096)
+        within("adversarial.depth", self.depth, 1, 6)
+        within("adversarial.fold", self.fold, 1, 4)
         if self.channels % 32:
             raise TrainingError(
                 f"adversarial.channels is {self.channels}; expected a multiple of 32"
@@ -299,9 +278,9 @@ class GenerationConfig:
     upright: bool = True
 
     def __post_init__(self) -> None:
-        _within("generation.shared", self.shared, 0)
-        _within("generation.margin", self.margin, 0, 64)
-        _within("generation.side", self.side, 0, 4096)
+        within("generation.shared", self.shared, 0)
+        within("generation.margin", self.margin, 0, 64)
+        within("generation.side", self.side, 0, 4096)
 
 
 @dataclass(frozen=True)
@@ -317,8 +296,8 @@ class LateConfig:
     batch: int = 32
 
     def __post_init__(self) -> None:
-        _within("late.start", self.start, 0, 1)
-        _within("late.batch", self.batch, 1, 65536)
+        within("late.start", self.start, 0, 1)
+        within("late.batch", self.batch, 1, 65536)
 
 
 @dataclass(frozen=True)
@@ -334,8 +313,20 @@ class Config:
     degradation: Degradation | None = None
     adversarial: AdversarialConfig | None = None
     generation: GenerationConfig | None = None
+    style: StyleConfig | None = None
 
     def __post_init__(self) -> None:
+        if bool(self.style) != (self.model.architecture == "style"):
+            raise TrainingError(
+                '[style] and model.architecture = "style" belong together; give both or neither'
+            )
+        if self.style and (self.late or self.degradation or self.adversarial or self.generation):
+            raise TrainingError(
+                "[late], [degradation], [adversarial] and [generation] are not for [style]; leave "
+                "them out"
+            )
+        if self.style:
+            within("data.patch for [style]", self.data.patch, 96, 4096)
         coarsest = 2 ** (len(self.model.spec.levels) - 1)
         if self.generation:
             self._check_generation(self.generation, coarsest * self.model.scale)
@@ -357,7 +348,7 @@ class Config:
                 f"model.latent is {latent}; expected more than the {generation.shared} channels of "
                 "generation.shared"
             )
-        _within("data.patch for [generation]", patch, 32, 4096)
+        within("data.patch for [generation]", patch, 32, 4096)
         if patch % place:
             raise TrainingError(
                 f"data.patch is {patch}; expected a multiple of {place}, a place of the latent"

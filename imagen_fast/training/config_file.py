@@ -18,7 +18,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.extras import install
-from imagen_fast.training.config import Config, Source
+from imagen_fast.training.config import Config
+from imagen_fast.training.source import Source
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -44,6 +44,8 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
     data, scale, reduced = config.data, config.model.scale, 0
     if config.generation:
         scale, reduced = 1, config.generation.side
+    if config.style:
+        reduced = config.style.photographs
     folders = [source.folder for source in data.train]
     say(f"reading the pictures in {', '.join(map(str, folders))}")
     for name in unmatched(data.exclude, folders):

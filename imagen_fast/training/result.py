@@ -116,7 +116,7 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
     spec = config.model.spec
     source: ModelSpec | Graph = spec
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
-    task = task_of("", spec.scale).name
+    task = "stylize" if config.style else task_of("", spec.scale).name
     if config.generation:  # what makes pictures from a latent, and nothing else
         levels = range(len(spec.levels))
         source = needed(network(spec), [f"sample.{n}" if n else "sample" for n in levels])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Supervised:
         repeats: whether a step does the same whatever its number, so that it can be recorded.
         loss: how pictures are compared with their targets.
         scores: what `validate` may report.
+        pictures: names by folder of those that it learns from beside the run's.
         modules, optimisers: all that a step changes, by name, for checkpoints.
     """
 
@@ -36,14 +38,16 @@ class Supervised:
     scores: tuple[str, ...] = ("psnr", "ssim")
     repeats = True
 
-    def __init__(self, generator: Generator, config: Config, processes: Processes) -> None:
+    def __init__(self, generator: nn.Module, config: Config, processes: Processes) -> None:
         self.modules: dict[str, nn.Module] = {"generator": generator}
+        self.pictures: dict[str, list[str]] = {}
         self.optimisers = build_optimisers(generator, config.optimiser)
         self._parameters = list(generator.parameters())
         self.loss = PictureLoss(config.loss)
         self._precision, self._device = config.run.precision, processes.device
         self._processes = processes
-        self._progressive: Pictures = generator.progressive
+        self._generator: Any = generator
+        self._progressive: Pictures | None = None
         self._compile = config.run.compile
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
@@ -56,13 +60,16 @@ class Supervised:
         return {name: value.detach() for name, value in losses.items()}
 
     def _pictures(self, low: Tensor) -> list[Tensor]:
+        if self._progressive is None:
+            self._progressive = self._generator.progressive
         if self._compile:  # at the first step, which gives it a batch to be tried on
             self._progressive = compiled(
                 self._progressive, self._parameters, low, self._precision, self._compile
             )
             self._compile = False
+        progressive: Pictures = self._progressive
         with self._autocast(low):
-            pictures = self._progressive(low)
+            pictures = progressive(low)
         return [picture.float() for picture in pictures]
 
     def _autocast(self, x: Tensor) -> AbstractContextManager[object]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.models.generator import Generator
+from imagen_fast.models.style import Stylizer
 from imagen_fast.training import result
 from imagen_fast.training.adversarial import Adversarial
 from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
@@ -27,6 +28,7 @@ from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.pictures import Pictures, read_pictures
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.schedule import Every, Schedule
+from imagen_fast.training.style import Style
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.update import CudaGraph, Update
 
@@ -138,16 +140,18 @@ class Trainer:
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.run.seed)
-        generator = Generator(config.model.spec)
+        network = Stylizer if config.style else Generator
+        generator: Any = network(config.model.spec)
         # Names by folder, those of the weights that it began with among them.
         self.pictures: dict[str, list[str]] = state.get("pictures", {}) if state else {}
         if config.model.warm_start and state is None:
             display.say(result.warm_start(generator, config.model.warm_start))
             self.pictures = result.earlier_pictures(config.model.warm_start)
-        generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator.to(device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weights = list(generator.parameters())
         self.method = _method(generator, config, processes)
+        self.pictures |= self.method.pictures
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         read = pictures or read_pictures(config, display.say, validate=self.first)
@@ -376,8 +380,10 @@ class Trainer:
         self.display.say(f"going on from step {self.step}")
 
 
-def _method(generator: Generator, config: Config, processes: Processes) -> Supervised:
+def _method(generator: Any, config: Config, processes: Processes) -> Supervised:
     """What moves the weights of this run."""
+    if config.style:
+        return Style(generator, config, config.style, processes)
     if config.adversarial and config.generation:
         return Generation(generator, config, config.adversarial, config.generation, processes)
     if config.adversarial:

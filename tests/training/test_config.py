@@ -5,8 +5,8 @@ import pytest
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.spec import Level, ModelSpec, preset
-from imagen_fast.training.config import Source
 from imagen_fast.training.config_file import load_config, parse_config
+from imagen_fast.training.source import Source
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 

@@ -23,6 +23,7 @@ SECTIONS = {
     "[run]": c.RunConfig,
     "[late]": c.LateConfig,
     "[degradation]": Degradation,
+    "[style]": c.StyleConfig,
     "[adversarial]": c.AdversarialConfig,
     "[generation]": c.GenerationConfig,
 }
