@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from imagen_fast.cli.progress import describe
 from imagen_fast.cli.text import duration, short, shown
-from imagen_fast.video.frames import Frame
 from imagen_fast.video.job import Job
 
 if TYPE_CHECKING:
@@ -56,11 +55,15 @@ class Frames:
         for note in () if self._quiet else notes:
             self._say(f"warning: {shown(note)}")
 
-    def advanced(self, frame: Frame) -> None:
-        """A frame is written, or was finished by an earlier run."""
+    def advanced(self, kept: bool) -> None:
+        """A frame is written, or was finished by an earlier run, which makes this one no faster."""
         now = time.perf_counter()
         self._count += 1
-        self._times.append(now)
+        if kept:
+            self._kept += 1
+            self._began = now
+        else:
+            self._times.append(now)
         total = self._job.source.count
         if self._bar is not None:
             name = self._job.wanted.source
@@ -75,7 +78,8 @@ class Frames:
         elif now - self._said >= EVERY and not self._quiet:
             self._said = now
             of = f" of {total}" if total else ""
-            left = duration((total - self._count) / self._rate()) if total > self._count else ""
+            rate = self._rate()
+            left = duration((total - self._count) / rate) if total > self._count and rate else ""
             left = f", {left} left" if left else ""
             self._say(f"{self._count}{of} frames, {self.speed(recent=True)}{left}")
 
@@ -95,14 +99,17 @@ class Frames:
 
     def speed(self, recent: bool = False) -> str:
         """Frames a second, of all or of the last ones."""
-        seconds = time.perf_counter() - self._began
-        rate = self._rate() if recent else self._count / max(seconds, 1e-9)
-        return f"{rate:.3g} fps"
+        rate = self._rate() if recent else self._mean()
+        earlier = f", {self._kept} from an earlier run" if self._kept and not recent else ""
+        return f"{rate:.3g} fps{earlier}"
 
     def _rate(self) -> float:
         if len(self._times) < 2:
-            return self._count / max(time.perf_counter() - self._began, 1e-9)
+            return self._mean()
         return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
+
+    def _mean(self) -> float:
+        return (self._count - self._kept) / max(time.perf_counter() - self._began, 1e-9)
 
     def _say(self, line: str) -> None:
         if self._bar is not None:

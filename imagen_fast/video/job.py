@@ -37,7 +37,7 @@ from imagen_fast.video.reading import WHOLE, ContainerSource, Cut
 SEGMENT_PIXELS, FEWEST, MOST = 100_000_000, 24, 120
 FRAME_NUMBERS = "%06d.png"  # in a folder of results
 
-Tell = Callable[[Frame], None]
+Tell = Callable[[bool], None]  # whether the frame was finished by an earlier run
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Job:
         """Compute what is not there yet, write the output, and return how many frames it has.
 
         `facts` tell the models from others: what an earlier run finished is taken if they are the
-        same. `tell` is called after each frame, also after one that was finished earlier.
+        same. `tell` is called after each frame, with whether an earlier run had finished it.
 
         Raises:
             VideoError: see the class; or the source or the disk failed meanwhile. What is
@@ -158,7 +158,7 @@ class Job:
         def counted(frame: Frame) -> None:
             nonlocal count
             count += 1
-            tell(frame)
+            tell(skipped(frame.index))
 
         said = len(self.source.notes)
         Pipeline(self.source.frames(skipped), models, skipped, writer.write, writer.end).run(

@@ -20,7 +20,10 @@ def source(make, tmp_path_factory):
 def start(source: Path, out: Path, model: Path, *more: str) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "imagen_fast", "video", source, "-o", out, "-n", model]
     return subprocess.Popen(
-        [*map(str, line), "--backend", "fake", *more], text=True, stderr=subprocess.PIPE
+        [*map(str, line), "--backend", "fake", *more],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -48,6 +51,8 @@ def test_what_is_finished_is_kept_and_the_result_is_the_same(
     wait_for(segments[2], process)
     assert segments[0].stat().st_mtime_ns == before
     assert process.wait() == 0
+    assert process.stdout is not None
+    assert "240 from an earlier run" in process.stdout.read()
     whole = tmp_path / "whole.mp4"
     assert video(source, "-o", whole).exit_code == 0
     assert out.read_bytes() == whole.read_bytes()

@@ -143,7 +143,7 @@ def test_unchanged_frames_are_computed_once(make, look_at, tmp_path, repeater):
             computed.append(given)
             return engine(given)
 
-        assert job.run([model, model], {}, lambda frame: None) == 30
+        assert job.run([model, model], {}, lambda kept: None) == 30
     assert len(computed) == 3
     levels = [frame.mean() for frame in look_at.pixels(tmp_path / "b.mkv")]
     assert np.ptp(levels[:10]) < 2
