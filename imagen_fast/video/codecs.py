@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from imagen_fast.errors import VideoError
-from imagen_fast.video.frames import Look
+from imagen_fast.video.color import is_rgb
+from imagen_fast.video.frames import FULL, IDENTITY, Look
 from imagen_fast.video.library import pyav
 from imagen_fast.video.orientation import enlarged, upright_look
 from imagen_fast.video.pictures import SUFFIXES, is_pattern
@@ -142,6 +143,8 @@ def form_for(
         matrix=enlarged(made.matrix, scale),
     )
     made = replace(made, pix_fmt=_pixel_format(name, encoder, made, notes))
+    if is_rgb(pyav().VideoFormat(made.pix_fmt)):
+        made = replace(made, color=replace(made.color, range=FULL, matrix=IDENTITY))
     if name == "mpeg4" and made.time_base.denominator > 65535:
         made = replace(made, time_base=1 / made.rate)
     return Form(container, name, made, _options(name, crf, preset), threads), notes

@@ -10,7 +10,7 @@ from typing import Protocol
 from imagen_fast.image.picture import Picture
 
 UNSPECIFIED = 2  # of matrix, primaries and transfer, as ISO/IEC 23091-4 counts them (FFmpeg, too)
-BT709, SMPTE170M = 1, 6
+IDENTITY, BT709, SMPTE170M = 0, 1, 6  # the first is that of RGB
 LIMITED, FULL = 1, 2  # ranges, as FFmpeg counts them; 0 is unspecified
 HD_HEIGHT = 576  # pictures with more rows are taken for BT.709 where a file does not say
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from imagen_fast.errors import VideoError
 from imagen_fast.image.picture import Picture
-from imagen_fast.video.color import Converter
+from imagen_fast.video.color import OF_PICTURES, Converter, is_rgb
 from imagen_fast.video.frames import Color, Frame, Look
 from imagen_fast.video.library import as_video_error, pyav
 
@@ -118,6 +118,8 @@ class ContainerSource:
             int(frame.color_primaries),
             int(frame.color_trc),
         )
+        if is_rgb(frame.format):  # has no matrix; what is written may need one
+            color = replace(color, range=OF_PICTURES.range, matrix=OF_PICTURES.matrix)
         if frame.interlaced_frame:
             self.notes.append(
                 f"{self._name}: is interlaced; both fields of a frame are computed as one picture "

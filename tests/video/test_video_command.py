@@ -81,6 +81,17 @@ def test_colours_pixel_aspect_rotation_chapters_and_titles_stay(make, video, tmp
         assert chapter["metadata"]["title"] == "one"
 
 
+@pytest.mark.parametrize(("codec", "matrix"), [("libx264", 1), ("ffv1", 0)])
+def test_rgb_gets_a_matrix_where_it_becomes_yuv(make, video, look_at, tmp_path, codec, matrix):
+    source = make(tmp_path / "a.mkv", codec="ffv1", pix_fmt="bgr0", frames=2)
+    out = tmp_path / "b.mkv"
+    assert video(source, "-o", out, "--codec", codec).exit_code == 0
+    with av.open(str(out)) as container:
+        assert next(container.decode(video=0)).colorspace == matrix
+    made, given = look_at.pixels(out)[0], look_at.pixels(source)[0]
+    assert np.abs(made.astype(int) - twice(given)).mean() < (3 if matrix else 0.01)
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 180, -90])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_frames_are_turned_upright_where_the_container_cannot_say_so(
