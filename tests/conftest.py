@@ -44,13 +44,15 @@ if find_spec("torch"):
         os.environ["TRITON_INTERPRET"] = "1"
 else:
     collect_ignore = WITH_TORCH
+if not find_spec("av"):
+    collect_ignore = [*collect_ignore, "video"]
 
 
 def pytest_report_header() -> str:
     """Say what is left out."""
-    return (
-        f"no PyTorch, left out: {', '.join(collect_ignore)}" if collect_ignore else "with PyTorch"
-    )
+    there = [name for name in ("torch", "av") if find_spec(name)]
+    said = f"with {' and '.join(there) or 'neither torch nor av'}"
+    return f"{said}, left out: {', '.join(collect_ignore)}" if collect_ignore else said
 
 
 def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:

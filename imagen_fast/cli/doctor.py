@@ -82,6 +82,7 @@ def examine() -> dict[str, Any]:
         "torch": _torch(),
         "pillow": _pillow(),
         "training": _training(),
+        "video": "works" if find_spec("av") else f"PyAV is not installed; {install('video')}",
         "backends": {name: _backend(name) for name in BACKENDS},
         **_auto(),
         "models": _models(),
@@ -205,6 +206,7 @@ def _text(facts: dict[str, Any]) -> str:
         ("CPU", f"{cpu['name']}, {count(cpu['cores'], 'core')}: {', '.join(cpu['isa']) or '-'}"),
         ("PyTorch", torch.get("missing") or _torch_text(torch)),
         ("training", facts["training"]),
+        ("video", facts["video"]),
         ("Pillow", pillow["version"] + (f", without {', '.join(lacking)}" if lacking else "")),
     ]
     backends = [*facts["backends"].items(), ("auto", facts["auto"])]

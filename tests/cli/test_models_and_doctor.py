@@ -183,3 +183,10 @@ def test_doctor_says_what_training_lacks(command, monkeypatch):
     facts = json.loads(command("doctor", "--json").stdout)
     assert "lightning-fabric" in facts["training"]
     assert "pip install '.[train]'" in facts["training"]
+
+
+def test_doctor_says_what_videos_need(command, monkeypatch):
+    monkeypatch.setattr(
+        "imagen_fast.cli.doctor.find_spec", lambda name: None if name == "av" else 1
+    )
+    assert "pip install '.[video]'" in command("doctor").stdout

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -12,8 +13,6 @@ from click.testing import CliRunner, Result
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import main
 from imagen_fast.spec import Level, ModelSpec
-
-av = pytest.importorskip("av", reason="needs PyAV")
 
 TICK = Fraction(1, 12800)
 
