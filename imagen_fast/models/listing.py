@@ -131,7 +131,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """L_D = -E[log D(x)] - E[log(1 - D(G(z)))] (Goodfellow et al. 2014, arXiv:1406.2661).
 
     real = D(x), fake = D(G(z)): probabilities in (0, 1), any shape. Infinite at 0 or 1; the
-    trainer computes the same value from logits (`imagen_fast.training.adversarial`).
+    trainer computes the same value from logits (`imagen_fast.training.adversarial_losses`).
     """
     return -real.log().mean() - (1 - fake).log().mean()
 
