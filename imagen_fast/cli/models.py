@@ -13,6 +13,7 @@ from imagen_fast.bundle import load_bundle, read_header
 from imagen_fast.cli.text import columns
 from imagen_fast.errors import WeightsError
 from imagen_fast.graph.text import describe
+from imagen_fast.task import TASKS
 
 
 @click.command(name="models")
@@ -78,7 +79,7 @@ def _table(models: list[dict[str, Any]]) -> str:
                 model["name"],
                 model["size"],
                 model["task"],
-                f"x{model['scale']}",
+                f"x{model['scale']}" if TASKS[model["task"]].inputs else "-",
                 f"{model['parameters']:,}",
                 "-" if psnr is None else f"{psnr:.2f} dB{on}",
                 f"{model['bytes'] / 1e6:.1f} MB",
