@@ -13,12 +13,11 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.extras import install
 from imagen_fast.graph import Graph
-from imagen_fast.graph.reach import main_part
 
 from .bundle_file import render
 from .bundle_plan import PRECISIONS
 from .formats import Format, Say
-from .options import ExportOptions
+from .options import ExportOptions, chosen
 from .verify import Arrays, Run
 
 # That the kernels' default block sizes are for → KiB of shared memory that a block may have there.
@@ -47,22 +46,20 @@ class KernelBundle(Format):
         return None
 
     def check(self, options: ExportOptions, graph: Graph) -> None:
-        """Any sizes; architectures that there are."""
-        if not next(iter(graph.outputs.values())).picture:
-            raise ExportError("bundles are for models that give pictures")
-        if others := list(main_part(graph).inputs)[1:]:
-            raise ExportError(
-                f"its picture needs {', '.join(others)} as well, and a bundle's kernels run on one "
-                "picture alone; export it as onnx, or give C programs the model itself, which runs "
-                "on the processor"
-            )
+        """Any sizes and outputs of one input; architectures that there are."""
         if options.precision not in PRECISIONS:
             raise ExportError(f"precision {options.precision!r}; expected {', '.join(PRECISIONS)}")
-        plain = ExportOptions(precision=options.precision, arch=options.arch)
+        plain = ExportOptions(options.precision, arch=options.arch, outputs=options.outputs)
         if options != plain:
             raise ExportError(
-                "a bundle takes any size and number of pictures, of bytes or floats: leave out "
-                "--shape, --batch, --opset, --io, --largest, --refit, --inputs and --outputs"
+                "a bundle takes one input, of any size and number, of bytes or floats: leave out "
+                "--shape, --batch, --opset, --io, --largest, --refit and --inputs"
+            )
+        if others := list(chosen(graph, options).inputs)[1:]:
+            raise ExportError(
+                f"these outputs need {', '.join(others)} as well, and a bundle's kernels run on one "
+                "input alone; export other --outputs, or to onnx, or give C programs the model "
+                "itself, which runs on the processor"
             )
         if wrong := [x for x in options.arch if x not in ARCHITECTURES]:
             known = ", ".join(f"sm_{x}" for x in ARCHITECTURES)
@@ -74,34 +71,41 @@ class KernelBundle(Format):
 
         architectures = sorted(set(options.arch or USUAL))
         say(f"packing weights, and planning for {_listed(architectures)}")
+        graph = chosen(bundle.graph, options)
         plan, tensors = made_ready(
             bundle,
+            graph,
             options.precision,
             architectures,
             lambda done, all_: say(f"compiled {done} of {all_} kernels"),
         )
         check_shared(plan)
-        named = Bundle(bundle.source, {}, {**bundle.metadata, "source": checksum})
+        source = graph if options.outputs else bundle.source
+        named = Bundle(source, {}, {**bundle.metadata, "source": checksum})
         return render(named, plan, tensors)
 
     def runner(self, data: bytes, graph: Graph, options: ExportOptions) -> tuple[Run, str]:
         """The plans of all architectures, which have to agree."""
-        from .bundle_interpreted import picture
+        from .bundle_interpreted import outputs
 
         architectures = sorted(set(options.arch or USUAL))
 
         def run(given: Arrays) -> Arrays:
             (x,) = given.values()
+            names = list(chosen(graph, options).outputs)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "bundle.safetensors")
                 path.write_bytes(data)
-                outputs = [picture(path, arch, x) for arch in architectures]
-            for arch, output in zip(architectures, outputs, strict=True):
-                if not np.allclose(output, outputs[0], rtol=0, atol=AGREE[options.precision]):
-                    raise ExportError(
-                        f"the plans for sm_{architectures[0]} and sm_{arch} give different pictures"
-                    )
-            return {next(iter(graph.outputs)): outputs[0]}
+                found = [outputs(path, arch, x) for arch in architectures]
+            near = AGREE[options.precision]
+            for arch, arrays in zip(architectures, found, strict=True):
+                for name, one, other in zip(names, found[0], arrays, strict=True):
+                    if not np.allclose(one, other, rtol=near, atol=near):
+                        raise ExportError(
+                            f"the plans for sm_{architectures[0]} and sm_{arch} give different "
+                            f"arrays for {name!r}"
+                        )
+            return dict(zip(names, found[0], strict=True))
 
         place = "Triton's interpreter, which ran the plan and not the machine code"
         return run, f"{place}{', in fp32' if options.precision == 'bf16' else ''}"

@@ -1,6 +1,6 @@
 """A bundle's plan run on a CPU, in Triton's interpreter: buffers, order, grids, arguments, weights.
 
-    python -m imagen_fast.export.bundle_interpreted BUNDLE ARCH IMAGE.npy PICTURE.npy
+    python -m imagen_fast.export.bundle_interpreted BUNDLE ARCH INPUT.npy OUTPUTS.npz
 
 What runs are the kernels' sources, which the plan names, not the machine code. The interpreter has
 no bf16: such a plan runs on the same weights in float32.
@@ -34,8 +34,8 @@ MODULES = (
 PROCESSORS = 3  # of the GPU that is played
 
 
-def picture(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
-    """(N, H, W, C) uint8 or float32 → (N, s·H, s·W, C) by the plan for sm_`arch`.
+def outputs(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]]:
+    """(N, H, W, C) uint8 or float32 → the plan's outputs (N, …), those for sm_`arch`.
 
     In a process of its own, since Triton's interpreter is chosen for a whole process.
 
@@ -43,10 +43,10 @@ def picture(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
         ExportError: it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        given, made = Path(folder, "given.npy"), Path(folder, "made.npy")
-        np.save(given, image)
+        read, made = Path(folder, "given.npy"), Path(folder, "made.npz")
+        np.save(read, given)
         done = subprocess.run(
-            [sys.executable, "-m", __name__, path, str(arch), given, made],
+            [sys.executable, "-m", __name__, path, str(arch), read, made],
             env={**os.environ, "TRITON_INTERPRET": "1"},
             capture_output=True,
             text=True,
@@ -54,12 +54,12 @@ def picture(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
             raise ExportError(f"the plan for sm_{arch} does not run: {last[0]}")
-        result: NDArray[Any] = np.load(made, allow_pickle=False)
-        return result
+        with np.load(made, allow_pickle=False) as results:
+            return list(results.values())
 
 
-def interpreted(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
-    """`picture`, in this process, whose interpreter is on."""
+def interpreted(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]]:
+    """`outputs`, in this process, whose interpreter is on."""
     graph, plan, _ = read_header(path)
     program = plan.programs[arch]
     feature = torch.float32 if plan.precision == "bf16" else torch.float16
@@ -68,17 +68,21 @@ def interpreted(path: Path, arch: int, image: NDArray[Any]) -> NDArray[Any]:
         for name, value in load_file(path).items()
         if value.dtype != torch.uint8
     }
-    n, h, w, _ = image.shape
+    n, h, w, _ = given.shape
     values = {"N": n, "H": h, "W": w, "P": PROCESSORS}
-    samples = torch.uint8 if image.dtype == np.uint8 else torch.float32
-    memory.update(_buffers(program, values, {"sample": samples, "feature": feature}))
-    memory[0].copy_(torch.from_numpy(image.reshape(-1)))
+    samples = torch.uint8 if given.dtype == np.uint8 else torch.float32
+    kinds = {"sample": samples, "number": torch.float32, "feature": feature}
+    memory.update(_buffers(program, values, kinds))
+    memory[0].copy_(torch.from_numpy(given.reshape(-1)))
     for call in program.calls("u8" if samples == torch.uint8 else "fp32", values):
         _launch(call, memory)
-    if memory[2].item():
-        raise WeightsError("the output is not finite")
-    large: NDArray[Any] = memory[1].numpy()
-    return large.reshape(n, graph.scale * h, graph.scale * w, -1)
+    if memory[program.flag].item():
+        raise WeightsError("an output is not finite")
+    found = []
+    for number, output in zip(range(1, program.flag), graph.outputs.values(), strict=False):
+        height, width = graph.values[output.value].grid.size(h, w)
+        found.append(memory[number].numpy().reshape(n, height, width, -1))
+    return found
 
 
 def _buffers(
@@ -109,8 +113,8 @@ def _launch(call: Call, memory: dict[int | str, Tensor]) -> None:
 def main() -> None:
     """See above."""
     bundle, arch, given, made = sys.argv[1:]
-    image = np.load(given, allow_pickle=False)
-    np.save(made, interpreted(Path(bundle), int(arch), image))
+    x = np.load(given, allow_pickle=False)
+    np.savez(made, *interpreted(Path(bundle), int(arch), x))
 
 
 if __name__ == "__main__":

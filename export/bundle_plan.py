@@ -1,12 +1,14 @@
 """The plan in a bundle with GPU kernels: what is launched for pictures of any size, as JSON.
 
     {"precision": "bf16", "programs": {"90": {
-        "buffers":  [[kind, expression], …]      elements of "sample", "feature" or "flag"; the
-                                                 first three are input, output and flag
+        "buffers":  [[kind, expression], …]      elements of a kind below; the first are the
+                                                 input, the graph's first outputs or all, the flag
         "kernels":  [{…}, …]                     see `Kernel`
         "launches": {"u8": [launch, …], "fp32": [launch, …]}
     }, …}}
 
+Of a buffer's elements a "sample" is a picture's, a byte or a float; a "number" a float of anything
+else that comes or goes; a "feature" has two bytes, and the "flag" four.
 There are launches for pictures in bytes and in floats. A launch is [number of its kernel,
 [expression of each axis of the grid], [argument, …]], arguments in the order of the kernel's
 parameters: for an address [number of a buffer or name of a tensor, elements from its start], else
@@ -78,6 +80,11 @@ class Program:
     buffers: list[list[Any]]
     kernels: list[Kernel]
     launches: dict[str, list[list[Any]]]
+
+    @property
+    def flag(self) -> int:
+        """The number of the flag's buffer: the input's is 0, and outputs lie between."""
+        return [kind for kind, _ in self.buffers].index("flag")
 
     def elements(self, values: Mapping[str, int]) -> list[int]:
         """Of every buffer, names of expressions standing for `values`."""

@@ -253,8 +253,8 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_sizes(
  * with up to 4096 channels a pixel. Floats of pictures lie between 0 and 1, all others are finite.
  * Inputs that the outputs do not need are checked and not read. Outputs must overlap in memory with
  * nothing. `progress` is told once, at the end. Results, errors and everything else as
- * imagen_fast_run and imagen_fast_sizes; a model with GPU kernels computes its first output from its
- * first input alone, else UNSUPPORTED. */
+ * imagen_fast_run and imagen_fast_sizes; a file with GPU kernels computes the outputs that it was
+ * exported with, from its first input alone, else UNSUPPORTED. */
 IMAGEN_FAST_API imagen_fast_status imagen_fast_run_graph(
     imagen_fast_engine* engine, const imagen_fast_input* inputs, size_t input_count,
     const imagen_fast_output* outputs, size_t output_count,

@@ -44,13 +44,15 @@ const Json::Array& row(const Json& json, const char* what, std::size_t width) {
 }
 
 Kind kind_of(const std::string& name) {
-    if (name == "sample" || name == "feature") {
-        return name == "sample" ? Kind::sample : Kind::feature;
-    }
-    if (name != "flag") {
+    static const std::map<std::string, Kind> kinds = {{"sample", Kind::sample},
+                                                      {"number", Kind::number},
+                                                      {"feature", Kind::feature},
+                                                      {"flag", Kind::flag}};
+    const auto found = kinds.find(name);
+    if (found == kinds.end()) {
         damaged("a buffer is of kind '" + name + "'");
     }
-    return Kind::flag;
+    return found->second;
 }
 
 Parameter parameter_of(const Json& json) {
@@ -101,9 +103,13 @@ Program::Program(const Json& json, const Tensors& tensors) {
         const auto& values = row(buffer, "a buffer", 2);
         buffers.push_back({kind_of(values[0].string("a buffer's kind")), Expression(values[1])});
     }
-    if (buffers.size() < 3 || buffers[image].kind != Kind::sample ||
-        buffers[picture].kind != Kind::sample || buffers[not_finite].kind != Kind::flag) {
-        damaged("the first buffers are not the image, the picture and the flag");
+    const auto comes_or_goes = [](const Buffer& x) {
+        return x.kind == Kind::sample || x.kind == Kind::number;
+    };
+    const auto flag = std::find_if_not(buffers.begin(), buffers.end(), comes_or_goes);
+    not_finite = static_cast<int>(flag - buffers.begin());
+    if (not_finite < 2 || flag == buffers.end() || flag->kind != Kind::flag) {
+        damaged("the first buffers are not the input, the outputs and the flag");
     }
     for (const Json& kernel : field(json, "kernels").array("kernels")) {
         kernels.push_back(kernel_of(kernel, tensors));

@@ -14,7 +14,7 @@
 
 namespace imagen_fast::cuda {
 
-enum class Kind { sample, feature, flag };  // what the elements of a buffer are
+enum class Kind { sample, number, feature, flag };  // what the elements of a buffer are
 
 struct Buffer {
     Kind kind;
@@ -72,7 +72,10 @@ public:
     // shape, or leads beyond its memory.
     Work work(const Shape&, bool bytes, int multiprocessors) const;
 
-    static constexpr int image = 0, picture = 1, not_finite = 2;  // of the buffers
+    static constexpr int input = 0;  // of the buffers; outputs follow, then the flag
+    int outputs() const { return not_finite - 1; }
+
+    int not_finite = 0;
     std::vector<Buffer> buffers;
     std::vector<Kernel> kernels;
     std::vector<Launch> launches[2];  // for pictures in floats and in bytes

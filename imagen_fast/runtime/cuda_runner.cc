@@ -39,25 +39,43 @@ int chunk_of(int count, std::int64_t pixels) {
     return best;
 }
 
-// The size of the picture that a request is for, the first input to the first output.
-Shape picture_of(const Graph& graph, const Request& request) {
+// The size of the input, which has to be all that a request gives, and of whose outputs the plan has
+// to have all.
+Shape input_of(const Graph& graph, const Program& program, const Request& request) {
     needed(graph, request);
-    const Shape& shape = request.given[0].shape;
-    if (!(request == Request::picture(shape, request.bytes))) {
-        throw BackendError("files with GPU kernels compute '" + graph.outputs[0].name + "' from '" +
-                           graph.name(0) + "' alone; run other inputs and outputs on the processor");
+    bool has = request.given.size() == 1 && request.given[0].input == 0;
+    for (const int output : request.wanted) {
+        has = has && output < program.outputs();
     }
-    return shape;
+    if (!has) {
+        std::string names;
+        for (int i = 0; i < program.outputs(); ++i) {
+            names += (i ? ", '" : "'") + graph.outputs[i].name + "'";
+        }
+        throw BackendError("this file with GPU kernels computes " + names + " from '" +
+                           graph.name(0) + "' alone; run other inputs and outputs on the " +
+                           "processor, or export them (--outputs)");
+    }
+    return request.given[0].shape;
 }
 
-// The plan's own sizes of picture and image must be those that are copied.
-void check_sizes(const Work& work, const Graph& graph, const Shape& shape, bool bytes) {
-    const std::int64_t image = std::int64_t{shape.images} * shape.height * shape.width *
-                               graph.channels() * (bytes ? 1 : 4);
-    if (work.bytes[Program::image] != image ||
-        work.bytes[Program::picture] != image * graph.scale() * graph.scale() ||
-        work.bytes[Program::not_finite] != 4) {
-        throw WeightsError("the plan is damaged: its pictures are not as large as the graph says");
+// The plan's own sizes of what comes and goes must be those that are copied, and so its samples.
+void check_sizes(const Work& work, const Program& program, const Graph& graph, const Shape& shape,
+                 bool bytes) {
+    const Request request{{{0, shape}}, {}, bytes};
+    const auto fits = [&](int buffer, int value, bool picture) {
+        const Shape size = shape_of(graph, request, value);
+        const std::int64_t item = picture && bytes ? 1 : 4;
+        return work.bytes[buffer] == item * size.images * size.height * size.width *
+                                         graph.values[value].channels &&
+               (program.buffers[buffer].kind == Kind::sample) == picture;
+    };
+    bool right = work.bytes[program.not_finite] == 4 && fits(0, 0, graph.inputs[0].picture);
+    for (int i = 0; i < program.outputs(); ++i) {
+        right = right && fits(i + 1, graph.outputs[i].value, graph.outputs[i].picture);
+    }
+    if (!right) {
+        throw WeightsError("the plan is damaged: its arrays are not as large as the graph says");
     }
 }
 
@@ -74,6 +92,9 @@ struct CudaRunner::State {
 
     State(const Bundle& bundle, const std::string& name)
         : device(name), current(std::in_place, device), model(bundle, device) {
+        if (model.plan.program.outputs() > static_cast<int>(bundle.graph.outputs.size())) {
+            throw WeightsError("the plan is damaged: it has more outputs than the graph");
+        }
         current.reset();
     }
     ~State() {
@@ -86,7 +107,7 @@ struct CudaRunner::State {
 
     Work work(const Graph& graph, const Shape& shape, bool bytes) const {
         Work work = model.work(shape, bytes);
-        check_sizes(work, graph, shape, bytes);
+        check_sizes(work, model.plan.program, graph, shape, bytes);
         return work;
     }
 
@@ -176,7 +197,7 @@ void CudaRunner::refuse_after_fork() const {
 Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
                         const std::function<bool()>& stop) {
     refuse_after_fork();
-    const Shape shape = picture_of(graph_, request);
+    const Shape shape = input_of(graph_, state_->model.plan.program, request);
     const bool bytes = request.bytes;
     const std::lock_guard<std::mutex> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
@@ -185,9 +206,6 @@ Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
     const Shape part{chunk, shape.height, shape.width};
     const std::size_t count = static_cast<std::size_t>(shape.images / chunk);
     std::list<Slot>& slots = state_->slots(graph_, part, bytes, std::min(count, kAtOnce));
-    const std::size_t small = static_cast<std::size_t>(chunk) * shape.height * shape.width *
-                              graph_.channels() * (bytes ? 1 : 4);
-    const std::size_t large = small * graph_.scale() * graph_.scale();
 
     // Slots in turn; each is waited for before it takes another chunk, and also when something
     // fails: none is left at work.
@@ -210,8 +228,12 @@ Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
             if (busy.size() == kAtOnce) {
                 finish();
             }
-            next->start(static_cast<const std::byte*>(arrays.in[0]) + i * small,
-                        static_cast<std::byte*>(arrays.out[0]) + i * large);
+            std::vector<void*> out(state_->model.plan.program.outputs());
+            for (std::size_t k = 0; k < request.wanted.size(); ++k) {
+                const int output = request.wanted[k];
+                out[output] = static_cast<std::byte*>(arrays.out[k]) + i * next->bytes(output + 1);
+            }
+            next->start(static_cast<const std::byte*>(arrays.in[0]) + i * next->bytes(0), out);
             busy.push_back(&*next);
             if (++next == slots.end()) {
                 next = slots.begin();
@@ -231,20 +253,20 @@ Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
 }
 
 std::uint64_t CudaRunner::memory(const Request& request) const {
-    const Shape shape = picture_of(graph_, request);
+    const Shape shape = input_of(graph_, state_->model.plan.program, request);
     const bool bytes = request.bytes;
     const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
     const Work work = state_->work(graph_, {chunk, shape.height, shape.width}, bytes);
     const std::size_t slots = std::min<std::size_t>(shape.images / chunk, kAtOnce);
     return Slot::arena_bytes(state_->model, work) +
-           2 * slots * Slot::own_bytes(work);
+           2 * slots * Slot::own_bytes(state_->model, work);
 }
 
 std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
     constexpr int side = 1024;
     const Work work = state_->work(graph_, {1, side, side}, false);
     const double pixel = static_cast<double>(Slot::arena_bytes(state_->model, work) +
-                                             kAtOnce * Slot::own_bytes(work)) /
+                                             kAtOnce * Slot::own_bytes(state_->model, work)) /
                          (side * side);
     double room = static_cast<double>(budget);
     if (!budget) {

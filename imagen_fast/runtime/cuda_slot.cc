@@ -13,7 +13,10 @@ constexpr std::size_t kAlignment = 256;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-constexpr std::size_t kOwn = 3;  // the first buffers are each slot's own
+// The first buffers are each slot's own.
+std::size_t own(const Model& model) {
+    return static_cast<std::size_t>(model.plan.program.not_finite) + 1;
+}
 
 std::size_t scratch_bytes(const Model& model, const Work& work) {
     std::size_t most = 0;
@@ -34,29 +37,40 @@ bool is_pinned(const void* data) {
 
 std::size_t Slot::arena_bytes(const Model& model, const Work& work) {
     std::size_t bytes = aligned(scratch_bytes(model, work));
-    for (std::size_t i = kOwn; i < work.bytes.size(); ++i) {
+    for (std::size_t i = own(model); i < work.bytes.size(); ++i) {
         bytes += aligned(static_cast<std::size_t>(work.bytes[i]));
     }
     return bytes;
 }
 
-std::size_t Slot::own_bytes(const Work& work) {
-    return std::accumulate(work.bytes.begin(), work.bytes.begin() + kOwn, std::size_t{0});
+std::size_t Slot::own_bytes(const Model& model, const Work& work) {
+    return std::accumulate(work.bytes.begin(), work.bytes.begin() + own(model), std::size_t{0});
+}
+
+std::list<Slot::Output> Slot::outputs_of(const Model& model, const Work& work) {
+    std::list<Output> made;
+    for (int i = 1; i < model.plan.program.not_finite; ++i) {
+        made.emplace_back(work.bytes[i]);
+    }
+    return made;
 }
 
 Slot::Slot(const Model& model, const Work& work, const Memory& arena, Streams& streams, bool first)
     : model_(model),
       work_(work),
       streams_(streams),
-      image_(work.bytes[Program::image], "a picture"),
-      picture_(work.bytes[Program::picture], "a picture"),
-      flag_(work.bytes[Program::not_finite], "a flag"),
-      in_(image_.bytes),
-      out_(picture_.bytes),
+      input_(work.bytes[Program::input], "a picture"),
+      outputs_(outputs_of(model, work)),
+      flag_(work.bytes[model.plan.program.not_finite], "a flag"),
+      in_(input_.bytes),
       told_(sizeof(std::uint32_t)),
-      buffers_{image_.address, picture_.address, flag_.address} {
+      buffers_{input_.address} {
+    for (const Output& output : outputs_) {
+        buffers_.push_back(output.there.address);
+    }
+    buffers_.push_back(flag_.address);
     CUdeviceptr at = arena.address;
-    for (std::size_t i = kOwn; i < work.bytes.size(); ++i) {
+    for (std::size_t i = own(model); i < work.bytes.size(); ++i) {
         buffers_.push_back(at);
         at += aligned(static_cast<std::size_t>(work.bytes[i]));
     }
@@ -102,15 +116,13 @@ void Slot::capture() {
     driver().check(code, "instantiating the captured graph");
 }
 
-void Slot::start(const void* in, void* out) {
+void Slot::start(const void* in, const std::vector<void*>& out) {
     const Driver& cuda = driver();
     if (!is_pinned(in)) {
         std::memcpy(in_.data, in, in_.bytes);
         in = in_.data;
     }
-    target_ = is_pinned(out) ? nullptr : out;
-    void* const place = target_ ? out_.data : out;
-    cuda.check(cuda.cuMemcpyHtoDAsync_v2(image_.address, in, in_.bytes, streams_.load.stream),
+    cuda.check(cuda.cuMemcpyHtoDAsync_v2(input_.address, in, in_.bytes, streams_.load.stream),
                "copying a picture in");
     loaded_.record(streams_.load.stream);
     cuda.check(cuda.cuStreamWaitEvent(streams_.compute.stream, loaded_.event, 0),
@@ -119,8 +131,16 @@ void Slot::start(const void* in, void* out) {
     computed_.record(streams_.compute.stream);
     const CUstream store = streams_.store.stream;
     cuda.check(cuda.cuStreamWaitEvent(store, computed_.event, 0), "waiting for the launches");
-    cuda.check(cuda.cuMemcpyDtoHAsync_v2(place, picture_.address, out_.bytes, store),
-               "copying a picture out");
+    auto place = out.begin();
+    for (Output& output : outputs_) {
+        void* const wanted = *place++;
+        output.target = !wanted || is_pinned(wanted) ? nullptr : wanted;
+        if (wanted) {
+            cuda.check(cuda.cuMemcpyDtoHAsync_v2(output.target ? output.here.data : wanted,
+                                                 output.there.address, output.here.bytes, store),
+                       "copying a result out");
+        }
+    }
     cuda.check(cuda.cuMemcpyDtoHAsync_v2(told_.data, flag_.address, told_.bytes, store),
                "copying the flag out");
     stored_.record(store);
@@ -128,8 +148,10 @@ void Slot::start(const void* in, void* out) {
 
 bool Slot::finish() {
     stored_.wait();
-    if (target_) {
-        std::memcpy(target_, out_.data, out_.bytes);
+    for (const Output& output : outputs_) {
+        if (output.target) {
+            std::memcpy(output.target, output.here.data, output.here.bytes);
+        }
     }
     std::uint32_t flag = 0;
     std::memcpy(&flag, told_.data, sizeof flag);

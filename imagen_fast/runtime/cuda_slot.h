@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <list>
 #include <vector>
 
 #include "cuda_model.h"
@@ -22,15 +24,18 @@ public:
     Slot& operator=(const Slot&) = delete;
     ~Slot();
 
-    // Puts a chunk on its way to `out`, by way of pinned memory unless they are pinned themselves.
-    // The last one has been waited for.
-    void start(const void* in, void* out);
+    // Puts a chunk on its way to `out`, a place for each output or null, by way of pinned memory
+    // unless they are pinned themselves. The last one has been waited for.
+    void start(const void* in, const std::vector<void*>& out);
     // Waits for it; whether it is finite.
     bool finish();
 
+    // Of a chunk of the input or of an output, by the number of its buffer.
+    std::int64_t bytes(int buffer) const { return work_.bytes[buffer]; }
+
     static std::size_t arena_bytes(const Model&, const Work&);
     // Bytes on the GPU beside the arena; as many are pinned in main memory.
-    static std::size_t own_bytes(const Work&);
+    static std::size_t own_bytes(const Model&, const Work&);
 
 private:
     void compute();
@@ -39,12 +44,23 @@ private:
     const Model& model_;
     const Work work_;
     Streams& streams_;
-    Memory image_, picture_, flag_;
-    Pinned in_, out_, told_;
+    // What the slot gives: on the GPU, in pinned memory, and where that is copied to, if anywhere.
+    struct Output {
+        explicit Output(std::size_t bytes) : there(bytes, "a result"), here(bytes) {}
+        Memory there;
+        Pinned here;
+        void* target = nullptr;
+    };
+
+    static std::list<Output> outputs_of(const Model&, const Work&);
+
+    Memory input_;
+    std::list<Output> outputs_;
+    Memory flag_;
+    Pinned in_, told_;
     OwnEvent loaded_, computed_, stored_;
     std::vector<CUdeviceptr> buffers_;
     CUdeviceptr scratch_ = 0;
-    void* target_ = nullptr;  // of a picture that goes by way of out_
     CUgraphExec graph_ = nullptr;
 };
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, OperationError
-from imagen_fast.graph.passes import needed
+from imagen_fast.graph import Graph
 
 from ..triton.launch import Argument, Array, Launch
 from ..triton.program import Program, Target, Weights, program_of
@@ -25,17 +25,20 @@ SAMPLES = ("u8", "fp32")
 
 def made_ready(
     bundle: Bundle,
+    graph: Graph,
     precision: str,
     architectures: Sequence[int],
     told: Callable[[int, int], None] = lambda done, all_: None,
 ) -> tuple[dict[str, Any], dict[str, Stored]]:
     """The plan, as JSON types (see `imagen_fast.export.bundle_plan`), and the tensors by name.
 
+    Args:
+        graph: of the bundle's operations those that are computed, from one input.
+
     Raises:
         ExportError: there is no kernel for an operation, or one does not compile.
     """
-    first, output = next(iter(bundle.graph.inputs)), next(iter(bundle.graph.outputs))
-    graph = needed(bundle.graph.given([first]), [output])
+    (first,) = graph.inputs
     weights = Weights(bundle.tensors, precision, "cpu")
     sizes = {first: (Size("N"), Size("H"), Size("W"))}
 
@@ -51,7 +54,7 @@ def made_ready(
     tensors = {name: _stored(value) for name, value in weights.packed.items()}
     plan: dict[str, Any] = {"precision": precision, "programs": {}}
     for arch, both in programs.items():
-        record, cubins = _record(both, arch, codes)
+        record, cubins = _record(graph, both, arch, codes)
         plan["programs"][str(arch)] = record
         tensors |= cubins
     return plan, tensors
@@ -62,7 +65,7 @@ def _stored(value: Tensor) -> Stored:
 
 
 def _record(
-    programs: list[Program], arch: int, codes: dict[str, Code]
+    graph: Graph, programs: list[Program], arch: int, codes: dict[str, Code]
 ) -> tuple[dict[str, Any], dict[str, Stored]]:
     """The programs for bytes and for floats as JSON types, and their kernels' code."""
     numbers: dict[str, int] = {}
@@ -80,7 +83,7 @@ def _record(
         return [numbers[key], grid, [_argument(x) for x in launch.passed.values()]]
 
     buffers, others = (
-        [[kind, tree_of(x.elements)] for kind, x in zip(_kinds(y), y.buffers, strict=True)]
+        [[kind, tree_of(x.elements)] for kind, x in zip(_kinds(y, graph), y.buffers, strict=True)]
         for y in programs
     )
     assert buffers == others
@@ -91,8 +94,10 @@ def _record(
     return {"buffers": buffers, "kernels": kernels, "launches": launches}, cubins
 
 
-def _kinds(program: Program) -> list[str]:
-    return ["sample", "sample", "flag", *["feature" for _ in program.work]]
+def _kinds(program: Program, graph: Graph) -> list[str]:
+    ends = [graph.inputs[x] for x in program.inputs] + [graph.outputs[x] for x in program.outputs]
+    own = ["sample" if x.picture else "number" for x in ends]
+    return [*own, "flag", *["feature" for _ in program.work]]
 
 
 def _kernel(launch: Launch, code: Code, cubin: str, arch: int) -> dict[str, Any]:

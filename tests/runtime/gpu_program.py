@@ -39,6 +39,25 @@ def twice():
     return facts
 
 
+def outputs():
+    """Some of the outputs, in another order, of bytes and in several chunks; then one by itself."""
+    with load() as engine:
+        wanted = ["picture", "features.1"]
+        found = engine.run_graph({"image": picture(3, 400, 600)}, wanted)
+        alone = engine.run_graph({"image": picture(1, 9, 13, np.float32)}, ["features.0"])
+        try:
+            engine.run_graph({"image": picture(1, 9, 13)}, ["picture", "no"])
+        except Failed as error:
+            refused = str(error)
+    return {
+        "shapes": {name: [*x.shape, str(x.dtype)] for name, x in {**found, **alone}.items()},
+        "filled": [
+            bool((x.view(np.uint8) == 0xA5).all()) for x in (*found.values(), *alone.values())
+        ],
+        "refused": refused,
+    }
+
+
 def tiles():
     """A picture in tiles, of two sizes at most."""
     with load(tile=64, overlap=16) as engine:
@@ -172,6 +191,7 @@ def options(**wanted):
 
 SCENARIOS = {
     "twice": twice,
+    "outputs": outputs,
     "tiles": tiles,
     "shapes": shapes,
     "devices": devices,

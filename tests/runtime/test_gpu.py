@@ -259,6 +259,22 @@ def test_pinned_pictures_are_copied_where_they_are(run, pinned):
     assert all(x[3] in own for x in copies if int(x[2]) == 4)  # the flag
 
 
+def test_several_outputs(run, gpu_features):
+    """What was asked for is copied out, whole, and nothing else."""
+    facts, log = run("outputs", gpu_features.path)
+    assert facts["shapes"] == {
+        "picture": [3, 800, 1200, 3, "uint8"],
+        "features.1": [3, 200, 300, 48, "float32"],
+        "features.0": [1, 9, 13, 32, "float32"],
+    }
+    assert facts["filled"] == [True] * 3
+    assert facts["refused"].startswith("this model has no output 'no'; it has features.0, feat")
+    copied = [int(x[2]) for x in log if x[0] == "cuMemcpyDtoHAsync_v2" and int(x[2]) > 4]
+    chunk = [200 * 300 * 48 * 4, 800 * 1200 * 3]
+    assert copied == 3 * chunk + [9 * 13 * 32 * 4]
+    assert balanced(log)
+
+
 def test_pictures_in_tiles(run):
     facts, log = run("tiles")
     assert facts["filled"]
