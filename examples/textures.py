@@ -81,8 +81,8 @@ def histograms(x: Patches) -> Vectors:
 
 
 def accuracy(vectors: Callable[[Patches], Vectors], data: NDArray[np.uint8]) -> float:
-    """The part that is right, over both ways to split."""
-    from sklearn.linear_model import LogisticRegression
+    """The part that is right, over both ways to split; regularised as suits the training half."""
+    from sklearn.linear_model import RidgeClassifierCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -91,7 +91,7 @@ def accuracy(vectors: Callable[[Patches], Vectors], data: NDArray[np.uint8]) -> 
     labels = np.repeat(np.arange(classes), count)
     right = []
     for train, test in ((0, 1), (1, 0)):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+        model = make_pipeline(StandardScaler(), RidgeClassifierCV(np.logspace(-1, 5, 7)))
         right.append(model.fit(x[train], labels).score(x[test], labels))
     return float(np.mean(right))
 

@@ -63,7 +63,6 @@ TASKS = {
         Task("generate", "generate", "", inputs=()),
     )
 }
-_EARLIER = {"sr": "upscale"}  # as files said it once
 
 
 def task_of(name: str, scale: int) -> Task:
@@ -77,7 +76,7 @@ def task_of(name: str, scale: int) -> Task:
     fitting = [task for task in TASKS.values() if scale in task.scales]
     if not name and fitting:
         return fitting[0]
-    task = TASKS.get(_EARLIER.get(name, name))
+    task = TASKS.get(name)
     if task is None:
         raise WeightsError(
             f"the model's task is {name!r}; expected one of {', '.join(TASKS)}: update imagen-fast"

@@ -164,6 +164,16 @@ def gpu_features(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 @pytest.fixture(scope="session")
+def restorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that gives pictures as large as they were, and says that it restores: with random
+    weights, so it changes every picture, and all the more where there is a chessboard.
+    """
+    path = tmp_path_factory.mktemp("models") / "own.safetensors"
+    save_bundle(random_bundle(ModelSpec(scale=1, levels=(Level(32),))), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def small_bundle() -> Bundle:
     """One level, one block, scale 2: for tests that only need some network."""
     return random_bundle(ModelSpec(scale=2, levels=(Level(32, convs=1),)))

@@ -11,18 +11,8 @@ from PIL import Image
 import imagen_fast
 from imagen_fast import WeightsError
 from imagen_fast.bundle import Bundle, read_header, save_bundle
-from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.spec import ModelSpec
 from imagen_fast.task import TASKS, UPSCALE, task_of
-
-
-@pytest.fixture(scope="session")
-def restorer(
-    bundle_of: Callable[[ModelSpec], Bundle], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A network that gives pictures as large as they were, and says that it restores."""
-    path = tmp_path_factory.mktemp("models") / "own.safetensors"
-    save_bundle(bundle_of(ModelSpec(scale=1, levels=(Level(32),))), path)
-    return path
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`imagen_fast.restore`: strength, masks, and the kind of picture that goes in."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,9 @@ from PIL import Image
 
 import imagen_fast
 from imagen_fast import ImageError, WeightsError
-from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import main
 from imagen_fast.image.degradation import with_holes
-from imagen_fast.spec import Level, ModelSpec
 from imagen_fast.tasks.restore import mask_of, restore
-
-
-@pytest.fixture(scope="module")
-def model(
-    bundle_of: Callable[[ModelSpec], Bundle], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Random weights: it changes every picture, and all the more where there is a chessboard."""
-    path = tmp_path_factory.mktemp("models") / "own.safetensors"
-    save_bundle(bundle_of(ModelSpec(scale=1, levels=(Level(32),))), path)
-    return path
 
 
 @pytest.fixture
@@ -40,34 +27,34 @@ def mask() -> Any:
     return mask
 
 
-def test_strength_goes_evenly_from_the_picture_to_the_models(model: Path, picture: Any) -> None:
-    whole = restore(picture, model=model).astype(int)
-    with imagen_fast.load(model) as engine:
+def test_strength_goes_evenly_from_the_picture_to_the_models(restorer: Path, picture: Any) -> None:
+    whole = restore(picture, model=restorer).astype(int)
+    with imagen_fast.load(restorer) as engine:
         np.testing.assert_array_equal(whole, engine(picture))
     assert np.abs(whole - picture).mean() > 3
-    np.testing.assert_array_equal(restore(picture, model=model, strength=0), picture)
+    np.testing.assert_array_equal(restore(picture, model=restorer, strength=0), picture)
     changes = []
     for strength in np.linspace(0, 1, 5):
-        found = restore(picture, model=model, strength=float(strength)).astype(int)
+        found = restore(picture, model=restorer, strength=float(strength)).astype(int)
         assert np.abs(found - (picture + strength * (whole - picture))).max() <= 0.5 + 1e-4
         changes.append(np.abs(found - picture).mean())
     assert changes == sorted(set(changes))
 
 
 def test_holes_are_shown_to_the_model_and_filled_whatever_the_strength(
-    model: Path, picture: Any, mask: Any
+    restorer: Path, picture: Any, mask: Any
 ) -> None:
-    with imagen_fast.load(model) as engine:
+    with imagen_fast.load(restorer) as engine:
         seen = engine(with_holes(picture, mask))
-    np.testing.assert_array_equal(restore(picture, model=model, mask=mask), seen)
-    filled = restore(picture, model=model, mask=mask, strength=0)
+    np.testing.assert_array_equal(restore(picture, model=restorer, mask=mask), seen)
+    filled = restore(picture, model=restorer, mask=mask, strength=0)
     np.testing.assert_array_equal(filled[mask], seen[mask])
     np.testing.assert_array_equal(filled[~mask], picture[~mask])
 
 
 @pytest.mark.parametrize("kind", ["grey", "deep", "floats", "alpha", "neutral"])
 def test_every_kind_comes_back_as_it_went_in(
-    model: Path, picture: Any, mask: Any, kind: str
+    restorer: Path, picture: Any, mask: Any, kind: str
 ) -> None:
     image = {
         "grey": picture[..., 0],
@@ -76,7 +63,7 @@ def test_every_kind_comes_back_as_it_went_in(
         "alpha": np.concatenate([picture, np.full_like(picture[..., :1], 255)], axis=2),
         "neutral": picture[..., :1].repeat(3, 2),
     }[kind]
-    found = restore(image, model=model, mask=mask, strength=0)
+    found = restore(image, model=restorer, mask=mask, strength=0)
     assert (found.dtype, found.shape) == (image.dtype, image.shape)
     step = 1e-5 if kind == "floats" else 0
     np.testing.assert_allclose(found[~mask], image[~mask], rtol=0, atol=step)
@@ -85,20 +72,20 @@ def test_every_kind_comes_back_as_it_went_in(
         assert np.ptp(found, axis=2).max() == 0
 
 
-def test_files_and_pillow_images(model: Path, picture: Any, mask: Any, tmp_path: Path) -> None:
+def test_files_and_pillow_images(restorer: Path, picture: Any, mask: Any, tmp_path: Path) -> None:
     photo, holes = tmp_path / "photo.png", tmp_path / "holes.png"
     Image.fromarray(picture).save(photo)
     Image.fromarray(mask).save(holes)
-    expected = restore(picture, model=model, mask=mask, strength=0.3)
-    written = restore(photo, model=model, mask=holes, strength=0.3)
+    expected = restore(picture, model=restorer, mask=mask, strength=0.3)
+    written = restore(photo, model=restorer, mask=holes, strength=0.3)
     assert written == tmp_path / "photo_restored.png"
     with Image.open(written) as image, Image.open(photo) as before, Image.open(holes) as named:
         np.testing.assert_array_equal(np.asarray(image), expected)
-        after = restore(before, model=model, mask=named, strength=0.3)
+        after = restore(before, model=restorer, mask=named, strength=0.3)
         np.testing.assert_array_equal(np.asarray(after), expected)
     done = CliRunner().invoke(
         main,
-        [*("restore", str(photo), "-n", str(model), "--mask", str(holes), "--strength", "0.3"),
+        [*("restore", str(photo), "-n", str(restorer), "--mask", str(holes), "--strength", "0.3"),
          *("-o", str(tmp_path / "own.png"))],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -112,19 +99,19 @@ def test_masks_are_light_where_there_are_holes(mask: Any) -> None:
     assert mask_of(np.array([[127, 128]], np.uint8)).tolist() == [[False, True]]
 
 
-def test_what_cannot_be_restored(model: Path, picture: Any, mask: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_restored(restorer: Path, picture: Any, mask: Any, tmp_path: Path) -> None:
     for strength in (-0.1, 1.01, "1", float("nan")):
         with pytest.raises(ImageError, match=r"expected a number from 0 to 1"):
-            restore(picture, model=model, strength=strength)
+            restore(picture, model=restorer, strength=strength)
     with pytest.raises(ImageError, match="the mask is 33 × 21, the picture 34 × 21"):
-        restore(picture, model=model, mask=mask[:, 1:])
+        restore(picture, model=restorer, mask=mask[:, 1:])
     with pytest.raises(WeightsError, match="no model that restores is shipped; name a model file"):
         restore(picture)
     with pytest.raises(WeightsError, match="enlarges 4 times; expected one that restores"):
         restore(picture, model="sr-x4")
     for name in ("a.png", "b.png"):
         Image.fromarray(picture).save(tmp_path / name)
-    many = ["restore", "-n", str(model), str(tmp_path), "--mask", str(tmp_path / "a.png")]
+    many = ["restore", "-n", str(restorer), str(tmp_path), "--mask", str(tmp_path / "a.png")]
     result = CliRunner().invoke(main, many)
     assert result.exit_code == 2
     assert "--mask is for one picture; there are 2 pictures" in result.stderr
