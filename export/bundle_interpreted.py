@@ -29,7 +29,8 @@ from .bundle_plan import Call, Program
 
 # Modules of kernels.triton that hold kernels: nothing else is taken from what a plan names.
 MODULES = (
-    *("attention", "conv3x3", "down", "elementwise", "linear", "stem", "up", "window_attention"),
+    *("attention", "attention_map", "conv3x3", "down", "elementwise", "linear"),
+    *("stem", "up", "window_attention"),
 )
 PROCESSORS = 3  # of the GPU that is played
 

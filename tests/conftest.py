@@ -151,14 +151,15 @@ def gpu_bundle(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any
 
 @pytest.fixture(scope="session")
 def gpu_features(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """As `gpu_bundle`, of three outputs: of the encoder's levels, and the picture behind them."""
+    """As `gpu_bundle`, of several outputs: the encoder's levels, the picture, and a map."""
     pytest.importorskip("torch", reason="needs PyTorch")
     pytest.importorskip("triton", reason="needs Triton")
     from imagen_fast.export.options import ExportOptions
 
     from imagen_fast.tasks.export import export
 
-    options = ExportOptions("fp16", arch=(90,), outputs=("features.0", "features.1", "picture"))
+    outputs = ("features.0", "features.1", "picture", "attention.0")
+    options = ExportOptions("fp16", arch=(90,), outputs=outputs)
     path = tmp_path_factory.mktemp("bundle") / "features.cuda.safetensors"
     return export(gpu_model, "bundle", path, options)
 

@@ -81,9 +81,9 @@ class Attention:
 
 
 def attention_of(step: Step) -> Attention:
-    """Of `window_attention` and `global_attention`. Raises OperationError: a head is too wide."""
+    """Of an operation of attention. Raises OperationError: a head is too wide."""
     a, tensors = step.settings, step.tensors
-    channels, head_dim = step.out.channels, a["head_dim"]
+    channels, head_dim = len(tensors["q"]), a["head_dim"]
     if head_dim > MOST_HEAD_DIM:
         step.refuse(f"head_dim is {head_dim}; the kernels take up to {MOST_HEAD_DIM}")
     plain, bounded = a.get("plain", False), False
@@ -103,13 +103,14 @@ def attention_of(step: Step) -> Attention:
 
 
 def pack(tensors: dict[str, Tensor], head_dim: int) -> dict[str, Tensor]:
-    """q (C, C), kv (2C, C), proj (C, C), temperature (heads,), and position (window², C) if any."""
+    """q (C, C), kv (2C, C), temperature (heads,), proj (C, C) and position (window², C) if any."""
     scale = tensors["temperature"] * (math.log2(math.e) / math.sqrt(head_dim))
     packed = {
         "qkv": _columns(torch.cat([tensors["q"], tensors["kv"]]), head_dim),
-        "proj": _columns(tensors["proj"].T, head_dim, transposed=True),
         "factors": torch.cat([scale, torch.ones_like(scale)]),
     }
+    if "proj" in tensors:
+        packed["proj"] = _columns(tensors["proj"].T, head_dim, transposed=True)
     if "position" in tensors:
         packed["position"] = _wide(tensors["position"])
     return packed

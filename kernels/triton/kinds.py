@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from imagen_fast.graph.kinds import KINDS
 
-from . import attention, conv3x3, down, elementwise, linear, stem, up, window_attention
+from . import (
+    attention,
+    attention_map,
+    conv3x3,
+    down,
+    elementwise,
+    linear,
+    stem,
+    up,
+    window_attention,
+)
 from .launch import Launch
 from .step import Step
 
@@ -62,6 +72,7 @@ ROWS = {
     "transposed_convolution": Row(up.up, frozenset({"channels"}), _never),
     "window_attention": Row(window_attention.window_attention, HEADS | {"window", "shift"}, _never),
     "global_attention": Row(attention.global_attention, HEADS | {"plain"}, _never),
+    "attention_map": Row(attention_map.attention_map, HEADS | {"window", "shift"}, _never),
     "sum": Row(elementwise.combined, ACTIVATION | {"offset"}),
     "product": Row(elementwise.combined),
     "concatenate": Row(elementwise.concatenated),

@@ -85,17 +85,17 @@ def test_the_file_holds_all_that_its_plan_names(exported, model):
     assert named == set(tensors)
 
 
-def test_features_and_a_picture(gpu_features):
+def test_features_a_picture_and_a_map(gpu_features):
     """Verified: on bytes and floats alike, all outputs are the reference's."""
     assert gpu_features.verification.worst > 50
     graph, plan, _ = bundle_file.read_header(gpu_features.path)
-    assert list(graph.outputs) == ["features.0", "features.1", "picture"]
+    assert list(graph.outputs) == ["features.0", "features.1", "picture", "attention.0"]
     program = plan.programs[90]
-    kinds = ["sample", "number", "number", "sample", "flag"]
-    assert [kind for kind, _ in program.buffers[:5]] == kinds
+    kinds = ["sample", "number", "number", "sample", "number", "flag"]
+    assert [kind for kind, _ in program.buffers[:6]] == kinds
     values = dict(zip("NHWP", (2, 9, 13, 132), strict=True))
     sizes = [2 * 9 * 13 * 3, 2 * 9 * 13 * 32, 2 * 5 * 7 * 48, 2 * 18 * 26 * 3]
-    assert program.elements(values)[:4] == sizes
+    assert program.elements(values)[:5] == [*sizes, 2 * 9 * 13 * 2 * 64]  # two heads
 
 
 def test_offsets_lie_in_their_buffers(exported):

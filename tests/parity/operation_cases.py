@@ -153,7 +153,7 @@ NOT_YET = {
         or attributes.keys() & {"padding", "depthwise", "minus"}
         or attributes.get("kernel", 0) > 3
         or attributes.get("activation", "none") not in OF_OLD
-        or name in ("product with one channel", "a map", "a map of another picture")
+        or name == "product with one channel"
     }
     | {"crop"}
 }

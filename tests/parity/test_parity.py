@@ -33,7 +33,8 @@ RANDOM_SHAPES = [(1, 1, 1), (2, 9, 7), (1, 18, 37), (1, 3, 2)]
 SEEDS = range(24)
 SHORT = (
     *("hand-written at (1, 1, 1)", "hand-written at (2, 9, 7)"),
-    *("network: listing", "network: features", "network: two pictures"),
+    *("network: listing", "network: two pictures"),
+    *("network: features", "network: maps and picture"),
 )
 
 Arrays = dict[str, NDArray[Any]]
