@@ -9,10 +9,11 @@ Needs scikit-learn (pip install scikit-learn).
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,6 +22,7 @@ from imagen_fast.tasks.discovery import discover
 from imagen_fast.tasks.features import pooled
 
 CLASSES, SIDE, PATCH = 20, 320, 32
+MODELS = ("sr-x2", "sr-x3", "sr-x4")
 CELL = 16  # pixels of a side of the cells whose likeness makes a square even
 
 Patches = NDArray[np.uint8]  # (N, PATCH, PATCH, 3)
@@ -46,32 +48,34 @@ def main() -> int:
     chance = 1 / len(squares)
     print(f"{len(squares)} classes, {2 * data.shape[2]} patches each; by chance {chance:.1%}")
     print(f"{'a linear classifier fed with':34}  {'in colour':>9}  {'grey, even':>10}")
-    for name, vectors in inputs().items():
-        scores = [accuracy(vectors, x) for x in (data, without_colour(data))]
+    sets = (data, without_colour(data))
+    labels = np.repeat(np.arange(len(squares)), data.shape[2])
+    for name, vectors in inputs(sets):
+        scores = [accuracy(x.reshape(2, len(labels), -1), labels) for x in vectors]
         print(f"{name:34}  {scores[0]:9.1%}  {scores[1]:10.1%}", flush=True)
     return 0
 
 
-def inputs() -> dict[str, Callable[[Patches], Vectors]]:
-    """What a classifier may be fed: patches → vectors."""
-    found = {"pixels": pixels, "colour histograms": histograms}
-    for model in ("sr-x2", "sr-x3", "sr-x4"):
-        engine = imagen_fast.load(model)
-        levels = sum(name.startswith("features.") for name in engine.graph.outputs)
-        for level in range(levels) if levels > 1 else ():
-            found[f"features of {model}, level {level}"] = features(engine, [level])
-        found[f"features of {model}"] = features(engine, None)
-    return found
+def inputs(sets: Sequence[NDArray[np.uint8]]) -> Iterator[tuple[str, list[Vectors]]]:
+    """What a classifier may be fed: a name, and vectors for the patches of each set."""
+    patches = [x.reshape(-1, PATCH, PATCH, 3) for x in sets]
+    yield "pixels", [x.reshape(len(x), -1).astype(np.float32) for x in patches]
+    yield "colour histograms", [histograms(x) for x in patches]
+    for model in MODELS:
+        with imagen_fast.load(model, threads=1) as engine:
+            levels = [
+                [np.stack(each) for each in zip(*(by_level(engine, p) for p in x), strict=True)]
+                for x in patches
+            ]
+        several = len(levels[0]) > 1
+        for level in range(len(levels[0])) if several else ():
+            yield f"features of {model}, level {level}", [x[level] for x in levels]
+        yield f"features of {model}", [np.concatenate(x, axis=1) for x in levels]
 
 
-def features(engine: imagen_fast.Engine, levels: list[int] | None) -> Callable[[Patches], Vectors]:
-    """Means and deviations of the encoder's maps."""
-    return lambda x: np.stack([pooled(engine.features(patch, levels)) for patch in x])
-
-
-def pixels(x: Patches) -> Vectors:
-    """The samples themselves."""
-    return x.reshape(len(x), -1).astype(np.float32)
+def by_level(engine: imagen_fast.Engine, patch: NDArray[np.uint8]) -> list[Vectors]:
+    """Means and deviations of each level's maps."""
+    return [pooled([x]) for x in engine.features(patch)]
 
 
 def histograms(x: Patches) -> Vectors:
@@ -80,18 +84,15 @@ def histograms(x: Patches) -> Vectors:
     return np.stack([np.bincount(b.ravel(), minlength=512) for b in bins]).astype(np.float32)
 
 
-def accuracy(vectors: Callable[[Patches], Vectors], data: NDArray[np.uint8]) -> float:
-    """The part that is right, over both ways to split; regularised as suits the training half."""
-    from sklearn.linear_model import RidgeClassifierCV
+def accuracy(x: Vectors, labels: NDArray[np.int64]) -> float:
+    """The part that is right, over both ways to split; x: (2 halves, N, …)."""
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    halves, classes, count = data.shape[:3]
-    x = vectors(data.reshape(-1, *data.shape[3:])).reshape(halves, classes * count, -1)
-    labels = np.repeat(np.arange(classes), count)
     right = []
     for train, test in ((0, 1), (1, 0)):
-        model = make_pipeline(StandardScaler(), RidgeClassifierCV(np.logspace(-1, 5, 7)))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
         right.append(model.fit(x[train], labels).score(x[test], labels))
     return float(np.mean(right))
 
@@ -131,17 +132,16 @@ def most_even(photograph: NDArray[np.uint8]) -> tuple[float, NDArray[np.uint8]]:
     rows, columns = (side // CELL for side in x.shape[:2])
     cells = x[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL, 3)
     means, deviations = cells.mean((1, 3)), cells.std((1, 3)).mean(-1)
-    best, at, count = np.inf, (0, 0), SIDE // CELL
-    for top in range(0, rows - count + 1, 2):
-        for left in range(0, columns - count + 1, 2):
-            box = np.s_[top : top + count, left : left + count]
-            inside = deviations[box]
-            if inside.mean() < 8:  # sky, and other plain surfaces
-                continue
-            unlike = means[box].std((0, 1)).mean() + inside.std()
-            if (score := float(unlike / inside.mean())) < best:
-                best, at = score, (top * CELL, left * CELL)
-    return best, photograph[at[0] : at[0] + SIDE, at[1] : at[1] + SIDE]
+    # Every second square of cells: (rows, columns[, 3], count, count).
+    count = (SIDE // CELL, SIDE // CELL)
+    inside = sliding_window_view(deviations, count)[::2, ::2]
+    colors = sliding_window_view(means, count, (0, 1))[::2, ::2]
+    texture = inside.mean((-1, -2))
+    unlike = colors.std((-1, -2)).mean(-1) + inside.std((-1, -2))
+    # Sky, and other plain surfaces, are no textures.
+    unevenness = np.where(texture < 8, np.inf, unlike / np.maximum(texture, 8))
+    top, left = (2 * CELL * x for x in np.unravel_index(unevenness.argmin(), unevenness.shape))
+    return float(unevenness.min()), photograph[top : top + SIDE, left : left + SIDE]
 
 
 def sheet(squares: list[NDArray[np.uint8]]) -> Image.Image:
