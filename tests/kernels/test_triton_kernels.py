@@ -67,6 +67,16 @@ def attention(channels: int, head_dim: int, window: int, read: str = "x", **more
     return graph_of(kind, inputs, names, head_dim=head_dim, roles=roles, **more)
 
 
+def maps(channels: int, head_dim: int, window: int, read: str = "x", shift: int = 0) -> Graph:
+    """The probabilities of attention; read: as `attention` has it."""
+    inputs = {"x": features(channels), "c": features(channels, Grid("x"))}
+    names = read.split(",")
+    return graph_of(
+        "attention_map", {name: inputs[name] for name in names}, names, head_dim=head_dim,
+        window=window, shift=shift, roles=["q", "kv", "temperature", "position"],
+    )  # fmt: skip
+
+
 def plain(kind: str, *channels: int, **settings: Any) -> Graph:
     names = [f"x{i}" for i in range(1, len(channels))]
     inputs = {"x": features(channels[0])}
@@ -125,6 +135,10 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "everything: the widest head": (attention(128, 128, 0, "x,t"), (1, 3, 5)),
     "the listing's": (attention(64, 64, 0, plain=True), (2, 1, 70)),
     "the listing's: no tile is filled": (attention(24, 24, 0, plain=True), (2, 1, 9)),
+    "maps: odd sides, shifted": (maps(64, 32, 8, shift=4), (2, 9, 13)),
+    "maps: across, heads and windows that fill no tile": (maps(20, 5, 6, "x,c"), (1, 9, 7)),
+    "maps: several blocks of queries": (maps(32, 32, 10, shift=5), (1, 11, 13)),
+    "maps: few keys, one pixel": (maps(16, 16, 2), (1, 1, 1)),
     "sum of one": (plain("sum", 5, activation="gelu", scale=2.0, offset=-1.0), (2, 3, 5)),
     "sum of four": (
         plain("sum", 5, 5, 5, 5, activation="prelu", roles=["slopes"]), (1, 7, 6)),
@@ -250,6 +264,7 @@ def test_what_has_no_kernel_is_refused_by_its_name():
         (convolution(8, 8, kernel=3, padding="reflect"), "padding 'reflect'"),
         (convolution(8, 8, kernel=3, activation="mish"), "activation 'mish'; expected one of none"),
         (attention(160, 160, 0), "head_dim is 160; the kernels take up to 128"),
+        (maps(32, 32, 18), "a window has 324 pixels; the kernel takes up to 256"),
         (attention(32, 32, 8, "x,,a,a"), "2 addends; expected 1 at most"),
         (plain("layer_norm", 5), "'y' (layer_norm): expected convolution, subpixel"),
         (plain("reduce", 5, over="picture", function="mean"), "(reduce): expected convolution"),
