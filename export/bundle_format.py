@@ -57,8 +57,8 @@ class KernelBundle(Format):
             )
         if others := list(chosen(graph, options).inputs)[1:]:
             raise ExportError(
-                f"these outputs need {', '.join(others)} as well, and a bundle's kernels run on one "
-                "input alone; export other --outputs, or to onnx, or give C programs the model "
+                f"these outputs need {', '.join(others)} as well, and a bundle's kernels run on "
+                "one input alone; export other --outputs, or to onnx, or give C programs the model "
                 "itself, which runs on the processor"
             )
         if wrong := [x for x in options.arch if x not in ARCHITECTURES]:
