@@ -1,3 +1,4 @@
+import runpy
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -8,18 +9,32 @@ from imagen_fast.spec import Level, ModelSpec, preset
 from imagen_fast.training.config_file import load_config, parse_config
 from imagen_fast.training.source import Source
 
-SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "configs").glob("*.toml"))
+OF_TEXTURES = ("texture", "adversarial-long")  # on what benchmarks/cut_textures.py wrote
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_shipped_configurations_are_right(path, monkeypatch):
     monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
     config = load_config(path)
-    assert Path("/photos/train/photos_cc0") in [source.folder for source in config.data.train]
-    assert "budgie_perched-osprey.jpg" in config.data.exclude
+    folders = [source.folder for source in config.data.train]
+    if path.stem in OF_TEXTURES:
+        assert folders == [Path("textures/train")]
+        assert config.data.validation == Path("textures/held-out")
+    else:
+        assert Path("/photos/train/photos_cc0") in folders
+        assert "budgie_perched-osprey.jpg" in config.data.exclude
     assert config.run.output.name == path.stem
     if not config.model.levels:
         assert config.model.spec == preset(config.model.preset, config.model.scale)
+
+
+def test_textures_are_not_cut_from_the_photograph_that_make_demo_shows():
+    kinds = runpy.run_path(str(ROOT / "benchmarks" / "cut_textures.py"))["KINDS"]
+    names = [name for kind in kinds.values() for name in kind]
+    assert len(names) > 20
+    assert "budgie_perched-osprey" not in names
 
 
 def test_the_configuration_of_one_level_takes_photographs_most_and_screens_sparingly(monkeypatch):
