@@ -147,6 +147,10 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "slice": (plain("slice", 9, first=3, channels=5), (1, 5, 3)),
     "pixel shuffle": (plain("pixel_shuffle", 18, factor=3), (2, 3, 2)),
     "nearest": (plain("nearest", 5, factor=4), (1, 2, 3)),
+    "bilinear": (plain("bilinear", 5, factor=3), (2, 3, 4)),
+    "crop to odd sides": (
+        graph_of("crop", {"x": features(5), "e": features(5, Grid("x", 1, 2))}, ["e", "x"]),
+        (1, 3, 5)),
     "halve": (graph_of("halve", {"x": PICTURE}, ["x"], picture=True), (2, 5, 7)),
 }  # fmt: skip
 
