@@ -28,7 +28,10 @@ def pyav() -> Any:
             f"videos need PyAV, which cannot be imported ({error}); {install('video')}, or: "
             "pip install av"
         ) from error
-    av.logging.set_level(av.logging.PANIC)
+    # FFmpeg's own log, silenced. For PyAV's a decoder's threads take the interpreter's lock: one
+    # that logs while Python ends is ended, and the decoder, freed then, waits for it for ever.
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.PANIC)
     return av
 
 

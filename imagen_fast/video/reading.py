@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from imagen_fast.errors import VideoError
+from imagen_fast.errors import ImageError, VideoError
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_size
 from imagen_fast.image.picture import Picture
 from imagen_fast.video.color import OF_PICTURES, Converter, is_rgb
 from imagen_fast.video.frames import Color, Frame, Look
@@ -110,6 +111,10 @@ class ContainerSource:
 
     def _look(self, frame: Any) -> Look:
         stream, context = self._stream, self._stream.codec_context
+        try:
+            check_size(frame.width, frame.height, DEFAULT_MAX_PIXELS)
+        except ImageError as error:
+            raise VideoError(f"{self._name}: {error}") from error
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
         full = frame.format.name.startswith("yuvj")
         color = Color(

@@ -221,6 +221,14 @@ def test_pipes(make, repeater, look_at, tmp_path):
     assert np.abs(made[4].astype(int) - twice(given[4])).mean() < 3
 
 
+def test_a_command_that_fails_with_a_decoder_at_work_ends(make, repeater, tmp_path):
+    source = make(tmp_path / "a.mp4", frames=25, size=(64, 96))
+    line = [sys.executable, "-m", "imagen_fast", "video", source, "-o", "b.jpg", "-n", repeater]
+    for _ in range(3):
+        done = subprocess.run(line, capture_output=True, timeout=60)
+        assert done.returncode == 1
+
+
 def sound_alone(path: Path) -> None:
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=48000, layout="mono")
