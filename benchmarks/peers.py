@@ -3,7 +3,7 @@
     python benchmarks/peers.py FILE ... [--model sr-x4-tiny] [--threads N] [--seconds 120]
 
 A FILE is an ONNX network (N, 3, H, W) → (N, 3, 4·H, 4·W) of open size, which OpenVINO runs, or an
-ncnn network (FILE.param beside FILE.bin, from blob `data` to `output`), which ncnn runs; both in
+ncnn network (FILE.param beside FILE.bin), which ncnn runs; both in
 fp32 and bf16. Everyone enlarges the same 256×256 picture in turns, from floats in memory to floats
 in memory. PSNR is that on Set5, below $IMAGEN_FAST_DATA. Prints the table and keeps it, with every
 time, in benchmarks/results/peers.json.
@@ -58,10 +58,12 @@ def on_ncnn(path: Path, precision: str, threads: int) -> Run:
     if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
         raise SystemExit(f"{path}: ncnn cannot read it, or the .bin beside it")
 
+    picture, enlarged = net.input_names()[0], net.output_names()[-1]
+
     def run(planes: Planes) -> Planes:
         extractor = net.create_extractor()
-        extractor.input("data", ncnn.Mat(planes))
-        return np.array(extractor.extract("output")[1])
+        extractor.input(picture, ncnn.Mat(planes))
+        return np.array(extractor.extract(enlarged)[1])
 
     return run
 

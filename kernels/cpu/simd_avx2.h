@@ -21,6 +21,7 @@ struct Avx2 {
     static constexpr int depth = 1;
     static constexpr int k_multiple = depth, row_multiple = 1;
     static constexpr bool direct = false;
+    static constexpr bool splits = false;
     static constexpr bool saturates = false;
     using Session = FlushToZero;
     static constexpr int max_columns = 2;

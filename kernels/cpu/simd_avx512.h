@@ -19,6 +19,7 @@ struct Avx512Floats {
     static constexpr int max_columns = 4;
     static constexpr int row_multiple = 1;
     static constexpr bool direct = false;
+    static constexpr bool splits = false;
     static constexpr bool saturates = false;
     using Session = FlushToZero;
     // 24 accumulators, enough to hide the latency of FMA and to leave room for the operands.

@@ -16,6 +16,7 @@ struct Avx512Bf16 : Avx512Floats {
     using Pack = __m512bh;         // sixteen pairs along the sum
     static constexpr int depth = 2;
     static constexpr int k_multiple = depth;
+    static constexpr bool splits = true;
     static constexpr bool saturates = true;  // no Newton step that makes NaN of infinity
 
     using Avx512Floats::load;

@@ -21,6 +21,7 @@ struct Generic {
     static constexpr int k_multiple = 1;    // of a GEMM's sum, its operands padded with zeros
     static constexpr int row_multiple = 1;  // of a GEMM's rows that there must be memory for
     static constexpr bool direct = false;   // 3×3 convolutions by direct_conv3x3.h, else by winograd.h
+    static constexpr bool splits = false;   // has load_even and load_odd
     static constexpr bool saturates = false;  // `scale` and `reciprocal` bear any exponent
     struct Session {};                      // lives while a thread computes
     static constexpr int max_columns = 2;   // vectors of a GEMM register tile

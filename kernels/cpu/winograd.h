@@ -14,6 +14,57 @@
 
 namespace imagen_fast::cpu {
 
+// Which elements of a pixel the products sum over: vectors that hold a channel. Others only pad.
+template <class S>
+class UsedVectors {
+    using Scalar = typename S::Scalar;
+
+public:
+    enum class Part { all, even, odd };  // of the elements from `first` on
+    struct Vector {
+        int first;
+        Part part;
+    };
+
+    explicit UsedVectors(const Convolution& conv)
+        : vectors_(conv.padded() / S::lanes * sizeof(Vector)) {
+        const int all = conv.padded() / S::lanes;
+        for (int v = 0; v < all; ++v) {
+            const int first = v * S::lanes;
+            if (S::splits && v + 1 < all && used(conv, v) && used(conv, v + 1)) {
+                add({first, Part::even});
+                add({first, Part::odd});
+                ++v;
+            } else if (used(conv, v)) {
+                add({first, Part::all});
+            }
+        }
+    }
+
+    int count() const { return count_; }
+    Vector operator[](int i) const { return static_cast<const Vector*>(vectors_.data())[i]; }
+    // Which element of a pixel is the k-th of a sum.
+    int element(int k) const {
+        const Vector v = (*this)[k / S::lanes];
+        const int lane = k % S::lanes;
+        return v.first + (v.part == Part::all ? lane : 2 * lane + (v.part == Part::odd));
+    }
+
+private:
+    static bool used(const Convolution& conv, int vector) {
+        for (int i = 0; i < S::lanes; ++i) {
+            if (conv.channel(vector * S::lanes + i) >= 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+    void add(Vector v) { static_cast<Vector*>(vectors_.data())[count_++] = v; }
+
+    Buffer vectors_;
+    int count_ = 0;
+};
+
 template <class S>
 class Winograd3x3 {
     using Scalar = typename S::Scalar;
@@ -29,8 +80,10 @@ public:
     // Output channel j is order(j) of the weights, or zero where that is negative.
     template <class Order>
     Winograd3x3(const Convolution& conv, int out, Order order)
-        : channels_(conv.padded()),
-          weights_(a * a * channels_, out, [](int, int) { return 0.0f; }),
+        : used_(conv),
+          channels_(used_.count() * S::lanes),
+          out_(out),
+          weights_(a * a * channels_, used(out, order), [](int, int) { return 0.0f; }),
           bias_(weights_.panels.width() * sizeof(float)) {
         // Each panel holds the 36 matrices (C, columns) one after the other.
         for (int j = 0; j < out; ++j) {
@@ -39,7 +92,7 @@ public:
             }
             static_cast<float*>(bias_.data())[j] = conv.bias[order(j)];
             for (int i = 0; i < channels_; ++i) {
-                const int c = conv.channel(i);
+                const int c = conv.channel(used_.element(i));
                 if (c < 0) {
                     continue;
                 }
@@ -55,13 +108,13 @@ public:
     int blocks(const Plane& x) const { return (tiles(x) + kTiles - 1) / kTiles; }
     std::size_t scratch() const {
         return kTiles * (input_size() * sizeof(Scalar) + output_size() * sizeof(float)) +
-               m * m * weights_.panels.width() * sizeof(float);
+               m * m * wide() * sizeof(float);
     }
 
     // Block: kTiles tiles, counted as `position` does.
     template <class Sink>
     void run(int block, const Plane& x, std::byte* scratch, Sink sink) const {
-        const int first = block * kTiles, width = weights_.panels.width();
+        const int first = block * kTiles, width = wide();
         const int count = tiles(x) - first < kTiles ? tiles(x) - first : kTiles;
         float* products = reinterpret_cast<float*>(scratch);  // (kTiles, 36, out)
         float* values = products + kTiles * output_size();    // (4, 4, out)
@@ -72,13 +125,18 @@ public:
                             inputs + i * input_size());
         }
         multiply(inputs, count, products);
+        for (int i = 0; i < m * m; ++i) {  // what only pads the output's channels
+            for (int c = weights_.panels.width(); c < width; c += S::lanes) {
+                S::store(values + i * width + c, S::zero());
+            }
+        }
         for (int i = 0; i < count; ++i) {
             const Position at = position(x, first + i);
             transform_output(products + i * output_size(), values);
             const int columns = x.width - at.x < m ? x.width - at.x : m;
             for (int dy = 0; dy < m && at.y + dy < x.height; ++dy) {
                 using Put = decltype(sink(0, 0, 0, 0));
-                for (int c = 0; c < width; c += Put::vectors * S::lanes) {
+                for (int c = 0; c < out_; c += Put::vectors * S::lanes) {
                     const Put put = sink(at.n, at.y + dy, at.x, c);
                     for (int i = 0; i < columns; ++i) {
                         put(i, values + (dy * m + i) * width + c);
@@ -92,6 +150,17 @@ private:
     struct Position {
         int n, y, x;
     };
+
+    // Output channels that weights are packed for: without the last ones that are all zero.
+    template <class Order>
+    static int used(int out, Order order) {
+        while (out > 1 && order(out - 1) < 0) {
+            --out;
+        }
+        return out;
+    }
+    // Elements of a pixel of values.
+    int wide() const { return out_ > weights_.panels.width() ? out_ : weights_.panels.width(); }
 
     static int along(int size) { return (size + m - 1) / m; }
     static int tiles(const Plane& x) { return x.images * along(x.height) * along(x.width); }
@@ -130,24 +199,44 @@ private:
     IMAGEN_INLINE void transform_input(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
                                        std::ptrdiff_t pixel,
                                        Scalar* IMAGEN_RESTRICT out) const {
-        for (int c = 0; c < channels_; c += S::lanes) {
-            Vec columns[a][a];
-            for (int j = 0; j < a; ++j) {
-                Vec d[a], r[a];
-                for (int i = 0; i < a; ++i) {
-                    d[i] = S::load(in + i * row + j * pixel + c);
+        for (int i = 0; i < used_.count(); ++i, out += S::lanes) {
+            const auto v = used_[i];
+            if constexpr (S::splits) {
+                if (v.part == UsedVectors<S>::Part::even) {
+                    transform_vector(in + v.first, row, pixel, out,
+                                     [](const Scalar* p) { return S::load_even(p); });
+                    continue;
                 }
-                Transform::input(d, r);
-                for (int i = 0; i < a; ++i) {
-                    columns[i][j] = r[i];
+                if (v.part == UsedVectors<S>::Part::odd) {
+                    transform_vector(in + v.first, row, pixel, out,
+                                     [](const Scalar* p) { return S::load_odd(p); });
+                    continue;
                 }
             }
+            transform_vector(in + v.first, row, pixel, out,
+                             [](const Scalar* p) { return S::load(p); });
+        }
+    }
+    template <class Load>
+    IMAGEN_INLINE void transform_vector(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
+                                        std::ptrdiff_t pixel, Scalar* IMAGEN_RESTRICT out,
+                                        Load load) const {
+        Vec columns[a][a];
+        for (int j = 0; j < a; ++j) {
+            Vec d[a], r[a];
             for (int i = 0; i < a; ++i) {
-                Vec r[a];
-                Transform::input(columns[i], r);
-                for (int j = 0; j < a; ++j) {
-                    S::store(out + (i * a + j) * channels_ + c, r[j]);
-                }
+                d[i] = load(in + i * row + j * pixel);
+            }
+            Transform::input(d, r);
+            for (int i = 0; i < a; ++i) {
+                columns[i][j] = r[i];
+            }
+        }
+        for (int i = 0; i < a; ++i) {
+            Vec r[a];
+            Transform::input(columns[i], r);
+            for (int j = 0; j < a; ++j) {
+                S::store(out + (i * a + j) * channels_, r[j]);
             }
         }
     }
@@ -166,7 +255,7 @@ private:
     // Aᵀ y A + bias → (4, 4, out)
     IMAGEN_INLINE void transform_output(const float* IMAGEN_RESTRICT in,
                                         float* IMAGEN_RESTRICT out) const {
-        const int width = weights_.panels.width();
+        const int width = weights_.panels.width(), out_width = wide();
         const float* bias = static_cast<const float*>(bias_.data());
         for (int c = 0; c < width; c += S::lanes) {
             Vec columns[m][a];
@@ -185,13 +274,15 @@ private:
                 Vec r[m];
                 Transform::output(columns[i], r);
                 for (int j = 0; j < m; ++j) {
-                    S::store(out + (i * m + j) * width + c, S::add(start, r[j]));
+                    S::store(out + (i * m + j) * out_width + c, S::add(start, r[j]));
                 }
             }
         }
     }
 
-    int channels_;
+    UsedVectors<S> used_;
+    int channels_;  // that a sum is over
+    int out_;
     Matrix<S> weights_;
     Buffer bias_;
 };
