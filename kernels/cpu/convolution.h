@@ -25,9 +25,15 @@ struct PutOf {
                 finisher.slopes() + c,
                 finisher.scale(),
                 finisher.offset(),
+                adds ? args.added[0].row() : 0,
+                args.out.row(),
                 args.added[0].pixel,
                 args.out.pixel,
                 args.out.streamed};
+    }
+    IMAGEN_INLINE void down() {
+        added += added_row;
+        out += row;
     }
     IMAGEN_INLINE void operator()(int i, const float* values) const {
         const Scalar* from = rest == Rest::none
@@ -53,6 +59,7 @@ struct PutOf {
     Scalar* out;
     const float* slopes;
     float scale, offset;  // of gates
+    std::ptrdiff_t added_row, row;
     int added_pixel, pixel;
     bool streamed;
 };
@@ -67,6 +74,7 @@ struct PutAny {
                                    int x, int c) {
         return {&finisher, &args, n, y, x, c};
     }
+    IMAGEN_INLINE void down() { ++y; }
     IMAGEN_INLINE void operator()(int i, const float* values) const {
         auto low = S::load(values), high = S::load(values + S::lanes);
         finisher->finish(*args, n, y, x + i, c, low, high);
@@ -122,10 +130,20 @@ private:
     }
     template <class Put>
     void into(int block, const Args& args, std::byte* scratch) const {
-        conv_.run(block, args.x, scratch, [&](int n, int y, int x, int channel) {
-            return Put::at(finisher_, args, n, y, x, channel);
-        });
+        conv_.run(block, args.x, scratch, Sink<Put>{finisher_, args});
     }
+    template <class Put>
+    struct Sink {
+        const Finisher<S>& finisher;
+        const Args& args;
+
+        IMAGEN_INLINE Put operator()(int n, int y, int x, int channel) const {
+            return Put::at(finisher, args, n, y, x, channel);
+        }
+        IMAGEN_INLINE void prefetch(int n, int y, int x, int rows, int columns) const {
+            args.prefetch_added<typename S::Scalar>(n, y, x, rows, columns);
+        }
+    };
 
     Activation activation_;
     Finisher<S> finisher_;

@@ -7,8 +7,10 @@
 #define IMAGEN_INLINE inline __attribute__((always_inline))
 #define IMAGEN_NOINLINE __attribute__((noinline))
 #define IMAGEN_RESTRICT __restrict__
+#define IMAGEN_PREFETCH(p) __builtin_prefetch(p)  // a cache line
 #else
 #define IMAGEN_INLINE inline
 #define IMAGEN_NOINLINE
 #define IMAGEN_RESTRICT
+#define IMAGEN_PREFETCH(p)
 #endif

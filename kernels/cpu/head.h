@@ -53,7 +53,13 @@ private:
         Sample* picture;
         const std::int32_t* channel_of;
         int image_channels, across, samples;  // samples: of this vector, others are padding
+        int width, scale;
         Vec& bad;
+
+        IMAGEN_INLINE void down() {
+            image = image ? image + static_cast<std::ptrdiff_t>(width) * image_channels : nullptr;
+            picture += static_cast<std::ptrdiff_t>(width) * across * scale;
+        }
 
         IMAGEN_INLINE void operator()(int i, const float* values) const {
             Vec v = S::load(values);
@@ -73,6 +79,7 @@ private:
         const Args& args;
         Vec& bad;
 
+        IMAGEN_INLINE void prefetch(int, int, int, int, int) const {}
         IMAGEN_INLINE Put<Sample> operator()(int n, int y, int x, int channel) const {
             const int dy = channel / head.padded_, from = channel % head.padded_;
             const int left = dy < head.scale_ ? head.across_ - from : 0;
@@ -88,6 +95,8 @@ private:
                     head.image_channels_,
                     head.across_,
                     left < S::lanes ? left : S::lanes,
+                    args.x.width,
+                    head.scale_,
                     bad};
         }
     };

@@ -30,6 +30,15 @@ struct Args {
     void* picture = nullptr;        // picture out: (N, sH, sW, C) without border
     bool bytes = false;             // pictures are uint8, else float in [0, 1]
     std::atomic<bool>* not_finite = nullptr;  // set if the picture out is not
+
+    // Asks the caches for what will be added to pixels from (y, x) on: it was written long ago, and
+    // products are computed meanwhile.
+    template <class Scalar>
+    IMAGEN_INLINE void prefetch_added(int n, int y, int x, int rows, int columns) const {
+        for (int i = 0; i < additions; ++i) {
+            added[i].template prefetch<Scalar>(n, y, x, rows, columns);
+        }
+    }
 };
 
 // An operator with its weights. Its blocks may run in any order and at the same time; scratch is

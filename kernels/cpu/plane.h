@@ -51,6 +51,18 @@ struct Plane {
         return static_cast<Scalar*>(data) + n * image() + (y + kBefore) * row() +
                static_cast<std::ptrdiff_t>(x + kBefore) * pixel;
     }
+    // Asks the caches for pixels from (y, x) on.
+    template <class Scalar>
+    IMAGEN_INLINE void prefetch(int n, int y, int x, int rows, int columns) const {
+        for (int i = 0; i < rows; ++i) {
+            const Scalar* from = at<Scalar>(n, y + i, x);
+            for (int j = 0; j < columns; ++j, from += pixel) {
+                for (int c = 0; c < channels; c += 64 / static_cast<int>(sizeof(Scalar))) {
+                    IMAGEN_PREFETCH(from + c);
+                }
+            }
+        }
+    }
 };
 
 // Its pixels without `margin` of them on each side; these are then its border. `element`: as below.

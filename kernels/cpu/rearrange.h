@@ -1,6 +1,8 @@
 // Elements of planes in other places: what no product needs, only another order.
 #pragma once
 
+#include <cstring>
+
 #include "border.h"
 #include "buffer.h"
 #include "gemm.h"
@@ -14,28 +16,53 @@ class Rearrange final : public Op {
     using Scalar = typename S::Scalar;
 
 public:
-    Rearrange(const int* order, int elements) : elements_(elements), order_(elements * sizeof(int)) {
+    Rearrange(const int* order, int elements) : runs_(elements * sizeof(Run)) {
         for (int i = 0; i < elements; ++i) {
-            static_cast<int*>(order_.data())[i] = order[i];
+            const bool zero = order[i] < 0;
+            Run* last = count_ ? &run(count_ - 1) : nullptr;
+            if (last && zero == (last->from < 0) && (zero || order[i] == last->from + last->length)) {
+                ++last->length;
+            } else {
+                run(count_++) = {i, zero ? -1 : order[i], 1};
+            }
         }
     }
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     void run(int block, const Args& args, std::byte*) const override {
         const int n = block / args.out.height, y = block % args.out.height;
-        const int* order = static_cast<const int*>(order_.data());
-        for (int x = 0; x < args.out.width; ++x) {
-            const Scalar* in = args.x.at<Scalar>(n, y, x);
-            Scalar* out = args.out.at<Scalar>(n, y, x);
-            for (int i = 0; i < elements_; ++i) {
-                out[i] = order[i] < 0 ? Scalar{} : in[order[i]];
+        const Scalar* in = args.x.at<Scalar>(n, y, 0);
+        Scalar* out = args.out.at<Scalar>(n, y, 0);
+        for (int x = 0; x < args.out.width; ++x, in += args.x.pixel, out += args.out.pixel) {
+            for (int i = 0; i < count_; ++i) {
+                const Run& r = run(i);
+                if (r.from < 0) {
+                    std::memset(out + r.to, 0, r.length * sizeof(Scalar));
+                } else {
+                    copy(in + r.from, out + r.to, r.length);
+                }
             }
         }
     }
 
 private:
-    int elements_;
-    Buffer order_;
+    static constexpr int kTogether = 16;
+    struct Run {
+        int to, from, length;  // from: -1 for zeros
+    };
+
+    static IMAGEN_INLINE void copy(const Scalar* from, Scalar* to, int length) {
+        for (; length >= kTogether; length -= kTogether, from += kTogether, to += kTogether) {
+            std::memcpy(to, from, kTogether * sizeof(Scalar));  // so long that compilers inline it
+        }
+        for (int i = 0; i < length; ++i) {
+            to[i] = from[i];
+        }
+    }
+    Run& run(int i) const { return static_cast<Run*>(runs_.data())[i]; }
+
+    Buffer runs_;
+    int count_ = 0;
 };
 
 // Channel (c, dy, dx) of a pixel → channel c of the pixel at (dy, dx) within factor² pixels.

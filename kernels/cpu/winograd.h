@@ -5,7 +5,8 @@
 //
 // Results go in float to a sink: sink(n, y, x, channel) gives a Put, whose put(i, values) takes
 // Put::vectors vectors of channels from `channel` on of pixel x + i in row y. So what follows a
-// convolution is its operator's own.
+// convolution is its operator's own. put.down() goes on to the next row, and
+// sink.prefetch(n, y, x, rows, columns) says which pixels will be put.
 #pragma once
 
 #include "gemm.h"
@@ -119,10 +120,14 @@ public:
         float* products = reinterpret_cast<float*>(scratch);  // (kTiles, 36, out)
         float* values = products + kTiles * output_size();    // (4, 4, out)
         auto* inputs = reinterpret_cast<Scalar*>(values + m * m * width);
+        Position at[kTiles];
         for (int i = 0; i < count; ++i) {
-            const Position at = position(x, first + i);
-            transform_input(x.at<Scalar>(at.n, at.y - 1, at.x - 1), x.row(), x.pixel,
+            at[i] = position(x, first + i);
+            transform_input(x.at<Scalar>(at[i].n, at[i].y - 1, at[i].x - 1), x.row(), x.pixel,
                             inputs + i * input_size());
+        }
+        for (int i = 0; i < count; ++i) {
+            sink.prefetch(at[i].n, at[i].y, at[i].x, rows(x, at[i]), columns(x, at[i]));
         }
         multiply(inputs, count, products);
         for (int i = 0; i < m * m; ++i) {  // what only pads the output's channels
@@ -131,15 +136,14 @@ public:
             }
         }
         for (int i = 0; i < count; ++i) {
-            const Position at = position(x, first + i);
             transform_output(products + i * output_size(), values);
-            const int columns = x.width - at.x < m ? x.width - at.x : m;
-            for (int dy = 0; dy < m && at.y + dy < x.height; ++dy) {
-                using Put = decltype(sink(0, 0, 0, 0));
-                for (int c = 0; c < out_; c += Put::vectors * S::lanes) {
-                    const Put put = sink(at.n, at.y + dy, at.x, c);
-                    for (int i = 0; i < columns; ++i) {
-                        put(i, values + (dy * m + i) * width + c);
+            const int down = rows(x, at[i]), across = columns(x, at[i]);
+            using Put = decltype(sink(0, 0, 0, 0));
+            for (int c = 0; c < out_; c += Put::vectors * S::lanes) {
+                Put put = sink(at[i].n, at[i].y, at[i].x, c);
+                for (int dy = 0; dy < down; ++dy, put.down()) {
+                    for (int dx = 0; dx < across; ++dx) {
+                        put(dx, values + (dy * m + dx) * width + c);
                     }
                 }
             }
@@ -150,6 +154,14 @@ private:
     struct Position {
         int n, y, x;
     };
+
+    // Of a tile, those that are within the picture.
+    static int rows(const Plane& x, const Position& at) {
+        return x.height - at.y < m ? x.height - at.y : m;
+    }
+    static int columns(const Plane& x, const Position& at) {
+        return x.width - at.x < m ? x.width - at.x : m;
+    }
 
     // Output channels that weights are packed for: without the last ones that are all zero.
     template <class Order>

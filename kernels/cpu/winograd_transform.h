@@ -25,17 +25,10 @@ struct WinogradTransform {
     }
     static IMAGEN_INLINE void input(const Vec* d, Vec* r) {
         const Vec both = S::set(static_cast<float>(-(pp + qq)));
-        const Vec product = S::set(static_cast<float>(pp * qq));
-        r[0] = S::fma(d[0], product, S::fma(d[2], both, d[4]));
-        r[5] = S::fma(d[1], product, S::fma(d[3], both, d[5]));
-        const Vec even_p = S::fma(d[2], S::set(static_cast<float>(-qq)), d[4]);
-        const Vec odd_p = S::fma(d[1], S::set(static_cast<float>(-qq)), d[3]);
-        r[1] = S::fma(odd_p, S::set(static_cast<float>(p)), even_p);
-        r[2] = S::fma(odd_p, S::set(static_cast<float>(-p)), even_p);
-        const Vec even_q = S::fma(d[2], S::set(static_cast<float>(-pp)), d[4]);
-        const Vec odd_q = S::fma(d[1], S::set(static_cast<float>(-pp)), d[3]);
-        r[3] = S::fma(odd_q, S::set(static_cast<float>(q)), even_q);
-        r[4] = S::fma(odd_q, S::set(static_cast<float>(-q)), even_q);
+        r[0] = S::add(S::fma(d[2], both, d[4]), d[0]);  // times pq, which is 1
+        r[5] = S::add(S::fma(d[3], both, d[5]), d[1]);
+        pair(d, p, qq, r + 1);
+        pair(d, q, pp, r + 3);
     }
     static IMAGEN_INLINE void output(const Vec* y, Vec* r) {
         const Vec sum_p = S::add(y[1], y[2]), difference_p = S::sub(y[1], y[2]);
@@ -48,6 +41,16 @@ struct WinogradTransform {
         r[1] = combine(difference_p, p, difference_q, q);
         r[2] = combine(sum_p, pp, sum_q, qq);
         r[3] = S::add(combine(difference_p, p * pp, difference_q, q * qq), y[5]);
+    }
+
+private:
+    // d4 - other · d2 ± at · (d3 - other · d1)
+    static IMAGEN_INLINE void pair(const Vec* d, double at, double other, Vec* r) {
+        const Vec minus = S::set(static_cast<float>(-other));
+        const Vec even = S::fma(d[2], minus, d[4]);
+        const Vec odd = S::fma(d[1], minus, d[3]);
+        r[0] = S::fma(odd, S::set(static_cast<float>(at)), even);
+        r[1] = S::fma(odd, S::set(static_cast<float>(-at)), even);
     }
 };
 
