@@ -44,7 +44,7 @@ def restore(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
 ) -> AnyImage | Path:
-    """Take noise, JPEG blocks and blur out of a picture. No model for it is shipped yet.
+    """Take noise, JPEG blocks and blur out of a picture.
 
     Args:
         image: a Pillow image, an array (see `Engine.__call__`), or a path.

@@ -105,8 +105,6 @@ def test_what_cannot_be_restored(restorer: Path, picture: Any, mask: Any, tmp_pa
             restore(picture, model=restorer, strength=strength)
     with pytest.raises(ImageError, match="the mask is 33 × 21, the picture 34 × 21"):
         restore(picture, model=restorer, mask=mask[:, 1:])
-    with pytest.raises(WeightsError, match="no model that restores is shipped; name a model file"):
-        restore(picture)
     with pytest.raises(WeightsError, match="enlarges 4 times; expected one that restores"):
         restore(picture, model="sr-x4")
     for name in ("a.png", "b.png"):
