@@ -34,7 +34,7 @@ def test_the_scales_that_people_ask_for_are_shipped():
 @pytest.mark.parametrize(("name", "gain"), RESTORED.items())
 def test_restoring_gains(name, gain, data):
     protocol = PROTOCOLS[name]
-    found = in_folder(protocol.folder(None)).pictures
+    found = in_folder(data / "test" / protocol.pictures).pictures
     paths = [each.source for each in found if protocol.counts(each.source)][:4]
     with imagen_fast.load("restore") as engine:
         scores = list(evaluate(paths, protocol, engine))
