@@ -25,6 +25,7 @@ from imagen_fast.kernels.ahead.bundled import made_ready
 
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
+from imagen_fast.graph.passes import needed
 from on_gpu.end_to_end import MODEL
 from on_gpu.part import Part
 
@@ -85,7 +86,8 @@ def build_bundle(precision: str, on_gpu: bool) -> dict[str, Any]:
     os.environ["TRITON_CACHE_DIR"] = str(folder() / "cache")
     model = load_bundle(resolve(MODEL))
     major, minor = torch.cuda.get_device_capability() if on_gpu else (9, 0)
-    plan, tensors = made_ready(model, precision, [10 * major + minor])
+    graph = needed(model.graph.given(["image"]), ["picture"])
+    plan, tensors = made_ready(model, graph, precision, [10 * major + minor])
     data = render(model, plan, tensors)
     bundle_path(precision).write_bytes(data)
     return {"seconds": round(time.monotonic() - start, 2), "bytes": len(data)}

@@ -10,6 +10,7 @@ import torch
 
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.graph import Graph
+from imagen_fast.graph.passes import needed
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.listing import ListingGenerator
 from imagen_fast.spec import Level, ModelSpec
@@ -40,7 +41,8 @@ def with_kernels(bundle: Bundle) -> bytes:
     bundled.compile_all = lambda launches, told: {
         bundled.key_of(launch, arch): stub(launch) for launch, arch in launches
     }
-    plan, tensors = bundled.made_ready(bundle, "bf16", (90,))
+    graph = needed(bundle.graph.given(["image"]), ["picture"])
+    plan, tensors = bundled.made_ready(bundle, graph, "bf16", (90,))
     return render(bundle, plan, tensors)
 
 
