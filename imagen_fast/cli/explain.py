@@ -13,9 +13,13 @@ import click
 
 from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.interrupt import Interruptible
-from imagen_fast.cli.options import check_engine, engine_options
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    max_pixels_option,
+    quiet_option,
+)
 from imagen_fast.cli.text import shown
-from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.tasks import explain
 from imagen_fast.tasks.whole_file import check_place
 
@@ -63,14 +67,8 @@ def _point(_: click.Context, option: click.Parameter, text: str | None) -> tuple
 )
 @engine_options
 @click.option("--overwrite", is_flag=True, help="Replace a page that exists.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger inputs (decompression bombs).",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@max_pixels_option
+@quiet_option
 @click.pass_context
 def command(
     ctx: click.Context,

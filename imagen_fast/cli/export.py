@@ -13,7 +13,7 @@ import click
 
 from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.interrupt import Interruptible
-from imagen_fast.cli.options import as_usage
+from imagen_fast.cli.options import as_usage, quiet_option
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import ExportError
 from imagen_fast.export.formats import FORMATS, Say, find
@@ -123,7 +123,7 @@ def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple
     help="On this photograph. [one that comes with the package]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -9,9 +9,14 @@ import click
 
 from imagen_fast.cli import COMMANDS, left_out
 from imagen_fast.cli.interrupt import Interruptible
-from imagen_fast.cli.options import check_engine, engine_options, load_engine
+from imagen_fast.cli.options import (
+    check_engine,
+    engine_options,
+    load_engine,
+    max_pixels_option,
+    quiet_option,
+)
 from imagen_fast.cli.text import count, shown
-from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.tasks import features
 from imagen_fast.tasks.discovery import discover
 from imagen_fast.tasks.whole_file import check_place
@@ -47,14 +52,8 @@ from imagen_fast.tasks.whole_file import check_place
 @engine_options
 @click.option("-r", "--recursive", is_flag=True, help="Folders with all below them.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger inputs (decompression bombs).",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@max_pixels_option
+@quiet_option
 @click.pass_context
 def command(
     ctx: click.Context,

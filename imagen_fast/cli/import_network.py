@@ -10,6 +10,7 @@ import click
 from imagen_fast import importers
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import COMMANDS
+from imagen_fast.cli.options import quiet_option
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import WeightsError
 
@@ -22,7 +23,7 @@ SUFFIX = ".safetensors"
     "-o", "--output", type=click.Path(path_type=Path), help="The file. [named after the model]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> None:
     """Write MODEL, a network that others published, as a model file.
 

@@ -13,6 +13,7 @@ from imagen_fast import backends, catalogue, loading
 from imagen_fast.backends.options import INSTRUCTION_SETS, MOST_THREADS, PRECISIONS, device_kind
 from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError, ImagenError, TilingError
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE, Task
 
@@ -30,6 +31,14 @@ threads_option = click.option(
     metavar="N",
     help=f"CPU threads, up to {MOST_THREADS}. [all cores]",
 )
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger inputs (decompression bombs).",
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 
 
 @contextmanager

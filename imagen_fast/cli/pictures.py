@@ -22,14 +22,15 @@ from imagen_fast.cli.options import (
     engine_options,
     finite,
     load_engine,
+    max_pixels_option,
     model_and_scale,
+    quiet_option,
     scale_option,
 )
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
 from imagen_fast.errors import ImageError
 from imagen_fast.image import background
-from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.write import FORMATS
 from imagen_fast.task import TASKS, UPSCALE, Task
 from imagen_fast.tasks import batch, discovery, files
@@ -166,14 +167,8 @@ def _weighed(
     show_default=True,
     help="Pictures read ahead and pictures saved beside the computing: READ:WRITE, or N for both.",
 )
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger inputs (decompression bombs).",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@max_pixels_option
+@quiet_option
 @click.pass_context
 def command(
     ctx: click.Context,

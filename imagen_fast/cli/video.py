@@ -22,6 +22,7 @@ from imagen_fast.cli.options import (
     finite,
     load_engine,
     model_and_scale,
+    quiet_option,
     scale_option,
 )
 from imagen_fast.cli.streams import NOBODY_READS
@@ -105,7 +106,7 @@ def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
 )
 @engine_options
 @click.option("--overwrite", is_flag=True, help="Make an output that exists anew.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,12 +10,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast import catalogue
 from imagen_fast.engine import Engine
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.array import from_array
 from imagen_fast.image.given import picture_of
 from imagen_fast.image.picture import Picture
+from imagen_fast.model_file import read_header
 from imagen_fast.samples import Samples
+from imagen_fast.task import Task
+from imagen_fast.tasks.single import PathLike
+
+
+def model_for(task: Task, model: PathLike | None) -> PathLike:
+    """The model, which has to be of a task that keeps sizes; the shipped one if it is None.
+
+    Raises:
+        WeightsError: none is shipped; or there is no such model, or it is of another task.
+    """
+    if model is None:
+        return catalogue.for_task(task, 1)
+    header = read_header(catalogue.resolve(model))
+    if header.task is not task:
+        raise WeightsError(
+            f"model {os.fspath(model)!r} {header.task.does(header.graph.scale)}; expected one that "
+            f"{task.verb}s"
+        )
+    return model
 
 
 def check_strength(strength: float) -> None:

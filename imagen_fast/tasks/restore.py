@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast import catalogue
 from imagen_fast.engine import Engine
-from imagen_fast.errors import ImageError, WeightsError
+from imagen_fast.errors import ImageError
 from imagen_fast.image.array import from_array
 from imagen_fast.image.degradation import HOLE, Mask
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
-from imagen_fast.model_file import read_header
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
-from imagen_fast.tasks.laid_over import LaidOver, check_strength, sixteen_bits
+from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for, sixteen_bits
 from imagen_fast.tasks.single import EngineOptions, PathLike, single
 
 if TYPE_CHECKING:
@@ -64,13 +62,7 @@ def restore(
         WeightsError: no such model, it does not restore, or it is damaged.
         BackendError, TilingError: see `imagen_fast.load`.
     """
-    if model is None:
-        model = catalogue.for_task(RESTORE, 1)
-    elif (task := (header := read_header(catalogue.resolve(model))).task) is not RESTORE:
-        raise WeightsError(
-            f"model {os.fspath(model)!r} {task.does(header.graph.scale)}; expected one that "
-            "restores"
-        )
+    model = model_for(RESTORE, model)
     holes = None if mask is None else mask_of(mask, max_pixels)
     check_strength(strength)
     result: AnyImage | Path = single(  # type: ignore[assignment]  # of the same kind, or the file

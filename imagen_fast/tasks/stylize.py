@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast import catalogue
 from imagen_fast.engine import Engine
-from imagen_fast.errors import WeightsError
 from imagen_fast.image.background import in_color
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
-from imagen_fast.model_file import read_header
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
-from imagen_fast.tasks.laid_over import LaidOver, check_strength
+from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
 from imagen_fast.tasks.single import EngineOptions, PathLike, single
 from imagen_fast.tasks.style import AnyStyle, Style, mix, read_style
 
@@ -71,13 +67,7 @@ def stylize(
         WeightsError: no such model, it does not stylize, or it is damaged, as may be a saved style.
         BackendError, TilingError: see `imagen_fast.load`.
     """
-    if model is None:
-        model = catalogue.for_task(STYLIZE, 1)
-    elif (task := (header := read_header(catalogue.resolve(model))).task) is not STYLIZE:
-        raise WeightsError(
-            f"model {os.fspath(model)!r} {task.does(header.graph.scale)}; expected one that "
-            "stylizes"
-        )
+    model = model_for(STYLIZE, model)
     check_strength(strength)
     styles = _pairs(style)
 
