@@ -207,14 +207,8 @@ class Engine:
                 an input is missing, memory ran out, or the output is not finite in fp32 either.
         """
         first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
-
-        def compute(on: Backend, batch: NDArray[Any]) -> NDArray[Any]:
-            others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
-            return on.run({first: batch, **others}, [output])[output]
-
-        found: NDArray[Any]
-        with self._turn:
-            found = self._run(self._open(), batch, compute)
+        others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
+        found = self.compute({first: batch, **others}, [output])[output]
         if self._neutral:
             keep_neutral(batch, found)
         return found
@@ -225,36 +219,32 @@ class Engine:
         See `Backend.run` for shapes and types; one picture at a time is computed in fp32 where
         that is needed. Raises BackendError as `run`.
         """
-        name = next(iter(given))
-
-        def compute(on: Backend, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
-            return on.run({**given, name: batch}, wanted)
-
         with self._turn:
-            found: dict[str, NDArray[Any]] = self._run(self._open(), given[name], compute)
-        return found
+            return self._run(self._open(), given, wanted)
 
     def _run(
-        self,
-        backend: Backend,
-        batch: NDArray[Any],
-        compute: Callable[[Backend, NDArray[Any]], Any],
-    ) -> Any:
+        self, backend: Backend, given: Arrays, wanted: Sequence[str]
+    ) -> dict[str, NDArray[Any]]:
         try:
-            return compute(backend, batch)
+            return backend.run(given, wanted)
         except NonFiniteError as error:
-            if not np.isfinite(batch).all():
+            if not all(np.isfinite(x).all() for x in given.values()):
                 raise BackendError(
                     "the input holds infinities or NaN; expected values from 0 to 1"
                 ) from error
             if backend.precision == "fp32":
                 raise _hopeless(self.model) from error
-            if len(batch) > 1:  # one by one, so that the others keep their precision
-                return np.concatenate([self._run(backend, one[None], compute) for one in batch])
+            if (count := len(next(iter(given.values())))) > 1:
+                # One by one, so that the others keep their precision.
+                parts = [
+                    self._run(backend, {name: x[i : i + 1] for name, x in given.items()}, wanted)
+                    for i in range(count)
+                ]
+                return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
             self.reruns += 1
-            warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 3)
+            warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 4)
         try:
-            return compute(self._in_fp32(backend), batch)
+            return self._in_fp32(backend).run(given, wanted)
         except NonFiniteError as error:
             raise _hopeless(self.model) from error
 
@@ -303,8 +293,7 @@ class Engine:
             )
 
         def run(part: Samples) -> dict[str, Samples]:
-            with self._turn:
-                found = self._run(backend, part[None], lambda on, x: on.run({first: x}, names))
+            found = self.compute({first: part[None]}, names)
             return {name: array[0] for name, array in found.items()}
 
         side = self._tile or max(int(backend.capacity**0.5), 1)
