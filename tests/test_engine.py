@@ -274,6 +274,10 @@ def test_of_a_batch_only_the_tile_that_overflows_is_computed_again(tiny_bundle: 
     expected = np.stack([batch[0] // 2, batch[1], batch[2] // 2])
     np.testing.assert_array_equal(output, expected.repeat(2, 1).repeat(2, 2))
     assert engine.reruns == 1
+    with pytest.warns(RuntimeWarning, match="not finite in bf16"):
+        named = engine.compute({"image": batch}, ["picture"])
+    np.testing.assert_array_equal(named["picture"], output)
+    assert engine.reruns == 2
 
 
 @pytest.mark.filterwarnings("ignore:the output is not finite in bf16")
