@@ -13,9 +13,9 @@ from PIL import Image
 from imagen_fast.image.pillow import from_any_pil
 from imagen_fast.image.write import write
 from imagen_fast.video.codecs import Form
-from imagen_fast.video.library import as_video_error, pyav
 from imagen_fast.video.parts import Parts
 from imagen_fast.video.pictures import numbered
+from imagen_fast.video.pyav import as_video_error, pyav
 
 # Per container: its codec, what it is given, and how it is told to play for ever.
 _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {

@@ -9,9 +9,9 @@ from typing import Any
 from imagen_fast.errors import VideoError
 from imagen_fast.video.color import is_rgb
 from imagen_fast.video.frames import FULL, IDENTITY, Look
-from imagen_fast.video.library import pyav
 from imagen_fast.video.orientation import enlarged, upright_look
 from imagen_fast.video.pictures import SUFFIXES, is_pattern
+from imagen_fast.video.pyav import pyav
 
 # A name of a file → FFmpeg's container and the codec that is taken unless another is asked for.
 CONTAINERS = {

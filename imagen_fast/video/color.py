@@ -9,7 +9,7 @@ import numpy as np
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.samples import Samples
 from imagen_fast.video.frames import BT709, FULL, LIMITED, Color
-from imagen_fast.video.library import pyav
+from imagen_fast.video.pyav import pyav
 
 
 class Converter:

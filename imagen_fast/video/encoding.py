@@ -9,7 +9,7 @@ from typing import Any
 from imagen_fast.image.picture import Picture
 from imagen_fast.video.codecs import Form
 from imagen_fast.video.color import Converter
-from imagen_fast.video.library import as_video_error, pyav
+from imagen_fast.video.pyav import as_video_error, pyav
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,6 @@ from imagen_fast.video.codecs import ANIMATED, form_for
 from imagen_fast.video.encoding import Encoder, Packet
 from imagen_fast.video.frames import Frame, Source
 from imagen_fast.video.joining import Joined
-from imagen_fast.video.library import as_video_error, pyav
 from imagen_fast.video.orientation import upright
 from imagen_fast.video.parts import Parts, take_name
 from imagen_fast.video.pictures import (
@@ -30,6 +29,7 @@ from imagen_fast.video.pictures import (
     sequence,
 )
 from imagen_fast.video.pipeline import Compute, Pipeline
+from imagen_fast.video.pyav import as_video_error, pyav
 from imagen_fast.video.reading import WHOLE, ContainerSource, Cut
 
 # A segment has so many pixels, within these numbers of frames: a kill loses one at most, and each

@@ -13,8 +13,8 @@ from typing import Any
 from imagen_fast.errors import VideoError
 from imagen_fast.video.codecs import Form
 from imagen_fast.video.encoding import Packet
-from imagen_fast.video.library import as_video_error, pyav
 from imagen_fast.video.parts import Parts
+from imagen_fast.video.pyav import as_video_error, pyav
 from imagen_fast.video.reading import Cut, main_video, open_container
 
 # Metadata that speaks of the file it came from, and not of what is in it.

@@ -14,7 +14,7 @@ from imagen_fast.image.limits import DEFAULT_MAX_PIXELS, check_size
 from imagen_fast.image.picture import Picture
 from imagen_fast.video.color import OF_PICTURES, Converter, is_rgb
 from imagen_fast.video.frames import Color, Frame, Look
-from imagen_fast.video.library import as_video_error, pyav
+from imagen_fast.video.pyav import as_video_error, pyav
 
 PIPE = "-"
 

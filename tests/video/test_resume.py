@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FRAMES = 300  # three segments of 120 frames or less
+FRAMES = 420  # four segments of 120 frames or less
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def start(source: Path, out: Path, model: Path, *more: str) -> subprocess.Popen[
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     while not path.exists():
         assert process.poll() is None, "it ended before it wrote this"
-        time.sleep(0.01)
+        time.sleep(0.002)  # a segment takes many times as long
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -38,7 +38,7 @@ def test_what_is_finished_is_kept_and_the_result_is_the_same(
     source, repeater, video, look_at, tmp_path, how
 ):
     out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
-    segments = [parts / f"{number:06d}.packets" for number in range(3)]
+    segments = [parts / f"{number:06d}.packets" for number in range(4)]
     for segment in segments[:2]:  # killed twice, each time a segment further
         process = start(source, out, repeater)
         wait_for(segment, process)
