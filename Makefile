@@ -38,12 +38,10 @@ ON_DOUBLE := LD_LIBRARY_PATH=$(NATIVE)/driver DOUBLE_LOG=/dev/null
 sanitize: $(STAMP)
 	$(MAKE) -s -C tests/native all
 	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
-	$(NATIVE)/address/runs $(NATIVE)/seeds/*.safetensors
-	$(NATIVE)/thread/runs $(NATIVE)/seeds/*.safetensors
-	$(NATIVE)/address/api_runs $(NATIVE)/seeds/*.safetensors
-	$(NATIVE)/thread/api_runs $(NATIVE)/seeds/*.safetensors
-	$(ON_DOUBLE) $(NATIVE)/address/gpu_runs $(NATIVE)/seeds/kernels.bundle
-	$(ON_DOUBLE) $(NATIVE)/thread/gpu_runs $(NATIVE)/seeds/kernels.bundle
+	set -ex; for kind in address thread; do \
+		for program in runs api_arguments api_runs; do \
+			$(NATIVE)/$$kind/$$program $(NATIVE)/seeds/*.safetensors; done; \
+		$(ON_DOUBLE) $(NATIVE)/$$kind/gpu_runs $(NATIVE)/seeds/kernels.bundle; done
 	$(MAKE) -s fuzz
 
 fuzz: $(STAMP)
@@ -55,11 +53,12 @@ fuzz: $(STAMP)
 		$(NATIVE)/corpus $(NATIVE)/seeds
 
 # The generic kernels on another processor, emulated: needs g++-aarch64-linux-gnu and qemu-user.
+PORTABLE := runs api_arguments api_runs
 portable: $(STAMP)
-	$(MAKE) -s -C tests/native ../../$(NATIVE)/aarch64/runs ../../$(NATIVE)/aarch64/api_runs
+	$(MAKE) -s -C tests/native $(PORTABLE:%=../../$(NATIVE)/aarch64/%)
 	$(BIN)/python tests/native/bundles.py $(NATIVE)/seeds
-	qemu-aarch64-static $(NATIVE)/aarch64/runs $(NATIVE)/seeds/*.safetensors
-	qemu-aarch64-static $(NATIVE)/aarch64/api_runs $(NATIVE)/seeds/*.safetensors
+	set -ex; for program in $(PORTABLE); do \
+		qemu-aarch64-static $(NATIVE)/aarch64/$$program $(NATIVE)/seeds/*.safetensors; done
 
 # What `pip install .` brings, which is all that the demo needs.
 $(INSTALLED): pyproject.toml setup.py

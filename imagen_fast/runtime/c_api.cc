@@ -1,18 +1,16 @@
-// The C API: arguments checked, exceptions turned into statuses, everything else elsewhere.
+// The C API: its functions. Their arguments are checked in arguments.h and c_options.h, exceptions
+// become statuses in c_status.h, and everything else is done elsewhere.
 #include "../include/imagen_fast.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
-#include <exception>
-#include <new>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "arguments.h"
-#include "cuda_device.h"
-#include "error.h"
+#include "c_options.h"
+#include "c_status.h"
 #include "picture_engine.h"
 #include "video_stream.h"
 
@@ -28,83 +26,6 @@ struct imagen_fast_stream : VideoStream {
 
 namespace {
 
-// Without a destructor and of fixed size: it works when memory has run out, and is no burden to
-// threads that end.
-thread_local char last_error[1024] = "";
-
-// Of a message that is too long the end is kept: a path comes first.
-imagen_fast_status failed(imagen_fast_status status, const char* what) noexcept {
-    constexpr std::size_t room = sizeof last_error - sizeof "...";
-    const std::size_t length = std::strlen(what);
-    if (length > room) {
-        what += length - room;
-        while ((*what & 0xC0) == 0x80) {  // in the middle of a character
-            ++what;
-        }
-    }
-    std::snprintf(last_error, sizeof last_error, "%s%s", length > room ? "..." : "", what);
-    return status;
-}
-
-// Runs `work`; nothing that it throws gets out.
-template <class Work>
-imagen_fast_status guarded(const Work& work) noexcept {
-    try {
-        work();
-        return IMAGEN_FAST_OK;
-    } catch (const ArgumentError& error) {
-        return failed(IMAGEN_FAST_INVALID_ARGUMENT, error.what());
-    } catch (const WeightsError& error) {
-        return failed(IMAGEN_FAST_BAD_MODEL, error.what());
-    } catch (const MemoryError& error) {
-        return failed(IMAGEN_FAST_OUT_OF_MEMORY, error.what());
-    } catch (const NotFiniteError& error) {
-        return failed(IMAGEN_FAST_NOT_FINITE, error.what());
-    } catch (const CancelledError& error) {
-        return failed(IMAGEN_FAST_CANCELLED, error.what());
-    } catch (const DeviceError& error) {
-        return failed(IMAGEN_FAST_DEVICE_FAILED, error.what());
-    } catch (const BackendError& error) {
-        return failed(IMAGEN_FAST_UNSUPPORTED, error.what());
-    } catch (const std::bad_alloc&) {
-        return failed(IMAGEN_FAST_OUT_OF_MEMORY, "out of memory; choose a smaller tile");
-    } catch (const std::exception& error) {
-        return failed(IMAGEN_FAST_INTERNAL, error.what());
-    } catch (...) {
-        return failed(IMAGEN_FAST_INTERNAL, "something was thrown that is no exception");
-    }
-}
-
-constexpr std::size_t kMostCores = 1024;  // as many as there may be threads
-
-PictureOptions options_of(const imagen_fast_options* given) {
-    const imagen_fast_options options = structure(given, "imagen_fast_options");
-    PictureOptions wanted;
-    wanted.precision = precision_of(options.precision);
-    wanted.isa = options.isa ? options.isa : "";
-    wanted.pool.threads = options.threads ? options.threads : usable_cores();
-    wanted.pool.spin_us = chosen("spin_us", options.spin_us, wanted.pool.spin_us, 0);
-    wanted.tile = options.tile;
-    wanted.overlap = chosen("overlap", options.overlap, -1, 0);
-    wanted.memory = options.memory;
-    wanted.device = options.device ? options.device : "";
-    if (!wanted.device.empty() && wanted.device != "cpu") {
-        (void)cuda::index_of(wanted.device);  // a wrong name is an error before the file is read
-    }
-    if (options.reserved) {
-        throw ArgumentError("imagen_fast_options.reserved is not 0");
-    }
-    if (!options.cores != !options.core_count) {
-        throw ArgumentError("cores and core_count must be given together");
-    }
-    if (options.core_count > kMostCores) {
-        throw ArgumentError("core_count is " + std::to_string(options.core_count) +
-                            "; expected at most " + std::to_string(kMostCores));
-    }
-    wanted.pool.cores.assign(options.cores, options.cores + options.core_count);
-    return wanted;
-}
-
 template <class Open>
 imagen_fast_status loaded(const imagen_fast_options* options, imagen_fast_engine** engine,
                           const Open& open) noexcept {
@@ -115,18 +36,6 @@ imagen_fast_status loaded(const imagen_fast_options* options, imagen_fast_engine
         const Bundle bundle = open(gpu ? Bundle::Kind::any : Bundle::Kind::model);
         *engine = new imagen_fast_engine(bundle, wanted);
     });
-}
-
-Watch watch_of(const imagen_fast_run_options* given) {
-    const imagen_fast_run_options options = structure(given, "imagen_fast_run_options");
-    Watch watch;
-    if (options.cancelled) {
-        watch.stop = [=] { return options.cancelled(options.user) != 0; };
-    }
-    if (options.progress) {
-        watch.progress = [=](double done) { options.progress(done, options.user); };
-    }
-    return watch;
 }
 
 int number_of(const Graph& graph, const imagen_fast_input* given) {
@@ -201,55 +110,6 @@ imagen_fast_status ran(imagen_fast_engine* engine, const imagen_fast_input* in,
     });
 }
 
-FrameLayout layout_of(std::int32_t format, FrameLayout usual, const char* name) {
-    if (format == 0) {
-        return usual;
-    }
-    if (format < IMAGEN_FAST_RGB || format > IMAGEN_FAST_I420) {
-        throw ArgumentError(std::string(name) + " is " + std::to_string(format) +
-                            "; expected 0 or one of IMAGEN_FAST_RGB, BGR, NV12, I420");
-    }
-    return static_cast<FrameLayout>(format);
-}
-
-StreamOptions options_of(const imagen_fast_stream_options* given) {
-    const imagen_fast_stream_options options =
-        structure(not_null(given, "options"), "imagen_fast_stream_options");
-    side(options.width, "width");
-    side(options.height, "height");
-    StreamOptions wanted;
-    wanted.width = options.width;
-    wanted.height = options.height;
-    wanted.in = layout_of(options.format, FrameLayout::rgb, "format");
-    wanted.out = layout_of(options.out_format, wanted.in, "out_format");
-    constexpr std::int64_t most_of_bt601 = 576;
-    switch (options.matrix) {
-        case 0: wanted.weights = options.height > most_of_bt601 ? kBt709 : kBt601; break;
-        case IMAGEN_FAST_BT601: wanted.weights = kBt601; break;
-        case IMAGEN_FAST_BT709: wanted.weights = kBt709; break;
-        case IMAGEN_FAST_BT2020: wanted.weights = kBt2020; break;
-        default:
-            throw ArgumentError("matrix is " + std::to_string(options.matrix) +
-                                "; expected 0 or one of IMAGEN_FAST_BT601, BT709, BT2020");
-    }
-    if (options.full_range < 0 || options.full_range > 1) {
-        throw ArgumentError("full_range is " + std::to_string(options.full_range) +
-                            "; expected 0 or 1");
-    }
-    wanted.full_range = options.full_range;
-    return wanted;
-}
-
-FrameMemory frame_of(const imagen_fast_frame* given, const char* name) {
-    const imagen_fast_frame frame = structure(not_null(given, name), "imagen_fast_frame");
-    FrameMemory memory;
-    for (int i = 0; i < 3; ++i) {
-        memory.planes[i] = static_cast<std::uint8_t*>(frame.planes[i]);
-        memory.strides[i] = frame.strides[i];
-    }
-    return memory;
-}
-
 }  // namespace
 
 int32_t imagen_fast_version() noexcept { return IMAGEN_FAST_VERSION; }
@@ -260,23 +120,6 @@ int32_t imagen_fast_abi() noexcept { return IMAGEN_FAST_ABI; }
 const char* imagen_fast_version_text() noexcept {
     return IMAGEN_FAST_TEXT(IMAGEN_FAST_VERSION_MAJOR) "." IMAGEN_FAST_TEXT(
         IMAGEN_FAST_VERSION_MINOR) "." IMAGEN_FAST_TEXT(IMAGEN_FAST_VERSION_PATCH);
-}
-
-const char* imagen_fast_last_error() noexcept { return last_error; }
-
-const char* imagen_fast_status_text(imagen_fast_status status) noexcept {
-    switch (status) {
-        case IMAGEN_FAST_OK: return "ok";
-        case IMAGEN_FAST_INVALID_ARGUMENT: return "invalid argument";
-        case IMAGEN_FAST_BAD_MODEL: return "bad model";
-        case IMAGEN_FAST_UNSUPPORTED: return "unsupported here";
-        case IMAGEN_FAST_OUT_OF_MEMORY: return "out of memory";
-        case IMAGEN_FAST_NOT_FINITE: return "not finite";
-        case IMAGEN_FAST_CANCELLED: return "cancelled";
-        case IMAGEN_FAST_DEVICE_FAILED: return "the GPU or its driver failed";
-        case IMAGEN_FAST_INTERNAL: return "internal error";
-        default: return "unknown status";
-    }
 }
 
 imagen_fast_status imagen_fast_load(const char* path, const imagen_fast_options* options,

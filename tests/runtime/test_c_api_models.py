@@ -1,6 +1,7 @@
 """Models that are damaged, of another kind or newer: the C API refuses them with a clear message.
 
-How it takes arguments that cannot be is in tests/native/api_runs.cc, which runs under sanitizers.
+How it takes arguments that cannot be is in tests/native/api_arguments.cc, which runs under
+sanitizers.
 """
 
 import ctypes
