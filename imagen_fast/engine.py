@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import platform
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,8 +12,10 @@ from numpy.typing import NDArray
 
 from imagen_fast import outputs, tiling
 from imagen_fast._version import __version__
-from imagen_fast.backends import Backend, NonFiniteError
-from imagen_fast.errors import BackendError, ImageError, TilingError
+from imagen_fast.backends import Backend
+from imagen_fast.errors import BackendError, ImageError
+from imagen_fast.finite import Arrays, FiniteRunner
+from imagen_fast.finite import PrecisionWarning as PrecisionWarning
 from imagen_fast.graph.reach import averages
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
@@ -25,21 +25,16 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.samples import Samples
 from imagen_fast.streaming import VideoStream
-from imagen_fast.turn import Turn
+from imagen_fast.tile_sizes import TileSizes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Arrays = Mapping[str, NDArray[Any]]  # by the names of a graph's inputs
 NOTHING: Arrays = MappingProxyType({})
 # More tiles in one call help a GPU, which one small tile leaves idle, and no CPU.
 BATCH_ON_GPU = 8
 # Rows of alpha resized at a time, in float32 beside strips that may be long.
 ALPHA_ROWS = 128
-
-
-class PrecisionWarning(RuntimeWarning):
-    """Something was not finite in the precision asked for, and was computed again in fp32."""
 
 
 class Engine:
@@ -51,7 +46,6 @@ class Engine:
     Attributes:
         model, graph, scale: the model's name, what it computes, and by how much results are
             larger.
-        reruns: how many times something was computed again in fp32 (see `run`).
     """
 
     def __init__(
@@ -64,47 +58,38 @@ class Engine:
         overlap: int | None = None,
     ) -> None:
         self.model, self.graph, self.scale = model, backend.graph, backend.graph.scale
-        self.reruns = 0
-        tiling.check(backend.bundle, tile, overlap)
-        self._tile, self._why = operator.index(tile), why
-        self._averages = averages(backend.graph)
-        self._neutral = backend.bundle.task.neutral
-        self._backend: Backend | None = backend
-        self._careful: Backend | None = None  # the same in fp32, made when it is needed
-        self._turn = Turn()
+        self._why, self._neutral = why, backend.bundle.task.neutral
+        self._runner = FiniteRunner(backend, model)
+        self._sizes = TileSizes(
+            backend.bundle, tile, overlap, model=model, averages=averages(backend.graph)
+        )
+        if not self._sizes.tile:  # sizes that cannot work are an error now, not with a picture
+            capacity = backend.capacity
+            self._sizes.tile_for(capacity + 1, 1, capacity)
         # Size, tiles and batch: a picture as large as the last finds its memory taken already.
         self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
-        self._overlap = (
-            tiling.default_overlap(backend.bundle, self._tile)
-            if overlap is None
-            else operator.index(overlap)
-        )
-        # Sizes that cannot work are an error now, whichever pictures will come.
-        if self._tile == 0:
-            capacity = backend.capacity
-            self._automatic_tile(capacity + 1, 1, capacity)
+
+    @property
+    def reruns(self) -> int:
+        """How many times something was computed again in fp32 (see `run`)."""
+        return self._runner.reruns
 
     @property
     def exact_overlap(self) -> int | None:
         """The overlap with which tiles change nothing; None if no overlap is enough for that."""
-        return self._open().bundle.exact_overlap
+        return self._runner.backend.bundle.exact_overlap
 
     def tile_for(self, height: int, width: int) -> int:
         """Side of the tiles that a picture of this size is cut into, by the memory free now.
 
         With it as `load`'s `tile` later pictures of the size are cut alike, and have the same bits.
         """
-        backend = self._open()
-        if self._tile:
-            return self._tile
-        alignment = backend.bundle.alignment
-        least = -(-2 * self._overlap // alignment) * alignment + alignment
-        return max(least, self._automatic_tile(height, width, backend.capacity))
+        return self._sizes.tile_for(height, width, self._runner.backend.capacity)
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The model's weights, float32 or float16, by their names in the graph."""
-        return self._open().bundle.tensors
+        return self._runner.backend.bundle.tensors
 
     @overload
     def __call__(self, image: Picture) -> Picture: ...
@@ -219,34 +204,7 @@ class Engine:
         See `Backend.run` for shapes and types; one picture at a time is computed in fp32 where
         that is needed. Raises BackendError as `run`.
         """
-        with self._turn:
-            return self._run(self._open(), given, wanted)
-
-    def _run(
-        self, backend: Backend, given: Arrays, wanted: Sequence[str]
-    ) -> dict[str, NDArray[Any]]:
-        try:
-            return backend.run(given, wanted)
-        except NonFiniteError as error:
-            if not all(np.isfinite(x).all() for x in given.values()):
-                raise BackendError(
-                    "the input holds infinities or NaN; expected values from 0 to 1"
-                ) from error
-            if backend.precision == "fp32":
-                raise _hopeless(self.model) from error
-            if (count := len(next(iter(given.values())))) > 1:
-                # One by one, so that the others keep their precision.
-                parts = [
-                    self._run(backend, {name: x[i : i + 1] for name, x in given.items()}, wanted)
-                    for i in range(count)
-                ]
-                return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
-            self.reruns += 1
-            warnings.warn(f"{error}; this part is computed in fp32", PrecisionWarning, 4)
-        try:
-            return self._in_fp32(backend).run(given, wanted)
-        except NonFiniteError as error:
-            raise _hopeless(self.model) from error
+        return self._runner.run(given, wanted)
 
     def features(
         self, image: Picture | Image | NDArray[Any], levels: Sequence[int] | None = None
@@ -285,7 +243,7 @@ class Engine:
             ImageError: see calling the engine.
             TilingError: an output depends on the whole picture, for which there is no memory.
         """
-        picture, backend, first = rgb_of(image), self._open(), next(iter(self.graph.inputs))
+        picture, backend, first = rgb_of(image), self._runner.backend, next(iter(self.graph.inputs))
         if unknown := [name for name in names if name not in self.graph.outputs]:
             raise BackendError(
                 f"the model {self.model!r} has no output {unknown[0]!r}; it has "
@@ -296,12 +254,12 @@ class Engine:
             found = self.compute({first: part[None]}, names)
             return {name: array[0] for name, array in found.items()}
 
-        side = self._tile or max(int(backend.capacity**0.5), 1)
+        side = self._sizes.tile or max(int(backend.capacity**0.5), 1)
         return outputs.compute(self.graph, picture, names, side, run)
 
     def info(self) -> dict[str, object]:
         """What runs, where and why: names, sizes in input pixels, versions."""
-        backend = self._open()
+        backend = self._runner.backend
         return {
             "model": self.model,
             "task": backend.bundle.task.name,
@@ -312,8 +270,8 @@ class Engine:
             "precision": backend.precision,
             "isa": backend.isa,
             "threads": backend.threads,
-            "tile": self._tile or "auto",
-            "overlap": self._overlap,
+            "tile": self._sizes.tile or "auto",
+            "overlap": self._sizes.overlap,
             "exact_overlap": self.exact_overlap,
             "versions": {
                 "imagen-fast": __version__,
@@ -325,50 +283,13 @@ class Engine:
 
     def close(self) -> None:
         """Give back what the backend holds. Closing twice is harmless."""
-        with self._turn:
-            for backend in (self._backend, self._careful):
-                if backend is not None:
-                    backend.close()
-            self._backend = self._careful = None
+        self._runner.close()
 
     def __enter__(self) -> Engine:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _open(self) -> Backend:
-        if self._backend is None:
-            raise BackendError("this engine is closed; load another")
-        return self._backend
-
-    def _in_fp32(self, backend: Backend) -> Backend:
-        if self._careful is None:
-            self._careful = backend.in_fp32()
-        return self._careful
-
-    def _check_whole(self, height: int, width: int, capacity: int) -> None:
-        """Refuse tiles that nobody asked for, and warn of others: their means are others."""
-        if self._tile and max(height, width) > self._tile:
-            warnings.warn(
-                f"the model {self.model!r} computes means over the whole picture, and in tiles of "
-                f"{self._tile} pixels over each of them, so its result differs",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        elif not self._tile and height * width > capacity:
-            raise TilingError(
-                f"the model {self.model!r} computes means over the whole picture, and one of "
-                f"{width} × {height} pixels takes more memory than there is for it (enough for "
-                f"{capacity} pixels); choose a tile size to have it in tiles, which changes it"
-            )
-
-    def _automatic_tile(self, height: int, width: int, capacity: int) -> int:
-        alignment = self._open().bundle.alignment
-        tile = tiling.automatic(height, width, capacity, self._overlap, alignment)
-        if height * width > capacity and tile * tile > capacity:
-            raise tiling.too_much(tile, capacity, self._overlap, alignment)
-        return tile
 
     def _picture(self, picture: Picture) -> Picture:
         rows = self._assembled(picture.color, picture.alpha)
@@ -438,12 +359,9 @@ class Engine:
 
     def _cut(self, height: int, width: int) -> tuple[tiling.Grid, int]:
         """The tiles of a picture, and how many are computed at once."""
-        capacity, alignment = self._open().capacity, self._open().bundle.alignment
-        if self._averages:
-            self._check_whole(height, width, capacity)
-        tile = self._tile or self._automatic_tile(height, width, capacity)
-        grid = tiling.cut(height, width, tile, self._overlap, alignment)
-        if self._open().device == "cpu":
+        backend = self._runner.backend
+        grid, tile = self._sizes.cut(height, width, capacity := backend.capacity)
+        if backend.device == "cpu":
             return grid, 1
         return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
@@ -466,10 +384,3 @@ def _full(dtype: np.dtype[Any]) -> int:
 
 def _rounded(samples: Samples, dtype: np.dtype[Any]) -> Samples:
     return (np.rint(samples) if dtype.kind == "u" else samples).astype(dtype)
-
-
-def _hopeless(model: str) -> BackendError:
-    return BackendError(
-        f"the model {model!r} gives infinities or NaN even in fp32; its weights are damaged or "
-        "were not trained to the end: use others"
-    )

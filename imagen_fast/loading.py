@@ -6,7 +6,7 @@ import os
 import warnings
 from pathlib import Path
 
-from imagen_fast import backends, catalogue, tiling
+from imagen_fast import backends, catalogue, tile_sizes
 from imagen_fast.backends import Backend
 from imagen_fast.bundle import Bundle
 from imagen_fast.cores import warn_of_more
@@ -98,7 +98,7 @@ def _made(
         _check_generates(path, bundle)
     else:
         _check_pictures(path, bundle.graph)
-        tiling.check(bundle, tile, overlap)
+        tile_sizes.check(bundle, tile, overlap)
     made, why = backends.make(
         bundle, tried, device=device, precision=precision, threads=threads, isa=isa
     )
@@ -126,7 +126,7 @@ def check(
 ) -> None:
     """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
     backends.check(backend, device, precision, threads, isa)
-    tiling.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
+    tile_sizes.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
 
 
 def _check_generates(path: Path, bundle: Bundle) -> None:

@@ -17,22 +17,15 @@ seen of a tile's output depends on what the tile does not read: tiled equals who
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
 
 import numpy as np
 
 from imagen_fast.errors import TilingError
 from imagen_fast.graph.reach import RAMP
 from imagen_fast.samples import Samples
-
-# Overlap unless asked otherwise: with it the tiles of the shipped models equal the whole picture.
-DEFAULT_OVERLAP = 32
-# Larger tiles save little of the halo's cost and delay the first finished row.
-LARGEST_AUTOMATIC = 1024
 
 
 @dataclass(frozen=True)
@@ -112,72 +105,6 @@ def _spans(length: int, tile: int, shared: int, ramp: int, alignment: int) -> It
 def largest_overlap(tile: int, alignment: int) -> int:
     """The most overlap for which a tile of this size has room. Negative if it has for none."""
     return (tile // alignment - 1) * alignment // 2
-
-
-class Tileable(Protocol):
-    """What decides how a network's pictures are cut: a `Bundle`."""
-
-    @property
-    def alignment(self) -> int:
-        """Input pixels at whose multiples tiles start."""
-
-    @property
-    def exact_overlap(self) -> int | None:
-        """The overlap with which tiles change nothing; None if none is enough."""
-
-
-def default_overlap(network: Tileable, tile: int) -> int:
-    """As measured, but no more than exactness needs or the tile has room for; 0 is automatic."""
-    limits = [DEFAULT_OVERLAP]
-    if tile > 0:
-        limits.append(max(0, largest_overlap(tile, network.alignment)))
-    if (exact := network.exact_overlap) is not None:
-        limits.append(exact)
-    return min(limits)
-
-
-def check(network: Tileable, tile: int, overlap: int | None) -> None:
-    """Raise TilingError for sizes that cannot work, whichever pictures will come.
-
-    `tile` 0 and `overlap` None are chosen later.
-    """
-    for name, value in (("tile", tile), ("overlap", 0 if overlap is None else overlap)):
-        try:
-            size = operator.index(value)
-        except TypeError:
-            raise TilingError(f"{name} is {value!r}; expected an int, in input pixels") from None
-        if size < 0:
-            least = "a size in pixels, or 0 for automatic" if name == "tile" else "0 or more pixels"
-            raise TilingError(f"{name} is {size}; expected {least}")
-    if tile:
-        chosen = default_overlap(network, tile) if overlap is None else overlap
-        cut(tile + 1, tile + 1, tile, chosen, network.alignment)
-
-
-def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:
-    """The tile size for a picture, of which `capacity` input pixels may be computed at once.
-
-    The whole picture if it fits, else the largest square that fits, within limits.
-    """
-    if height * width <= capacity:
-        return max(height, width)
-    side = min(int(capacity**0.5), LARGEST_AUTOMATIC) // alignment * alignment
-    return max(side, -(-2 * overlap // alignment) * alignment + alignment)
-
-
-def too_much(tile: int, capacity: int, overlap: int, alignment: int) -> TilingError:
-    """Why `automatic` gave a tile of more pixels than `capacity`."""
-    side = int(capacity**0.5)
-    if overlap <= DEFAULT_OVERLAP:
-        return TilingError(
-            f"memory is free for tiles of {side} pixels, and the smallest have {tile}; end other "
-            "programs, or choose a tile to try it all the same"
-        )
-    return TilingError(
-        f"an overlap of {overlap} needs tiles of {tile} pixels, and those chosen here have up to "
-        f"{side}; expected an overlap of at most {largest_overlap(side, alignment)}, or a tile of "
-        f"{tile} or more"
-    )
 
 
 def stream(

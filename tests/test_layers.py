@@ -35,6 +35,8 @@ ALLOWED = {
     "catalogue": {"bundle", "spec", "task", "errors"},
     "image": {"atomic", "_version", "samples", "stand_in", "errors"},
     "tiling": {"graph", "samples", "errors"},
+    "tile_sizes": {"tiling", "errors"},
+    "finite": {"backends", "turn", "errors"},
     "atomic": set(),
     "kernels": {"bundle", "graph", "errors"},
     "export": {
@@ -52,19 +54,20 @@ ALLOWED = {
     "outputs": {"graph", "samples", "errors"},
     "streaming": {"image", "errors"},
     "engine": {
-        "streaming",
-        "backends",
-        "image",
-        "outputs",
-        "tiling",
-        "graph",
-        "turn",
-        "samples",
-        "_version",
-        "errors",
+        *("streaming", "finite", "backends", "image", "outputs", "tile_sizes", "tiling", "graph"),
+        *("samples", "_version", "errors"),
     },
     "loading": {
-        *("engine", "backends", "tiling", "catalogue", "model_file", "bundle", "graph", "cores"),
+        *(
+            "engine",
+            "backends",
+            "tile_sizes",
+            "catalogue",
+            "model_file",
+            "bundle",
+            "graph",
+            "cores",
+        ),
         "errors",
     },
     "training": {
@@ -94,7 +97,18 @@ ALLOWED["__init__"] = {"_version", "engine", "loading", "errors", "spec", "tasks
 KERNELS: dict[str, set[str]] = {"triton": set(), "ahead": {"triton"}, "__init__": set()}
 
 WITHOUT_TORCH = (
-    *("errors", "spec", "graph", "metrics", "bundle", "catalogue", "image", "tiling", "engine"),
+    *(
+        "errors",
+        "spec",
+        "graph",
+        "metrics",
+        "bundle",
+        "catalogue",
+        "image",
+        "tiling",
+        "engine",
+        "finite",
+    ),
     *("export", "importers", "model_file", "atomic", "task", "turn", "outputs", "video"),
 )
 

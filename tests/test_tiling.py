@@ -14,7 +14,8 @@ from imagen_fast.errors import TilingError
 from imagen_fast.graph import network
 from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
 from imagen_fast.spec import PRESETS
-from imagen_fast.tiling import RAMP, automatic, cut, largest_overlap, stream
+from imagen_fast.tile_sizes import automatic
+from imagen_fast.tiling import RAMP, cut, largest_overlap, stream
 
 Samples = NDArray[Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagen_fast import tiling
+from imagen_fast import tile_sizes, tiling
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import TilingError
 from imagen_fast.spec import PRESETS
@@ -74,7 +74,7 @@ def test_automatic_tiles_and_largest_overlaps(ask: Ask) -> None:
         for _ in range(100)
     ]
     questions = [f"automatic {' '.join(map(str, case))}" for case in cases]
-    assert ask(questions) == [str(tiling.automatic(*case)) for case in cases]
+    assert ask(questions) == [str(tile_sizes.automatic(*case)) for case in cases]
     sizes = [(tile, alignment) for tile in range(16, 300) for alignment in (4, 16)]
     expected = [str(tiling.largest_overlap(*size)) for size in sizes]
     assert ask([f"largest {tile} {alignment}" for tile, alignment in sizes]) == expected
@@ -88,6 +88,6 @@ def test_default_overlaps(exact: int | None, alignment: int, ask: Ask) -> None:
         facts["exact_overlap"] = str(exact)
     network = Bundle(PRESETS["tiny"], {}, facts)
     tiles = [0, 40, 112, 300]
-    expected = [str(tiling.default_overlap(network, tile)) for tile in tiles]
+    expected = [str(tile_sizes.default_overlap(network, tile)) for tile in tiles]
     known = -1 if exact is None else exact
     assert ask([f"default {tile} {alignment} {known}" for tile in tiles]) == expected
