@@ -22,7 +22,7 @@ from imagen_fast.graph import Graph
 
 from .bundle_plan import Plan, parse
 
-FORMAT = f"{FAMILY}cuda-3"
+FORMAT = f"{FAMILY}cuda-4"
 LARGEST_HEADER = 16 << 20  # as the runtime has it
 
 # dtype, as safetensors writes it; shape; bytes.

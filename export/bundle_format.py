@@ -46,21 +46,16 @@ class KernelBundle(Format):
         return None
 
     def check(self, options: ExportOptions, graph: Graph) -> None:
-        """Any sizes and outputs of one input; architectures that there are."""
+        """Any sizes, inputs and outputs; architectures that there are."""
         if options.precision not in PRECISIONS:
             raise ExportError(f"precision {options.precision!r}; expected {', '.join(PRECISIONS)}")
-        plain = ExportOptions(options.precision, arch=options.arch, outputs=options.outputs)
-        if options != plain:
+        kept = {x: getattr(options, x) for x in ("precision", "arch", "inputs", "outputs")}
+        if options != ExportOptions(**kept):
             raise ExportError(
-                "a bundle takes one input, of any size and number, of bytes or floats: leave out "
-                "--shape, --batch, --opset, --io, --largest, --refit and --inputs"
+                "a bundle takes pictures of any size and number, of bytes or floats: leave out "
+                "--shape, --batch, --opset, --io, --largest and --refit"
             )
-        if others := list(chosen(graph, options).inputs)[1:]:
-            raise ExportError(
-                f"these outputs need {', '.join(others)} as well, and a bundle's kernels run on "
-                "one input alone; export other --outputs, or to onnx, or give C programs the model "
-                "itself, which runs on the processor"
-            )
+        chosen(graph, options)  # refuses names that there are not
         if wrong := [x for x in options.arch if x not in ARCHITECTURES]:
             known = ", ".join(f"sm_{x}" for x in ARCHITECTURES)
             raise ExportError(f"no architecture sm_{wrong[0]}; choose from {known}")
@@ -80,9 +75,7 @@ class KernelBundle(Format):
             lambda done, all_: say(f"compiled {done} of {all_} kernels"),
         )
         check_shared(plan)
-        source = graph if options.outputs else bundle.source
-        named = Bundle(source, {}, {**bundle.metadata, "source": checksum})
-        return render(named, plan, tensors)
+        return render(Bundle(graph, {}, {**bundle.metadata, "source": checksum}), plan, tensors)
 
     def runner(self, data: bytes, graph: Graph, options: ExportOptions) -> tuple[Run, str]:
         """The plans of all architectures, which have to agree."""
@@ -91,21 +84,19 @@ class KernelBundle(Format):
         architectures = sorted(set(options.arch or USUAL))
 
         def run(given: Arrays) -> Arrays:
-            (x,) = given.values()
-            names = list(chosen(graph, options).outputs)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "bundle.safetensors")
                 path.write_bytes(data)
-                found = [outputs(path, arch, x) for arch in architectures]
+                found = [outputs(path, arch, given) for arch in architectures]
             near = AGREE[options.precision]
             for arch, arrays in zip(architectures, found, strict=True):
-                for name, one, other in zip(names, found[0], arrays, strict=True):
-                    if not np.allclose(one, other, rtol=near, atol=near):
+                for name, one in found[0].items():
+                    if not np.allclose(one, arrays[name], rtol=near, atol=near):
                         raise ExportError(
                             f"the plans for sm_{architectures[0]} and sm_{arch} give different "
                             f"arrays for {name!r}"
                         )
-            return dict(zip(names, found[0], strict=True))
+            return found[0]
 
         place = "Triton's interpreter, which ran the plan and not the machine code"
         return run, f"{place}{', in fp32' if options.precision == 'bf16' else ''}"

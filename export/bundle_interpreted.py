@@ -1,6 +1,6 @@
 """A bundle's plan run on a CPU, in Triton's interpreter: buffers, order, grids, arguments, weights.
 
-    python -m imagen_fast.export.bundle_interpreted BUNDLE ARCH INPUT.npy OUTPUTS.npz
+    python -m imagen_fast.export.bundle_interpreted BUNDLE ARCH INPUTS.npz OUTPUTS.npz
 
 What runs are the kernels' sources, which the plan names, not the machine code. The interpreter has
 no bf16: such a plan runs on the same weights in float32.
@@ -26,6 +26,7 @@ from imagen_fast.errors import ExportError, WeightsError
 
 from .bundle_file import read_header
 from .bundle_plan import Call, Program
+from .verify import Arrays
 
 # Modules of kernels.triton that hold kernels: nothing else is taken from what a plan names.
 MODULES = (
@@ -35,8 +36,8 @@ MODULES = (
 PROCESSORS = 3  # of the GPU that is played
 
 
-def outputs(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]]:
-    """(N, H, W, C) uint8 or float32 → the plan's outputs (N, …), those for sm_`arch`.
+def outputs(path: Path, arch: int, given: Arrays) -> dict[str, NDArray[Any]]:
+    """All inputs → all outputs, by the program for sm_`arch`.
 
     In a process of its own, since Triton's interpreter is chosen for a whole process.
 
@@ -44,8 +45,9 @@ def outputs(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]]:
         ExportError: it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        read, made = Path(folder, "given.npy"), Path(folder, "made.npz")
-        np.save(read, given)
+        read, made = Path(folder, "given.npz"), Path(folder, "made.npz")
+        graph, _, _ = read_header(path)
+        np.savez(read, *(given[name] for name in graph.inputs))
         done = subprocess.run(
             [sys.executable, "-m", __name__, path, str(arch), read, made],
             env={**os.environ, "TRITON_INTERPRET": "1"},
@@ -56,11 +58,11 @@ def outputs(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]]:
             last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
             raise ExportError(f"the plan for sm_{arch} does not run: {last[0]}")
         with np.load(made, allow_pickle=False) as results:
-            return list(results.values())
+            return dict(zip(graph.outputs, results.values(), strict=True))
 
 
-def interpreted(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]]:
-    """`outputs`, in this process, whose interpreter is on."""
+def interpreted(path: Path, arch: int, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """`outputs`, in the graph's order, in this process, whose interpreter is on."""
     graph, plan, _ = read_header(path)
     program = plan.programs[arch]
     feature = torch.float32 if plan.precision == "bf16" else torch.float16
@@ -69,20 +71,24 @@ def interpreted(path: Path, arch: int, given: NDArray[Any]) -> list[NDArray[Any]
         for name, value in load_file(path).items()
         if value.dtype != torch.uint8
     }
-    n, h, w, _ = given.shape
-    values = {"N": n, "H": h, "W": w, "P": PROCESSORS}
-    samples = torch.uint8 if given.dtype == np.uint8 else torch.float32
+    values = {"N": len(arrays[0]), "P": PROCESSORS}
+    for number, x in enumerate(arrays):
+        values |= {f"H{number}": x.shape[1], f"W{number}": x.shape[2]}
+    in_bytes = any(x.dtype == np.uint8 for x in arrays)
+    samples = torch.uint8 if in_bytes else torch.float32
     kinds = {"sample": samples, "number": torch.float32, "feature": feature}
     memory.update(_buffers(program, values, kinds))
-    memory[0].copy_(torch.from_numpy(given.reshape(-1)))
-    for call in program.calls("u8" if samples == torch.uint8 else "fp32", values):
+    for number, x in enumerate(arrays):
+        memory[number].copy_(torch.from_numpy(x.reshape(-1)))
+    for call in program.calls("u8" if in_bytes else "fp32", values):
         _launch(call, memory)
     if memory[program.flag].item():
         raise WeightsError("an output is not finite")
-    found = []
-    for number, output in zip(range(1, program.flag), graph.outputs.values(), strict=False):
-        height, width = graph.values[output.value].grid.size(h, w)
-        found.append(memory[number].numpy().reshape(n, height, width, -1))
+    found, sides = [], {name: x.shape[1:3] for name, x in zip(graph.inputs, arrays, strict=True)}
+    for number, output in enumerate(graph.outputs.values(), len(arrays)):
+        value = graph.values[output.value]
+        h, w = value.grid.size(*sides[value.grid.of])
+        found.append(memory[number].numpy().reshape(-1, h, w, value.channels))
     return found
 
 
@@ -114,8 +120,8 @@ def _launch(call: Call, memory: dict[int | str, Tensor]) -> None:
 def main() -> None:
     """See above."""
     bundle, arch, given, made = sys.argv[1:]
-    x = np.load(given, allow_pickle=False)
-    np.savez(made, *interpreted(Path(bundle), int(arch), x))
+    with np.load(given, allow_pickle=False) as inputs:
+        np.savez(made, *interpreted(Path(bundle), int(arch), list(inputs.values())))
 
 
 if __name__ == "__main__":

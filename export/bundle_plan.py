@@ -2,7 +2,7 @@
 
     {"precision": "bf16", "programs": {"90": {
         "buffers":  [[kind, expression], …]      elements of a kind below; the first are the
-                                                 input, the graph's first outputs or all, the flag
+                                                 graph's inputs, its outputs and the flag
         "kernels":  [{…}, …]                     see `Kernel`
         "launches": {"u8": [launch, …], "fp32": [launch, …]}
     }, …}}
@@ -12,8 +12,9 @@ else that comes or goes; a "feature" has two bytes, and the "flag" four.
 There are launches for pictures in bytes and in floats. A launch is [number of its kernel,
 [expression of each axis of the grid], [argument, …]], arguments in the order of the kernel's
 parameters: for an address [number of a buffer or name of a tensor, elements from its start], else
-an expression (`kernels.triton.size`) of N, H, W, the pictures' number, height and width, and P, the
-GPU's multiprocessors. Two addresses of scratch memory follow.
+an expression (`kernels.triton.size`) of N, the number of images, H0 and W0, the first input's
+height and width, H1 and W1, the second's, and so on, and P, the GPU's multiprocessors. Two
+addresses of scratch memory follow.
 
 This reads what `imagen-fast doctor` and verification ask for; the runtime, which runs it, checks
 all of it (runtime/cuda_plan.cc).
@@ -83,7 +84,7 @@ class Program:
 
     @property
     def flag(self) -> int:
-        """The number of the flag's buffer: the input's is 0, and outputs lie between."""
+        """The number of the flag's buffer: those of inputs and outputs lie before it."""
         return [kind for kind, _ in self.buffers].index("flag")
 
     def elements(self, values: Mapping[str, int]) -> list[int]:

@@ -105,8 +105,12 @@ def _inputs(
     """Pictures are the photograph's, anything else is random."""
     n, (h, w), rng = shape[0], shape[1:], np.random.default_rng(0)
     given: dict[str, NDArray[Any]] = {}
+    first = next(iter(graph.inputs))
     for name, x in graph.inputs.items():
-        size = (n, *graph.values[name].grid.size(h, w))
+        grid = graph.values[name].grid
+        # Where sizes are open, others are turned, so that one which takes another's is noticed.
+        turned = grid.of != first and not (options.shape or options.largest)
+        size = (n, *(grid.size(w, h) if turned else grid.size(h, w)))
         if not x.picture:
             given[name] = rng.standard_normal((*size, x.channels), dtype=np.float32)
             continue

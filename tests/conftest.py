@@ -165,6 +165,29 @@ def gpu_features(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 @pytest.fixture(scope="session")
+def gpu_pictures(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """As `gpu_bundle`, of two pictures in, each of a size of its own, and two arrays out."""
+    pytest.importorskip("torch", reason="needs PyTorch")
+    pytest.importorskip("triton", reason="needs Triton")
+    from imagen_fast.export.options import ExportOptions
+
+    from imagen_fast.graph import network
+    from imagen_fast.tasks.export import export
+
+    spec = ModelSpec("style", 1, (Level(16, convs=1), Level(32, convs=1, attention="global")))
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("bundle")
+    tensors = {
+        name: rng.standard_normal(shape, np.float32) / (2 * max(1, np.prod(shape[1:])) ** 0.5)
+        for name, shape in network(spec).tensors.items()
+    }
+    tensors = {name: x.astype(np.float32) for name, x in tensors.items()}
+    save_bundle(Bundle(spec, tensors, {"task": "stylize"}), folder / "style.safetensors")
+    options = ExportOptions("fp16", arch=(90,), outputs=("tokens", "stylized"))
+    path = folder / "style.cuda.safetensors"
+    return export(folder / "style.safetensors", "bundle", path, options)
+
+
+@pytest.fixture(scope="session")
 def restorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that gives pictures as large as they were, and says that it restores: with random
     weights, so it changes every picture, and all the more where there is a chessboard.

@@ -23,7 +23,7 @@ import torch
 from imagen_fast.export.bundle_file import render
 from imagen_fast.kernels.ahead.bundled import made_ready
 
-from imagen_fast.bundle import load_bundle
+from imagen_fast.bundle import Bundle, load_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.graph.passes import needed
 from on_gpu.end_to_end import MODEL
@@ -88,7 +88,7 @@ def build_bundle(precision: str, on_gpu: bool) -> dict[str, Any]:
     major, minor = torch.cuda.get_device_capability() if on_gpu else (9, 0)
     graph = needed(model.graph.given(["image"]), ["picture"])
     plan, tensors = made_ready(model, graph, precision, [10 * major + minor])
-    data = render(model, plan, tensors)
+    data = render(Bundle(graph, {}, model.metadata), plan, tensors)
     bundle_path(precision).write_bytes(data)
     return {"seconds": round(time.monotonic() - start, 2), "bytes": len(data)}
 

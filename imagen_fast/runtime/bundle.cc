@@ -24,7 +24,7 @@ constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 16 << 20;
 constexpr std::size_t kMostDimensions = 8;
 constexpr char kFormat[] = "imagen-fast-2", kFamily[] = "imagen-fast-";
 constexpr char kLfs[] = "version https://git-lfs";
-constexpr char kKernels[] = "imagen-fast-cuda-3";
+constexpr char kKernels[] = "imagen-fast-cuda-4";
 
 const std::map<std::string, Dtype, std::less<>> kTypes = {
     {"F32", Dtype::f32}, {"F16", Dtype::f16}, {"BF16", Dtype::bf16}, {"U8", Dtype::u8}};

@@ -40,7 +40,7 @@ Plan chosen(const Bundle& bundle, const Device& device) {
         throw BackendError(device.title + " cannot run this file, whose kernels are for " + names +
                            advice);
     }
-    Plan plan = plan_of(json, *best, bundle.tensors);
+    Plan plan = plan_of(json, *best, bundle.tensors, bundle.graph);
     for (const Kernel& kernel : plan.program.kernels) {
         if (kernel.shared > device.most_shared) {
             throw BackendError(device.title + " has " + std::to_string(device.most_shared) +
@@ -117,8 +117,8 @@ void Model::load_code(const Tensors& tensors) {
     }
 }
 
-Work Model::work(const Shape& shape, bool bytes) const {
-    return plan.program.work(shape, bytes, device_.multiprocessors);
+Work Model::work(const std::vector<Shape>& shapes, bool bytes) const {
+    return plan.program.work(shapes, bytes, device_.multiprocessors);
 }
 
 std::size_t Model::scratch_of(const Call& call) const {

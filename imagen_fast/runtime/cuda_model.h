@@ -21,7 +21,7 @@ public:
     Model& operator=(const Model&) = delete;
     ~Model();
 
-    Work work(const Shape&, bool bytes) const;
+    Work work(const std::vector<Shape>&, bool bytes) const;
 
     // Queues a launch, `buffers` being where they start; `scratch` has room for `scratch_of` bytes.
     void launch(const Call&, const std::vector<CUdeviceptr>& buffers, CUdeviceptr scratch,

@@ -98,7 +98,9 @@ Kernel kernel_of(const Json& json, const Tensors& tensors) {
 
 }  // namespace
 
-Program::Program(const Json& json, const Tensors& tensors) {
+Program::Program(const Json& json, const Tensors& tensors, const Graph& graph)
+    : inputs(static_cast<int>(graph.inputs.size())),
+      not_finite(inputs + static_cast<int>(graph.outputs.size())) {
     for (const Json& buffer : field(json, "buffers").array("buffers")) {
         const auto& values = row(buffer, "a buffer", 2);
         buffers.push_back({kind_of(values[0].string("a buffer's kind")), Expression(values[1])});
@@ -107,9 +109,9 @@ Program::Program(const Json& json, const Tensors& tensors) {
         return x.kind == Kind::sample || x.kind == Kind::number;
     };
     const auto flag = std::find_if_not(buffers.begin(), buffers.end(), comes_or_goes);
-    not_finite = static_cast<int>(flag - buffers.begin());
-    if (not_finite < 2 || flag == buffers.end() || flag->kind != Kind::flag) {
-        damaged("the first buffers are not the input, the outputs and the flag");
+    if (flag - buffers.begin() != not_finite || flag == buffers.end() ||
+        flag->kind != Kind::flag) {
+        damaged("the first buffers are not the graph's inputs, its outputs and the flag");
     }
     for (const Json& kernel : field(json, "kernels").array("kernels")) {
         kernels.push_back(kernel_of(kernel, tensors));
@@ -169,11 +171,12 @@ Launch Program::launch_of(const Json& json, const Tensors& tensors) const {
     return launch;
 }
 
-Work Program::work(const Shape& shape, bool bytes, int multiprocessors) const {
-    const Values values = {{"N", shape.images},
-                           {"H", shape.height},
-                           {"W", shape.width},
-                           {"P", multiprocessors}};
+Work Program::work(const std::vector<Shape>& shapes, bool bytes, int multiprocessors) const {
+    Values values = {{"N", shapes[0].images}, {"P", multiprocessors}};
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        values["H" + std::to_string(i)] = shapes[i].height;
+        values["W" + std::to_string(i)] = shapes[i].width;
+    }
     Work work;
     for (const Buffer& buffer : buffers) {
         const std::int64_t elements = buffer.elements.evaluate(values);
@@ -238,13 +241,13 @@ std::pair<std::vector<int>, std::optional<int>> architectures(const Json& json, 
     return {all, best};
 }
 
-Plan plan_of(const Json& json, int arch, const Tensors& tensors) {
+Plan plan_of(const Json& json, int arch, const Tensors& tensors, const Graph& graph) {
     const std::string& precision = field(json, "precision").string("the plan's precision");
     if (precision != "bf16" && precision != "fp16") {
         damaged("the precision is '" + precision + "'");
     }
     const std::string name = std::to_string(arch);
-    return {precision, arch, Program(field(field(json, "programs"), name.c_str()), tensors)};
+    return {precision, arch, Program(field(field(json, "programs"), name.c_str()), tensors, graph)};
 }
 
 }  // namespace imagen_fast::cuda

@@ -48,7 +48,7 @@ struct Launch {
     std::vector<Argument> arguments;
 };
 
-// One launch for one shape: its grid, and its numbers in the order of its arguments, 0 for addresses.
+// One launch for some shapes: its grid, and its numbers in the order of its arguments, 0 for addresses.
 struct Call {
     const Launch* launch = nullptr;
     unsigned grid[3] = {1, 1, 1};
@@ -56,7 +56,7 @@ struct Call {
     std::int64_t blocks() const { return std::int64_t{grid[0]} * grid[1] * grid[2]; }
 };
 
-// What is launched over which buffers for pictures of one shape.
+// What is launched over which buffers for inputs of some shapes.
 struct Work {
     std::vector<std::int64_t> bytes;  // of every buffer
     std::vector<Call> calls;
@@ -65,17 +65,14 @@ struct Work {
 // The program for one architecture.
 class Program {
 public:
-    // Throws WeightsError: the plan is damaged, or names tensors that there are not.
-    Program(const Json&, const Tensors&);
+    // For a graph. Throws WeightsError: the plan is damaged, or names tensors that there are not.
+    Program(const Json&, const Tensors&, const Graph&);
 
-    // What the calls point at is the program's own. Throws WeightsError: the plan goes wrong for this
-    // shape, or leads beyond its memory.
-    Work work(const Shape&, bool bytes, int multiprocessors) const;
+    // For inputs of these shapes, as many images in each. What the calls point at is the program's
+    // own. Throws WeightsError: the plan goes wrong for these shapes, or leads beyond its memory.
+    Work work(const std::vector<Shape>&, bool bytes, int multiprocessors) const;
 
-    static constexpr int input = 0;  // of the buffers; outputs follow, then the flag
-    int outputs() const { return not_finite - 1; }
-
-    int not_finite = 0;
+    int inputs, not_finite;  // of the buffers: inputs, outputs and the flag come first
     std::vector<Buffer> buffers;
     std::vector<Kernel> kernels;
     std::vector<Launch> launches[2];  // for pictures in floats and in bytes
@@ -95,6 +92,6 @@ struct Plan {
 // for 9.0. Throws WeightsError: the plan is damaged.
 std::pair<std::vector<int>, std::optional<int>> architectures(const Json&, int capability);
 
-Plan plan_of(const Json&, int arch, const Tensors&);
+Plan plan_of(const Json&, int arch, const Tensors&, const Graph&);
 
 }  // namespace imagen_fast::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <list>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -39,40 +40,58 @@ int chunk_of(int count, std::int64_t pixels) {
     return best;
 }
 
-// The size of the input, which has to be all that a request gives, and of whose outputs the plan has
-// to have all.
-Shape input_of(const Graph& graph, const Program& program, const Request& request) {
+// The shapes of all inputs in the graph's order, which a run has to give.
+std::vector<Shape> shapes_of(const Graph& graph, const Request& request) {
     needed(graph, request);
-    bool has = request.given.size() == 1 && request.given[0].input == 0;
-    for (const int output : request.wanted) {
-        has = has && output < program.outputs();
+    std::vector<Shape> shapes(graph.inputs.size());
+    for (const auto& given : request.given) {
+        shapes[given.input] = given.shape;
     }
-    if (!has) {
-        std::string names;
-        for (int i = 0; i < program.outputs(); ++i) {
-            names += (i ? ", '" : "'") + graph.outputs[i].name + "'";
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        if (!shapes[i].images) {
+            throw BackendError("this file with GPU kernels computes all of its outputs at once, for "
+                               "which the input '" + graph.name(static_cast<int>(i)) +
+                               "' is needed; give it too, or export these outputs by themselves "
+                               "(--outputs)");
         }
-        throw BackendError("this file with GPU kernels computes " + names + " from '" +
-                           graph.name(0) + "' alone; run other inputs and outputs on the " +
-                           "processor, or export them (--outputs)");
     }
-    return request.given[0].shape;
+    return shapes;
+}
+
+// As many images of each as go together.
+std::vector<Shape> chunk_of(std::vector<Shape> shapes) {
+    std::int64_t most = 0;
+    for (const Shape& shape : shapes) {
+        most = std::max(most, std::int64_t{shape.height} * shape.width);
+    }
+    const int count = chunk_of(shapes[0].images, most);
+    for (Shape& shape : shapes) {
+        shape.images = count;
+    }
+    return shapes;
 }
 
 // The plan's own sizes of what comes and goes must be those that are copied, and so its samples.
-void check_sizes(const Work& work, const Program& program, const Graph& graph, const Shape& shape,
-                 bool bytes) {
-    const Request request{{{0, shape}}, {}, bytes};
-    const auto fits = [&](int buffer, int value, bool picture) {
+void check_sizes(const Work& work, const Program& program, const Graph& graph,
+                 const std::vector<Shape>& shapes, bool bytes) {
+    Request request;
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        request.given.push_back({static_cast<int>(i), shapes[i]});
+    }
+    bool right = work.bytes[program.not_finite] == 4;
+    const auto check = [&](std::size_t buffer, int value, bool picture) {
         const Shape size = shape_of(graph, request, value);
         const std::int64_t item = picture && bytes ? 1 : 4;
-        return work.bytes[buffer] == item * size.images * size.height * size.width *
-                                         graph.values[value].channels &&
-               (program.buffers[buffer].kind == Kind::sample) == picture;
+        right = right &&
+                work.bytes[buffer] == item * size.images * size.height * size.width *
+                                          graph.values[value].channels &&
+                (program.buffers[buffer].kind == Kind::sample) == picture;
     };
-    bool right = work.bytes[program.not_finite] == 4 && fits(0, 0, graph.inputs[0].picture);
-    for (int i = 0; i < program.outputs(); ++i) {
-        right = right && fits(i + 1, graph.outputs[i].value, graph.outputs[i].picture);
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        check(i, static_cast<int>(i), graph.inputs[i].picture);
+    }
+    for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
+        check(shapes.size() + i, graph.outputs[i].value, graph.outputs[i].picture);
     }
     if (!right) {
         throw WeightsError("the plan is damaged: its arrays are not as large as the graph says");
@@ -83,18 +102,15 @@ void check_sizes(const Work& work, const Program& program, const Graph& graph, c
 
 // All that is on the GPU.
 struct CudaRunner::State {
-    // The slots of one shape.
+    // The slots of inputs of some shapes.
     struct Ready {
-        Shape shape;
+        std::vector<Shape> shapes;
         bool bytes;
         std::list<Slot> slots;
     };
 
     State(const Bundle& bundle, const std::string& name)
         : device(name), current(std::in_place, device), model(bundle, device) {
-        if (model.plan.program.outputs() > static_cast<int>(bundle.graph.outputs.size())) {
-            throw WeightsError("the plan is damaged: it has more outputs than the graph");
-        }
         current.reset();
     }
     ~State() {
@@ -105,24 +121,23 @@ struct CudaRunner::State {
         }
     }
 
-    Work work(const Graph& graph, const Shape& shape, bool bytes) const {
-        Work work = model.work(shape, bytes);
-        check_sizes(work, model.plan.program, graph, shape, bytes);
+    Work work(const Graph& graph, const std::vector<Shape>& shapes, bool bytes) const {
+        Work work = model.work(shapes, bytes);
+        check_sizes(work, model.plan.program, graph, shapes, bytes);
         return work;
     }
 
-    // At least `count` slots of a shape. The least recently used shape goes when there are too
-    // many.
-    std::list<Slot>& slots(const Graph& graph, const Shape& shape, bool bytes,
+    // At least `count` slots for some shapes. Those least recently used go when there are too many.
+    std::list<Slot>& slots(const Graph& graph, const std::vector<Shape>& shapes, bool bytes,
                            std::size_t count) {
         const auto found = std::find_if(ready.begin(), ready.end(), [&](const Ready& x) {
-            return x.shape == shape && x.bytes == bytes;
+            return x.shapes == shapes && x.bytes == bytes;
         });
         if (found != ready.end()) {
             ready.splice(ready.begin(), ready, found);
         } else {
             ready.emplace_front();
-            ready.front().shape = shape;
+            ready.front().shapes = shapes;
             ready.front().bytes = bytes;
             if (ready.size() > kMostShapes) {
                 ready.pop_back();
@@ -132,7 +147,7 @@ struct CudaRunner::State {
             return ready.front().slots;
         }
         try {
-            fill(ready.front(), work(graph, shape, bytes), count);
+            fill(ready.front(), work(graph, shapes, bytes), count);
         } catch (...) {
             if (ready.front().slots.empty()) {
                 ready.pop_front();
@@ -197,15 +212,13 @@ void CudaRunner::refuse_after_fork() const {
 Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
                         const std::function<bool()>& stop) {
     refuse_after_fork();
-    const Shape shape = input_of(graph_, state_->model.plan.program, request);
-    const bool bytes = request.bytes;
+    const std::vector<Shape> shapes = shapes_of(graph_, request), part = chunk_of(shapes);
+    const Program& program = state_->model.plan.program;
     const std::lock_guard<std::mutex> lock(turn_);
     cancelled_.store(false, std::memory_order_relaxed);
     const Current current(state_->device);
-    const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
-    const Shape part{chunk, shape.height, shape.width};
-    const std::size_t count = static_cast<std::size_t>(shape.images / chunk);
-    std::list<Slot>& slots = state_->slots(graph_, part, bytes, std::min(count, kAtOnce));
+    const auto count = static_cast<std::size_t>(shapes[0].images / part[0].images);
+    std::list<Slot>& slots = state_->slots(graph_, part, request.bytes, std::min(count, kAtOnce));
 
     // Slots in turn; each is waited for before it takes another chunk, and also when something
     // fails: none is left at work.
@@ -228,12 +241,18 @@ Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
             if (busy.size() == kAtOnce) {
                 finish();
             }
-            std::vector<void*> out(state_->model.plan.program.outputs());
+            std::vector<const void*> in(graph_.inputs.size());
+            for (std::size_t k = 0; k < request.given.size(); ++k) {
+                const int input = request.given[k].input;
+                in[input] = static_cast<const std::byte*>(arrays.in[k]) + i * next->bytes(input);
+            }
+            std::vector<void*> out(graph_.outputs.size());
             for (std::size_t k = 0; k < request.wanted.size(); ++k) {
                 const int output = request.wanted[k];
-                out[output] = static_cast<std::byte*>(arrays.out[k]) + i * next->bytes(output + 1);
+                out[output] = static_cast<std::byte*>(arrays.out[k]) +
+                              i * next->bytes(program.inputs + output);
             }
-            next->start(static_cast<const std::byte*>(arrays.in[0]) + i * next->bytes(0), out);
+            next->start(in, out);
             busy.push_back(&*next);
             if (++next == slots.end()) {
                 next = slots.begin();
@@ -253,18 +272,19 @@ Outcome CudaRunner::run(const Request& request, const Arrays& arrays,
 }
 
 std::uint64_t CudaRunner::memory(const Request& request) const {
-    const Shape shape = input_of(graph_, state_->model.plan.program, request);
-    const bool bytes = request.bytes;
-    const int chunk = chunk_of(shape.images, std::int64_t{shape.height} * shape.width);
-    const Work work = state_->work(graph_, {chunk, shape.height, shape.width}, bytes);
-    const std::size_t slots = std::min<std::size_t>(shape.images / chunk, kAtOnce);
+    const std::vector<Shape> shapes = shapes_of(graph_, request), part = chunk_of(shapes);
+    const Work work = state_->work(graph_, part, request.bytes);
+    const std::size_t slots = std::min<std::size_t>(shapes[0].images / part[0].images, kAtOnce);
     return Slot::arena_bytes(state_->model, work) +
            2 * slots * Slot::own_bytes(state_->model, work);
 }
 
 std::int64_t CudaRunner::capacity(std::uint64_t budget) const {
     constexpr int side = 1024;
-    const Work work = state_->work(graph_, {1, side, side}, false);
+    std::vector<int> all(graph_.outputs.size());
+    std::iota(all.begin(), all.end(), 0);
+    const Work work =
+        state_->work(graph_, shapes_of(graph_, usual(graph_, {1, side, side}, all)), false);
     const double pixel = static_cast<double>(Slot::arena_bytes(state_->model, work) +
                                              kAtOnce * Slot::own_bytes(state_->model, work)) /
                          (side * side);

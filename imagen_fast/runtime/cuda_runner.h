@@ -20,8 +20,8 @@ public:
     ~CudaRunner() override;
 
     // Throws MemoryError; DeviceError, after which only the destructor may be called;
-    // WeightsError, ArgumentError: the plan does not fit this shape; BackendError: it is no request
-    // for one picture of one, or this is a child of the process that made it.
+    // WeightsError, ArgumentError: the plan does not fit these shapes; BackendError: an input is
+    // missing, or this is a child of the process that made it.
     Outcome run(const Request&, const Arrays&, const std::function<bool()>& stop) override;
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
     std::uint64_t memory(const Request&) const override;

@@ -47,26 +47,19 @@ std::size_t Slot::own_bytes(const Model& model, const Work& work) {
     return std::accumulate(work.bytes.begin(), work.bytes.begin() + own(model), std::size_t{0});
 }
 
-std::list<Slot::Output> Slot::outputs_of(const Model& model, const Work& work) {
-    std::list<Output> made;
-    for (int i = 1; i < model.plan.program.not_finite; ++i) {
-        made.emplace_back(work.bytes[i]);
-    }
-    return made;
-}
-
 Slot::Slot(const Model& model, const Work& work, const Memory& arena, Streams& streams, bool first)
     : model_(model),
       work_(work),
       streams_(streams),
-      input_(work.bytes[Program::input], "a picture"),
-      outputs_(outputs_of(model, work)),
+      inputs_(work.bytes.begin(), work.bytes.begin() + model.plan.program.inputs),
+      outputs_(work.bytes.begin() + model.plan.program.inputs,
+               work.bytes.begin() + model.plan.program.not_finite),
       flag_(work.bytes[model.plan.program.not_finite], "a flag"),
-      in_(input_.bytes),
-      told_(sizeof(std::uint32_t)),
-      buffers_{input_.address} {
-    for (const Output& output : outputs_) {
-        buffers_.push_back(output.there.address);
+      told_(sizeof(std::uint32_t)) {
+    for (const std::list<Port>* ports : {&inputs_, &outputs_}) {
+        for (const Port& port : *ports) {
+            buffers_.push_back(port.there.address);
+        }
     }
     buffers_.push_back(flag_.address);
     CUdeviceptr at = arena.address;
@@ -116,14 +109,18 @@ void Slot::capture() {
     driver().check(code, "instantiating the captured graph");
 }
 
-void Slot::start(const void* in, const std::vector<void*>& out) {
+void Slot::start(const std::vector<const void*>& in, const std::vector<void*>& out) {
     const Driver& cuda = driver();
-    if (!is_pinned(in)) {
-        std::memcpy(in_.data, in, in_.bytes);
-        in = in_.data;
+    auto source = in.begin();
+    for (Port& input : inputs_) {
+        const void* from = *source++;
+        if (!is_pinned(from)) {
+            from = std::memcpy(input.here.data, from, input.here.bytes);
+        }
+        cuda.check(cuda.cuMemcpyHtoDAsync_v2(input.there.address, from, input.here.bytes,
+                                             streams_.load.stream),
+                   "copying a picture in");
     }
-    cuda.check(cuda.cuMemcpyHtoDAsync_v2(input_.address, in, in_.bytes, streams_.load.stream),
-               "copying a picture in");
     loaded_.record(streams_.load.stream);
     cuda.check(cuda.cuStreamWaitEvent(streams_.compute.stream, loaded_.event, 0),
                "waiting for a copy");
@@ -132,7 +129,7 @@ void Slot::start(const void* in, const std::vector<void*>& out) {
     const CUstream store = streams_.store.stream;
     cuda.check(cuda.cuStreamWaitEvent(store, computed_.event, 0), "waiting for the launches");
     auto place = out.begin();
-    for (Output& output : outputs_) {
+    for (Port& output : outputs_) {
         void* const wanted = *place++;
         output.target = !wanted || is_pinned(wanted) ? nullptr : wanted;
         if (wanted) {
@@ -148,7 +145,7 @@ void Slot::start(const void* in, const std::vector<void*>& out) {
 
 bool Slot::finish() {
     stored_.wait();
-    for (const Output& output : outputs_) {
+    for (const Port& output : outputs_) {
         if (output.target) {
             std::memcpy(output.target, output.here.data, output.here.bytes);
         }

@@ -14,7 +14,7 @@ struct Streams {
     OwnStream load, compute, store;
 };
 
-// One chunk of pictures of one shape. start() only queues the work.
+// One chunk of inputs of some shapes. start() only queues the work.
 class Slot {
 public:
     // Feature maps lie in `arena`, which has room for `arena_bytes`. The launches are captured here,
@@ -24,13 +24,13 @@ public:
     Slot& operator=(const Slot&) = delete;
     ~Slot();
 
-    // Puts a chunk on its way to `out`, a place for each output or null, by way of pinned memory
-    // unless they are pinned themselves. The last one has been waited for.
-    void start(const void* in, const std::vector<void*>& out);
+    // Puts a chunk on its way from a place of each input to one of each output, or null, by way of
+    // pinned memory unless they are pinned themselves. The last one has been waited for.
+    void start(const std::vector<const void*>& in, const std::vector<void*>& out);
     // Waits for it; whether it is finite.
     bool finish();
 
-    // Of a chunk of the input or of an output, by the number of its buffer.
+    // Of a chunk of an input or of an output, by the number of its buffer.
     std::int64_t bytes(int buffer) const { return work_.bytes[buffer]; }
 
     static std::size_t arena_bytes(const Model&, const Work&);
@@ -44,20 +44,17 @@ private:
     const Model& model_;
     const Work work_;
     Streams& streams_;
-    // What the slot gives: on the GPU, in pinned memory, and where that is copied to, if anywhere.
-    struct Output {
-        explicit Output(std::size_t bytes) : there(bytes, "a result"), here(bytes) {}
+    // What comes or goes: on the GPU, in pinned memory, and where that is copied to, if anywhere.
+    struct Port {
+        explicit Port(std::size_t bytes) : there(bytes, "a picture"), here(bytes) {}
         Memory there;
         Pinned here;
         void* target = nullptr;
     };
 
-    static std::list<Output> outputs_of(const Model&, const Work&);
-
-    Memory input_;
-    std::list<Output> outputs_;
+    std::list<Port> inputs_, outputs_;
     Memory flag_;
-    Pinned in_, told_;
+    Pinned told_;
     OwnEvent loaded_, computed_, stored_;
     std::vector<CUdeviceptr> buffers_;
     CUdeviceptr scratch_ = 0;

@@ -64,7 +64,7 @@ std::int64_t Engine::capacity(std::int64_t budget) const {
     }
     // Of a tile that is large enough for its borders and the threads' scratch not to count.
     constexpr int side = 2048;
-    const auto bytes = static_cast<double>(memory(first_output(graph, {1, side, side})));
+    const auto bytes = static_cast<double>(memory(usual(graph, {1, side, side})));
     return static_cast<std::int64_t>(static_cast<double>(budget) / bytes * side * side);
 }
 

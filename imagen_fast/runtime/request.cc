@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "error.h"
 #include "tensors.h"
@@ -98,8 +99,8 @@ Shape shape_of(const Graph& graph, const Request& request, int value) {
     return {of->shape.images, static_cast<int>(height), static_cast<int>(width)};
 }
 
-Request first_output(const Graph& graph, const Shape& shape) {
-    Request request = Request::picture(shape);
+Request usual(const Graph& graph, const Shape& shape, std::vector<int> wanted) {
+    Request request{{{0, shape}}, std::move(wanted), false};
     const int count = static_cast<int>(graph.inputs.size());
     std::vector<char> read = values_read(graph, request);
     for (int i = 1; i < count; ++i) {

@@ -50,9 +50,9 @@ std::vector<char> needed(const Graph&, const Request&);
 // The value that is read for an input: itself, another that stands in for it, or kNone.
 int given_for(const Graph&, const Request&, int value);
 
-// The first output, of all that it needs: the first input of this shape, others that have a size of
+// Some outputs, of all that they need: the first input of this shape, others that have a size of
 // their own, as tokens have it, of kOtherSide.
-Request first_output(const Graph&, const Shape&);
+Request usual(const Graph&, const Shape&, std::vector<int> wanted = {0});
 
 // Whether the first input is a picture, and alone enough for the first output, which is one of as
 // many channels, larger by a whole factor.

@@ -12,7 +12,7 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ExportError, OperationError
 from imagen_fast.graph import Graph
 
-from ..triton.launch import Argument, Array, Launch
+from ..triton.launch import DTYPES, Argument, Array, Launch
 from ..triton.program import Program, Target, Weights, program_of
 from ..triton.size import Size, tree_of
 from .compiled import Code, compile_all, form_of, key_of
@@ -33,14 +33,16 @@ def made_ready(
     """The plan, as JSON types (see `imagen_fast.export.bundle_plan`), and the tensors by name.
 
     Args:
-        graph: of the bundle's operations those that are computed, from one input.
+        graph: of the bundle's operations those that are computed.
 
     Raises:
         ExportError: there is no kernel for an operation, or one does not compile.
     """
-    (first,) = graph.inputs
     weights = Weights(bundle.tensors, precision, "cpu")
-    sizes = {first: (Size("N"), Size("H"), Size("W"))}
+    sizes = {
+        name: (Size("N"), Size(f"H{number}"), Size(f"W{number}"))
+        for number, name in enumerate(graph.inputs)
+    }
 
     def program(arch: int, samples: str) -> Program:
         return program_of(graph, weights, sizes, Target(arch, Size("P"), samples))
@@ -113,10 +115,14 @@ def _kernel(launch: Launch, code: Code, cubin: str, arch: int) -> dict[str, Any]
         "shared": code.shared,
         "scratch": list(code.scratch),
         "parameters": [
-            [name, kind, 16 if name in launch.divisible else 4 if kind[0] == "*" else 1]
-            for name, kind in launch.signature.items()
+            [name, launch.signature[name], 16 if name in launch.divisible else _item(x)]
+            for name, x in launch.passed.items()
         ],
     }
+
+
+def _item(x: Argument) -> int:
+    return DTYPES[x.kind].itemsize if isinstance(x, Array) else 1
 
 
 def _argument(x: Argument) -> Any:

@@ -1,7 +1,7 @@
 """A graph as launches over memory that is planned: for one shape in numbers, or for any shape.
 
-Names in expressions: N, H and W are the pictures' number, height and width, P the multiprocessors
-of the GPU.
+Names in expressions: N is the number of images, H0 and W0 the first input's height and width, H1
+and W1 the second's, and so on; P is the GPU's multiprocessors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from imagen_fast.errors import OperationError
-from imagen_fast.graph.graph import Graph, Operation
+from imagen_fast.graph.graph import MAX_INPUTS, Graph, Operation
 from imagen_fast.graph.kinds import KINDS as GRAPH_KINDS
 
 from .elementwise import between_samples_and_features
@@ -25,7 +25,8 @@ from .launch import DTYPES, Array, Launch
 from .size import Number, cdiv, evaluate, most, tree_of
 from .step import Step
 
-USUAL = {"N": 1, "H": 1024, "W": 1024, "P": 132}  # by which it is seen what is the larger size
+# By which it is seen what is the larger size.
+USUAL = {"N": 1, "P": 132} | {f"{x}{i}": 1024 for x in "HW" for i in range(MAX_INPUTS)}
 
 
 @dataclass

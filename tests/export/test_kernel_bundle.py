@@ -17,11 +17,13 @@ from imagen_fast.export.gpus import Gpu  # noqa: E402
 from imagen_fast.export.options import ExportOptions  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
-from imagen_fast.bundle import Bundle, load_bundle, save_bundle  # noqa: E402
+from imagen_fast.bundle import load_bundle, save_bundle  # noqa: E402
 from imagen_fast.errors import ExportError, WeightsError  # noqa: E402
-from imagen_fast.graph import network  # noqa: E402
+from imagen_fast.graph.passes import needed  # noqa: E402
 from imagen_fast.spec import Level, ModelSpec  # noqa: E402
 from imagen_fast.tasks.export import export  # noqa: E402
+
+NAMES = ("N", "H0", "W0", "P")
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_a_bundle_and_its_manifest(exported):
 def test_the_file_holds_all_that_its_plan_names(exported, model):
     tensors = load_file(exported.path)  # it is a safetensors file to others, too
     graph, plan, metadata = bundle_file.read_header(exported.path)
-    assert graph == load_bundle(model).graph
+    assert graph == needed(load_bundle(model).graph.given(["image"]), ["picture"])
     assert plan.precision == "fp16"
     assert set(plan.programs) == {80, 90}
     assert metadata["source"]
@@ -93,16 +95,31 @@ def test_features_a_picture_and_a_map(gpu_features):
     program = plan.programs[90]
     kinds = ["sample", "number", "number", "sample", "number", "flag"]
     assert [kind for kind, _ in program.buffers[:6]] == kinds
-    values = dict(zip("NHWP", (2, 9, 13, 132), strict=True))
+    values = dict(zip(NAMES, (2, 9, 13, 132), strict=True))
     sizes = [2 * 9 * 13 * 3, 2 * 9 * 13 * 32, 2 * 5 * 7 * 48, 2 * 18 * 26 * 3]
     assert program.elements(values)[:5] == [*sizes, 2 * 9 * 13 * 2 * 64]  # two heads
+
+
+def test_two_pictures(gpu_pictures):
+    """Verified on pictures of different sizes, each of which has names of its own."""
+    assert gpu_pictures.verification.worst > 50
+    graph, plan, _ = bundle_file.read_header(gpu_pictures.path)
+    assert list(graph.inputs) == ["image", "style"]
+    assert list(graph.outputs) == ["tokens", "stylized"]
+    program = plan.programs[90]
+    kinds = ["sample", "sample", "number", "sample", "flag"]
+    assert [kind for kind, _ in program.buffers[:5]] == kinds
+    values = {"N": 2, "H0": 9, "W0": 13, "H1": 8, "W1": 16, "P": 132}
+    tokens = graph.values["style.tokens"]
+    sizes = [2 * 9 * 13 * 3, 2 * 8 * 16 * 3, 2 * np.prod(tokens.grid.size(8, 16)) * tokens.channels]
+    assert program.elements(values)[:4] == [*sizes, 2 * 9 * 13 * 3]
 
 
 def test_offsets_lie_in_their_buffers(exported):
     _, plan, _ = bundle_file.read_header(exported.path)
     for program in plan.programs.values():
         for samples, shape in (("u8", (1, 1, 1)), ("fp32", (3, 37, 53)), ("u8", (2, 101, 7))):
-            values = dict(zip("NHWP", (*shape, 132), strict=True))
+            values = dict(zip(NAMES, (*shape, 132), strict=True))
             elements = program.elements(values)
             for call in program.calls(samples, values):
                 for where, value in call.arguments:
@@ -148,7 +165,8 @@ def test_a_plan_that_is_wrong_is_noticed(exported, header, model, tmp_path, monk
     ("options", "said"),
     [
         (ExportOptions("bf16", arch=(75,)), "no architecture sm_75; choose from sm_80, sm_86"),
-        (ExportOptions("bf16", shape=(8, 8)), "a bundle takes one input, of any size"),
+        (ExportOptions("bf16", shape=(8, 8)), "a bundle takes pictures of any size"),
+        (ExportOptions("bf16", inputs=("x",)), "this model has no input 'x'; choose from image"),
         (ExportOptions("fp32"), "precision 'fp32'; expected bf16, fp16"),
     ],
 )
@@ -156,17 +174,6 @@ def test_options_out_of_range(options, said, model, tmp_path):
     with pytest.raises(ExportError, match=said):
         export(model, "bundle", tmp_path / "a.safetensors", options)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_network_of_two_pictures_has_no_bundle(tmp_path):
-    levels = (Level(8), Level(32, attention="global"))
-    path = tmp_path / "two.safetensors"
-    tensors = network(ModelSpec("style", 1, levels)).tensors.items()
-    zeros = {name: np.zeros(shape, np.float32) for name, shape in tensors}
-    save_bundle(Bundle(ModelSpec("style", 1, levels), zeros, {"task": "stylize"}), path)
-    with pytest.raises(ExportError, match=r"need tokens as well.* runs on the processor"):
-        export(path, "bundle", tmp_path / "a.safetensors", ExportOptions("fp16", arch=(90,)))
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_more_shared_memory_than_there_is():
@@ -298,8 +305,8 @@ def test_files_that_are_none(data, said, tmp_path):
 
 
 def test_a_newer_version(header):
-    metadata = header["__metadata__"] | {"format": "imagen-fast-cuda-4"}
-    with pytest.raises(WeightsError, match="its format is 'imagen-fast-cuda-4'; expected"):
+    metadata = header["__metadata__"] | {"format": "imagen-fast-cuda-5"}
+    with pytest.raises(WeightsError, match="its format is 'imagen-fast-cuda-5'; expected"):
         bundle_file.read_metadata(metadata)
 
 

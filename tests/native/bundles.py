@@ -43,7 +43,7 @@ def with_kernels(bundle: Bundle) -> bytes:
     }
     graph = needed(bundle.graph.given(["image"]), ["picture"])
     plan, tensors = bundled.made_ready(bundle, graph, "bf16", (90,))
-    return render(bundle, plan, tensors)
+    return render(Bundle(graph, {}, bundle.metadata), plan, tensors)
 
 
 def code_of(entry: str, sizes: list[int]) -> bytes:

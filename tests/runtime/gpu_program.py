@@ -58,6 +58,21 @@ def outputs():
     }
 
 
+def pictures():
+    """Two pictures of different sizes in, one array of what they give; then too few of them."""
+    with load() as engine:
+        sizes = {"style": (50, 70), "image": (400, 600)}
+        given = {name: picture(3, *size, np.float32) for name, size in sizes.items()}
+        found = engine.run_graph(given, ["stylized"])["stylized"]
+        refused = []
+        for names in ({"image"}, {"style"}):
+            try:
+                engine.run_graph({name: given[name] for name in names}, ["tokens"])
+            except Failed as error:
+                refused.append([error.status, str(error)])
+    return {"filled": bool((found.view(np.uint8) == 0xA5).all()), "refused": refused}
+
+
 def tiles():
     """A picture in tiles, of two sizes at most."""
     with load(tile=64, overlap=16) as engine:
@@ -152,8 +167,8 @@ def damaged():
 
 
 JUNK = (
-    *(0, 1, -1, 2, 7, 2**31, 2**62, 2**63 - 1, "", "H", "image", "u8", [], ["add", 1, 1]),
-    *(["mul", "H", 2**40], ["div", 1, 0], ["sub", "H", "W"], {}, None, True, [["add", "N", 1]]),
+    *(0, 1, -1, 2, 7, 2**31, 2**62, 2**63 - 1, "", "H0", "image", "u8", [], ["add", 1, 1]),
+    *(["mul", "H0", 2**40], ["div", 1, 0], ["sub", "H0", "W0"], {}, None, True, [["add", "N", 1]]),
 )
 
 
@@ -192,6 +207,7 @@ def options(**wanted):
 SCENARIOS = {
     "twice": twice,
     "outputs": outputs,
+    "pictures": pictures,
     "tiles": tiles,
     "shapes": shapes,
     "devices": devices,

@@ -106,7 +106,7 @@ def test_what_is_launched_is_what_the_plan_says(run, gpu_bundle):
     # The first slot: memory for weights, feature maps, picture in, picture out, flag.
     places = [int(x[1]) for x in log if x[0] == "memory"]
     arena, image, picture, flag = places[1:5]
-    values = {"N": 1, "H": 9, "W": 13, "P": MULTIPROCESSORS}
+    values = {"N": 1, "H0": 9, "W0": 13, "P": MULTIPROCESSORS}
     addresses = {0: image, 1: picture, 2: flag}
     at = arena
     for number, elements in enumerate(program.elements(values)):
@@ -155,13 +155,19 @@ def test_numbers_for_other_shapes(run, gpu_bundle):
     _, log = run("twice")
     made = [x for x in launches(log) if x[5]]  # the recordings: one, one, and two of a shape
     for samples, shape in (("u8", (1, 9, 13)), ("fp32", (2, 5, 3)), ("u8", (1, 400, 600))):
-        calls = program.calls(samples, dict(zip("NHWP", (*shape, MULTIPROCESSORS), strict=True)))
+        values = dict(zip(("N", "H0", "W0", "P"), (*shape, MULTIPROCESSORS), strict=True))
+        calls = program.calls(samples, values)
         mine, made = made[: len(calls)], made[len(calls) :]
-        for call, (_, grid, _, _, _, _, given) in zip(calls, mine, strict=True):
-            assert grid == call.grid
-            sizes = [value for where, value in call.arguments if where is None]
-            assert [value for width, value in given if width == 4] == sizes
+        assert_numbers(mine, calls)
     assert len(made) == len(calls)
+
+
+def assert_numbers(made, calls):
+    """Grids and numbers are what the plan says."""
+    for (_, grid, _, _, _, _, given), call in zip(made, calls, strict=True):
+        assert grid == call.grid
+        sizes = [value for where, value in call.arguments if where is None]
+        assert [value for width, value in given if width == 4] == sizes
 
 
 def test_recorded_once_and_replayed(run):
@@ -273,6 +279,33 @@ def test_several_outputs(run, gpu_features):
     chunk = [200 * 300 * 48 * 4, 800 * 1200 * 3]
     assert copied == 3 * chunk + [9 * 13 * 32 * 4]
     assert balanced(log)
+
+
+def test_two_pictures(run, gpu_pictures):
+    """Each is copied in and its size is the kernels'; what is not wanted stays on the GPU."""
+    facts, log = run("pictures", gpu_pictures.path)
+    assert facts["filled"]
+    assert facts["refused"] == [
+        [INVALID, "the model's input 'style' is needed and was not given"],
+        [UNSUPPORTED, "this file with GPU kernels computes all of its outputs at once, for which "
+         "the input 'image' is needed; give it too, or export these outputs by themselves "
+         "(--outputs)"],
+    ]  # fmt: skip
+    assert balanced(log)
+    _, log = at_code(log)
+    copies = [numbers(x[2:4]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
+    image, style = (
+        ((np.arange(3 * h * w * 3) % 251).astype(np.uint8) / 255).astype(np.float32).reshape(3, -1)
+        for h, w in ((400, 600), (50, 70))
+    )
+    expected = [[x[n].nbytes, hashed(x[n].tobytes())] for n in range(3) for x in (image, style)]
+    assert copies == expected
+    sizes = [int(x[2]) for x in log if x[0] == "cuMemcpyDtoHAsync_v2"]
+    assert sizes == 3 * [400 * 600 * 3 * 4, 4]
+    program = program_of(gpu_pictures.path)
+    values = {"N": 1, "H0": 400, "W0": 600, "H1": 50, "W1": 70, "P": MULTIPROCESSORS}
+    calls = program.calls("fp32", values)
+    assert_numbers([x for x in launches(log) if x[5]], 2 * calls)  # two slots
 
 
 def test_pictures_in_tiles(run):
