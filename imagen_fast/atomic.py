@@ -7,6 +7,7 @@ another process is writing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -27,7 +28,7 @@ class Part:
     replace  whether it may replace a file. That file's mode bits, and its owner if this process
              may give files away, go over to the new one.
 
-    Raises OSError if the folder cannot be written.
+    Raises OSError if the folder cannot be written, or what is to be replaced is no file.
 
     Attributes:
         file: open for writing.
@@ -40,6 +41,9 @@ class Part:
         if replace:
             with suppress(FileNotFoundError):
                 self._before = self._target.stat()
+            if self._before and not stat.S_ISREG(self._before.st_mode):
+                what = "a folder" if stat.S_ISDIR(self._before.st_mode) else "a device or a pipe"
+                raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
         while True:
             # Short, whatever the length of the name, and in its folder to be renamed there.
             self._path = self._target.with_name(f".imagen-fast-{secrets.token_hex(8)}.part")
@@ -90,12 +94,16 @@ def write(path: Path, data: bytes, *, replace: bool = True) -> None:
     An exception, KeyboardInterrupt too, leaves nothing behind. Raises OSError, FileExistsError if
     the name is taken and `replace` is False.
     """
-    part = Part(path, replace=replace)
     try:
-        part.file.write(data)
-        part.publish(synced=True)
-    finally:
-        part.discard()
+        part = Part(path, replace=replace)
+        try:
+            part.file.write(data)
+            part.publish(synced=True)
+        finally:
+            part.discard()
+    except OSError as error:
+        error.filename = str(path)  # which callers know, as they do not the part's
+        raise
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

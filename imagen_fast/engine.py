@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -290,6 +290,12 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an engine cannot be copied or sent to another process; load one in each: "
+            "imagen_fast.load"
+        )
 
     def _picture(self, picture: Picture) -> Picture:
         rows = self._assembled(picture.color, picture.alpha)

@@ -116,6 +116,23 @@ def test_a_process_that_ends_at_once_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="a device or a pipe, not a file") as caught:
+            atomic.write(tmp_path / name, b"new")
+        assert caught.value.filename == str(tmp_path / name)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path) == ["link", "pipe"]
+
+
+def test_errors_name_the_file_that_was_wanted(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        atomic.write(tmp_path / "no" / "a.bin", b"new")
+    assert caught.value.filename == str(tmp_path / "no" / "a.bin")
+
+
 def test_bytes_that_cannot_be_written_leave_the_old_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")

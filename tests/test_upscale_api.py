@@ -1,5 +1,7 @@
 """`imagen_fast.upscale`: the kind of picture that goes in comes out."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import imagen_fast
 from imagen_fast import BackendError, ImageError, TilingError, WeightsError, upscale
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.catalogue import for_task, resolve, shipped
+from imagen_fast.image.read import read
 from imagen_fast.task import UPSCALE
 
 
@@ -210,6 +213,37 @@ def test_integers_of_numpy_are_integers(photo: Path) -> None:
         "sr-x2", backend="fake", threads=np.int64(1), tile=np.int32(64)
     ) as engine:
         assert engine(np.zeros((4, 4), np.uint8)).shape == (8, 8)
+
+
+def test_an_engine_that_is_sent_elsewhere_says_what_to_do() -> None:
+    with imagen_fast.load("sr-x2", backend="fake") as engine:
+        for send in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="load one in each"):
+                send(engine)
+
+
+class Sliced(np.ndarray):
+    """As a matrix, whose shape has two numbers whatever is asked for."""
+
+    def reshape(self, *shape: Any, **how: Any) -> Any:
+        return self
+
+
+def test_arrays_of_other_classes_are_arrays() -> None:
+    plain = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    with imagen_fast.load("sr-x2", backend="fake") as engine:
+        for given in (plain.view(Sliced), np.ma.masked_array(plain, plain > 9)):
+            large = engine(given)
+            assert type(large) is np.ndarray
+            np.testing.assert_array_equal(large, engine(plain))
+
+
+def test_names_that_no_file_can_have(photo: Path) -> None:
+    for name, output in (("a\0.png", None), (photo, "b\0.png")):
+        with pytest.raises(ImageError, match="NUL"):
+            upscale(name, 2, output=output)
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read("a\0.png")
 
 
 def test_what_is_no_array_is_refused_by_name() -> None:

@@ -145,7 +145,7 @@ def command(
     if options["precision"] == "auto":  # a seed is the same picture on every machine
         options["precision"] = "fp32"
     with Generator(model, **options) as generator:
-        generated.write(generator, plan, wanted)
+        generated.write(generator, plan, wanted, overwrite=overwrite)
     one = shown(plan.files[0] if len(plan.files) == 1 else output)
     click.echo(f"{counted(count, 'picture')}: {one}")
 

@@ -110,6 +110,8 @@ def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[s
         WeightsError: unknown or damaged model, or no model for the scale.
         click.UsageError: the model is of another task or scale.
     """
+    if scale is not None and int(scale) not in task.scales:
+        raise click.UsageError(f"-s {scale}: {task.name} keeps sizes; leave it out")
     if model in (None, "auto"):
         wanted = int(scale or task.scales[0])
         return str(catalogue.for_task(task, wanted)), wanted
@@ -122,7 +124,8 @@ def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[s
         )
     if scale is not None and own != int(scale):
         raise click.UsageError(
-            f"the model {model} {task.does(own)}, not {scale}; leave out -n or -s"
+            f"the model {model} {task.does(own)}, so its scale is {own}, not {scale}; leave out "
+            "-n or -s"
         )
     return model, own
 

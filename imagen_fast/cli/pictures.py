@@ -38,7 +38,9 @@ from imagen_fast.tasks.automatic import automatic
 from imagen_fast.tasks.batch import Streaming
 from imagen_fast.tasks.files import Existing, Job
 from imagen_fast.tasks.restore import RESTORE, Restorer, mask_of
+from imagen_fast.tasks.style import SUFFIX
 from imagen_fast.tasks.stylize import STYLIZE, Stylizer, style_of
+from imagen_fast.tasks.whole_file import check_place
 
 
 def _workers(text: str) -> tuple[int, int]:
@@ -234,6 +236,8 @@ def command(
     if mask and len(found.pictures) > 1:
         many = count(len(found.pictures), "picture")
         raise click.UsageError(f"--mask is for one picture; there are {many}")
+    if save_style:
+        check_place(save_style, (SUFFIX,), overwrite or resume)
     existing: Existing = "overwrite" if overwrite else "skip" if resume else "fail"
     planned = files.jobs_for(
         found.pictures,
@@ -271,7 +275,7 @@ def command(
                     elif task is STYLIZE:
                         style = style_of(loaded, styles, max_pixels)
                         if save_style:
-                            style.save(save_style)
+                            style.save(save_style, overwrite=overwrite or resume)
                         through = Stylizer(loaded, style, strength, keep_colors)
                     elif task is UPSCALE and model in (None, "auto"):
                         through = automatic(
@@ -327,10 +331,10 @@ def _names_a_file(output: Path, inputs: list[Path]) -> bool:
     if ext in discovery.PICTURE_EXTENSIONS | FORMATS.keys():
         return True
     known = ", ".join(FORMATS)
-    if output.is_file():
+    if output.exists() or str(output) == "-":
         raise click.UsageError(
-            f"-o {shown(output)} is a file, but no picture by its name; name a folder, or a file "
-            f"that ends in one of {known}"
+            f"-o {shown(output)} is no folder, and no picture by its name; name a folder, or a "
+            f"file that ends in one of {known}"
         )
     # results.v2 is a good name for a folder, but photo.heic is none for one picture's result.
     if re.fullmatch(r"\.[a-z][a-z0-9]{2,4}", ext) and len(inputs) == 1 and inputs[0].is_file():

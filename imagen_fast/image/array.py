@@ -21,6 +21,7 @@ def from_array(image: Samples) -> tuple[Samples, Samples | None]:
     Raises:
         ImageError: another shape or dtype, no pixels, or floats farther outside 0 to 1.
     """
+    image = np.asarray(image)  # of a matrix or the like, whose slices have another shape
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
         raise ImageError(
             f"an array of shape {image.shape} is not a picture; expected (H, W) or (H, W, C) "

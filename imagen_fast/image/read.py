@@ -91,6 +91,8 @@ def _opened(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise ImageError(f"it cannot be opened: {error.strerror}") from error
+    except ValueError as error:
+        raise ImageError(f"it cannot be opened: {error}") from error
 
 
 def _decoder(file: BinaryIO, extension: str) -> Decoder:

@@ -7,6 +7,7 @@ here: once the upper bytes of all samples, once the lower ones.
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Any, BinaryIO
 
@@ -22,6 +23,7 @@ from imagen_fast.image.pillow import bands
 from imagen_fast.image.tiff_page import UNCOMPRESSED, Page
 
 _DEFLATE = 8
+_FILE_ORDER = re.compile(r"(?<=[IF];\d\d)B(?=[SF]$)")  # in Pillow's names of how to unpack
 _SWAPPED = "B" if sys.byteorder == "little" else "L"  # the order that libtiff's samples have not
 # Pillow's mode, and how it is to unpack libtiff's samples into it, for each number of channels.
 _WAYS = {
@@ -44,9 +46,16 @@ class Reader(TiffImageFile):
         super().load_prepare()
 
     def _setup(self) -> None:
-        if self.tag_v2.get(tags.FILL_ORDER) == 2:
+        if 2 in (self.tag_v2.get(tags.FILL_ORDER), self.tag_v2.get(tags.PLANAR)):
             self._leave_to_libtiff()
         super()._setup()
+        # libtiff's samples have this machine's order, which Pillow forgets of 32 bits and signs.
+        self.tile = [
+            tile._replace(args=(_FILE_ORDER.sub("N", tile.args[0]), *tile.args[1:]))
+            if tile.codec_name == "libtiff" and isinstance(tile.args, tuple)
+            else tile
+            for tile in self.tile
+        ]
 
     def _leave_to_libtiff(self) -> None:
         """Hide from Pillow, but not from libtiff, what keeps it from handing the file on."""

@@ -11,6 +11,7 @@ from imagen_fast.image.picture import Metadata
 
 UNCOMPRESSED = 1
 _INKS, _LAB = 5, 8
+_FLOAT = 3
 _CARRIED = (*tags.DESCRIPTIVE, tags.XMP, tags.ICC, tags.X_RESOLUTION, tags.Y_RESOLUTION)
 
 
@@ -47,7 +48,16 @@ class Page:
         bits = set(self.numbers(tags.BITS, 1))
         if bits - {1, 2, 4, 8, 16, 32}:
             raise ImageError(f"samples of {sorted(bits)} bits are not handled, expected 8 or 16")
-        unsigned = set(self.numbers(tags.FORMAT, 1)) == {1}
+        unsigned, samples = set(self.numbers(tags.FORMAT, 1)) == {1}, self.number(tags.SAMPLES, 1)
+        if (32 in bits and samples > 1) or (16 in bits and _FLOAT in self.numbers(tags.FORMAT, 1)):
+            raise ImageError(
+                f"{samples} channels of {max(bits)} bits, with sign or as floating-point numbers, "
+                "are not handled: save it with 8 or 16 bits (of one channel 32 are read, too)"
+            )
+        if samples == self.planes == 2 and bits != {16}:
+            raise ImageError(
+                "grey and alpha stored apart are read of 16 bits only: save it with both together"
+            )
         return bits == {16} and unsigned and self.number(tags.PHOTOMETRIC) in (0, 1, 2)
 
     @property

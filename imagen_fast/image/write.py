@@ -232,10 +232,16 @@ def writer_for(
     )
 
 
-def write(path: str | os.PathLike[str], picture: Picture, *, quality: int | None = None) -> None:
+def write(
+    path: str | os.PathLike[str],
+    picture: Picture,
+    *,
+    quality: int | None = None,
+    overwrite: bool = True,
+) -> None:
     """Write a whole picture, as `open_writer` does."""
     color, alpha = picture.color, picture.alpha
-    with writer_for(path, picture, quality=quality) as writer:
+    with writer_for(path, picture, quality=quality, overwrite=overwrite) as writer:
         step = max(1, _STRIP // color[0].size)
         for top in range(0, picture.height, step):
             rows = color[top : top + step]

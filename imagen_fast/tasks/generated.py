@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from imagen_fast import atomic
 from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import FORMATS, check_output
 from imagen_fast.image.write import write as write_picture
 from imagen_fast.tasks.generate import Generator, Pixels, between
+from imagen_fast.tasks.whole_file import check_place, whole_file
 
 STEPS = 8  # from one picture to the next
 FRAME_MILLISECONDS = 80
@@ -52,7 +52,7 @@ class Plan:
 def plan(
     output: Path, name: str, wanted: Wanted, grid: bool, levels: bool, interpolate: bool
 ) -> Plan:
-    """What `output` means: a folder, which is made, or the only file's name.
+    """What `output` means: a folder, or the only file's name.
 
     Raises:
         ImageError: it is one file's name and there are several, or of no format that is written.
@@ -75,10 +75,13 @@ def plan(
     elif is_file and (wanted.count > 1 or levels):
         raise ImageError(f"-o {output} names one file for several; give a folder, or --grid")
     if is_file:
-        if suffix != ".gif":
+        if suffix == ".gif":
+            check_place(output, (".gif",), overwrite=True)
+        else:
             check_output(output)
         return Plan(kind, (output,), levels)
-    output.mkdir(parents=True, exist_ok=True)
+    if (output.exists() and not output.is_dir()) or str(output) == "-":
+        raise ImageError(f"-o {output} is no folder, and no picture by its name")
     if kind == "pictures":
         files = tuple(output / f"{stem}_{number:05}.png" for number in range(wanted.count))
     else:
@@ -86,9 +89,18 @@ def plan(
     return Plan(kind, files, levels)
 
 
-def write(generator: Generator, plan: Plan, wanted: Wanted) -> None:
-    """Makes the pictures and writes them. Raises as `generate`, and ImageError as `image.write`."""
+def write(generator: Generator, plan: Plan, wanted: Wanted, *, overwrite: bool = True) -> None:
+    """Makes the pictures and writes them, into a folder that is made if need be.
+
+    Raises as `generate`, and ImageError as `image.write`, or where a file of such a name is there
+    and `overwrite` is False.
+    """
     latents = generator.latents(wanted.count, wanted.seed, wanted.size, wanted.truncation)
+    levels = len(generator.backend.graph.outputs) if plan.levels and plan.kind == "pictures" else 1
+    files = [[_beside(path, level) for level in range(levels)] for path in plan.files]
+    if not overwrite and (there := [path for path in itertools.chain(*files) if path.exists()]):
+        raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
+    plan.files[0].parent.mkdir(parents=True, exist_ok=True)
     if plan.kind in ("strip", "animation"):
         stops = list(latents)
         if plan.kind == "animation":
@@ -98,21 +110,22 @@ def write(generator: Generator, plan: Plan, wanted: Wanted) -> None:
         )
         frames = [generator.picture(x, wanted.size, wanted.seamless) for x in way]
         if plan.kind == "animation":
-            atomic.write(plan.files[0], _gif(frames))
+            with whole_file(plan.files[0], overwrite) as file:
+                file.write(_gif(frames))
         else:
             frames.append(generator.picture(stops[-1], wanted.size, wanted.seamless))
-            write_picture(plan.files[0], Picture(sheet(frames, len(frames))))
+            write_picture(plan.files[0], Picture(sheet(frames, len(frames))), overwrite=overwrite)
         return
     made = (
         generator.levels(x, wanted.size, wanted.seamless, finest=not plan.levels) for x in latents
     )
     if plan.kind == "sheet":
-        write_picture(plan.files[0], Picture(sheet([_beside(pictures) for pictures in made])))
+        whole = Picture(sheet([_side_by_side(pictures) for pictures in made]))
+        write_picture(plan.files[0], whole, overwrite=overwrite)
         return
-    for path, pictures in zip(plan.files, made, strict=True):
-        for level, picture in enumerate(pictures):
-            beside = path.with_stem(f"{path.stem}_level{level}") if level else path
-            write_picture(beside, Picture(picture))
+    for paths, pictures in zip(files, made, strict=True):
+        for path, picture in zip(paths, pictures, strict=True):
+            write_picture(path, Picture(picture), overwrite=overwrite)
 
 
 def sheet(pictures: Sequence[Pixels], columns: int = 0) -> Pixels:
@@ -136,7 +149,12 @@ def _framed(picture: Pixels) -> Pixels:
     return np.pad(picture, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)
 
 
-def _beside(levels: Sequence[Pixels]) -> Pixels:
+def _beside(path: Path, level: int) -> Path:
+    """The file of a coarser level's picture."""
+    return path.with_stem(f"{path.stem}_level{level}") if level else path
+
+
+def _side_by_side(levels: Sequence[Pixels]) -> Pixels:
     """The pictures of all levels at the finest one's size, the coarsest first."""
     height, width = levels[0].shape[:2]
     whole = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def model_for(task: Task, model: PathLike | None) -> PathLike:
 
 def check_strength(strength: float) -> None:
     """Raise ImageError unless it is a number from 0 to 1."""
-    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+    if not isinstance(strength, Real) or not 0 <= float(strength) <= 1:
         raise ImageError(f"strength is {strength!r}; expected a number from 0 to 1")
 
 

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.engine import Engine
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image.array import from_array
 from imagen_fast.image.degradation import HOLE, Mask
+from imagen_fast.image.given import picture_of
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for, sixteen_bits
-from imagen_fast.tasks.single import EngineOptions, PathLike, single
+from imagen_fast.tasks.single import AnyImage, EngineOptions, FileOptions, PathLike, single
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from typing_extensions import Unpack
 
-AnyImage = TypeVar("AnyImage", bound="PathLike | Image | NDArray[Any]")
 RESTORE = TASKS["restore"]
 
 
+@overload
+def restore(
+    image: PathLike,
+    *,
+    strength: float = 1.0,
+    mask: PathLike | Image | NDArray[Any] | None = None,
+    model: PathLike | None = None,
+    **options: Unpack[FileOptions],
+) -> Path: ...
+@overload
 def restore(
     image: AnyImage,
+    *,
+    strength: float = 1.0,
+    mask: PathLike | Image | NDArray[Any] | None = None,
+    model: PathLike | None = None,
+    **options: Unpack[EngineOptions],
+) -> AnyImage: ...
+
+
+def restore(
+    image: PathLike | Image | NDArray[Any],
     *,
     strength: float = 1.0,
     mask: PathLike | Image | NDArray[Any] | None = None,
@@ -41,7 +62,7 @@ def restore(
     background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **options: Unpack[EngineOptions],
-) -> AnyImage | Path:
+) -> Path | Image | NDArray[Any]:
     """Take noise, JPEG blocks and blur out of a picture.
 
     Args:
@@ -65,7 +86,7 @@ def restore(
     model = model_for(RESTORE, model)
     holes = None if mask is None else mask_of(mask, max_pixels)
     check_strength(strength)
-    result: AnyImage | Path = single(  # type: ignore[assignment]  # of the same kind, or the file
+    return single(
         image,
         model,
         lambda engine: Restorer(engine, strength, holes),
@@ -77,29 +98,38 @@ def restore(
         max_pixels=max_pixels,
         options=options,
     )
-    return result
 
 
 def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX_PIXELS) -> Mask:
-    """A picture as a mask (H, W): where its lightest channel is 128 of 255 or more.
+    """A picture as a mask (H, W): where it is visible and its lightest channel is 128 or more.
+
+    An ImageWarning says that this is nowhere.
 
     Raises:
         ImageError: it is no picture.
     """
-    if isinstance(mask, str | os.PathLike):
+    if isinstance(mask, np.ndarray):
+        color, alpha = from_array(mask.astype(np.float32) if mask.dtype == bool else mask)
+    else:
         from imagen_fast.image.read import read
 
-        color = read(Path(mask), max_pixels=max_pixels).color
-    elif isinstance(mask, np.ndarray):
-        color = from_array(mask.astype(np.float32) if mask.dtype == bool else mask)[0]
-    else:
-        from imagen_fast.image.pillow import from_any_pil
-
-        color = from_any_pil(mask).color
-    if color.dtype == np.float32:
-        color = sixteen_bits(color)
-    holes: Mask = eight_bits(color).max(2) >= 128
+        if isinstance(mask, str | os.PathLike):
+            picture = read(mask, max_pixels=max_pixels)
+        else:
+            picture = picture_of(mask)
+        color, alpha = picture.color, picture.alpha
+    holes: Mask = _light(color.max(2))
+    if alpha is not None:  # what is hidden, drawing programs leave white
+        holes &= _light(alpha)
+    if not holes.any():
+        note = "the mask is light (128 or more of 255) nowhere, so nothing is filled"
+        warnings.warn(note, ImageWarning, stacklevel=2)
     return holes
+
+
+def _light(samples: Samples) -> Mask:
+    light: Mask = eight_bits(sixteen_bits(samples) if samples.dtype.kind == "f" else samples) >= 128
+    return light
 
 
 class Restorer(LaidOver):

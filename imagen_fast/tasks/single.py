@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from numpy.typing import NDArray
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+PathLike = str | os.PathLike[str]
+
+
 class EngineOptions(TypedDict, total=False):
     """What `imagen_fast.load` takes beside the model."""
 
@@ -35,7 +38,18 @@ class EngineOptions(TypedDict, total=False):
     isa: str
 
 
-PathLike = str | os.PathLike[str]
+class FileOptions(EngineOptions, total=False):
+    """And what a call takes for a file beside that."""
+
+    output: PathLike | None
+    overwrite: bool
+    quality: int | None
+    background: str | None
+    max_pixels: int
+
+
+# A Pillow image or an array, of which the same kind comes back.
+AnyImage = TypeVar("AnyImage", "Image", NDArray[Any])
 
 
 class Pictures(Protocol):
@@ -117,6 +131,8 @@ def _places(
     """The file to read and the file to write, which may not exist unless `overwrite`."""
     if not os.fspath(image):
         raise ImageError("the path of the picture is empty; expected a picture file")
+    if "\0" in f"{image}{output}":
+        raise ImageError("a path holds a NUL character; expected the name of a file")
     source = Path(image)
     if source.is_dir():
         raise ImageError(f"{source}: it is a folder, expected a picture file")

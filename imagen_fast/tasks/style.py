@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from imagen_fast import atomic
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.given import rgb_of
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.resample import resize
+from imagen_fast.tasks.whole_file import check_place, whole_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,13 +47,15 @@ class Style:
     tokens: NDArray[np.float32]
     model: str
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as safetensors; the file is there whole or not at all. Raises ImageError."""
-        data = save({"tokens": self.tokens}, {"format": FORMAT, "model": self.model})
-        try:
-            atomic.write(Path(path), data)
-        except OSError as error:
-            raise ImageError(f"{path}: cannot write: {error.strerror or error}") from error
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write it as safetensors; the file is there whole or not at all.
+
+        Raises ImageError, as where the name does not end in .safetensors, or is taken and
+        `overwrite` is False.
+        """
+        check_place(Path(path), (SUFFIX,), overwrite)
+        with whole_file(Path(path), overwrite) as file:
+            file.write(save({"tokens": self.tokens}, {"format": FORMAT, "model": self.model}))
 
 
 AnyStyle: TypeAlias = "str | os.PathLike[str] | Image | NDArray[Any] | Style"
@@ -94,7 +97,7 @@ def mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
     """
     if not styles:
         raise ImageError("no style; expected a painting, or several")
-    if not all(np.isfinite(weight) and weight > 0 for weight in weights):
+    if not all(isinstance(weight, Real) and 0 < float(weight) < np.inf for weight in weights):
         raise ImageError(f"the weights of the styles are {list(weights)}; expected numbers above 0")
     if len(styles) == 1:
         return styles[0]

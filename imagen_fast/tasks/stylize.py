@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
-from imagen_fast.tasks.single import EngineOptions, PathLike, single
-from imagen_fast.tasks.style import AnyStyle, Style, mix, read_style
+from imagen_fast.tasks.single import AnyImage, EngineOptions, FileOptions, PathLike, single
+from imagen_fast.tasks.style import SUFFIX, AnyStyle, Style, mix, read_style
+from imagen_fast.tasks.whole_file import check_place
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,12 +26,37 @@ if TYPE_CHECKING:
 
 STYLIZE = TASKS["stylize"]
 DEFAULT_STRENGTH = STYLIZE.strength or 1.0
+Styles: TypeAlias = "AnyStyle | Sequence[AnyStyle | tuple[AnyStyle, float]]"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601
+
+
+@overload
+def stylize(
+    image: PathLike,
+    style: Styles,
+    *,
+    strength: float = DEFAULT_STRENGTH,
+    keep_colors: bool = False,
+    save_style: PathLike | None = None,
+    model: PathLike | None = None,
+    **options: Unpack[FileOptions],
+) -> Path: ...
+@overload
+def stylize(
+    image: AnyImage,
+    style: Styles,
+    *,
+    strength: float = DEFAULT_STRENGTH,
+    keep_colors: bool = False,
+    save_style: PathLike | None = None,
+    model: PathLike | None = None,
+    **options: Unpack[EngineOptions],
+) -> AnyImage: ...
 
 
 def stylize(
     image: PathLike | Image | NDArray[Any],
-    style: AnyStyle | Sequence[tuple[AnyStyle, float]],
+    style: Styles,
     *,
     strength: float = DEFAULT_STRENGTH,
     keep_colors: bool = False,
@@ -47,12 +73,13 @@ def stylize(
 
     Args:
         image: a Pillow image, an array (see `Engine.__call__`), or a path.
-        style: a painting, as `image`; a file that `save_style` wrote; or pairs of such a style and
-            its weight, above 0, to mix several.
+        style: a painting, as `image`; a file that `save_style` wrote; or several such, to mix
+            them, each alone or in a pair with its weight, above 0.
         strength: from 0, the picture as it is, to 1, all that the model changes: each sample moves
             so far from the one to the other.
         keep_colors: only lightness is the painting's; blue and red differences (BT.601) stay.
-        save_style: a file to write what was read in the painting, or the mixture, to.
+        save_style: a file to write what was read in the painting, or the mixture, to:
+            NAME.safetensors.
         model: a bundle's path; by default the shipped model.
         output: for a path, the file to write; `{stem}_stylized.png` beside the input by default.
         overwrite, quality, background, max_pixels, options: see `upscale`.
@@ -70,11 +97,13 @@ def stylize(
     model = model_for(STYLIZE, model)
     check_strength(strength)
     styles = _pairs(style)
+    if save_style is not None:
+        check_place(Path(save_style), (SUFFIX,), overwrite)
 
     def through(engine: Engine) -> Stylizer:
         found = style_of(engine, styles, max_pixels)
         if save_style is not None:
-            found.save(save_style)
+            found.save(save_style, overwrite=overwrite)
         return Stylizer(engine, found, strength, keep_colors)
 
     return single(
@@ -142,7 +171,7 @@ def _with_colors_of(before: Samples, after: Samples) -> Samples:
     return colored
 
 
-def _pairs(style: AnyStyle | Sequence[tuple[AnyStyle, float]]) -> list[tuple[AnyStyle, float]]:
+def _pairs(style: Styles) -> list[tuple[AnyStyle, float]]:
     if isinstance(style, list | tuple):
-        return [(one, float(weight)) for one, weight in style]
+        return [one if isinstance(one, tuple) and len(one) == 2 else (one, 1.0) for one in style]
     return [(style, 1.0)]  # type: ignore[list-item]

@@ -19,7 +19,14 @@ from imagen_fast.loading import load
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.automatic import automatic
-from imagen_fast.tasks.single import EngineOptions, PathLike, Pictures, single
+from imagen_fast.tasks.single import (
+    AnyImage,
+    EngineOptions,
+    FileOptions,
+    PathLike,
+    Pictures,
+    single,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,29 +39,16 @@ def upscale(
     scale: int = 4,
     *,
     model: PathLike | None = None,
-    output: PathLike | None = None,
-    overwrite: bool = False,
-    quality: int | None = None,
-    background: str | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[FileOptions],
 ) -> Path: ...
 @overload
 def upscale(
-    image: Image,
+    image: AnyImage,
     scale: int = 4,
     *,
     model: PathLike | None = None,
     **options: Unpack[EngineOptions],
-) -> Image: ...
-@overload
-def upscale(
-    image: NDArray[Any],
-    scale: int = 4,
-    *,
-    model: PathLike | None = None,
-    **options: Unpack[EngineOptions],
-) -> NDArray[Any]: ...
+) -> AnyImage: ...
 
 
 def upscale(

@@ -32,18 +32,19 @@ def whole_file(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """A file to write, which takes its name when the block ends; an exception leaves nothing.
 
     Raises:
-        ImageError: a file of this name appeared meanwhile, or the folder cannot be written.
+        ImageError: a file of this name appeared meanwhile, or none can be written there: the
+            folder is locked, the disk is full, or the name is that of a device.
     """
     try:
         part = atomic.Part(target, replace=overwrite)
-    except OSError as error:
-        raise ImageError(f"{target}: cannot write: {error.strerror or error}") from error
-    try:
-        yield part.file
-        part.publish(synced=True)
+        try:
+            yield part.file
+            part.publish(synced=True)
+        finally:
+            part.discard()
     except FileExistsError as error:
         raise ImageError(
             f"{target} appeared meanwhile and was not replaced; name another output"
         ) from error
-    finally:
-        part.discard()
+    except OSError as error:
+        raise ImageError(f"{target}: cannot write: {error.strerror or error}") from error

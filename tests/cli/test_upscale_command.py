@@ -209,8 +209,9 @@ def test_the_summary_repeats_the_failures(upscale, picture, tmp_path):
     [
         ("big.heic", ".heic cannot be written; expected one of .png"),
         ("big.JXL", ".jxl cannot be written"),
-        ("plain", "is a file, but no picture by its name"),
-        ("plain.txt", "is a file, but no picture by its name"),
+        ("plain", "is no folder, and no picture by its name"),
+        ("plain.txt", "is no folder, and no picture by its name"),
+        ("/dev/null", "is no folder, and no picture by its name"),
     ],
 )
 def test_an_output_that_is_neither_picture_nor_folder(
@@ -225,6 +226,14 @@ def test_an_output_that_is_neither_picture_nor_folder(
     assert words in " ".join(result.stderr.split())
     assert files(tmp_path) == before
     assert not (tmp_path / output).is_dir()
+
+
+def test_pictures_do_not_go_to_standard_output(upscale, picture, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = upscale(picture(tmp_path / "a.png"), "-o", "-")
+    assert result.exit_code == 2
+    assert "-o - is no folder, and no picture by its name" in result.stderr
+    assert set(files(tmp_path)) == {"a.png"}
 
 
 def test_folders_may_have_dots_in_their_names(upscale, picture, files, tmp_path):

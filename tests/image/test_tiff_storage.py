@@ -114,6 +114,52 @@ def test_sixteen_bit_samples_are_turned_upright(tmp_path, channels, orientation)
     np.testing.assert_array_equal(found >> 8, turned)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("f4", [0, 16384, 65535]), ("i4", [0, 300, 65535]), ("i2", [0, 300, 32767])],
+)
+def test_one_channel_of_floats_and_of_signed_numbers(tmp_path, order, compression, dtype, expected):
+    samples = np.array([[0, 0.25, 1]] if dtype == "f4" else [expected], dtype)
+    tifffile.imwrite(
+        tmp_path / "x.tif", samples, byteorder=order, compression=compression, metadata=None
+    )
+    assert read(tmp_path / "x.tif").color[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("role", ["assocalpha", "unspecified"])
+def test_a_fourth_plane_of_eight_bits_is_what_a_fourth_channel_is(tmp_path, compression, role):
+    samples = RNG.integers(0, 256, (21, 17, 4), dtype=np.uint8)
+    options = {"photometric": "rgb", "extrasamples": [role], "compression": compression}
+    tifffile.imwrite(tmp_path / "together.tif", samples, **options)
+    planes = np.moveaxis(samples, 2, 0)
+    tifffile.imwrite(tmp_path / "apart.tif", planes, planarconfig="separate", **options)
+    together, apart = (read(tmp_path / f"{name}.tif") for name in ("together", "apart"))
+    np.testing.assert_array_equal(together.color, apart.color)
+    assert (together.alpha is None) == (apart.alpha is None)
+    if together.alpha is not None:
+        np.testing.assert_array_equal(together.alpha, apart.alpha)
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype", "reason"),
+    [
+        ({"photometric": "rgb"}, "f4", "3 channels of 32 bits"),
+        ({"photometric": "rgb"}, "f2", "3 channels of 16 bits"),
+        ({"photometric": "minisblack", "extrasamples": ["unassalpha"],
+          "planarconfig": "separate", "compression": "zlib"}, "u1", "stored apart"),
+    ],
+)  # fmt: skip
+def test_samples_that_are_not_read_are_named(tmp_path, options, dtype, reason):
+    planes = 2 if "planarconfig" in options else 3
+    samples = np.ones((planes, 5, 7) if planes == 2 else (5, 7, 3), dtype)
+    tifffile.imwrite(tmp_path / "x.tif", samples, **options)
+    with pytest.raises(ImageError, match=reason):
+        read(tmp_path / "x.tif")
+
+
 def test_a_compressed_strip_that_is_cut_off_is_an_error(tmp_path):
     samples = RNG.integers(0, 65536, (45, 39, 3), dtype=np.uint16)
 

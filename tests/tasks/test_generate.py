@@ -226,12 +226,27 @@ def test_the_command_writes_files_sheets_and_ways(made, tmp_path):
     assert command(*given, "-o", tmp_path / "sheet.png", "--grid", "--overwrite").returncode == 0
 
 
+def test_levels_replace_nothing_unasked_and_what_fails_leaves_no_folder(made, tmp_path):
+    (tmp_path / "a").mkdir()
+    theirs = tmp_path / "a" / "made_0_00000_level1.png"
+    theirs.write_bytes(b"theirs")
+    done = command("--model", made, "--levels", "-o", tmp_path / "a")
+    assert (done.returncode, theirs.read_bytes()) == (1, b"theirs")
+    assert "level1.png exists" in done.stderr
+    assert list((tmp_path / "a").iterdir()) == [theirs]
+    assert command("--model", "sr-x4", "-o", tmp_path / "b").returncode == 1
+    assert not (tmp_path / "b").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["-n", 2, "-o", "a.png"], "one file for several"),
         (["-o", "a.xyz"], "cannot be written"),
         (["-o", "a.gif"], "for --interpolate"),
+        (["-o", "no/a.gif", "--interpolate", "-n", "2"], "the folder no does not exist"),
+        (["-o", "-"], "no folder, and no picture"),
+        (["-o", "/dev/null"], "no folder, and no picture"),
         (["-o", "a", "--interpolate"], "-n 2 or more"),
         (["-o", "a", "--size", "12"], "WIDTHxHEIGHT"),
         (["-o", "a", "--minutes", "1"], "--like"),

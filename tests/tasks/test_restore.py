@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import imagen_fast
-from imagen_fast import ImageError, WeightsError
+from imagen_fast import ImageError, ImageWarning, WeightsError
 from imagen_fast.cli import main
 from imagen_fast.image.degradation import with_holes
 from imagen_fast.tasks.restore import mask_of, restore
@@ -99,7 +99,25 @@ def test_masks_are_light_where_there_are_holes(mask: Any) -> None:
     assert mask_of(np.array([[127, 128]], np.uint8)).tolist() == [[False, True]]
 
 
+def test_white_that_a_mask_hides_is_no_hole(mask: Any, tmp_path: Path) -> None:
+    strokes = np.full((*mask.shape, 4), 255, np.uint8)
+    strokes[..., 3] = mask * np.uint8(255)
+    image = Image.fromarray(strokes)
+    image.save(tmp_path / "mask.png")
+    for given in (strokes, image, tmp_path / "mask.png"):
+        np.testing.assert_array_equal(mask_of(given), mask)
+
+
+def test_a_mask_of_ones_in_place_of_255_is_said(mask: Any) -> None:
+    with pytest.warns(ImageWarning, match="light .128 or more of 255. nowhere"):
+        assert not mask_of(mask.astype(np.uint8)).any()
+    with pytest.raises(ImageError, match="the picture is a int; expected a Pillow image"):
+        mask_of(5)  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_restored(restorer: Path, picture: Any, mask: Any, tmp_path: Path) -> None:
+    halves = (restore(picture, model=restorer, strength=s) for s in (0.5, np.float32(0.5)))
+    np.testing.assert_array_equal(*halves)
     for strength in (-0.1, 1.01, "1", float("nan")):
         with pytest.raises(ImageError, match=r"expected a number from 0 to 1"):
             restore(picture, model=restorer, strength=strength)

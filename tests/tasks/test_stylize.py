@@ -118,6 +118,25 @@ def test_a_style_is_saved_and_used_again(
     first = stylize(picture, paintings[0], model=model, save_style=kept)
     np.testing.assert_array_equal(stylize(picture, kept, model=model), first)
     assert load_file(kept)["tokens"].shape[3] == 24
+    before = kept.read_bytes()
+    with pytest.raises(ImageError, match=r"kept.safetensors exists"):
+        stylize(picture, paintings[1], model=model, save_style=kept)
+    assert kept.read_bytes() == before
+    with pytest.raises(ImageError, match=r"expected a name that ends in .safetensors"):
+        stylize(picture, paintings[1], model=model, save_style=tmp_path / "kept.npz")
+
+
+def test_several_paintings_without_weights_count_alike(
+    model: Path, picture: Any, paintings: Any, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{name}.png" for name in ("ab", "cd")]
+    for painting, file in zip(paintings, files, strict=True):
+        Image.fromarray(painting).save(file)
+    alike = stylize(picture, [(file, 1) for file in files], model=model)
+    np.testing.assert_array_equal(stylize(picture, files, model=model), alike)
+    assert stylize(Image.fromarray(picture), files, model=model).mode == "RGB"
+    with pytest.raises(ImageError, match="expected numbers above 0"):
+        stylize(picture, [(files[0], "1")], model=model)  # type: ignore[list-item]
 
 
 def test_styles_are_mixed_by_their_weights(model: Path, picture: Any, paintings: Any) -> None:
