@@ -38,3 +38,8 @@ def tables(photographs, tmp_path):
             },
         }
     )
+
+
+@pytest.fixture
+def output(tables, tmp_path):
+    return tmp_path / "run"
