@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast import outputs, tiling
+from imagen_fast import outputs
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend
 from imagen_fast.errors import BackendError, ImageError
@@ -26,6 +26,7 @@ from imagen_fast.image.resample import resize
 from imagen_fast.samples import Samples
 from imagen_fast.streaming import VideoStream
 from imagen_fast.tile_sizes import TileSizes
+from imagen_fast.tiling import Tiling, stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +68,7 @@ class Engine:
             capacity = backend.capacity
             self._sizes.tile_for(capacity + 1, 1, capacity)
         # Size, tiles and batch: a picture as large as the last finds its memory taken already.
-        self._last_cut: tuple[tuple[int, int], tiling.Grid, int] | None = None
+        self._last_cut: tuple[tuple[int, int], Tiling, int] | None = None
 
     @property
     def reruns(self) -> int:
@@ -350,8 +351,8 @@ class Engine:
         cut = self._last_cut
         if cut is None or cut[0] != (height, width):
             cut = self._last_cut = ((height, width), *self._cut(height, width))
-        _, grid, batch = cut
-        done, count = 0, len(grid.rows) * len(grid.columns)
+        _, tiling, batch = cut
+        done, count = 0, len(tiling.rows) * len(tiling.columns)
 
         def run(tiles: Samples) -> Samples:
             nonlocal done
@@ -361,15 +362,15 @@ class Engine:
                 progress(done / count)
             return output
 
-        yield from tiling.stream(color, grid, self.scale, run, batch)
+        yield from stream(color, tiling, self.scale, run, batch)
 
-    def _cut(self, height: int, width: int) -> tuple[tiling.Grid, int]:
+    def _cut(self, height: int, width: int) -> tuple[Tiling, int]:
         """The tiles of a picture, and how many are computed at once."""
         backend = self._runner.backend
-        grid, tile = self._sizes.cut(height, width, capacity := backend.capacity)
+        tiling, tile = self._sizes.cut(height, width, capacity := backend.capacity)
         if backend.device == "cpu":
-            return grid, 1
-        return grid, max(1, min(BATCH_ON_GPU, capacity // tile**2))
+            return tiling, 1
+        return tiling, max(1, min(BATCH_ON_GPU, capacity // tile**2))
 
     def _run_samples(self, tiles: Samples, also: Arrays) -> Samples:
         """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""

@@ -7,7 +7,7 @@ import warnings
 from typing import Protocol
 
 from imagen_fast.errors import TilingError
-from imagen_fast.tiling import Grid, cut, largest_overlap
+from imagen_fast.tiling import Tiling, cut, largest_overlap
 
 # Overlap unless asked otherwise: with it the tiles of the shipped models equal the whole picture.
 DEFAULT_OVERLAP = 32
@@ -110,7 +110,7 @@ class TileSizes:
         least = -(-2 * self.overlap // self._alignment) * self._alignment + self._alignment
         return max(least, self._automatic(height, width, capacity))
 
-    def cut(self, height: int, width: int, capacity: int) -> tuple[Grid, int]:
+    def cut(self, height: int, width: int, capacity: int) -> tuple[Tiling, int]:
         """The tiles of a picture, and their side."""
         if self._averages:
             self._check_whole(height, width, capacity)

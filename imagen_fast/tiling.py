@@ -44,14 +44,14 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Tiling:
     """The tiles of a picture: every row span with every column span."""
 
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
 
 
-def cut(height: int, width: int, tile: int, overlap: int, alignment: int) -> Grid:
+def cut(height: int, width: int, tile: int, overlap: int, alignment: int) -> Tiling:
     """Cut a picture into tiles of at most tile × tile input pixels, overlap included.
 
     A picture that is no larger is one tile. Otherwise tiles shrink, all of a row alike, and
@@ -68,7 +68,7 @@ def cut(height: int, width: int, tile: int, overlap: int, alignment: int) -> Gri
     if tile < max(height, width) and tile < shared + alignment:
         raise TilingError(_too_small(tile, overlap, alignment, shared + alignment))
     ramp = min(RAMP, shared)
-    return Grid(
+    return Tiling(
         tuple(_spans(height, tile, shared, ramp, alignment)),
         tuple(_spans(width, tile, shared, ramp, alignment)),
     )
@@ -109,7 +109,7 @@ def largest_overlap(tile: int, alignment: int) -> int:
 
 def stream(
     picture: Samples,
-    grid: Grid,
+    tiling: Tiling,
     scale: int,
     run: Callable[[Samples], Samples],
     batch: int = 1,
@@ -126,16 +126,16 @@ def stream(
     Yields:
         (rows, scale·W, C) of the picture's dtype; all rows together are scale·H.
     """
-    if len(grid.rows) == len(grid.columns) == 1:
+    if len(tiling.rows) == len(tiling.columns) == 1:
         yield run(picture[None])[0]
         return
     _, width, channels = picture.shape
-    ramps_below = [span.ramp for span in grid.rows[1:]] + [0]
+    ramps_below = [span.ramp for span in tiling.rows[1:]] + [0]
     carry: Samples | None = None
-    for row, ramp_below in zip(grid.rows, ramps_below, strict=True):
+    for row, ramp_below in zip(tiling.rows, ramps_below, strict=True):
         rows = scale * (row.high - row.low)
         band = np.empty((rows, scale * width, channels), picture.dtype)
-        for columns in _batches(grid.columns, batch):
+        for columns in _batches(tiling.columns, batch):
             tiles = np.stack([picture[row.start : row.stop, c.start : c.stop] for c in columns])
             for column, output in zip(columns, run(tiles), strict=True):
                 answer = output[_inner(row, scale), _inner(column, scale)]

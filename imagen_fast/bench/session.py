@@ -116,16 +116,16 @@ def run(options: BenchOptions, command: str = "", say: Say = lambda text: None) 
     load, start = machine.load(), time.monotonic()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-"))
-        stage = stack.enter_context(Contest(options, Path(folder), say))
+        contest = stack.enter_context(Contest(options, Path(folder), say))
         places = [(size, batch) for batch in options.batches for size in options.sizes]
         for index, place in enumerate(places):
             now = time.monotonic()
             # The first size, at which everyone starts, gets twice the time of another.
             share = (1 if index else 2) / (len(places) - index + (0 if index else 1))
-            stage.measure(found, *place, now + max(0.0, start + options.seconds - now) * share)
+            contest.measure(found, *place, now + max(0.0, start + options.seconds - now) * share)
     return record(
         command,
-        stage.rows,
+        contest.rows,
         (load, machine.load()),
         model=options.model.stem,
         settings={
@@ -133,7 +133,7 @@ def run(options: BenchOptions, command: str = "", say: Say = lambda text: None) 
             **{"seconds": options.seconds, "scale": read_header(options.model).graph.scale},
         },
         missing=missing,
-        left_out=stage.left_out,
+        left_out=contest.left_out,
         seconds=round(time.monotonic() - start, 1),
     )
 

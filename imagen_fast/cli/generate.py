@@ -136,8 +136,8 @@ def command(
     wanted = generated.Wanted(count, seed, size, seamless, truncation)
     name = Path(model).stem if model is not None else like.resolve().name if like else ""
     with as_usage(ImageError):
-        plan = generated.plan(output, name, wanted, grid, levels, interpolate)
-    if not overwrite and (there := [path for path in plan.files if path.exists()]):
+        files = generated.output_files(output, name, wanted, grid, levels, interpolate)
+    if not overwrite and (there := [path for path in files.paths if path.exists()]):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
     if like is not None:
         model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
@@ -145,8 +145,8 @@ def command(
     if options["precision"] == "auto":  # a seed is the same picture on every machine
         options["precision"] = "fp32"
     with Generator(model, **options) as generator:
-        generated.write(generator, plan, wanted, overwrite=overwrite)
-    one = shown(plan.files[0] if len(plan.files) == 1 else output)
+        generated.write(generator, files, wanted, overwrite=overwrite)
+    one = shown(files.paths[0] if len(files.paths) == 1 else output)
     click.echo(f"{counted(count, 'picture')}: {one}")
 
 

@@ -31,7 +31,7 @@ from imagen_fast.image.resample import resize
 from imagen_fast.loading import load
 from imagen_fast.model_file import load_model
 from imagen_fast.samples import Samples
-from imagen_fast.tasks.single import EngineOptions, PathLike
+from imagen_fast.tasks.single import LoadOptions, PathLike
 from imagen_fast.tasks.whole_file import check_place, whole_file
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def explain(
     whole: bool = False,
     gradients: bool = True,
     say: Callable[[str], None] = lambda text: None,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> str:
     """The page, as HTML.
 

@@ -38,20 +38,20 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is written: `files` are all of it for a sheet, strip or animation, else one a picture.
+class OutputFiles:
+    """Files to write: `paths` are all for a sheet, strip or animation, else one a picture.
 
     levels: beside each picture its coarser ones, or in a sheet before it.
     """
 
     kind: Kind
-    files: tuple[Path, ...]
+    paths: tuple[Path, ...]
     levels: bool
 
 
-def plan(
+def output_files(
     output: Path, name: str, wanted: Wanted, grid: bool, levels: bool, interpolate: bool
-) -> Plan:
+) -> OutputFiles:
     """What `output` means: a folder, or the only file's name.
 
     Raises:
@@ -79,49 +79,49 @@ def plan(
             check_place(output, (".gif",), overwrite=True)
         else:
             check_output(output)
-        return Plan(kind, (output,), levels)
+        return OutputFiles(kind, (output,), levels)
     if (output.exists() and not output.is_dir()) or str(output) == "-":
         raise ImageError(f"-o {output} is no folder, and no picture by its name")
     if kind == "pictures":
         files = tuple(output / f"{stem}_{number:05}.png" for number in range(wanted.count))
     else:
         files = (output / f"{stem}_{kind}.png",)
-    return Plan(kind, files, levels)
+    return OutputFiles(kind, files, levels)
 
 
-def write(generator: Generator, plan: Plan, wanted: Wanted, *, overwrite: bool = True) -> None:
+def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: bool = True) -> None:
     """Makes the pictures and writes them, into a folder that is made if need be.
 
     Raises as `generate`, and ImageError as `image.write`, or where a file of such a name is there
     and `overwrite` is False.
     """
     latents = generator.latents(wanted.count, wanted.seed, wanted.size, wanted.truncation)
-    levels = len(generator.backend.graph.outputs) if plan.levels and plan.kind == "pictures" else 1
-    files = [[_beside(path, level) for level in range(levels)] for path in plan.files]
+    levels = len(generator.backend.graph.outputs) if to.levels and to.kind == "pictures" else 1
+    files = [[_beside(path, level) for level in range(levels)] for path in to.paths]
     if not overwrite and (there := [path for path in itertools.chain(*files) if path.exists()]):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
-    plan.files[0].parent.mkdir(parents=True, exist_ok=True)
-    if plan.kind in ("strip", "animation"):
+    to.paths[0].parent.mkdir(parents=True, exist_ok=True)
+    if to.kind in ("strip", "animation"):
         stops = list(latents)
-        if plan.kind == "animation":
+        if to.kind == "animation":
             stops.append(stops[0])  # it begins again where it ends
         way = itertools.chain.from_iterable(
             between(start, end, STEPS) for start, end in itertools.pairwise(stops)
         )
         frames = [generator.picture(x, wanted.size, wanted.seamless) for x in way]
-        if plan.kind == "animation":
-            with whole_file(plan.files[0], overwrite) as file:
+        if to.kind == "animation":
+            with whole_file(to.paths[0], overwrite) as file:
                 file.write(_gif(frames))
         else:
             frames.append(generator.picture(stops[-1], wanted.size, wanted.seamless))
-            write_picture(plan.files[0], Picture(sheet(frames, len(frames))), overwrite=overwrite)
+            write_picture(to.paths[0], Picture(sheet(frames, len(frames))), overwrite=overwrite)
         return
     made = (
-        generator.levels(x, wanted.size, wanted.seamless, finest=not plan.levels) for x in latents
+        generator.levels(x, wanted.size, wanted.seamless, finest=not to.levels) for x in latents
     )
-    if plan.kind == "sheet":
+    if to.kind == "sheet":
         whole = Picture(sheet([_side_by_side(pictures) for pictures in made]))
-        write_picture(plan.files[0], whole, overwrite=overwrite)
+        write_picture(to.paths[0], whole, overwrite=overwrite)
         return
     for paths, pictures in zip(files, made, strict=True):
         for path, picture in zip(paths, pictures, strict=True):

@@ -21,7 +21,7 @@ from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for, sixteen_bits
-from imagen_fast.tasks.single import AnyImage, EngineOptions, FileOptions, PathLike, single
+from imagen_fast.tasks.single import AnyImage, LoadOptions, FileOptions, PathLike, single
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,7 +46,7 @@ def restore(
     strength: float = 1.0,
     mask: PathLike | Image | NDArray[Any] | None = None,
     model: PathLike | None = None,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> AnyImage: ...
 
 
@@ -61,7 +61,7 @@ def restore(
     quality: int | None = None,
     background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> Path | Image | NDArray[Any]:
     """Take noise, JPEG blocks and blur out of a picture.
 

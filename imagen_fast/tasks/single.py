@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
-class EngineOptions(TypedDict, total=False):
+class LoadOptions(TypedDict, total=False):
     """What `imagen_fast.load` takes beside the model."""
 
     backend: str
@@ -38,7 +38,7 @@ class EngineOptions(TypedDict, total=False):
     isa: str
 
 
-class FileOptions(EngineOptions, total=False):
+class FileOptions(LoadOptions, total=False):
     """And what a call takes for a file beside that."""
 
     output: PathLike | None
@@ -73,7 +73,7 @@ def single(
     quality: int | None,
     background: str | None,
     max_pixels: int,
-    options: EngineOptions,
+    options: LoadOptions,
     color: bool = False,
 ) -> Path | Image | NDArray[Any]:
     """The picture through the model `name`; a file is written beside it, or as `output`.

@@ -16,7 +16,7 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
-from imagen_fast.tasks.single import AnyImage, EngineOptions, FileOptions, PathLike, single
+from imagen_fast.tasks.single import AnyImage, LoadOptions, FileOptions, PathLike, single
 from imagen_fast.tasks.style import SUFFIX, AnyStyle, Style, mix, read_style
 from imagen_fast.tasks.whole_file import check_place
 
@@ -50,7 +50,7 @@ def stylize(
     keep_colors: bool = False,
     save_style: PathLike | None = None,
     model: PathLike | None = None,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> AnyImage: ...
 
 
@@ -67,7 +67,7 @@ def stylize(
     quality: int | None = None,
     background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> Path | Image | NDArray[Any]:
     """Draw a picture in the manner of a painting.
 

@@ -21,7 +21,7 @@ from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.automatic import automatic
 from imagen_fast.tasks.single import (
     AnyImage,
-    EngineOptions,
+    LoadOptions,
     FileOptions,
     PathLike,
     Pictures,
@@ -47,7 +47,7 @@ def upscale(
     scale: int = 4,
     *,
     model: PathLike | None = None,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> AnyImage: ...
 
 
@@ -61,7 +61,7 @@ def upscale(
     quality: int | None = None,
     background: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[EngineOptions],
+    **options: Unpack[LoadOptions],
 ) -> Path | Image | NDArray[Any]:
     """Enlarge a picture `scale` times. For many pictures, `load` an engine once.
 

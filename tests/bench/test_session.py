@@ -62,11 +62,11 @@ def test_who_has_no_time_is_left_out(options):
 
 def test_who_cannot_run_fails_alone(options, tmp_path):
     one = Contestant("native", "fp16", 1)  # which the native engine has not
-    with session.Contest(options, tmp_path, lambda text: None) as stage:
+    with session.Contest(options, tmp_path, lambda text: None) as contest:
         found = [one, replace(one, precision="fp32")]
         for _ in range(2):
-            stage.measure(found, 16, 1, time.monotonic() + 60)
-    timed, failed, again = stage.rows
+            contest.measure(found, 16, 1, time.monotonic() + 60)
+    timed, failed, again = contest.rows
     assert "has no fp16" in failed["why"]
     assert timed["samples_ms"]
     assert again["precision"] == "fp32"  # who failed has no other turn
@@ -99,11 +99,11 @@ def test_what_is_asked_for_and_missing_is_an_error(options, monkeypatch):
 def asked(tiny_path, tmp_path_factory):
     """Batch → its pictures in a file, and the network's answer."""
     options, found = session.BenchOptions(tiny_path, 1, 0), {}
-    with session.Contest(options, tmp_path_factory.mktemp("asked"), lambda text: None) as stage:
+    with session.Contest(options, tmp_path_factory.mktemp("asked"), lambda text: None) as contest:
         for batch in (1, 3):
-            images = stage._folder / f"{batch}.npy"
+            images = contest._folder / f"{batch}.npy"
             np.save(images, pictures(batch, SIZE))
-            found[batch] = images, stage._truth(images, SIZE**2)
+            found[batch] = images, contest._truth(images, SIZE**2)
     return found
 
 
@@ -114,10 +114,10 @@ def asked(tiny_path, tmp_path_factory):
 )  # fmt: skip
 def test_answers(options, asked, tmp_path, runtime, precision):
     pytest.importorskip(find(runtime).library, reason="the runtime is not installed")
-    with session.Contest(options, tmp_path, lambda text: None) as stage:
+    with session.Contest(options, tmp_path, lambda text: None) as contest:
         for batch, (images, truth) in asked.items():
             row = {"size": SIZE, "batch": batch}
-            stage._prepared(Contestant(runtime, precision, 1), row, images, truth, 60)
+            contest._prepared(Contestant(runtime, precision, 1), row, images, truth, 60)
             assert "why" not in row
             assert row["megapixels"] == batch * (2 * SIZE) ** 2 / 1e6
     # The pictures of a batch differ, so that a runtime which mixes them up is caught.
