@@ -152,9 +152,7 @@ VARIANTS: dict[str, Variant] = {
     "tiny": Variant(),
     "plain: 9 convolutions of 64": Variant(build=lambda: Plain(64, 9)),
     "convolution in place of attention": Variant(build=changed(convolve_instead)),
-    "one level, 3 convolutions a stage": Variant(
-        build=lambda: Generator(ModelSpec(scale=SCALE, levels=(Level(64, convs=3),)))
-    ),
+    "one level, 3 convolutions a stage": Variant(build=lambda: Generator(ONE_LEVEL)),
     "self in place of cross-attention": Variant(build=changed(look_at_self)),
     "RMS norm after each block": Variant(build=changed(normalise)),
     "AdamW at 1e-3 in place of Muon": Variant(optimiser=replace(OPTIMISER, name="adamw")),
@@ -224,15 +222,8 @@ def main() -> None:
     norm = blocks.rms_norm
     for name in options.only:
         variant = VARIANTS[name]
-        data = PatchSampler(
-            [photographs],
-            weights=[1],
-            patch=PATCH,
-            batch=BATCH,
-            detail=2,
-            seed=0,
-            device=torch.device("cpu"),
-        )
+        how = {"patch": PATCH, "batch": BATCH, "detail": 2, "seed": 0}
+        data = PatchSampler([photographs], weights=[1], **how, device=torch.device("cpu"))
         blocks.rms_norm = norm if variant.qk_norm else lambda x: x
         row = run(name, variant, data, tests, options.steps)
         rows.append(row)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from torch import Tensor
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
+from imagen_fast.bench.timing import Summary, in_turns, once
 from imagen_fast.tasks.generate import Generator
 from imagen_fast.tasks.generated import sheet
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
@@ -99,16 +100,15 @@ def nearest(pictures: Pixels, folder: Path) -> tuple[NDArray[np.float64], list[P
 
 def seconds(model: Path, rounds: int) -> dict[str, float]:
     """Medians for a picture of 1024×1024, the engines in turn."""
-    times: dict[str, list[float]] = {"native": [], "eager": []}
-    loaded = {name: Generator(model, backend=name, precision="fp32", threads=1) for name in times}
-    for number in range(rounds + 1):
-        for name, generator in loaded.items():
-            (latent,) = generator.latents(1, number, LARGE)
-            start = time.perf_counter()
-            generator.picture(latent, LARGE, seamless=True)
-            if number:
-                times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(found)) for name, found in times.items()}
+    bursts = {}
+    for name in ("native", "eager"):
+        generator = Generator(model, backend=name, precision="fp32", threads=1)
+        (latent,) = generator.latents(1, 0, LARGE)
+        run = partial(generator.picture, latent, LARGE, seamless=True)
+        run()  # does not count
+        bursts[name] = once(run)
+    times = in_turns(bursts, 0, least=rounds)
+    return {name: Summary.of(taken).p50 / 1e3 for name, taken in times.items()}
 
 
 def main() -> None:
@@ -123,12 +123,9 @@ def main() -> None:
     options = parser.parse_args()
     held_out = patches(options.textures / "held-out", COUNT, 0)
     other = patches(options.textures / "train", len(held_out), 1)
-    made = imagen_fast.generate(
-        len(held_out), options.seed, model=options.model, truncation=options.truncation
-    )
-    again = imagen_fast.generate(
-        2, options.seed, model=options.model, truncation=options.truncation
-    )
+    how = {"model": options.model, "truncation": options.truncation}
+    made = imagen_fast.generate(len(held_out), options.seed, **how)
+    again = imagen_fast.generate(2, options.seed, **how)
     random = np.random.default_rng(2)
     noise = np.stack([noise_like(patch, random) for patch in other])
     sets = {"real": other, "generated": made, "noise": noise}
@@ -144,9 +141,7 @@ def main() -> None:
         "model": options.model.name,
         "pictures": len(held_out),
         "same seed, same picture": bool((again == made[:2]).all()),
-        "distance": {
-            name: kernel_distance(target, features(tensor(x))) for name, x in sets.items()
-        },
+        "distance": {k: kernel_distance(target, features(tensor(x))) for k, x in sets.items()},
         "likeness": {name: likeness(tensor(x)) for name, x in sets.items()},
         "copies": copies,
         "seconds": seconds(options.model, options.rounds),

@@ -13,28 +13,30 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from imagen_fast.bench.check import check
 from imagen_fast.bench.picture import pictures
+from imagen_fast.bench.process import Child
 from imagen_fast.bench.timing import Summary, in_turns
 
 ROOT = Path(__file__).parents[1]
 MODEL = "sr-x4-tiny"
-# Public calls alone, so that any commit's package can answer: writes its picture, then for every
-# line that it reads runs once and says how many milliseconds that took.
+LONGEST = 600  # seconds of a run
+# Public calls alone, so that any commit's package can answer as a `Child`: writes its picture, then
+# for every line that it reads runs once and says how many milliseconds that took.
 ENGINE = """
-import sys, time, numpy as np, imagen_fast
+import json, sys, time, numpy as np, imagen_fast
 model, precision, images, output = sys.argv[1:]
 engine, x = imagen_fast.load(model, backend="native", precision=precision), np.load(images)
 np.save(output, engine.run(x))
-print("ready", flush=True)
 for _ in sys.stdin:
     start = time.perf_counter()
     engine.run(x)
-    print(1e3 * (time.perf_counter() - start), flush=True)
+    print(json.dumps({"ms": [1e3 * (time.perf_counter() - start)]}), flush=True)
 """
 
 
@@ -51,40 +53,22 @@ def install(commit: str, folder: Path) -> Path:
     return target
 
 
-class Engine:
-    """A tree's engine in a process of its own; `output` is its picture."""
-
-    def __init__(self, tree: Path | None, precision: str, images: Path) -> None:
-        path = images.with_suffix(f".{precision}{'.old' if tree else ''}.npy")
-        find = f"import sys; sys.path.insert(0, {str(tree)!r})\n" if tree else ""
-        line = [sys.executable, "-c", find + ENGINE, MODEL, precision, str(images), str(path)]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, bufsize=1)
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.asked, self.answers = self.process.stdin, self.process.stdout
-        self.answers.readline()
-        self.output = np.load(path)
-
-    def burst(self) -> list[float]:
-        self.asked.write("again\n")
-        return [float(self.answers.readline())]
-
-    def close(self) -> None:
-        self.asked.close()
-        self.process.wait()
-
-
 def slower_by(tree: Path, size: int, precision: str, seconds: float) -> float:
     """Per cent by which this tree is slower for sure; infinite if its picture is another."""
-    with tempfile.TemporaryDirectory() as folder:
-        images = Path(folder) / "images.npy"
-        np.save(images, pictures(1, size))
-        engines = {"new": Engine(None, precision, images), "old": Engine(tree, precision, images)}
-        psnr, wrong = check(engines["new"].output, engines["old"].output, precision)
-        samples = in_turns({k: v.burst for k, v in engines.items()}, seconds, most=10**6)
-        for engine in engines.values():
-            engine.close()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        np.save(images := folder / "images.npy", pictures(1, size))
+        outputs, bursts = {}, {}
+        for name in ("new", "old"):
+            find = f"import sys; sys.path.insert(0, {str(tree)!r})\n" if name == "old" else ""
+            output = str(folder / f"{name}.npy")
+            line = ["-c", find + ENGINE, MODEL, precision, str(images), output]
+            child = stack.enter_context(Child(line))
+            bursts[name] = lambda child=child: child.ask({}, LONGEST)["ms"]
+            bursts[name]()  # loads the model, and does not count
+            outputs[name] = np.load(output)
+        psnr, wrong = check(outputs["new"], outputs["old"], precision)
+        samples = in_turns(bursts, seconds, most=10**6)
     new, old = Summary.of(samples["new"]), Summary.of(samples["old"])
     median, fastest = new.p50 / old.p50, new.p25 / old.p25
     print(

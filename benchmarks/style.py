@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from PIL import Image
 import imagen_fast
 from imagen_fast import metrics
 from imagen_fast.bench.machine import describe
-from imagen_fast.engine import Engine
+from imagen_fast.bench.timing import Summary, in_turns, once
 from imagen_fast.image.picture import Picture
-from imagen_fast.tasks.style import Style, read_style
+from imagen_fast.tasks.style import read_style
 from imagen_fast.tasks.stylize import LUMA, Stylizer
 
 Pixels = NDArray[np.uint8]
@@ -105,36 +105,35 @@ def sheet(rows: list[list[Pixels]]) -> Image.Image:
     return page
 
 
-def seconds(engine: Engine, style: Style, picture: Pixels) -> float:
-    """The time of a picture, tiles and all."""
-    start = time.perf_counter()
-    for _rows in Stylizer(engine, style).stream(Picture(picture)):
+def through(stylizer: Stylizer, picture: Picture) -> None:
+    """All rows, tiles and all."""
+    for _ in stylizer.stream(picture):
         pass
-    return time.perf_counter() - start
 
 
 def speeds(model: Path, painting: Pixels, photograph: Pixels) -> dict[str, Any]:
     """Seconds on native and in PyTorch at 512² and 4K, in turn, and how far tiles differ."""
     found: dict[str, Any] = {}
     for name, (height, width), repeats in (("512", (512, 512), 5), ("4k", ULTRA_HD, 1)):
-        picture = np.asarray(Image.fromarray(photograph).resize((width, height)))
-        times: dict[str, list[float]] = {"native": [], "eager": []}
+        picture = Picture(np.asarray(Image.fromarray(photograph).resize((width, height))))
         with (
             imagen_fast.load(model, backend="native", threads=2) as native,
             imagen_fast.load(model, backend="eager", threads=2) as eager,
         ):
             style = read_style(native, painting)
-            for _ in range(repeats):
-                for engine in (native, eager):
-                    times[str(engine.info()["backend"])].append(seconds(engine, style, picture))
-        found |= {f"{backend}_{name}": float(np.median(x)) for backend, x in times.items()}
+            bursts = {}
+            for engine in (native, eager):
+                run = partial(through, Stylizer(engine, style), picture)
+                bursts[f"{engine.info()['backend']}_{name}"] = once(run)
+            times = in_turns(bursts, 0, least=repeats)
+        found |= {key: Summary.of(taken).p50 / 1e3 for key, taken in times.items()}
     results = []
     for tile in (1024, 1536):
         with imagen_fast.load(model, precision="fp32", tile=tile) as engine:
             overlap = engine.exact_overlap
         with imagen_fast.load(model, precision="fp32", tile=tile, overlap=overlap) as engine:
-            through = Stylizer(engine, read_style(engine, painting))
-            results.append(np.concatenate(list(through.stream(Picture(picture)))))
+            stylizer = Stylizer(engine, read_style(engine, painting))
+            results.append(np.concatenate(list(stylizer.stream(picture))))
     found["tiles_differ_by"] = int(np.abs(results[0].astype(int) - results[1]).max())
     return found
 
@@ -160,15 +159,10 @@ def main() -> None:
             for number, photograph in enumerate(photographs):
                 drawn = Stylizer(engine, style)(photograph)
                 row.append(drawn)
-                pairs.append(
-                    {
-                        "painting": name,
-                        "photograph": number,
-                        "colors": colors(drawn, painting) / colors(photograph, painting),
-                        "texture": texture(drawn, painting) / texture(photograph, painting),
-                        "drawing": drawing(drawn, photograph),
-                    }
-                )
+                pair = {"painting": name, "photograph": number}
+                for what, far in {"colors": colors, "texture": texture}.items():
+                    pair[what] = far(drawn, painting) / far(photograph, painting)
+                pairs.append(pair | {"drawing": drawing(drawn, photograph)})
             rows.append(row)
         style = read_style(engine, paintings[1])
         found = [Stylizer(engine, style, s)(photographs[1]) for s in STRENGTHS]
@@ -177,21 +171,16 @@ def main() -> None:
         "colors": [colors(x, paintings[1]) for x in found],
         "drawing": [drawing(x, photographs[1]) for x in found],
     }
-    mean = {
-        name: float(np.mean([pair[name] for pair in pairs]))
-        for name in ("colors", "texture", "drawing")
-    }
+    names = ("colors", "texture", "drawing")
+    mean = {name: float(np.mean([pair[name] for pair in pairs])) for name in names}
     result: dict[str, Any] = {"machine": describe(), "mean": mean, "strength": by_strength}
     result["pairs"] = pairs
     if not arguments.no_speed:
         result["speed"] = speeds(arguments.model, paintings[1], photographs[1])
     sheet(rows).save(arguments.output / "sheet.png")
     (arguments.output / "style.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(
-        json.dumps(
-            {key: result[key] for key in result if key not in ("pairs", "machine")}, indent=2
-        )
-    )
+    told = {key: result[key] for key in result if key not in ("pairs", "machine")}
+    print(json.dumps(told, indent=2))
 
 
 if __name__ == "__main__":
