@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 
 from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.graph import network
 from imagen_fast.spec import Level, ModelSpec, preset
 
 # Ctrl-C reaches the commands under test even where the tests run behind a shell's `&`, which has
@@ -55,6 +55,9 @@ def pytest_report_header() -> str:
     return f"{said}, left out: {', '.join(collect_ignore)}" if collect_ignore else said
 
 
+GAINS = {".proj.weight": 4, "heads.": 0.4, "decoder.ups.": 0.4, "latent.": 2}  # by part of a name
+
+
 def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
     """Random weights, strong enough that every block's reach shows in the output.
 
@@ -62,45 +65,20 @@ def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
     tested; but what starts near the identity there (projections, ups, heads) is scaled up, so that
     a missing halo changes the picture visibly.
     """
-    rng = np.random.default_rng(seed)
-    tensors: dict[str, np.ndarray] = {}
-
-    def uniform(name: str, *shape: int, fan_in: int, gain: float = 1) -> None:
-        bound = gain * fan_in**-0.5
-        tensors[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
-
-    def conv(name: str, inputs: int, outputs: int, side: int, gain: float = 1) -> None:
-        fan_in = inputs * side**2
-        uniform(f"{name}.weight", outputs, inputs, side, side, fan_in=fan_in, gain=gain)
-        uniform(f"{name}.bias", outputs, fan_in=fan_in)
-
-    def stage(name: str, level: Level) -> None:
-        c = level.channels
-        for index in range(level.convs):
-            conv(f"{name}.convs.{index}.conv", c, c, 3)
-        for linear, outputs, gain in (("q", c, 1), ("kv", 2 * c, 1), ("proj", c, 4)):
-            uniform(f"{name}.attention.{linear}.weight", outputs, c, fan_in=c, gain=gain)
-        heads = c // spec.head_dim
-        tensors[f"{name}.attention.temperature"] = np.full(heads, 6, np.float32)
-        if level.attention == "window":
-            position = 0.02 * rng.standard_normal((spec.window**2, c), np.float32)
-            tensors[f"{name}.attention.position"] = position.astype(np.float32)
-
-    image = spec.image_channels
-    conv("encoder.stem", image, spec.levels[0].channels, 3)
-    for index, level in enumerate(spec.levels):
-        for part in ("encoder", "decoder"):
-            for number in range(level.depth):
-                stage(f"{part}.stages.{index}.{number}", level)
-        conv(f"heads.{index}.conv", level.channels, image * spec.scale**2, 3, gain=0.4)
-        tensors[f"heads.{index}.conv.bias"][:] = 0
-    for index, (fine, coarse) in enumerate(pairwise(x.channels for x in spec.levels)):
-        conv(f"encoder.downs.{index}.conv", fine, coarse, 2)
-        name = f"decoder.ups.{index}.conv"  # transposed: (coarse, fine, 2, 2)
-        uniform(f"{name}.weight", coarse, fine, 2, 2, fan_in=4 * fine, gain=0.4)
-        uniform(f"{name}.bias", fine, fan_in=4 * fine)
-    if spec.latent_channels:
-        conv("latent", spec.latent_channels, spec.levels[-1].channels, 1)
+    rng, tensors = np.random.default_rng(seed), dict[str, np.ndarray]()
+    bound = 0.0  # of the latest layer's weights, and of its bias, which follows them
+    for name, shape in network(spec).tensors.items():
+        if name.endswith(".temperature"):
+            values = np.full(shape, 6)
+        elif name.endswith(".position"):
+            values = 0.02 * rng.standard_normal(shape)
+        elif name.endswith(".weight"):
+            bound = int(np.prod(shape[1:])) ** -0.5
+            gain = next((gain for part, gain in GAINS.items() if part in name), 1)
+            values = gain * rng.uniform(-bound, bound, shape)
+        else:
+            values = rng.uniform(-bound, bound, shape) * (not name.startswith("heads."))
+        tensors[name] = values.astype(np.float32)
     task = "upscale" if spec.scale > 1 else "restore"
     return Bundle(spec, tensors, {"name": f"sr-x{spec.scale}", "size": "test", "task": task})
 
