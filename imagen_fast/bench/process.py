@@ -29,7 +29,7 @@ class Child:
         pid: the process's number.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
+    def __init__(self, command: Sequence[str]) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         self._unread = b""
         self.started = time.monotonic()
@@ -38,7 +38,6 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C is ours to handle
         )
         self.pid = self._process.pid

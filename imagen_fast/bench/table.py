@@ -75,12 +75,6 @@ def _figures(row: Row) -> dict[str, str]:
     return {name: text for name, of in FIGURES.items() if (text := of(row, summary))}
 
 
-def _accuracy(row: Row) -> str | None:
-    if "psnr" not in row:
-        return None
-    return "equal" if row["psnr"] is None else f"{row['psnr']:.0f}"
-
-
 def number(value: float) -> str:
     """Three digits that say something."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -10,18 +10,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imagen_fast.bench import gpu, runtimes
+from imagen_fast.bench import gpu
 from imagen_fast.bench.process import Child, serve
-from imagen_fast.bench.runtimes import Contestant, Images, Run
+from imagen_fast.bench.runtimes import Contestant, Images, Run, find
 from imagen_fast.bench.timing import for_a_while
 
 LONGEST = 0.3  # seconds of a turn, or one run
@@ -42,8 +40,8 @@ class Readiness:
 class Worker(Child):
     """A contestant's process, as others see it. All methods raise BenchmarkError."""
 
-    def __init__(self, c: Contestant, environment: Mapping[str, str] | None = None) -> None:
-        super().__init__(["-m", __name__, json.dumps(asdict(c))], environment)
+    def __init__(self, c: Contestant) -> None:
+        super().__init__(["-m", __name__, json.dumps(asdict(c))])
         self._first_at: float | None = None
 
     def prepare(self, images: Path, file: str | Path, seconds: float) -> Readiness:
@@ -72,8 +70,8 @@ class Worker(Child):
         return answer["peak"], answer["device"]
 
 
-class Stand:
-    """Where a contestant runs; answers `Worker`'s requests."""
+class Answers:
+    """The contestant in its own process, which answers `Worker`'s requests."""
 
     def __init__(self, contestant: Contestant) -> None:
         self._contestant = contestant
@@ -94,10 +92,7 @@ class Stand:
         gc.collect()
         with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
             Path("/proc/self/clear_refs").write_text("5")
-        name = runtimes.find(self._contestant.runtime).module
-        module = import_module(f"{runtimes.__name__}.{name}")
-        self._run, isa = module.ready(self._contestant, images, file)
-        assert self._run is not None
+        self._run, isa = find(self._contestant.runtime).ready(self._contestant, images, file)
         result, at = self._run(), time.monotonic()
         np.save(output, np.ascontiguousarray(result, np.float32))
         return {"at": at, "isa": isa}
@@ -113,4 +108,4 @@ def _peak() -> int | None:
 
 
 if __name__ == "__main__":
-    serve(Stand(Contestant(**json.loads(sys.argv[1]))).answer)
+    serve(Answers(Contestant(**json.loads(sys.argv[1]))).answer)

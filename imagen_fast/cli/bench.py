@@ -12,6 +12,7 @@ import click
 
 from imagen_fast import catalogue, importers
 from imagen_fast.cli.options import as_usage, finite, threads_option
+from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import duration as span
 from imagen_fast.cores import cores, warn_of_more
 from imagen_fast.errors import BenchmarkError, WeightsError
@@ -116,25 +117,13 @@ def command(**given: Any) -> None:
         with as_usage(BenchmarkError):
             options.check()
         warn_of_more(given["threads"])
-        say = _progress(stack, given["quiet"])
+        say = stack.enter_context(saying(given["quiet"]))
         made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
     _show(made, given["html"])
     if given["json"]:
         record.write(made, given["json"])
     for kept in filter(None, (given["json"], given["html"])):
         click.echo(f"written: {kept}")
-
-
-def _progress(stack: ExitStack, quiet: bool) -> Callable[[str], None]:
-    """What tells on stderr what goes on: a line that changes on a terminal, else a line each."""
-    if quiet:
-        return lambda text: None
-    if not sys.stderr.isatty():
-        return lambda text: print(text, file=sys.stderr, flush=True)
-    from rich.console import Console
-
-    status = stack.enter_context(Console(stderr=True).status(""))
-    return lambda text: status.update(text)
 
 
 def _show(made: Record, page: Path | None) -> None:

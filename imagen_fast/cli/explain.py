@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imagen_fast.cli import COMMANDS
-from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli.interrupt import AllOrNothing
 from imagen_fast.cli.options import (
     check_engine,
     engine_options,
     max_pixels_option,
     quiet_option,
+    two_numbers,
 )
+from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import shown
 from imagen_fast.tasks import explain
 from imagen_fast.tasks.whole_file import check_place
 
-
-def _point(_: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """`X,Y` → (X, Y)."""
-    if text is None:
-        return None
-    numbers = re.fullmatch(r"(\d{1,6}),(\d{1,6})", text)
-    if not numbers:
-        raise click.BadParameter(f"{text!r}; expected column and row, such as 640,400")
-    return int(numbers[1]), int(numbers[2])
+_POINT = two_numbers(",", "column and row, such as 640,400")
 
 
 @click.command(name="explain", short_help=COMMANDS["explain"])
@@ -47,7 +39,7 @@ def _point(_: click.Context, option: click.Parameter, text: str | None) -> tuple
     help="A name from `imagen-fast models`, or a model file.",
 )
 @click.option(
-    "--at", callback=_point, metavar="X,Y", help="Middle of the detail, in pixels. [the picture's]"
+    "--at", callback=_POINT, metavar="X,Y", help="Middle of the detail, in pixels. [the picture's]"
 )
 @click.option(
     "--side",
@@ -69,10 +61,7 @@ def _point(_: click.Context, option: click.Parameter, text: str | None) -> tuple
 @click.option("--overwrite", is_flag=True, help="Replace a page that exists.")
 @max_pixels_option
 @quiet_option
-@click.pass_context
 def command(
-    ctx: click.Context,
-    /,
     picture: Path,
     output: Path | None,
     model: str,
@@ -102,29 +91,18 @@ def command(
     check_engine(model, **options)
     from imagen_fast.image.read import read
 
-    with Interruptible() as ending:
-        try:
-            page = explain.explain(
-                model,
-                read(picture, max_pixels=max_pixels),
-                os.fsencode(picture.name).decode(errors="replace"),
-                side=side,
-                at=at,
-                whole=whole,
-                gradients=gradients,
-                say=_saying(quiet),
-                **options,
-            )
-            explain.write(target, page, overwrite=overwrite)
-        except KeyboardInterrupt:
-            click.echo("interrupted: nothing was written", err=True)
-            ctx.exit(128 + ending.number)
+    with AllOrNothing(), saying(quiet or not sys.stderr.isatty()) as say:
+        page = explain.explain(
+            model,
+            read(picture, max_pixels=max_pixels),
+            os.fsencode(picture.name).decode(errors="replace"),
+            side=side,
+            at=at,
+            whole=whole,
+            gradients=gradients,
+            say=say,
+            **options,
+        )
+        explain.write(target, page, overwrite=overwrite)
     if not quiet:
         click.echo(f"{shown(target)}: {target.stat().st_size / 1e6:.1f} MB; open it in a browser")
-
-
-def _saying(quiet: bool) -> Callable[[str], None]:
-    """Says on stderr what is going on, if that is a terminal: in one line."""
-    if quiet or not sys.stderr.isatty():
-        return lambda text: None
-    return lambda text: click.echo(f"\r\x1b[K{text} …", nl=False, err=True)

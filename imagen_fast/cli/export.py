@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from imagen_fast.cli import COMMANDS
-from imagen_fast.cli.interrupt import Interruptible
-from imagen_fast.cli.options import as_usage, quiet_option
+from imagen_fast.cli.interrupt import AllOrNothing
+from imagen_fast.cli.options import as_usage, names, quiet_option, two_numbers
+from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import ExportError
-from imagen_fast.export.formats import FORMATS, Say, find
+from imagen_fast.export.formats import FORMATS, find
 from imagen_fast.export.options import ExportOptions
 from imagen_fast.export.verify import Verification
 from imagen_fast.tasks import export
 
-
-def _shape(_: click.Context, option: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """`HxW` → (H, W)."""
-    if text is None:
-        return None
-    sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    if not sides:
-        raise click.BadParameter(f"{text!r}; expected height and width, such as 256x384")
-    return int(sides[1]), int(sides[2])
+_SHAPE = two_numbers("x", "height and width, such as 256x384")
 
 
 def _architectures(_: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
@@ -40,11 +30,6 @@ def _architectures(_: click.Context, option: click.Parameter, text: str | None) 
     if not all(found):
         raise click.BadParameter(f"{text!r}; expected architectures, such as sm_80,sm_90")
     return tuple(int(x[1]) for x in found if x)
-
-
-def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
-    """`a,b` → ("a", "b")."""
-    return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
 @click.command(name="export", short_help=COMMANDS["export"])
@@ -61,7 +46,7 @@ def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple
     help="Of weights and features; bf16 is for bundles. [fp32; of bundles bf16]",
 )
 @click.option(
-    "--shape", callback=_shape, metavar="HxW", help="Fix height and width of the input, in pixels."
+    "--shape", callback=_SHAPE, metavar="HxW", help="Fix height and width of the input, in pixels."
 )
 @click.option("--dynamic", is_flag=True, help="Leave height and width open. [unless --shape]")
 @click.option(
@@ -86,7 +71,7 @@ def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple
 )
 @click.option(
     "--largest",
-    callback=_shape,
+    callback=_SHAPE,
     metavar="HxW",
     help="tensorrt: largest input, of either orientation. [1024x1024]",
 )
@@ -99,13 +84,13 @@ def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple
 )
 @click.option(
     "--inputs",
-    callback=_names,
+    callback=names,
     metavar="NAME,NAME",
     help="Optional inputs that the file takes as well. [none]",
 )
 @click.option(
     "--outputs",
-    callback=_names,
+    callback=names,
     metavar="NAME,NAME",
     help="Outputs that the file gives. [the first one]",
 )
@@ -124,9 +109,7 @@ def _names(_: click.Context, option: click.Parameter, text: str | None) -> tuple
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @quiet_option
-@click.pass_context
 def command(
-    ctx: click.Context,
     model: str,
     kind: str,
     output: Path | None,
@@ -169,18 +152,14 @@ def command(
     )
     with as_usage(ExportError):
         export.check(model, kind, output, options)
-    try:
-        with Interruptible() as ending, _progress(quiet) as say:
-            made = export.export(
-                *(model, kind, output, options),
-                verified=verified,
-                picture=picture,
-                overwrite=overwrite,
-                say=say,
-            )
-    except KeyboardInterrupt:
-        click.echo("interrupted: nothing was written", err=True)
-        ctx.exit(128 + ending.number)  # as shells report it
+    with AllOrNothing(), saying(quiet) as say:
+        made = export.export(
+            *(model, kind, output, options),
+            verified=verified,
+            picture=picture,
+            overwrite=overwrite,
+            say=say,
+        )
     if quiet:
         return
     size = "any size" if shape is None else f"{shape[0]}x{shape[1]}"
@@ -199,17 +178,3 @@ def _accuracy(verification: Verification | None) -> str:
         f"verified: {seen} to {verification.reference}, on {verification.picture} ({inputs}), "
         f"by {verification.runtime}"
     )
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Say]:
-    """Says on stderr what is going on: in one line that moves on a terminal, else line by line."""
-    if quiet:
-        yield lambda text: None
-    elif not sys.stderr.isatty():
-        yield lambda text: click.echo(f"{text} …", err=True)
-    else:
-        from rich.console import Console
-
-        with Console(stderr=True).status("starting") as status:
-            yield lambda text: status.update(text)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imagen_fast.cli import COMMANDS, left_out
-from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli.interrupt import AllOrNothing
 from imagen_fast.cli.options import (
     check_engine,
     engine_options,
@@ -54,10 +54,7 @@ from imagen_fast.tasks.whole_file import check_place
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @max_pixels_option
 @quiet_option
-@click.pass_context
 def command(
-    ctx: click.Context,
-    /,
     inputs: tuple[str, ...],
     output: Path,
     model: str,
@@ -86,25 +83,19 @@ def command(
     check_engine(model, **options)
     found = discover(inputs, (), recursive=recursive, output=output)
     features.keys(found.pictures)
-    notes = [] if quiet else left_out.lines(found.left_out)
-    for note in notes:
+    for note in () if quiet else left_out.lines(found.left_out):
         click.echo(note, err=True)
-    with Interruptible() as ending:
-        try:
-            with load_engine(model, **options) as engine:
-                features.write(
-                    engine,
-                    found.pictures,
-                    output,
-                    levels=sorted(set(levels)) or None,
-                    pool=pool,
-                    overwrite=overwrite,
-                    max_pixels=max_pixels,
-                    done=lambda path: None if quiet else click.echo(shown(path), err=True),
-                )
-        except KeyboardInterrupt:
-            click.echo("interrupted: nothing was written", err=True)
-            ctx.exit(128 + ending.number)
+    with AllOrNothing(), load_engine(model, **options) as engine:
+        features.write(
+            engine,
+            found.pictures,
+            output,
+            levels=sorted(set(levels)) or None,
+            pool=pool,
+            overwrite=overwrite,
+            max_pixels=max_pixels,
+            done=lambda path: None if quiet else click.echo(shown(path), err=True),
+        )
     if not quiet:
         size = output.stat().st_size / 1e6
         click.echo(f"{shown(output)}: {count(len(found.pictures), 'picture')}, {size:.1f} MB")

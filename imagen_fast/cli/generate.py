@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from imagen_fast.backends.eager import without_torch
-from imagen_fast.cli.options import as_usage, engine_options, finite
+from imagen_fast.cli.options import as_usage, engine_options, finite, two_numbers
 from imagen_fast.cli.text import count as counted
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import BackendError, ImageError, TrainingError
 
 LIKE_MINUTES = 10.0
 MOST = 100_000  # pictures of one call
-
-
-def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """`WxH` → height and width."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text)
-    if found is None:
-        raise click.BadParameter(f"{text!r}; expected WIDTHxHEIGHT, such as 512x256")
-    return int(found[2]), int(found[1])
+_SIZE = two_numbers("[x×]", "WIDTHxHEIGHT, such as 512x256")
 
 
 @click.command(name="generate")
@@ -53,7 +43,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
 )
 @click.option("--model", help="A generator's file, or a name from `imagen-fast models`.")
 @click.option(
-    "--size", callback=_size, metavar="WxH", help="Of textures: any. [what the model learnt]"
+    "--size", callback=_SIZE, metavar="WxH", help="Of textures: any. [what the model learnt]"
 )
 @click.option("--seamless", is_flag=True, help="Textures that can be laid beside themselves.")
 @click.option(
@@ -133,7 +123,7 @@ def command(
     from imagen_fast.tasks import generated
     from imagen_fast.tasks.generate import Generator
 
-    wanted = generated.Wanted(count, seed, size, seamless, truncation)
+    wanted = generated.Wanted(count, seed, size and size[::-1], seamless, truncation)
     name = Path(model).stem if model is not None else like.resolve().name if like else ""
     with as_usage(ImageError):
         files = generated.output_files(output, name, wanted, grid, levels, interpolate)

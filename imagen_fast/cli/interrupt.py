@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+import click
+
 from imagen_fast import atomic
 
 
@@ -56,6 +58,18 @@ class Interruptible(AbstractContextManager["Interruptible"]):
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+class AllOrNothing(Interruptible):
+    """As `Interruptible`, of a command that writes its file as a whole: interrupted it has written
+    nothing, says so, and ends with the exit code that shells give for the signal.
+    """
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        if isinstance(exception[1], KeyboardInterrupt):
+            click.echo("interrupted: nothing was written", err=True)
+            click.get_current_context().exit(128 + self.number)
 
 
 def leave(code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -63,6 +64,27 @@ def finite(_: click.Context, option: click.Parameter, value: float | None) -> fl
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a number that counts something.")
     return value
+
+
+def names(_: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """A callback: `a,b` → ("a", "b"); () if the option is not given."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def two_numbers(between: str, expected: str) -> Callable[..., tuple[int, int] | None]:
+    """A callback: `256x384` → (256, 384), for what stands `between` them."""
+
+    def callback(
+        _: click.Context, option: click.Parameter, text: str | None
+    ) -> tuple[int, int] | None:
+        if text is None:
+            return None
+        found = re.fullmatch(rf"([0-9]{{1,6}}){between}([0-9]{{1,6}})", text)
+        if found is None:
+            raise click.BadParameter(f"{text!r}; expected {expected}")
+        return int(found[1]), int(found[2])
+
+    return callback
 
 
 def engine_options(function: F) -> F:

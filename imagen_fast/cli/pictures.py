@@ -174,6 +174,7 @@ def _weighed(
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     inputs: tuple[str, ...],
     output: Path | None,
     model: str | None,
@@ -183,11 +184,6 @@ def command(
     ext: str | None,
     quality: int | None,
     behind: background.RGB | None,
-    backend: str,
-    device: str,
-    precision: str,
-    threads: int | None,
-    isa: str,
     recursive: bool,
     overwrite: bool,
     resume: bool,
@@ -201,6 +197,7 @@ def command(
     styles: Sequence[tuple[str, float]] = (),
     keep_colors: bool = False,
     save_style: Path | None = None,
+    **options: Any,
 ) -> None:
     """{verb} pictures: files, folders and quoted glob patterns, one or many.
 
@@ -222,10 +219,7 @@ def command(
         raise click.UsageError(f"--suffix {suffix!r} must not contain '/'; folders go to -o")
     task = TASKS[str(ctx.command.name)]
     name, factor = model_and_scale(task, model, scale)
-    options: dict[str, Any] = {
-        **{"backend": backend, "device": device, "precision": precision, "threads": threads},
-        **{"isa": isa, "tile": tile, "overlap": tile_overlap},
-    }
+    options |= {"tile": tile, "overlap": tile_overlap}
     check_engine(name, **options)
     suffix = task.suffix_for(factor) if suffix is None else suffix
     found = discovery.discover(inputs, (*task.suffixes, suffix), recursive=recursive, output=output)
