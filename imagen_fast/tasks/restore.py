@@ -21,7 +21,7 @@ from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for, sixteen_bits
-from imagen_fast.tasks.single import AnyImage, LoadOptions, FileOptions, PathLike, single
+from imagen_fast.tasks.single import AnyImage, FileOptions, LoadOptions, PathLike, single
 
 if TYPE_CHECKING:
     from PIL.Image import Image

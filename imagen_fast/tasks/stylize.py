@@ -16,7 +16,7 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.samples import Samples
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
-from imagen_fast.tasks.single import AnyImage, LoadOptions, FileOptions, PathLike, single
+from imagen_fast.tasks.single import AnyImage, FileOptions, LoadOptions, PathLike, single
 from imagen_fast.tasks.style import SUFFIX, AnyStyle, Style, mix, read_style
 from imagen_fast.tasks.whole_file import check_place
 

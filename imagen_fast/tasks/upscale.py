@@ -21,8 +21,8 @@ from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.automatic import automatic
 from imagen_fast.tasks.single import (
     AnyImage,
-    LoadOptions,
     FileOptions,
+    LoadOptions,
     PathLike,
     Pictures,
     single,
