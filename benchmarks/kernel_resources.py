@@ -32,7 +32,7 @@ def launches(dtype: str, arch: int, wide: bool, unbounded: bool) -> Iterator[Any
     """One launch of every form."""
     import numpy as np
     from imagen_fast.kernels.ahead.compiled import key_of
-    from imagen_fast.kernels.triton.program import Target, Weights, program_of
+    from imagen_fast.kernels.triton.program import Target, Weights, open_sizes, program_of
     from imagen_fast.kernels.triton.size import Size
 
     from imagen_fast.catalogue import shipped
@@ -49,7 +49,7 @@ def launches(dtype: str, arch: int, wide: bool, unbounded: bool) -> Iterator[Any
         graph = needed(network(spec).given(["image"]), ["picture"])
         value = 100 if unbounded else 0
         tensors = {name: np.full(shape, value, np.float32) for name, shape in graph.tensors.items()}
-        sizes = {"image": (Size("N"), Size("H"), Size("W"))}
+        sizes = open_sizes(graph)
         for samples in ("u8", "fp32") if wide else ("u8",):
             target = Target(arch, Size("P"), samples)
             for launch in program_of(graph, Weights(tensors, dtype, "cpu"), sizes, target).launches:

@@ -13,7 +13,7 @@ from imagen_fast.errors import ExportError, OperationError
 from imagen_fast.graph import Graph
 
 from ..triton.launch import DTYPES, Argument, Array, Launch
-from ..triton.program import Program, Target, Weights, program_of
+from ..triton.program import Program, Target, Weights, open_sizes, program_of
 from ..triton.size import Size, tree_of
 from .compiled import Code, compile_all, form_of, key_of
 
@@ -39,13 +39,9 @@ def made_ready(
         ExportError: there is no kernel for an operation, or one does not compile.
     """
     weights = Weights(bundle.tensors, precision, "cpu")
-    sizes = {
-        name: (Size("N"), Size(f"H{number}"), Size(f"W{number}"))
-        for number, name in enumerate(graph.inputs)
-    }
 
     def program(arch: int, samples: str) -> Program:
-        return program_of(graph, weights, sizes, Target(arch, Size("P"), samples))
+        return program_of(graph, weights, open_sizes(graph), Target(arch, Size("P"), samples))
 
     try:
         programs = {arch: [program(arch, x) for x in SAMPLES] for arch in architectures}

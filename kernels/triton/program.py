@@ -22,11 +22,19 @@ from imagen_fast.graph.kinds import KINDS as GRAPH_KINDS
 from .elementwise import between_samples_and_features
 from .kinds import ROWS, launches_of
 from .launch import DTYPES, Array, Launch
-from .size import Number, cdiv, evaluate, most, tree_of
+from .size import Number, Size, cdiv, evaluate, most, tree_of
 from .step import Step
 
 # By which it is seen what is the larger size.
 USUAL = {"N": 1, "P": 132} | {f"{x}{i}": 1024 for x in "HW" for i in range(MAX_INPUTS)}
+
+
+def open_sizes(graph: Graph) -> dict[str, tuple[Number, Number, Number]]:
+    """N, height and width of every input, as expressions."""
+    return {
+        name: (Size("N"), Size(f"H{number}"), Size(f"W{number}"))
+        for number, name in enumerate(graph.inputs)
+    }
 
 
 @dataclass
