@@ -82,16 +82,16 @@ def contestants(options: BenchOptions) -> tuple[list[Contestant], dict[str, str]
     # PyTorch, which takes the longest to get ready, after the others.
     for name in sorted((*ours, *peers), key=("eager", "compiled").__contains__):
         runtime = find(name)
-        if options.device not in runtime.kinds:
+        fitting = [precision for precision in wanted if precision in runtime.precisions]
+        if options.device not in runtime.kinds or not fitting:
+            if name in (*(options.backends or ()), *(options.peers or ())):
+                kinds, precisions = (" or ".join(x) for x in (runtime.kinds, runtime.precisions))
+                missing[name] = f"it computes in {precisions}, on {kinds}"
             continue
         if why := runtime.missing():
             missing[name] = why
             continue
-        found += [
-            Contestant(name, precision, options.threads, options.device)
-            for precision in wanted
-            if precision in runtime.precisions
-        ]
+        found += [Contestant(name, p, options.threads, options.device) for p in fitting]
     return found, missing
 
 
@@ -107,12 +107,16 @@ def run(options: BenchOptions, command: str = "", say: Say = lambda text: None) 
     """Measure. `say` is told what goes on.
 
     Raises:
-        BenchmarkError: something that was asked for by name is unknown or missing.
+        BenchmarkError: something that was asked for by name is unknown or missing, or all of it
+            is for other precisions or devices.
     """
     if options.device == "auto":
         options = replace(options, device="cuda" if gpu.names() else "cpu")
     options.check()
     found, missing = contestants(options)
+    if not found:
+        why = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise BenchmarkError(f"there is nothing to measure ({why or 'no backend, no peer'})")
     load, start = machine.load(), time.monotonic()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-"))

@@ -33,11 +33,13 @@ FIGURES: dict[str, Callable[[Row, Summary], Any]] = {  # what is false or empty,
 
 
 def show(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print them in their order: what tells them apart, then figures that any of them has."""
+    """Print them, if any, in order: what tells them apart, then figures that any of them has."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    if not rows:
+        return
     console = console or wide_enough(Console(highlight=False))
     cells = [_figures(row) for row in rows]
     names = [name for name in NAMES if len({row.get(name, "") for row in rows}) > 1] or ["runtime"]

@@ -23,7 +23,7 @@ from imagen_fast.cli.options import (
 from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Picture
-from imagen_fast.image.write import write
+from imagen_fast.image.write import check_output, write
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.colors import Colors, measure
 from imagen_fast.tasks.discovery import in_folder
@@ -85,6 +85,8 @@ def command(
     Below stand drawn pictures: how far 27 flat colours are off, and how much colour hatching gets
     that is neutral but for a level. The worst sample of each picture counts.
     """
+    if crops:
+        check_output(crops)
     options: dict[str, Any] = {
         **{"backend": backend, "device": device, "precision": precision, "threads": threads},
         "isa": isa,

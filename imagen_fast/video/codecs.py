@@ -143,6 +143,8 @@ def form_for(
         matrix=enlarged(made.matrix, scale),
     )
     made = replace(made, pix_fmt=_pixel_format(name, encoder, made, notes))
+    if _has_alpha(look.pix_fmt) and not _has_alpha(made.pix_fmt):
+        notes.append(f"what is transparent is laid on black: {name} holds no transparency here")
     if is_rgb(pyav().VideoFormat(made.pix_fmt)):
         made = replace(made, color=replace(made.color, range=FULL, matrix=IDENTITY))
     if name == "mpeg4" and made.time_base.denominator > 65535:
@@ -174,10 +176,11 @@ def _pixel_format(name: str, encoder: Any, look: Look, notes: list[str]) -> str:
     if not formats:  # rawvideo, of which y4m takes these
         formats = [pyav().VideoFormat(f"yuv{kind}p{deep}") for kind in (420, 422, 444)
                    for deep in ("", "10le", "12le")]  # fmt: skip
-    alpha = any(part.is_alpha for part in pyav().VideoFormat(wanted).components)
     if same := [one for one in formats if one.name == wanted]:
         formats = same  # the search knows several that lose nothing
-    best, _ = pyav().codec.codec.find_best_pix_fmt_of_list(formats, wanted, has_alpha=alpha)
+    best, _ = pyav().codec.codec.find_best_pix_fmt_of_list(
+        formats, wanted, has_alpha=_has_alpha(wanted)
+    )
     odd = look.width % 2 or look.height % 2
     if odd and name in ("libx264", "libx265", "mpeg4") and best.name.startswith("yuv4"):
         finer = best.name.replace("420", "444").replace("422", "444")
@@ -193,6 +196,10 @@ def _pixel_format(name: str, encoder: Any, look: Look, notes: list[str]) -> str:
             )
         return str(finer)
     return str(best.name)
+
+
+def _has_alpha(pix_fmt: str) -> bool:
+    return any(part.is_alpha for part in pyav().VideoFormat(pix_fmt).components)
 
 
 def _as_yuv(pix_fmt: str) -> str:

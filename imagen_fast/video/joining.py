@@ -27,6 +27,8 @@ _OPTIONS = {
     "mov": _QUICKTIME,
     "yuv4mpegpipe": {"strict": "-1"},  # more than 8 bits
 }
+# What a container holds beside what FFmpeg lists of it.
+_UNLISTED = {"mpegts": {"aac", "ac3", "dts", "dvb_subtitle", "eac3", "mp3", "opus"}}
 
 
 class Joined:
@@ -92,7 +94,8 @@ class Joined:
     def _copy_stream(self, source: Path, stream: Any) -> None:
         context = stream.codec_context
         codec = context.codec.canonical_name if context else stream.type
-        holds = stream.type in ("audio", "subtitle") and codec in self._out.supported_codecs
+        known = self._out.supported_codecs | _UNLISTED.get(self._form.container, set())
+        holds = stream.type in ("audio", "subtitle") and codec in known
         if not holds:
             if stream.type == "audio":
                 raise VideoError(

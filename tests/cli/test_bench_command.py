@@ -38,6 +38,12 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
         (("--size", "64,x"), 2, "expected numbers from 1 to 8192"),
         (("--backend", "none-such"), 2, "no backend 'none-such'"),
         (("-n", "nothing"), 1, "no model 'nothing'"),
+        (
+            ("--peers", "none", "--backend", "native", "--precision", "fp16"),
+            1,
+            "nothing to measure",
+        ),
+        (("--peers", "none", "--backend", "native", "--device", "cuda"), 1, "it computes in"),
     ],
     ids=str,
 )

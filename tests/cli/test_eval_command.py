@@ -155,6 +155,14 @@ def test_holes_are_measured_in_themselves_and_beside_telea(monkeypatch):
     assert protocol.quality(case.truth, case).psnr == math.inf
 
 
+def test_a_page_of_crops_that_cannot_be_written_is_told_before_anything_is_measured(
+    command, tmp_path
+):
+    done = command("eval", tmp_path / "nothing", "--crops", tmp_path / "page.txt")
+    assert done.exit_code == 1
+    assert "page.txt: cannot write .txt" in done.stderr
+
+
 def test_a_page_of_crops_has_a_row_for_each_picture(command, restoring, noise, tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(2):
