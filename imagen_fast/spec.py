@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from imagen_fast.errors import SpecError
 
-Architecture = Literal["hierarchical", "plain", "style", "listing"]
+Architecture = Literal["hierarchical", "temporal", "plain", "style", "listing"]
 Attention = Literal["window", "global"]
 
 SCALES = (1, 2, 3, 4)
@@ -42,7 +42,8 @@ class ModelSpec:
     """A generator's whole description.
 
     Attributes:
-        architecture: `hierarchical` (the family), `plain` (residual blocks of convolutions at one
+        architecture: `hierarchical` (the family), `temporal` (the same, which also reads what it made
+            of the frame before), `plain` (residual blocks of convolutions at one
             level: `depth` blocks of `convs` each), `style` (two pictures in: `convs` convolution
             blocks of the encoder at a level, `depth` blocks of the decoder, attention at the
             coarsest level alone) or `listing` (the article's code, literal).
@@ -90,6 +91,8 @@ class ModelSpec:
             self._check_level(index, level)
         if self.architecture == "style":
             self._check_style()
+        if self.architecture == "temporal" and self.latent_channels:
+            raise SpecError("a temporal network has no latent")
         if self.architecture == "plain":
             self._check_plain()
         elif self.attention_every:

@@ -59,7 +59,7 @@ TASKS = {
             strength=0.8,
             neutral=False,
         ),
-        Task("video", "restore", "_restored", inputs=("previous", "image")),
+        Task("video", "enlarge", "_x{scale}", scales=UPSCALE.scales),
         Task("generate", "generate", "", inputs=()),
     )
 }

@@ -6,6 +6,8 @@ from imagen_fast.graph.builder import Builder
 from imagen_fast.graph.graph import MAX_CHANNELS, Graph, Grid, Input, Output
 from imagen_fast.spec import ModelSpec
 
+PREVIOUS = "previous"  # both the input and the output: what a frame hands on to the next
+
 
 def hierarchical(spec: ModelSpec) -> Graph:
     """Encoder, decoder and a head for every level.
@@ -14,6 +16,8 @@ def hierarchical(spec: ModelSpec) -> Graph:
         image: the picture.
         context.L: features that the decoder's cross-attention at level L reads in place of the
             encoder's; optional.
+        previous: where the spec is temporal, that output of the frame before; left out, there was
+            none.
         latent, latent.context.L: where the spec has latent channels, what `sample` starts from.
 
     Outputs:
@@ -21,6 +25,8 @@ def hierarchical(spec: ModelSpec) -> Graph:
         features.L: the encoder's feature maps.
         attention.I: the probabilities of window attention number I, the encoder's first, then the
             decoder's from the coarsest level on.
+        previous: where the spec is temporal, what the next frame reads: the features that the
+            finest picture is made of.
         sample, sample.L: as picture, from a latent.
     """
     b = Builder()
@@ -34,18 +40,22 @@ def hierarchical(spec: ModelSpec) -> Graph:
         channels=spec.levels[0].channels,
         kernel=3,
     )
-    features = family.encode(stem)
+    temporal = spec.architecture == "temporal"
+    features = family.encode(family.recall(stem) if temporal else stem)
+    read = [family.compare(features[0]), *features[1:]] if temporal else features
     contexts = []
     for number, level in enumerate(spec.levels):
         grid = Grid("image", number)
         name = f"context.{number}"
-        b.inputs[name] = Input(level.channels, grid=grid, default=features[number], optional=True)
+        b.inputs[name] = Input(level.channels, grid=grid, default=read[number], optional=True)
         contexts.append(name)
     decoded = family.decode("decoder", features[-1], features, contexts, stem)
     b.outputs = {name: Output(f"picture.{n}", True) for n, name in family.names("picture")}
     family.heads("picture", decoded, "image")
     b.outputs |= {f"features.{n}": Output(value) for n, value in enumerate(features)}
     b.outputs |= {name: Output(name) for name in family.maps}
+    if temporal:
+        b.outputs[PREVIOUS] = Output(decoded[0])
     if spec.latent_channels:
         b.inputs["latent"] = Input(spec.latent_channels)
         start = b.convolution(
@@ -79,6 +89,22 @@ class _Family:
         """The pictures of all levels: number and name, the finest without a number."""
         levels = range(len(self.spec.levels))
         return [(n, f"{what}.{n}" if n else what) for n in levels]
+
+    def recall(self, stem: str) -> str:
+        """The stem and what is recalled of the frame before, nothing if that is not given."""
+        channels = self.spec.levels[0].channels
+        nothing = self.b.add("sum", "nothing", stem, stem, minus=1)
+        self.b.inputs[PREVIOUS] = Input(channels, grid=Grid("image"), default=nothing, optional=True)
+        return self.b.convolution(
+            "convolution", "recall", PREVIOUS, stem, module="recall", channels=channels, kernel=3
+        )
+
+    def compare(self, features: str) -> str:
+        """The finest features and those of the frame before, for cross-attention."""
+        channels = self.spec.levels[0].channels
+        return self.b.convolution(
+            "convolution", "compare", PREVIOUS, features, module="compare", channels=channels, kernel=1
+        )
 
     def encode(self, x: str) -> list[str]:
         """The feature maps of every level, finest first."""

@@ -11,7 +11,13 @@ from imagen_fast.graph.plain import plain
 from imagen_fast.graph.style import style
 from imagen_fast.spec import ModelSpec
 
-ARCHITECTURES = {"hierarchical": hierarchical, "plain": plain, "style": style, "listing": listing}
+ARCHITECTURES = {
+    "hierarchical": hierarchical,
+    "temporal": hierarchical,
+    "plain": plain,
+    "style": style,
+    "listing": listing,
+}
 
 
 @lru_cache(maxsize=16)  # a file is compared with its spec's network, and then is that

@@ -10,6 +10,7 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.plain import Plain
 from imagen_fast.models.style import Stylizer
+from imagen_fast.models.temporal import Temporal
 from imagen_fast.spec import ModelSpec
 
 
@@ -40,4 +41,6 @@ def _layout(spec: ModelSpec) -> nn.Module:
         return ListingGenerator(spec)
     if spec.architecture == "style":
         return Stylizer(spec)
+    if spec.architecture == "temporal":
+        return Temporal(spec)
     return Plain(spec) if spec.architecture == "plain" else Generator(spec)

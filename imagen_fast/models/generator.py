@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,14 +47,18 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Returns the stem's output (for the long skip) and the features of every level."""
-        stem = x = self.stem(image)
+        stem = self.stem(image)
+        return stem, self.levels(stem)
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """The features of every level, from what the stem gives."""
         features = []
         for index, stages in enumerate(self.stages):
             if index:
                 x = self.downs[index - 1](x)
             x = stages(x)
             features.append(x)
-        return stem, features
+        return features
 
 
 class Decoder(nn.Module):
@@ -94,13 +99,16 @@ class Generator(nn.Module):
     Encoder and decoder share the spec's levels. The decoder starts from the encoder's
     coarsest features, adds the encoder's features as skips, and its cross-attention reads
     the encoder's features at each level, or a `context` put in their place (another
-    picture's features: a style, the previous frame).
+    picture's features).
     """
+
+    architecture: ClassVar[str] = "hierarchical"
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        if spec.architecture != "hierarchical":
-            raise SpecError(f"Generator builds 'hierarchical' specs, not {spec.architecture!r}")
+        if spec.architecture != self.architecture:
+            name = type(self).__name__
+            raise SpecError(f"{name} builds {self.architecture!r} specs, not {spec.architecture!r}")
         self.spec = spec
         self.encoder = Encoder(spec)
         self.decoder = Decoder(spec)
@@ -119,7 +127,13 @@ class Generator(nn.Module):
     def progressive(self, image: Tensor, context: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Every level's picture, finest first: level i is (N, 3, s·⌈H/2^i⌉, s·⌈W/2^i⌉)."""
         stem, features = self.encoder(image)
-        decoded = self.decoder(features[-1], features, context or features)
+        return self.draw(image, stem, features, context or features)[0]
+
+    def draw(
+        self, image: Tensor, stem: Tensor, features: list[Tensor], contexts: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Every level's picture, finest first, and the features that the finest is made of."""
+        decoded = self.decoder(features[-1], features, contexts)
         decoded[0] = decoded[0] + stem
         pictures = []
         base = image
@@ -127,7 +141,7 @@ class Generator(nn.Module):
             if index:
                 base = halve(base)
             pictures.append(head(x, base))
-        return pictures
+        return pictures, decoded[0]
 
     def generate(self, latent: Tensor, context: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Pictures from a sampled latent (N, latent_channels, h, w), finest first.

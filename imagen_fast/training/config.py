@@ -14,6 +14,7 @@ from imagen_fast.image.degradation import Degradation
 from imagen_fast.spec import Level, ModelSpec, preset
 from imagen_fast.training.source import Source, within
 from imagen_fast.training.style_config import StyleConfig
+from imagen_fast.training.video_config import VideoConfig
 
 _MOST = 2**62  # of counts, which torch holds in 64 bits
 
@@ -26,7 +27,8 @@ class ModelConfig:
         name: the model's name in the bundle, e.g. `sr-x4`.
         size: its size in the bundle, e.g. `tiny`; the bundle's file is `{name}-{size}`.
         scale: 1 to 4; at 1 a model learns to give back what it gets.
-        architecture: `hierarchical`, or `style`, which needs a section `[style]`.
+        architecture: `hierarchical`; `style` or `temporal`, which need a section `[style]` or
+            `[video]`.
         preset: a preset's name; `levels` replaces its levels where given.
         levels: finest first, `[[model.levels]]` with the keys of `spec.Level`.
         window: side of attention's windows in pixels of their level; 0 leaves the preset's.
@@ -38,7 +40,7 @@ class ModelConfig:
     name: str
     size: str
     scale: int
-    architecture: Literal["hierarchical", "style"] = "hierarchical"
+    architecture: Literal["hierarchical", "style", "temporal"] = "hierarchical"
     preset: str = "tiny"
     levels: tuple[Level, ...] = ()
     window: int = 0
@@ -314,20 +316,29 @@ class Config:
     adversarial: AdversarialConfig | None = None
     generation: GenerationConfig | None = None
     style: StyleConfig | None = None
+    video: VideoConfig | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.style) != (self.model.architecture == "style"):
-            raise TrainingError(
-                '[style] and model.architecture = "style" belong together; give both or neither'
-            )
-        if self.style and (self.late or self.degradation or self.adversarial or self.generation):
-            raise TrainingError(
-                "[late], [degradation], [adversarial] and [generation] are not for [style]; leave "
-                "them out"
-            )
+        others = self.late or self.degradation or self.adversarial or self.generation
+        for name, section, architecture in (
+            ("style", self.style, "style"),
+            ("video", self.video, "temporal"),
+        ):
+            if bool(section) != (self.model.architecture == architecture):
+                raise TrainingError(
+                    f'[{name}] and model.architecture = "{architecture}" belong together; give '
+                    "both or neither"
+                )
+            if section and others:
+                raise TrainingError(
+                    "[late], [degradation], [adversarial] and [generation] are not for "
+                    f"[{name}]; leave them out"
+                )
         if self.style:
             within("data.patch for [style]", self.data.patch, 96, 4096)
         coarsest = 2 ** (len(self.model.spec.levels) - 1)
+        if self.video:
+            within("data.patch for [video]", self.data.patch, 2 * self.video.margin + 16, 4096)
         if self.generation:
             self._check_generation(self.generation, coarsest * self.model.scale)
         elif self.model.latent:

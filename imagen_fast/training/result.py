@@ -117,6 +117,8 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
     source: ModelSpec | Graph = spec
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
     task = "stylize" if config.style else task_of("", spec.scale).name
+    if config.video:
+        task = "video"
     if config.generation:  # what makes pictures from a latent, and nothing else
         levels = range(len(spec.levels))
         source = needed(network(spec), [f"sample.{n}" if n else "sample" for n in levels])

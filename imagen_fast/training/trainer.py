@@ -15,6 +15,7 @@ from torch import Tensor
 from imagen_fast.errors import TrainingError
 from imagen_fast.models.generator import Generator
 from imagen_fast.models.style import Stylizer
+from imagen_fast.models.temporal import Temporal
 from imagen_fast.training import result
 from imagen_fast.training.adversarial import Adversarial
 from imagen_fast.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
@@ -31,6 +32,7 @@ from imagen_fast.training.schedule import Every, Schedule
 from imagen_fast.training.style import Style
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.update import CudaGraph, Update
+from imagen_fast.training.video import Video
 
 FORMAT = 1
 
@@ -140,8 +142,8 @@ class Trainer:
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.run.seed)
-        network = Stylizer if config.style else Generator
-        generator: Any = network(config.model.spec)
+        networks = {"style": Stylizer, "temporal": Temporal, "hierarchical": Generator}
+        generator: Any = networks[config.model.architecture](config.model.spec)
         # Names by folder, those of the weights that it began with among them.
         self.pictures: dict[str, list[str]] = state.get("pictures", {}) if state else {}
         if config.model.warm_start and state is None:
@@ -384,6 +386,8 @@ def _method(generator: Any, config: Config, processes: Processes) -> Supervised:
     """What moves the weights of this run."""
     if config.style:
         return Style(generator, config, config.style, processes)
+    if config.video:
+        return Video(generator, config, config.video, processes)
     if config.adversarial and config.generation:
         return Generation(generator, config, config.adversarial, config.generation, processes)
     if config.adversarial:

@@ -1,0 +1,53 @@
+"""One training step of a network that keeps the frame before in mind."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from imagen_fast.models.temporal import Temporal
+from imagen_fast.training.clips import clips
+from imagen_fast.training.compiled import Pictures
+from imagen_fast.training.config import Config
+from imagen_fast.training.processes import Processes
+from imagen_fast.training.supervised import Supervised
+from imagen_fast.training.video_config import VideoConfig
+
+LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # of ITU-R BT.601
+
+
+class Video(Supervised):
+    """Frames that are near the true ones, and whose errors stay where they are on what moves.
+
+    Clips are made of photographs by the motion of a camera, which is known to a part of a pixel:
+    the error of each frame's luma is compared with that of the frame before along the true motion, as
+    `benchmarks/video.py` measures flicker.
+    """
+
+    columns = ("loss", "pixel", "frequency", "steady")
+    repeats = False
+
+    def __init__(
+        self, network: Temporal, config: Config, video: VideoConfig, processes: Processes
+    ) -> None:
+        super().__init__(network, config, processes)
+        self._temporal, self._video, self._seed = network, video, config.run.seed
+        self._scale = config.model.scale
+
+    def _network(self) -> Pictures:
+        return self._temporal.clip
+
+    def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
+        """As `Supervised.step`; of the photographs only `high` counts."""
+        # A run that goes on sees the motions that it would have seen.
+        random = torch.Generator().manual_seed(self._seed + number)
+        small, true, path = clips(high, self._video, self._scale, random)
+        made = torch.stack(self._pictures(small), 1)  # (N, T, 3, H, W)
+        losses = self.loss([made.flatten(0, 1)], true.flatten(0, 1))
+        error = ((made - true) * LUMA.to(made.device)).sum(2, keepdim=True)
+        before, inside = path.between().sample(error[:, :-1].flatten(0, 1), error.shape[-1])
+        change = (error[:, 1:].flatten(0, 1) - before).abs()
+        losses["steady"] = (change * inside).mean() / inside.float().mean()
+        losses["loss"] = losses["loss"] + self._video.steady * losses["steady"]
+        self._update(losses["loss"], self._parameters, self.optimisers.values())
+        return {name: value.detach() for name, value in losses.items()}
