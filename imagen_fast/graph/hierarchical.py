@@ -93,7 +93,7 @@ class _Family:
     def recall(self, stem: str) -> str:
         """The stem and what is recalled of the frame before, nothing if that is not given."""
         channels = self.spec.levels[0].channels
-        nothing = self.b.add("sum", "nothing", stem, stem, minus=1)
+        nothing = self.b.add("sum", "nothing", stem, scale=0.0)
         self.b.inputs[PREVIOUS] = Input(channels, grid=Grid("image"), default=nothing, optional=True)
         return self.b.convolution(
             "convolution", "recall", PREVIOUS, stem, module="recall", channels=channels, kernel=3

@@ -14,6 +14,7 @@ from imagen_fast.models.listing import ListingGenerator
 from imagen_fast.models.operations import run_graph
 from imagen_fast.models.plain import Plain
 from imagen_fast.models.style import Stylizer
+from imagen_fast.models.temporal import Temporal
 from imagen_fast.spec import Level, ModelSpec, preset
 
 SPECS = {
@@ -30,6 +31,7 @@ SPECS = {
 }
 
 
+TEMPORAL = ModelSpec("temporal", 2, (Level(32, depth=2, convs=1), Level(64, convs=1)))
 STYLE = ModelSpec(
     "style",
     1,
@@ -144,6 +146,34 @@ def test_the_graph_of_style_gives_its_pictures_and_tokens() -> None:
 
 
 @torch.no_grad()
+def test_the_temporal_graph_gives_each_frame_with_the_one_before_in_mind() -> None:
+    module = Temporal(TEMPORAL).double().eval()
+    weights = weights_of(module)
+    frames = torch.rand(2, 3, 3, 13, 22, dtype=torch.float64)
+    given: dict[str, torch.Tensor] = {}
+    found = []
+    for image in frames.unbind(1):
+        out = run_graph(network(TEMPORAL), weights, {"image": image, **given})
+        given = {"previous": out["previous"]}
+        found.append(out["picture"])
+    for picture, expected in zip(found, module.clip(frames), strict=True):
+        assert near(picture, expected)
+    assert not near(found[2], module(frames[:, 2]))
+    assert near(found[0], module(frames[:, 0]))
+    (coarse,) = run_graph(network(TEMPORAL), weights, {"image": frames[:, 0]}, ["picture.1"]).values()
+    assert near(coarse, module.progressive(frames[:, 0])[1])
+
+
+@torch.no_grad()
+def test_untrained_it_is_the_family_frame_by_frame() -> None:
+    module = Temporal(TEMPORAL)
+    family = Generator(replace(TEMPORAL, architecture="hierarchical"))
+    module.load_state_dict(family.state_dict(), strict=False)
+    frames = torch.rand(1, 2, 3, 9, 11)
+    assert torch.equal(module.clip(frames)[1], family(frames[:, 1]))
+
+
+@torch.no_grad()
 def test_the_listing_s_graph_gives_its_rows() -> None:
     spec = preset("listing", 1)
     module = ListingGenerator(spec).double().eval()
@@ -154,12 +184,12 @@ def test_the_listing_s_graph_gives_its_rows() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [*SPECS.values(), preset("listing", 1), ModelSpec("plain", attention_every=1), STYLE],
+    [*SPECS.values(), TEMPORAL, preset("listing", 1), ModelSpec("plain", attention_every=1), STYLE],
     ids=lambda spec: spec.architecture,
 )
 def test_a_graph_has_exactly_the_module_s_tensors_and_survives_json(spec: ModelSpec) -> None:
     modules = {"hierarchical": Generator, "plain": Plain, "listing": ListingGenerator}
-    modules["style"] = Stylizer
+    modules |= {"style": Stylizer, "temporal": Temporal}
     module = modules[spec.architecture](spec)
     graph = network(spec)
     assert graph.tensors == {name: tuple(p.shape) for name, p in module.state_dict().items()}

@@ -13,7 +13,7 @@ Shape = tuple[int, int, int]
 class Case(NamedTuple):
     """A spec's graph on inputs of (N, H, W), or a latent's; `wanted` () is the first output.
 
-    context: features of another picture are given too. exported: other runtimes run it as well.
+    context: features of another picture, or the frame before, are given too. exported: other runtimes run it as well.
     """
 
     spec: ModelSpec
@@ -45,6 +45,7 @@ STYLE = ModelSpec(
     (Level(8, convs=0), Level(20, depth=2, convs=1), Level(24, attention="global")),
     head_dim=12,
 )
+TEMPORAL = ModelSpec("temporal", 2, (Level(32, convs=1), Level(40, convs=1)), head_dim=8)
 LISTING = preset("listing", 1)
 ODD = replace(LISTING, levels=(Level(37, 1, convs=0, attention="global"),), head_dim=37)
 
@@ -84,6 +85,8 @@ CASES = {
     "a picture and tokens": Case(STYLE, (2, 17, 22)),
     "a style's tokens": Case(STYLE, (1, 17, 22), ("tokens",)),
     "two pictures": Case(STYLE, (1, 19, 8), ("stylized",)),
+    "a video's first frame": Case(TEMPORAL, (2, 13, 18), ("picture", "previous")),
+    "a frame and the one before": Case(TEMPORAL, (2, 13, 18), ("picture", "previous"), True),
     "listing": Case(LISTING, (2, 1, 30)),
     "listing, fills no vector, one row": Case(ODD, (1, 1, 1)),
     "listing, more rows than a block": Case(ODD, (2, 1, 333), exported=False),

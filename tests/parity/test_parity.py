@@ -35,6 +35,7 @@ SHORT = (
     *("hand-written at (1, 1, 1)", "hand-written at (2, 9, 7)"),
     *("network: listing", "network: two pictures"),
     *("network: features", "network: maps and picture"),
+    "network: a frame and the one before",
 )
 
 Arrays = dict[str, NDArray[Any]]
@@ -65,6 +66,8 @@ def whole(name: str, bundle_of: BundleOf) -> Case:
         bundle = Bundle(case.spec, {name: np.float32(0.85) * x for name, x in weights.items()})
     wanted = case.wanted or (next(iter(bundle.graph.outputs)),)
     prefix = "latent.context." if wanted[0].startswith("sample") else "context."
+    if case.spec.architecture == "temporal":
+        prefix = "previous"
     arrays = inputs_for(bundle.graph, *case.shape, rng)
     if "latent" in arrays:
         arrays["latent"] = 4 * np.abs(arrays["latent"])
