@@ -230,7 +230,10 @@ class Engine:
         return tuple(found[name] for name in names)
 
     def outputs(
-        self, image: Picture | Image | NDArray[Any], names: Sequence[str]
+        self,
+        image: Picture | Image | NDArray[Any],
+        names: Sequence[str],
+        also: Arrays = NOTHING,
     ) -> dict[str, NDArray[np.float32]]:
         """Any outputs of the graph for a picture, such as `features.0` or `attention.1`, by name.
 
@@ -238,6 +241,9 @@ class Engine:
         `graph.values` says. `image` is as for a call; grey becomes three equal channels, and what
         is transparent takes the colour beside it. A picture too large for the memory is computed
         in parts that overlap as far as it takes to change nothing but rounding.
+
+        Args:
+            also: inputs of the picture's own size, (H, W, C) float32, by name: `previous`.
 
         Raises:
             BackendError: no such output, it needs more than a picture, or see `run`.
@@ -251,8 +257,12 @@ class Engine:
                 f"{', '.join(self.graph.outputs)}"
             )
 
+        ends = np.cumsum([picture.shape[2], *(x.shape[2] for x in also.values())])
+        picture = np.concatenate([picture, *also.values()], axis=2) if also else picture
+
         def run(part: Samples) -> dict[str, Samples]:
-            found = self.compute({first: part[None]}, names)
+            cut = np.split(part[None], ends[:-1], axis=3)
+            found = self.compute(dict(zip((first, *also), cut, strict=True)), names)
             return {name: array[0] for name, array in found.items()}
 
         side = self._sizes.tile or max(int(backend.capacity**0.5), 1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast import recurrent
 from imagen_fast.errors import ImageError
 from imagen_fast.image.yuv import MATRICES, Yuv, planes_of
 
@@ -16,12 +18,8 @@ HD_HEIGHT = 576  # frames with more rows are taken for BT.709 unless it is said
 Frame = NDArray[np.uint8]
 
 
-class Model(Protocol):
+class Model(recurrent.Model, Protocol):
     """An engine."""
-
-    @property
-    def scale(self) -> int:
-        """As `Engine.scale`."""
 
     def __call__(self, image: Frame) -> Frame:
         """As `Engine.__call__`."""
@@ -32,7 +30,8 @@ class VideoStream:
 
     Latency is none: the result of a frame is there when `push` returns. `push` blocks until then,
     also while another thread's frame is computed; nothing is queued, so nobody waits for frames
-    that are too old.
+    that are too old. A model for videos reads what it made of the frame before: frames are pushed in
+    their order, and after a scene cut it begins anew.
 
     Attributes:
         shape, out_shape: of the arrays that `push` takes and gives.
@@ -58,7 +57,9 @@ class VideoStream:
         self._yuv = Yuv(matrix, full_range)
         self.shape = _shape(self._in, width, height)
         self.out_shape = _shape(self._out, width * engine.scale, height * engine.scale)
-        self._engine: Model | None = engine
+        self._compute: Callable[[Frame], Frame] | None = (
+            recurrent.Recurrent(engine) if engine.graph.recurrent else engine
+        )
         self.frames = 0
 
     def push(self, frame: Frame, out: Frame | None = None) -> Frame:
@@ -73,7 +74,7 @@ class VideoStream:
             ImageError: an array of another shape or dtype, or the stream is closed.
             BackendError: as `Engine.run`.
         """
-        if self._engine is None:
+        if self._compute is None:
             raise ImageError("this stream is closed; open another")
         _check("the frame", frame, self.shape)
         if out is None:
@@ -81,7 +82,7 @@ class VideoStream:
         _check("out", out, self.out_shape)
         if not (out.flags.c_contiguous and out.flags.writeable):
             raise ImageError("out is read-only or not contiguous; expected an array like new")
-        result = self._engine(self._to_rgb(frame))
+        result = self._compute(self._to_rgb(frame))
         self._from_rgb(result, out)
         self.frames += 1
         return out
@@ -101,7 +102,7 @@ class VideoStream:
 
     def close(self) -> None:
         """Let go of the engine, which stays open."""
-        self._engine = None
+        self._compute = None
 
     def __enter__(self) -> VideoStream:
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagen_fast.errors import WeightsError
 
@@ -46,6 +46,7 @@ class Task:
 
 
 UPSCALE = Task("upscale", "enlarge", "_x{scale}", scales=(4, 2, 3, 8))
+VIDEO = replace(UPSCALE, name="video")
 TASKS = {
     task.name: task
     for task in (
@@ -59,7 +60,7 @@ TASKS = {
             strength=0.8,
             neutral=False,
         ),
-        Task("video", "enlarge", "_x{scale}", scales=UPSCALE.scales),
+        VIDEO,
         Task("generate", "generate", "", inputs=()),
     )
 }

@@ -52,7 +52,8 @@ ALLOWED = {
     },
     "turn": set(),
     "outputs": {"graph", "samples", "errors"},
-    "streaming": {"image", "errors"},
+    "recurrent": {"graph", "image", "samples"},
+    "streaming": {"recurrent", "image", "errors"},
     "engine": {
         *("streaming", "finite", "backends", "image", "outputs", "tile_sizes", "tiling", "graph"),
         *("samples", "_version", "errors"),
@@ -87,7 +88,7 @@ ALLOWED["tasks"] = {
     "task",
 }
 ALLOWED["cli"] = {*ALLOWED["tasks"], *ALLOWED["training"], "tasks", "training", "bench"}
-ALLOWED["cli"] |= {"c_library", "kernels", "importers", "video"}
+ALLOWED["cli"] |= {"c_library", "kernels", "importers", "recurrent", "video"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["weights"] = set()
 # The root only forwards names, when they are asked for.

@@ -32,7 +32,8 @@ from imagen_fast.cores import cores
 from imagen_fast.errors import VideoError
 from imagen_fast.image.picture import Picture
 from imagen_fast.model_file import read_header
-from imagen_fast.task import TASKS, UPSCALE, Task
+from imagen_fast.recurrent import Recurrent
+from imagen_fast.task import TASKS, UPSCALE, VIDEO, Task
 from imagen_fast.tasks.laid_over import LaidOver
 from imagen_fast.tasks.restore import Restorer
 from imagen_fast.tasks.stylize import STYLIZE, Stylizer, style_of
@@ -148,7 +149,7 @@ def command(
     name, factor = model_and_scale(task, model, scale)
     if (task is STYLIZE) != (style is not None):
         raise click.UsageError("--style PAINTING is for --task stylize, which needs one")
-    if strength is not None and task is UPSCALE:
+    if strength is not None and task.strength is None:
         raise click.UsageError("--strength is for --task restore and stylize")
     options: dict[str, Any] = {
         "backend": backend,
@@ -204,11 +205,13 @@ def command(
 
 
 def _task(name: str | None, model: str | None) -> Task:
-    """The task that is named, or else the model's."""
-    if name is None and model not in (None, "auto"):
+    """The task that is named, or else the model's; models for videos enlarge them."""
+    if model not in (None, "auto"):
         assert model is not None
-        name = read_header(catalogue.resolve(model)).task.name
-    return TASKS[name or "upscale"]
+        own = read_header(catalogue.resolve(model)).task
+        if name is None or (own is VIDEO and name == UPSCALE.name):
+            return own
+    return TASKS[name or UPSCALE.name]
 
 
 def _path(text: str) -> Path | None:
@@ -218,14 +221,16 @@ def _path(text: str) -> Path | None:
 def _engines(name: str, workers: int, options: dict[str, Any]) -> list[engine.Engine]:
     """Models that compute frames side by side, with `workers` threads together.
 
-    A thread for each is faster than all of them on one frame: none waits for another.
+    A thread for each is faster than all of them on one frame: none waits for another, unless the
+    model reads what it made of the frame before.
     """
-    first = load_engine(name, **options, threads=max(1, workers // min(workers, _MOST_MODELS)))
+    recurrent = read_header(catalogue.resolve(name)).graph.recurrent
+    count = 1 if recurrent else min(workers, _MOST_MODELS)
+    each = max(1, workers // count)
+    first = load_engine(name, **options, threads=each)
     if first.info()["device"] != "cpu":
         return [first]
-    others = min(workers, _MOST_MODELS) - 1
-    each = max(1, workers // (others + 1))
-    return [first, *(load_engine(name, **options, threads=each) for _ in range(others))]
+    return [first, *(load_engine(name, **options, threads=each) for _ in range(count - 1))]
 
 
 def _tile(job: Job, name: str, options: dict[str, Any]) -> int:
@@ -243,6 +248,8 @@ def _compute(
     task: Task, model: engine.Engine, strength: float | None, style: Path | None
 ) -> Compute:
     """What makes a result of a frame."""
+    if model.graph.recurrent:
+        return Recurrent(model)
     if task is UPSCALE:
         return model
     strength = task.strength if strength is None else strength

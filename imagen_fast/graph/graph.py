@@ -23,6 +23,7 @@ MAX_HALVINGS = 16
 MAX_FACTOR = 65_536
 MAX_INPUTS = 64  # of a graph
 MAX_READ = 16  # of an operation
+PREVIOUS = "previous"  # input and output: what a frame of a video hands on to the next
 
 Attribute = int | float | str | bool
 
@@ -265,6 +266,11 @@ class Graph:
         grid = self.values[next(iter(self.outputs.values())).value].grid
         whole = grid.of == next(iter(self.inputs)) and not grid.halvings and not grid.margin
         return grid.factor if whole else 0
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it computes frames of a video, each of which hands something on to the next."""
+        return PREVIOUS in self.inputs and PREVIOUS in self.outputs
 
     def given(self, names: Iterable[str]) -> Graph:
         """The graph for runs that hand in these inputs of the optional ones, and no others."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from imagen_fast.graph.builder import Builder
-from imagen_fast.graph.graph import MAX_CHANNELS, Graph, Grid, Input, Output
+from imagen_fast.graph.graph import MAX_CHANNELS, PREVIOUS, Graph, Grid, Input, Output
 from imagen_fast.spec import ModelSpec
-
-PREVIOUS = "previous"  # both the input and the output: what a frame hands on to the next
 
 
 def hierarchical(spec: ModelSpec) -> Graph:
@@ -26,7 +24,7 @@ def hierarchical(spec: ModelSpec) -> Graph:
         attention.I: the probabilities of window attention number I, the encoder's first, then the
             decoder's from the coarsest level on.
         previous: where the spec is temporal, what the next frame reads: the features that the
-            finest picture is made of.
+            finest picture is made of, within 0 and 1.
         sample, sample.L: as picture, from a latent.
     """
     b = Builder()
@@ -55,7 +53,7 @@ def hierarchical(spec: ModelSpec) -> Graph:
     b.outputs |= {f"features.{n}": Output(value) for n, value in enumerate(features)}
     b.outputs |= {name: Output(name) for name in family.maps}
     if temporal:
-        b.outputs[PREVIOUS] = Output(decoded[0])
+        b.outputs[PREVIOUS] = Output(family.keep(decoded[0]))
     if spec.latent_channels:
         b.inputs["latent"] = Input(spec.latent_channels)
         start = b.convolution(
@@ -105,6 +103,14 @@ class _Family:
         return self.b.convolution(
             "convolution", "compare", PREVIOUS, features, module="compare", channels=channels, kernel=1
         )
+
+    def keep(self, x: str) -> str:
+        """What the next frame reads."""
+        channels = self.spec.levels[0].channels
+        return self.b.convolution(
+            "convolution", "keep", x,
+            module="keep", channels=channels, kernel=1, activation="sigmoid",
+        )  # fmt: skip
 
     def encode(self, x: str) -> list[str]:
         """The feature maps of every level, finest first."""

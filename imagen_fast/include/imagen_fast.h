@@ -271,7 +271,9 @@ IMAGEN_FAST_API imagen_fast_status imagen_fast_run_graph(
  *     imagen_fast_stream_close(stream);
  *
  * Latency is none: the result of a frame is there when the call returns. A call blocks until then,
- * also while another thread's frame is computed; nothing is queued. */
+ * also while another thread's frame is computed; nothing is queued. A model for videos reads what it
+ * made of the frame before, and begins anew after a scene cut: push frames in their order. It
+ * computes them whole, whatever `tile` says. */
 typedef struct imagen_fast_stream imagen_fast_stream;
 
 /* How a frame of bytes lies in memory: in one plane, red, green and blue, or blue, green and red;

@@ -14,12 +14,12 @@ from imagen_fast.spec import ModelSpec
 class Temporal(Generator):
     """A generator that also reads what it drew of the frame before.
 
-    The features that the finest head makes a picture of are handed on to the next frame, whose
-    encoder starts from their 3×3 convolution beside the stem, and whose finest cross-attention reads
-    them, through a 1×1 convolution, beside the encoder's features. Nothing is warped: motion is
-    found by the convolutions and within the attention's windows (after Fuoli et al. 2019,
-    arXiv:1909.08080, recurrent latent space propagation). Both convolutions start at zero: untrained,
-    it is the generator frame by frame.
+    The features that the finest head makes a picture of are handed on to the next frame, within 0
+    and 1, so that nothing grows from frame to frame. Its encoder starts from their 3×3 convolution
+    beside the stem, and its finest cross-attention reads them, through a 1×1 convolution, beside the
+    encoder's features. Nothing is warped: motion is found by the convolutions and within the
+    attention's windows (after Fuoli et al. 2019, arXiv:1909.08080, recurrent latent space
+    propagation). Both convolutions start at zero: untrained, it is the generator frame by frame.
     """
 
     architecture: ClassVar[str] = "temporal"
@@ -27,8 +27,10 @@ class Temporal(Generator):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         channels = spec.levels[0].channels
+        self.keep = nn.Conv2d(channels, channels, 1)
         self.recall = nn.Conv2d(channels, channels, 3, padding=1)
         self.compare = nn.Conv2d(channels, channels, 1)
+        nn.init.orthogonal_(self.keep.weight, 4)  # features' deviation is about 0.2
         for module in (self.recall, self.compare):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.get_parameter("bias"))
@@ -43,7 +45,8 @@ class Temporal(Generator):
             previous = torch.zeros_like(stem)
         features = self.encoder.levels(stem + self.recall(previous))
         contexts = [features[0] + self.compare(previous), *features[1:]]
-        return self.draw(image, stem, features, contexts)
+        pictures, finest = self.draw(image, stem, features, contexts)
+        return pictures, self.keep(finest).sigmoid()
 
     def clip(self, frames: Tensor) -> list[Tensor]:
         """Frames in order (N, T, 3, H, W) → their finest pictures, T times (N, 3, s·H, s·W)."""

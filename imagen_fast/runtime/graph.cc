@@ -1,5 +1,6 @@
 #include "graph.h"
 
+#include <algorithm>
 #include "error.h"
 
 namespace imagen_fast {
@@ -32,6 +33,14 @@ int Graph::output(std::string_view wanted) const {
 int Graph::scale() const {
     const Grid& grid = values[static_cast<std::size_t>(outputs[0].value)].grid;
     return grid.halvings || grid.margin || grid.of != 0 ? 0 : grid.factor;
+}
+
+bool Graph::recurrent() const {
+    constexpr std::string_view previous = "previous";
+    return std::any_of(inputs.begin(), inputs.end(),
+                       [&](const Input& x) { return name(x.value) == previous; }) &&
+           std::any_of(outputs.begin(), outputs.end(),
+                       [&](const Output& x) { return x.name == previous; });
 }
 
 }  // namespace imagen_fast

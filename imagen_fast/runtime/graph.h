@@ -136,6 +136,8 @@ struct Graph {
     int output(std::string_view name) const;
     // By how much the first output is larger than the first input; 0 if it is no multiple.
     int scale() const;
+    // Whether it computes frames of a video, each of which hands `previous` on to the next.
+    bool recurrent() const;
     // Channels of the first input.
     int channels() const { return values[0].channels; }
 };

@@ -1,11 +1,14 @@
 #include "video_stream.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <string>
 
 #include "arguments.h"
 #include "error.h"
+#include "neutral.h"
 
 namespace imagen_fast {
 
@@ -80,6 +83,7 @@ VideoStream::VideoStream(PictureEngine& engine, const StreamOptions& options)
     if (options.height * scale > most / (options.width * scale) || options.width * scale > most / 3) {
         throw ArgumentError("frames are too large; run pictures of this size one by one");
     }
+    recurrent_ = engine.graph().recurrent();
     if (options.in != FrameLayout::rgb) {
         given_.resize(static_cast<std::size_t>(3 * options.height * options.width));
     }
@@ -100,6 +104,72 @@ View VideoStream::rgb(const FrameMemory& frame, std::int64_t height, std::int64_
     view.row_stride = frame.strides[0];
     view.image_stride = height * frame.strides[0];
     return view;
+}
+
+// As imagen_fast/recurrent.py has it, which says what the numbers are.
+bool VideoStream::is_cut(const View& frame) {
+    const std::int64_t high = std::min<std::int64_t>(8, frame.height),
+                       wide = std::min<std::int64_t>(8, frame.width), rows = frame.height / high,
+                       columns = frame.width / wide;
+    std::vector<std::int64_t> seen(static_cast<std::size_t>(rows * columns));
+    for (std::int64_t y = 0; y < rows * high; ++y) {
+        std::int64_t* sums = seen.data() + y / high * columns;
+        for (std::int64_t x = 0; x < columns * wide; ++x) {
+            sums[x / wide] += static_cast<std::uint8_t>(frame.at(0, y, x)[1]);
+        }
+    }
+    std::int64_t changed = 0;
+    for (std::size_t i = 0; i < seen.size() && begun_; ++i) {
+        changed += std::abs(seen[i] - seen_[i]);
+    }
+    seen_.swap(seen);
+    return 10 * changed > 255 * rows * high * columns * wide;
+}
+
+void VideoStream::run_recurrent(const View& in, const View& out, const Watch& watch) {
+    const Graph& graph = engine_.graph();
+    const int input = graph.input("previous"), output = graph.output("previous");
+    const int channels = graph.values[static_cast<std::size_t>(input)].channels;
+    const bool begins = is_cut(in) || !begun_;
+    const auto of = [](std::vector<float>& floats, const View& like, int channels) {
+        View view;
+        floats.resize(static_cast<std::size_t>(like.height * like.width * channels));
+        view.data = reinterpret_cast<std::byte*>(floats.data());
+        view.channels = channels;
+        view.images = 1;
+        view.height = like.height;
+        view.width = like.width;
+        view.pixel_stride = channels * std::int64_t{sizeof(float)};
+        view.row_stride = like.width * view.pixel_stride;
+        view.image_stride = like.height * view.row_stride;
+        return view;
+    };
+    const View picture = of(in_, in, 3), result = of(out_, out, 3);
+    const std::int64_t row = 3 * in.width;
+    for (std::int64_t y = 0; y < in.height; ++y) {
+        const auto* from = reinterpret_cast<const std::uint8_t*>(in.at(0, y, 0));
+        std::transform(from, from + row, in_.data() + y * row,
+                       [](std::uint8_t level) { return static_cast<float>(level) / 255.0f; });
+    }
+    std::vector<Named> given{{0, picture}};
+    if (!begins) {
+        given.push_back({input, of(previous_, in, channels)});
+    }
+    begun_ = false;  // unless all goes well
+    engine_.run_graph(given, {{0, result}, {output, of(next_, in, channels)}}, watch);
+    keep_neutral({1, static_cast<int>(in.height), static_cast<int>(in.width)}, graph.scale(),
+                 in_.data(), out_.data(), false);
+    const std::int64_t wide = 3 * out.width;
+    for (std::int64_t y = 0; y < out.height; ++y) {
+        const float* from = out_.data() + y * wide;
+        std::transform(from, from + wide, reinterpret_cast<std::uint8_t*>(out.at(0, y, 0)),
+                       [](float sample) {
+                           return static_cast<std::uint8_t>(
+                               std::nearbyint(std::clamp(sample, 0.0f, 1.0f) * 255.0f));
+                       });
+    }
+    previous_.swap(next_);
+    begun_ = true;
 }
 
 void VideoStream::push(const FrameMemory& in, const FrameMemory& out, const Watch& watch) {
@@ -130,7 +200,11 @@ void VideoStream::push(const FrameMemory& in, const FrameMemory& out, const Watc
     if (options_.in == FrameLayout::rgb && !halved(options_.out)) {
         refuse_overlap(source, target, "in and out");
     }
-    engine_.run(source, target, watch);
+    if (recurrent_) {
+        run_recurrent(source, target, watch);
+    } else {
+        engine_.run(source, target, watch);
+    }
 
     if (options_.out == FrameLayout::bgr) {
         for (std::int64_t y = 0; y < rows; ++y) {

@@ -29,7 +29,8 @@ struct StreamOptions {
 class VideoStream {
 public:
     // Throws ArgumentError: sizes that 4:2:0 cannot have; BackendError: the model makes no pictures
-    // of three channels of such.
+    // of three channels of such. A model for videos computes frames whole, each with the one before
+    // in mind; after a scene cut it begins anew.
     VideoStream(PictureEngine&, const StreamOptions&);
 
     // Computes a frame; when it returns, the result is there. Threads take turns. Throws as
@@ -37,6 +38,8 @@ public:
     void push(const FrameMemory& in, const FrameMemory& out, const Watch&);
 
 private:
+    void run_recurrent(const View& in, const View& out, const Watch&);
+    bool is_cut(const View& frame);
     View rgb(const FrameMemory&, std::int64_t height, std::int64_t width) const;
 
     PictureEngine& engine_;
@@ -44,6 +47,9 @@ private:
     const Yuv yuv_;
     std::mutex turn_;
     std::vector<std::uint8_t> given_, made_;  // RGB, of layouts that are not
+    bool recurrent_ = false, begun_ = false;
+    std::vector<float> in_, out_, previous_, next_;  // of a recurrent model
+    std::vector<std::int64_t> seen_;  // sums of green over squares of the frame before
 };
 
 }  // namespace imagen_fast

@@ -338,6 +338,7 @@ class Config:
             within("data.patch for [style]", self.data.patch, 96, 4096)
         coarsest = 2 ** (len(self.model.spec.levels) - 1)
         if self.video:
+            within("model.scale for [video]", self.model.scale, 2, 4)
             within("data.patch for [video]", self.data.patch, 2 * self.video.margin + 16, 4096)
         if self.generation:
             self._check_generation(self.generation, coarsest * self.model.scale)

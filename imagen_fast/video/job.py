@@ -160,10 +160,11 @@ class Job:
             count += 1
             tell(skipped(frame.index))
 
-        said = len(self.source.notes)
-        Pipeline(self.source.frames(skipped), models, skipped, writer.write, writer.end).run(
-            counted
-        )
+        said, length = len(self.source.notes), self.segment_length
+        frames = self.source.frames(skipped)
+        # So that a run that goes on at a segment finds what it would have been.
+        begins = lambda index: index % length == 0  # noqa: E731
+        Pipeline(frames, models, skipped, writer.write, writer.end, begins).run(counted)
         self.notes += self.source.notes[said:]
         return count
 

@@ -74,6 +74,7 @@ class Pipeline:
         write: gets each other frame with its result, in order, on a thread; a frame without a
             picture gets the result before it.
         end: called on that thread behind the last frame.
+        begins: at which frames models `forget` those before, if they remember any.
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Pipeline:
         skipped: Callable[[int], bool],
         write: Callable[[Frame, Picture], None],
         end: Callable[[], None],
+        begins: Callable[[int], bool] = lambda index: False,
     ) -> None:
         self._frames, self._models, self._skipped = frames, models, skipped
-        self._write, self._end = write, end
+        self._write, self._end, self._begins = write, end, begins
         self._stop = _Stop()
         self._given = [_Channel[_Item](ROOM, self._stop) for _ in models]
         self._made = [_Channel[_Item](ROOM, self._stop) for _ in models]
@@ -138,8 +140,14 @@ class Pipeline:
 
     def _computing(self, number: int) -> None:
         model, given, made = self._models[number], self._given[number], self._made[number]
+        forget: Callable[[], None] | None = getattr(model, "forget", None)
+        last: Picture | None = None
         while (item := given.get()) is not None:
             frame, picture = item
+            if forget and self._begins(frame.index) and not self._skipped(frame.index):
+                forget()
+                picture = picture or last  # also where it equals the one before
+            last = picture or last
             made.put((frame, None if picture is None else model(picture)))
         made.put(None)
 

@@ -1,0 +1,94 @@
+"""Frames in order through a model that hands something on from each to the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagen_fast.graph import Graph
+from imagen_fast.graph.graph import PREVIOUS
+from imagen_fast.image.given import rgb_of
+from imagen_fast.image.neutral import keep_neutral
+from imagen_fast.image.picture import Picture
+from imagen_fast.image.resample import resize
+from imagen_fast.samples import Samples
+
+# A frame shows another scene if squares of so many pixels differ in green by so much on average.
+SQUARE, CUT = 8, 0.1
+
+Image = TypeVar("Image", Picture, Samples)
+
+
+class Model(Protocol):
+    """An engine."""
+
+    graph: Graph
+    scale: int
+
+    def outputs(
+        self, image: Samples, names: Sequence[str], also: dict[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """As `Engine.outputs`."""
+
+
+class Recurrent:
+    """Calling it gives the result of a frame, with the one before in mind; threads take turns.
+
+    After a scene cut, where another size comes and after `forget` nothing came before.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model, self._lock = model, threading.Lock()
+        self._picture = next(iter(model.graph.outputs))
+        self._before: tuple[Samples, dict[str, NDArray[np.float32]]] | None = None
+
+    def forget(self) -> None:
+        """The next frame is computed as if none came before it."""
+        with self._lock:
+            self._before = None
+
+    def __call__(self, frame: Image) -> Image:
+        """A `Picture`, or (H, W, 3) uint8, to s times the size; raises as `Engine.outputs`."""
+        rgb = rgb_of(frame)
+        with self._lock:
+            found = self._computed(rgb)
+        if isinstance(frame, np.ndarray):
+            return _as(frame.dtype, found)
+        color = _as(frame.color.dtype, found)[..., : frame.color.shape[2]]
+        alpha = frame.alpha
+        if alpha is not None:
+            full = np.float32(np.iinfo(alpha.dtype).max)
+            alpha = _as(alpha.dtype, resize(alpha, *color.shape[:2]) / full)
+        return Picture(color, alpha, frame.metadata)
+
+    def _computed(self, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen, also = squares(rgb), {}
+        if self._before is not None and not is_cut(self._before[0], seen):
+            also = self._before[1]
+        found = self._model.outputs(rgb, [self._picture, PREVIOUS], also)
+        self._before = seen, {PREVIOUS: found[PREVIOUS]}
+        keep_neutral(rgb[None], found[self._picture][None])
+        return found[self._picture]
+
+
+def squares(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of green over whole squares, of a frame (H, W, 3) from 0 to 1."""
+    height, width = (min(SQUARE, side) for side in rgb.shape[:2])
+    rows, columns = rgb.shape[0] // height, rgb.shape[1] // width
+    green = rgb[: rows * height, : columns * width, 1]
+    means: NDArray[Any] = green.reshape(rows, height, columns, width).mean((1, 3))
+    return means
+
+
+def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
+    """Whether frames of which these are the `squares` show two scenes, or have two sizes."""
+    return before.shape != after.shape or float(np.abs(after - before).mean()) > CUT
+
+
+def _as(dtype: np.dtype[Any], found: NDArray[np.float32]) -> Samples:
+    full = np.iinfo(dtype).max
+    return np.rint(np.clip(found, 0, 1) * np.float32(full)).astype(dtype)
