@@ -1,4 +1,4 @@
-"""PSNR and flicker of models, frame by frame, on Vid4; bicubic and a repeater of frames beside.
+"""PSNR and flicker of models on Vid4; bicubic and a repeater of frames beside.
 
     pip install opencv-python-headless
     python benchmarks/video.py [MODEL ...]
@@ -83,11 +83,12 @@ def bicubic(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def by_model(name: str) -> Enlarge:
-    """Each enlarged by a model, which knows nothing of the others."""
+    """Each enlarged by a model, which knows of those before if it is one for videos."""
 
     def enlarge(frames: Sequence[Frame]) -> list[Frame]:
-        with imagen_fast.load(name) as engine:
-            return [engine(frame) for frame in frames]
+        height, width = frames[0].shape[:2]
+        with imagen_fast.load(name) as engine, engine.stream_video(width, height) as stream:
+            return [stream.push(frame) for frame in frames]
 
     return enlarge
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,6 @@ from imagen_fast.samples import Samples
 
 # A frame shows another scene if squares of so many pixels differ in green by so much on average.
 SQUARE, CUT = 8, 0.1
-
-Image = TypeVar("Image", Picture, Samples)
 
 
 class Model(Protocol):
@@ -51,7 +49,12 @@ class Recurrent:
         with self._lock:
             self._before = None
 
-    def __call__(self, frame: Image) -> Image:
+    @overload
+    def __call__(self, frame: Picture) -> Picture: ...
+    @overload
+    def __call__(self, frame: Samples) -> Samples: ...
+
+    def __call__(self, frame: Picture | Samples) -> Picture | Samples:
         """A `Picture`, or (H, W, 3) uint8, to s times the size; raises as `Engine.outputs`."""
         rgb = rgb_of(frame)
         with self._lock:
@@ -91,4 +94,5 @@ def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
 
 def _as(dtype: np.dtype[Any], found: NDArray[np.float32]) -> Samples:
     full = np.iinfo(dtype).max
-    return np.rint(np.clip(found, 0, 1) * np.float32(full)).astype(dtype)
+    levels: Samples = np.rint(np.clip(found, 0, 1) * np.float32(full)).astype(dtype)
+    return levels

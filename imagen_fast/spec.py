@@ -42,9 +42,8 @@ class ModelSpec:
     """A generator's whole description.
 
     Attributes:
-        architecture: `hierarchical` (the family), `temporal` (the same, which also reads what it made
-            of the frame before), `plain` (residual blocks of convolutions at one
-            level: `depth` blocks of `convs` each), `style` (two pictures in: `convs` convolution
+        architecture: `hierarchical` (the family), `temporal` (the same, which also reads what it
+            made of the frame before), `plain` (residual blocks of convolutions at one level: `depth` blocks of `convs` each), `style` (two pictures in: `convs` convolution
             blocks of the encoder at a level, `depth` blocks of the decoder, attention at the
             coarsest level alone) or `listing` (the article's code, literal).
         scale: output size / input size, 1 to 4.

@@ -30,8 +30,8 @@ class VideoStream:
 
     Latency is none: the result of a frame is there when `push` returns. `push` blocks until then,
     also while another thread's frame is computed; nothing is queued, so nobody waits for frames
-    that are too old. A model for videos reads what it made of the frame before: frames are pushed in
-    their order, and after a scene cut it begins anew.
+    that are too old. A model for videos reads what it made of the frame before: frames are pushed
+    in their order, and after a scene cut it begins anew.
 
     Attributes:
         shape, out_shape: of the arrays that `push` takes and gives.

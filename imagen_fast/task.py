@@ -46,7 +46,7 @@ class Task:
 
 
 UPSCALE = Task("upscale", "enlarge", "_x{scale}", scales=(4, 2, 3, 8))
-VIDEO = replace(UPSCALE, name="video")
+VIDEO = replace(UPSCALE, name="video", inputs=("previous", "image"))
 TASKS = {
     task.name: task
     for task in (

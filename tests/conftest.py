@@ -80,6 +80,10 @@ def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
             values = rng.uniform(-bound, bound, shape) * (not name.startswith("heads."))
         tensors[name] = values.astype(np.float32)
     task = "upscale" if spec.scale > 1 else "restore"
+    if spec.architecture == "temporal":
+        task, c = "video", spec.levels[0].channels
+        for name, side, gain in (("keep", 1, 4), ("recall", 3, 2), ("compare", 1, 2)):
+            conv(name, c, c, side, gain)
     return Bundle(spec, tensors, {"name": f"sr-x{spec.scale}", "size": "test", "task": task})
 
 
@@ -102,6 +106,14 @@ def tiny_path(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> 
     """`tiny_bundle` as a file."""
     path = tmp_path_factory.mktemp("models") / "sr-x2-test.safetensors"
     save_bundle(tiny_bundle, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def video_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that reads what it made of the frame before, scale 2."""
+    path = tmp_path_factory.mktemp("models") / "video-x2-test.safetensors"
+    save_bundle(random_bundle(ModelSpec("temporal", 2, (Level(32, convs=1),))), path)
     return path
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from imagen_fast import load
 from imagen_fast.errors import ImageError
+from imagen_fast.image.picture import Picture
+from imagen_fast.recurrent import Recurrent
 
 
 @pytest.fixture
@@ -71,3 +73,68 @@ def test_frames_are_checked(engine):
             stream.push(noise(12, 16, 3), np.empty((24, 32, 6), np.uint8)[..., ::2])
     with pytest.raises(ImageError, match="closed"):
         stream.push(noise(12, 16, 3))
+
+
+@pytest.fixture
+def remembering(video_path):
+    with load(video_path, precision="fp32", threads=1) as engine:
+        yield engine
+
+
+def apart(one, other):
+    return np.abs(one.astype(int) - other).max()
+
+
+def test_a_model_for_videos_reads_what_it_made_of_the_frame_before(remembering):
+    frames = [noise(24, 32, 3, seed=1) // 4 + shade for shade in (60, 64, 68)]
+    names, before, expected = ["picture", "previous"], {}, []
+    for frame in frames:
+        found = remembering.outputs(frame, names, before)
+        before = {"previous": found["previous"]}
+        expected.append(np.rint(255 * found["picture"]).astype(np.uint8))
+    with remembering.stream_video(32, 24) as stream:
+        made = [stream.push(frame) for frame in frames]
+    for one, other in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert apart(made[0], remembering(frames[0])) <= 1
+    assert apart(made[1], remembering(frames[1])) > 3
+
+
+def test_a_scene_cut_begins_anew(remembering):
+    dark, bright = noise(24, 32, 3) // 8, 200 + noise(24, 32, 3) // 8
+    with remembering.stream_video(32, 24) as stream:
+        stream.push(dark)
+        assert apart(stream.push(bright), remembering(bright)) <= 1
+        assert apart(stream.push(bright), remembering(bright)) > 3
+
+
+def test_small_frames_have_cuts_too(remembering):
+    dark, bright = np.full((1, 3, 3), 10, np.uint8), np.full((1, 3, 3), 240, np.uint8)
+    with remembering.stream_video(3, 1) as stream:
+        stream.push(dark)
+        assert apart(stream.push(bright), remembering(bright)) <= 1
+
+
+def test_frames_in_parts_are_those_of_the_whole(video_path, remembering):
+    frames = [noise(100, 120, 3, seed=3) // 2 + shade for shade in (10, 12, 14)]
+    with (
+        load(video_path, precision="fp32", threads=1, tile=64) as engine,
+        engine.stream_video(120, 100) as parts,
+        remembering.stream_video(120, 100) as whole,
+    ):
+        for frame in frames:
+            assert apart(parts.push(frame), whole.push(frame)) <= 1
+
+
+def test_pictures_of_all_kinds_are_frames(remembering):
+    through = Recurrent(remembering)
+    deep = noise(16, 16, 3).astype(np.uint16) * 257
+    alpha = np.full((16, 16), 30_000, np.uint16)
+    made = through(Picture(deep, alpha))
+    assert made.color.shape == (32, 32, 3)
+    assert made.alpha is not None
+    assert (made.alpha == 30_000).all()
+    through.forget()
+    assert apart(through(Picture(noise(16, 16, 3))).color, np.rint(made.color / 257)) <= 1
+    grey = through(Picture(noise(16, 16, 1)))
+    assert grey.color.shape == (32, 32, 1)

@@ -92,7 +92,9 @@ class _Family:
         """The stem and what is recalled of the frame before, nothing if that is not given."""
         channels = self.spec.levels[0].channels
         nothing = self.b.add("sum", "nothing", stem, scale=0.0)
-        self.b.inputs[PREVIOUS] = Input(channels, grid=Grid("image"), default=nothing, optional=True)
+        self.b.inputs[PREVIOUS] = Input(
+            channels, grid=Grid("image"), default=nothing, optional=True
+        )
         return self.b.convolution(
             "convolution", "recall", PREVIOUS, stem, module="recall", channels=channels, kernel=3
         )
@@ -101,7 +103,13 @@ class _Family:
         """The finest features and those of the frame before, for cross-attention."""
         channels = self.spec.levels[0].channels
         return self.b.convolution(
-            "convolution", "compare", PREVIOUS, features, module="compare", channels=channels, kernel=1
+            "convolution",
+            "compare",
+            PREVIOUS,
+            features,
+            module="compare",
+            channels=channels,
+            kernel=1,
         )
 
     def keep(self, x: str) -> str:

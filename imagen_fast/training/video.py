@@ -20,8 +20,8 @@ class Video(Supervised):
     """Frames that are near the true ones, and whose errors stay where they are on what moves.
 
     Clips are made of photographs by the motion of a camera, which is known to a part of a pixel:
-    the error of each frame's luma is compared with that of the frame before along the true motion, as
-    `benchmarks/video.py` measures flicker.
+    the error of each frame's luma is compared with that of the frame before along the true motion,
+    as `benchmarks/video.py` measures flicker.
     """
 
     columns = ("loss", "pixel", "frequency", "steady")

@@ -18,7 +18,7 @@ class VideoConfig:
         turn: deviation of its turn in a frame, in degrees.
         zoom: deviation of its zoom in a frame, as a part of the size.
         degraded: share of the clips with noise and compression.
-        steady: weight of how much errors change from frame to frame.
+        steady: weight of how much errors of luma change from frame to frame.
     """
 
     frames: int = 5
@@ -27,7 +27,7 @@ class VideoConfig:
     turn: float = 0.4
     zoom: float = 0.005
     degraded: float = 0.2
-    steady: float = 1.0
+    steady: float = 0.5
 
     def __post_init__(self) -> None:
         within("video.frames", self.frames, 2, 64)

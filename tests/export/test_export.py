@@ -11,9 +11,10 @@ from imagen_fast.export.options import ExportOptions, chosen
 from imagen_fast.export.verify import verify
 
 from imagen_fast._version import __version__
-from imagen_fast.bundle import Bundle
+from imagen_fast.bundle import Bundle, load_bundle
 from imagen_fast.errors import ExportError, ImageError, WeightsError
 from imagen_fast.graph import Graph, network
+from imagen_fast.loading import load
 from imagen_fast.metrics import psnr
 from imagen_fast.spec import Level, ModelSpec
 
@@ -68,6 +69,29 @@ def test_inputs_and_outputs_by_name(smallest: Bundle) -> None:
             "features.0": ["batch", 8, "height", "width"],
         },
     ]
+
+
+def test_what_a_video_hands_on_goes_in_and_out(video_path: Path) -> None:
+    options = ExportOptions(inputs=("previous",), outputs=("picture", "previous"))
+    data = export(load_bundle(video_path), options)
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    session = onnxruntime.InferenceSession(data)
+    frame = np.random.default_rng(0).random((1, 3, 8, 12), np.float32)
+    before = np.zeros((1, 32, 8, 12), np.float32)
+    pictures = []
+    for _ in range(2):
+        given = {"image": frame, "previous": before}
+        picture, before = session.run(["picture", "previous.out"], given)
+        pictures.append(picture)
+    with load(video_path, precision="fp32") as engine:
+        found, also = [], {}
+        for _ in range(2):
+            made = engine.outputs(frame[0].transpose(1, 2, 0).copy(), ["picture", "previous"], also)
+            also = {"previous": made["previous"]}
+            found.append(made["picture"].transpose(2, 0, 1)[None])
+    for one, other in zip(pictures, found, strict=True):
+        np.testing.assert_allclose(np.clip(one, 0, 1), other, atol=1e-4)
+    assert np.abs(pictures[0] - pictures[1]).max() > 0.02
 
 
 @pytest.mark.parametrize(

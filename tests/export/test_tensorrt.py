@@ -14,7 +14,7 @@ from imagen_fast.export.options import ExportOptions
 from imagen_fast.export.tensorrt_cache import Place, engine_path, folder, timing_path
 from imagen_fast.export.tensorrt_profiles import Profile, choose, profiles
 
-from imagen_fast.bundle import Bundle
+from imagen_fast.bundle import Bundle, load_bundle
 from imagen_fast.errors import BackendError, ExportError
 
 pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -132,6 +132,18 @@ def test_what_the_builder_is_told(built: Callable[..., bytes], library: Any) -> 
     assert config._profiles == [
         ("image", (1, 3, 1, 1), (1, 3, 360, 640), (8, 3, 720, 1280)),
         ("image", (1, 3, 1, 1), (1, 3, 640, 360), (8, 3, 1280, 720)),
+    ]
+
+
+def test_what_a_video_hands_on_has_the_picture_s_sizes(library: Any, video_path: Path) -> None:
+    bundle = load_bundle(video_path)
+    asked = ExportOptions(shape=(30, 40), inputs=("previous",), outputs=("picture", "previous"))
+    build(export(bundle, asked), asked, graph=bundle.graph, where=HERE, say=lambda text: None)
+    ((network, config),) = library.built
+    assert [x.name for x in network._model.graph.output] == ["picture", "previous.out"]
+    assert config._profiles == [
+        ("image", *[(1, 3, 30, 40)] * 3),
+        ("previous", *[(1, 32, 30, 40)] * 3),
     ]
 
 

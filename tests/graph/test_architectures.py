@@ -160,7 +160,9 @@ def test_the_temporal_graph_gives_each_frame_with_the_one_before_in_mind() -> No
         assert near(picture, expected)
     assert not near(found[2], module(frames[:, 2]))
     assert near(found[0], module(frames[:, 0]))
-    (coarse,) = run_graph(network(TEMPORAL), weights, {"image": frames[:, 0]}, ["picture.1"]).values()
+    (coarse,) = run_graph(
+        network(TEMPORAL), weights, {"image": frames[:, 0]}, ["picture.1"]
+    ).values()
     assert near(coarse, module.progressive(frames[:, 0])[1])
 
 

@@ -13,7 +13,8 @@ Shape = tuple[int, int, int]
 class Case(NamedTuple):
     """A spec's graph on inputs of (N, H, W), or a latent's; `wanted` () is the first output.
 
-    context: features of another picture, or the frame before, are given too. exported: other runtimes run it as well.
+    context: features of another picture, or of the frame before, are given too. exported: other
+    runtimes run it as well.
     """
 
     spec: ModelSpec

@@ -59,7 +59,7 @@ def operation(name: str, shape: tuple[int, int, int]) -> Case:
 
 def whole(name: str, bundle_of: BundleOf) -> Case:
     case, rng = network_cases.CASES[name], np.random.default_rng(1)
-    if case.spec.architecture == "hierarchical":
+    if case.spec.architecture in ("hierarchical", "temporal"):
         bundle = bundle_of(case.spec)
     else:  # not much stronger, or each softmax of the listing picks one row
         weights = weights_for(network(case.spec), np.random.default_rng(0))

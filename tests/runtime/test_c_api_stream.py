@@ -87,6 +87,25 @@ def test_rows_may_lie_apart_and_upside_down(engine, twin):
     assert (out[:, 2 * width :] == 77).all()
 
 
+def test_a_model_for_videos_gives_what_python_gives(lib, video_path):
+    """Frames of a scene, a cut, and the scene behind it; sides that squares do not fill."""
+    height, width = 18, 26
+    scene = [noise(height, width, 3) // 4 + shade for shade in (20, 24, 30)]
+    frames = [*scene, *(255 - frame for frame in scene)]
+    with (
+        Engine(lib, video_path, precision="fp32", threads=1) as engine,
+        load(video_path, precision="fp32", threads=1) as twin,
+        Stream(engine, width, height, "bgr", "rgb") as stream,
+        twin.stream_video(width, height, format="bgr", out_format="rgb") as other,
+    ):
+        for number, samples in enumerate(frames):
+            out = np.zeros((2 * height, 2 * width, 3), np.uint8)
+            np.testing.assert_array_equal(stream.push(samples, out), other.push(samples))
+            alone = twin(samples[..., ::-1].copy())
+            apart = np.abs(out.astype(int) - alone).max()
+            assert apart <= 1 if number in (0, 3) else apart > 3
+
+
 def test_threads_take_turns(engine, twin):
     frames = [noise(12, 16, 3, seed=seed) for seed in range(8)]
     outs = [np.empty((24, 32, 3), np.uint8) for _ in frames]

@@ -24,6 +24,7 @@ SECTIONS = {
     "[late]": c.LateConfig,
     "[degradation]": Degradation,
     "[style]": c.StyleConfig,
+    "[video]": c.VideoConfig,
     "[adversarial]": c.AdversarialConfig,
     "[generation]": c.GenerationConfig,
 }
