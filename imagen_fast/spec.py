@@ -43,9 +43,10 @@ class ModelSpec:
 
     Attributes:
         architecture: `hierarchical` (the family), `temporal` (the same, which also reads what it
-            made of the frame before), `plain` (residual blocks of convolutions at one level: `depth` blocks of `convs` each), `style` (two pictures in: `convs` convolution
-            blocks of the encoder at a level, `depth` blocks of the decoder, attention at the
-            coarsest level alone) or `listing` (the article's code, literal).
+            made of the frame before), `plain` (residual blocks of convolutions at one level:
+            `depth` blocks of `convs` each), `style` (two pictures in: `convs` convolution blocks of
+            the encoder at a level, `depth` blocks of the decoder, attention at the coarsest level
+            alone) or `listing` (the article's code, literal).
         scale: output size / input size, 1 to 4.
         levels: finest first. Level i works at 1/2^i of the input's size. A listing has one,
             with its d_model as channels and as many attention layers in the encoder and in

@@ -59,14 +59,14 @@ class Supervised:
         self._update(losses["loss"], self._parameters, self.optimisers.values())
         return {name: value.detach() for name, value in losses.items()}
 
-    def _network(self) -> Pictures:
+    def _forward(self) -> Pictures:
         """What pictures are computed by, of `step`'s small ones."""
         progressive: Pictures = self._generator.progressive
         return progressive
 
     def _pictures(self, low: Tensor) -> list[Tensor]:
         if self._progressive is None:
-            self._progressive = self._network()
+            self._progressive = self._forward()
         if self._compile:  # at the first step, which gives it a batch to be tried on
             self._progressive = compiled(
                 self._progressive, self._parameters, low, self._precision, self._compile

@@ -34,7 +34,7 @@ class Video(Supervised):
         self._temporal, self._video, self._seed = network, video, config.run.seed
         self._scale = config.model.scale
 
-    def _network(self) -> Pictures:
+    def _forward(self) -> Pictures:
         return self._temporal.clip
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:

@@ -84,7 +84,8 @@ def test_what_a_video_hands_on_goes_in_and_out(video_path: Path) -> None:
         picture, before = session.run(["picture", "previous.out"], given)
         pictures.append(picture)
     with load(video_path, precision="fp32") as engine:
-        found, also = [], {}
+        found: list[Any] = []
+        also: dict[str, Any] = {}
         for _ in range(2):
             made = engine.outputs(frame[0].transpose(1, 2, 0).copy(), ["picture", "previous"], also)
             also = {"previous": made["previous"]}
