@@ -8,7 +8,7 @@ from pathlib import Path
 from imagen_fast.errors import BackendError
 
 from .bundle_file import read_header
-from .bundle_plan import Plan
+from .bundle_plan import BundlePlan
 from .gpus import Gpu, gpus
 
 # From here on Triton compiles for one chip ("sm_90a"), whose code runs on no later one.
@@ -42,7 +42,7 @@ def can_run(path: str | Path, found: Sequence[Gpu] | None = None) -> tuple[bool,
     return False, "; ".join(reasons)
 
 
-def program_for(plan: Plan, gpu: Gpu) -> int | None:
+def program_for(plan: BundlePlan, gpu: Gpu) -> int | None:
     """The latest architecture of a plan that a GPU runs; None if it runs none."""
     return max((x for x in plan.programs if _serves(x, gpu.capability)), default=None)
 
@@ -53,7 +53,7 @@ def _serves(arch: int, capability: int) -> bool:
     return arch // 10 == capability // 10 and arch <= capability
 
 
-def _why_not(plan: Plan, gpu: Gpu) -> str | None:
+def _why_not(plan: BundlePlan, gpu: Gpu) -> str | None:
     advice = f"export it with --arch sm_{gpu.capability}"
     arch = program_for(plan, gpu)
     if arch is None:

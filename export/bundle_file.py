@@ -20,7 +20,7 @@ from imagen_fast.bundle import FORMAT as MODEL
 from imagen_fast.errors import SpecError, WeightsError
 from imagen_fast.graph import Graph
 
-from .bundle_plan import Plan, parse
+from .bundle_plan import BundlePlan, parse
 
 FORMAT = f"{FAMILY}cuda-4"
 LARGEST_HEADER = 16 << 20  # as the runtime has it
@@ -49,7 +49,7 @@ def render(
     return b"".join([struct.pack("<Q", len(text)), text, *(data for _, (*_, data) in ordered)])
 
 
-def read_header(path: str | Path) -> tuple[Graph, Plan, dict[str, str]]:
+def read_header(path: str | Path) -> tuple[Graph, BundlePlan, dict[str, str]]:
     """Graph, plan and metadata: only the header is read.
 
     Raises:
@@ -75,7 +75,7 @@ def read_header(path: str | Path) -> tuple[Graph, Plan, dict[str, str]]:
         raise WeightsError(f"{path}: {error}") from error
 
 
-def read_metadata(metadata: object) -> tuple[Graph, Plan, dict[str, str]]:
+def read_metadata(metadata: object) -> tuple[Graph, BundlePlan, dict[str, str]]:
     """As `read_header`, of what a header has under `__metadata__`."""
     if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
         raise WeightsError("a file without metadata; expected a bundle with GPU kernels")

@@ -109,14 +109,14 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BundlePlan:
     """A bundle's plan: a program for each architecture, as 90 for sm_90."""
 
     precision: str
     programs: dict[int, Program]
 
 
-def parse(text: str) -> Plan:
+def parse(text: str) -> BundlePlan:
     """The plan in a bundle's metadata.
 
     Raises:
@@ -132,7 +132,7 @@ def parse(text: str) -> Plan:
         raise WeightsError("the plan has no programs, or its precision is unknown")
     if wrong := [x for x in programs if not (x.isdecimal() and x.isascii() and len(x) < 5)]:
         raise WeightsError(f"the plan is for the architecture {wrong[0]!r}; expected a number")
-    return Plan(plan["precision"], {int(x): _program(data) for x, data in programs.items()})
+    return BundlePlan(plan["precision"], {int(x): _program(data) for x, data in programs.items()})
 
 
 def _program(data: object) -> Program:

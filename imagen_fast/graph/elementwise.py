@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import activations
-from imagen_fast.graph.graph import MAX_CHANNELS, MAX_READ, Grid, Value
+from imagen_fast.graph.graph import MAX_CHANNELS, MAX_READ, Value
+from imagen_fast.graph.grid import Grid
 from imagen_fast.graph.kind import (
     CHANNELS,
     EVERYTHING,

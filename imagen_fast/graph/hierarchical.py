@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from imagen_fast.graph.builder import Builder
-from imagen_fast.graph.graph import MAX_CHANNELS, PREVIOUS, Graph, Grid, Input, Output
+from imagen_fast.graph.graph import MAX_CHANNELS, PREVIOUS, Graph, Input, Output
+from imagen_fast.graph.grid import Grid
 from imagen_fast.spec import ModelSpec
 
 

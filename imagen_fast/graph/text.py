@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from imagen_fast.graph.graph import Graph, Grid
+from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.grid import Grid
 from imagen_fast.graph.kinds import KINDS
 
 

@@ -27,7 +27,7 @@ void check_parameters(const Kernel& kernel, const Tensor& code) {
     }
 }
 
-Plan chosen(const Bundle& bundle, const Device& device) {
+BundlePlan chosen(const Bundle& bundle, const Device& device) {
     const Json json = Json::parse(bundle.metadata.at("plan"));
     const auto [all, best] = architectures(json, device.capability);
     const std::string advice =
@@ -40,7 +40,7 @@ Plan chosen(const Bundle& bundle, const Device& device) {
         throw BackendError(device.title + " cannot run this file, whose kernels are for " + names +
                            advice);
     }
-    Plan plan = plan_of(json, *best, bundle.tensors, bundle.graph);
+    BundlePlan plan = plan_of(json, *best, bundle.tensors, bundle.graph);
     for (const Kernel& kernel : plan.program.kernels) {
         if (kernel.shared > device.most_shared) {
             throw BackendError(device.title + " has " + std::to_string(device.most_shared) +

@@ -30,7 +30,7 @@ public:
     // Bytes of scratch memory that a launch needs: of mostly no kernel any.
     std::size_t scratch_of(const Call&) const;
 
-    const Plan plan;
+    const BundlePlan plan;
 
 private:
     void load_code(const Tensors&);

@@ -241,7 +241,7 @@ std::pair<std::vector<int>, std::optional<int>> architectures(const Json& json, 
     return {all, best};
 }
 
-Plan plan_of(const Json& json, int arch, const Tensors& tensors, const Graph& graph) {
+BundlePlan plan_of(const Json& json, int arch, const Tensors& tensors, const Graph& graph) {
     const std::string& precision = field(json, "precision").string("the plan's precision");
     if (precision != "bf16" && precision != "fp16") {
         damaged("the precision is '" + precision + "'");

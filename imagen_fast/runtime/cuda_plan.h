@@ -82,7 +82,7 @@ private:
     Call call_of(const Launch&, const Values&, const Work&) const;
 };
 
-struct Plan {
+struct BundlePlan {
     std::string precision;
     int arch = 0;  // of the program
     Program program;
@@ -92,6 +92,6 @@ struct Plan {
 // for 9.0. Throws WeightsError: the plan is damaged.
 std::pair<std::vector<int>, std::optional<int>> architectures(const Json&, int capability);
 
-Plan plan_of(const Json&, int arch, const Tensors&, const Graph&);
+BundlePlan plan_of(const Json&, int arch, const Tensors&, const Graph&);
 
 }  // namespace imagen_fast::cuda

@@ -1,6 +1,6 @@
 // Whatever the bytes of a model, the C API reads them or refuses them with a message, and an engine
-// enlarges a picture and gives every output by its name, or says why not. Of a model with GPU kernels everything that needs no GPU is
-// read, and its launches are planned.
+// enlarges a picture and gives every output by its name, or says why not. Of a model with GPU
+// kernels everything that needs no GPU is read, and its launches are planned.
 #include <cstdint>
 #include <cstdlib>
 #include <vector>
@@ -18,7 +18,7 @@ using namespace imagen_fast;
 void plan(const Bundle& bundle) {
     const Json json = Json::parse(bundle.metadata.at("plan"));
     for (const int arch : cuda::architectures(json, 90).first) {
-        const cuda::Plan plan = cuda::plan_of(json, arch, bundle.tensors);
+        const cuda::BundlePlan plan = cuda::plan_of(json, arch, bundle.tensors, bundle.graph);
         for (const cuda::Kernel& kernel : plan.program.kernels) {
             const Tensor& code = bundle.tensors.at(kernel.cubin);
             try {
@@ -26,8 +26,9 @@ void plan(const Bundle& bundle) {
             } catch (const WeightsError&) {
             }
         }
+        const std::vector<Shape> shapes(bundle.graph.inputs.size(), {1, 3, 5});
         for (const bool bytes : {false, true}) {
-            plan.program.work({1, 3, 5}, bytes, 132);
+            plan.program.work(shapes, bytes, 132);
         }
     }
 }
