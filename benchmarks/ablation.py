@@ -93,20 +93,10 @@ class Variant:
     """One row: how it differs from the shipped recipe."""
 
     build: Callable[[], nn.Module] = lambda: Generator(preset("tiny", SCALE))
+    change: Callable[[Generator], object] = lambda model: None  # of what was built
     optimiser: OptimiserConfig = OPTIMISER
     loss: LossConfig = LOSS
     qk_norm: bool = True
-
-
-def changed(change: Callable[[Generator], object]) -> Callable[[], nn.Module]:
-    """`tiny` with its modules changed after it was built."""
-
-    def build() -> nn.Module:
-        model = Generator(preset("tiny", SCALE))
-        change(model)
-        return model
-
-    return build
 
 
 def stages(model: Generator) -> list[nn.Module]:
@@ -151,14 +141,14 @@ ONE_LEVEL = ModelSpec(scale=SCALE, levels=(Level(64, convs=3),))
 VARIANTS: dict[str, Variant] = {
     "tiny": Variant(),
     "plain: 9 convolutions of 64": Variant(build=lambda: Plain(64, 9)),
-    "convolution in place of attention": Variant(build=changed(convolve_instead)),
+    "convolution in place of attention": Variant(change=convolve_instead),
     "one level, 3 convolutions a stage": Variant(build=lambda: Generator(ONE_LEVEL)),
-    "self in place of cross-attention": Variant(build=changed(look_at_self)),
-    "RMS norm after each block": Variant(build=changed(normalise)),
+    "self in place of cross-attention": Variant(change=look_at_self),
+    "RMS norm after each block": Variant(change=normalise),
     "AdamW at 1e-3 in place of Muon": Variant(optimiser=replace(OPTIMISER, name="adamw")),
-    "windows never shifted": Variant(build=changed(unshift)),
+    "windows never shifted": Variant(change=unshift),
     "no QK-norm": Variant(qk_norm=False),
-    "no position embedding": Variant(build=changed(forget_position)),
+    "no position embedding": Variant(change=forget_position),
     "no frequency loss": Variant(loss=replace(LOSS, frequency=0.0)),
 }
 
@@ -166,7 +156,9 @@ VARIANTS: dict[str, Variant] = {
 def run(name: str, variant: Variant, data: PatchSampler, tests: dict, steps: int) -> dict:
     """Train and measure one row."""
     torch.manual_seed(0)
-    model = variant.build().to(memory_format=torch.channels_last)
+    model = variant.build()
+    variant.change(model)
+    model = model.to(memory_format=torch.channels_last)
     optimisers = build_optimisers(model, variant.optimiser).values()
     peaks = [(group, group["lr"]) for o in optimisers for group in o.param_groups]
     loss_of = PictureLoss(variant.loss)

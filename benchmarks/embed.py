@@ -42,14 +42,8 @@ def measure(folder: Path, side: int, threads: int, rounds: int) -> record.Row:
     image = (pictures(1, side) * 255).round().astype(np.uint8)
     (folder / "in.bin").write_bytes(image.tobytes())
     place = (threads, 1, side, side, max(3, rounds * 64 // side))
-    line = [
-        folder / "enlarge",
-        resolve(MODEL),
-        "cpu",
-        *place,
-        folder / "in.bin",
-        folder / "out.bin",
-    ]
+    files = (folder / "in.bin", folder / "out.bin")
+    line = [folder / "enlarge", resolve(MODEL), "cpu", *place, *files]
     done = subprocess.run(list(map(str, line)), check=True, capture_output=True, text=True)
     *times, memory = done.stdout.splitlines()
     load, first, *later = map(float, times)

@@ -90,11 +90,8 @@ def table(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         cell = f"{row['registers']} / {row['shared'] / 1024:.0f} KiB / {units or 'FFMA'}"
         spills = f" / {row['spills']} spills" if row["spills"] else ""
         named.setdefault(row["name"], {})[row["arch"]] = cell + spills
-    yield (
-        "| registers / shared memory / matrix instructions | "
-        + " | ".join(f"sm_{arch}" for arch in ARCHITECTURES)
-        + " |"
-    )
+    heads = ["registers / shared memory / matrix instructions", *(f"sm_{x}" for x in ARCHITECTURES)]
+    yield f"| {' | '.join(heads)} |"
     yield "|---" * (1 + len(ARCHITECTURES)) + "|"
     for name, cells in sorted(named.items()):
         yield f"| `{name}` | " + " | ".join(cells.get(a, "") for a in ARCHITECTURES) + " |"
