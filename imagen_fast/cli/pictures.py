@@ -233,15 +233,19 @@ def command(
     if save_style:
         check_place(save_style, (SUFFIX,), overwrite or resume)
     existing: Existing = "overwrite" if overwrite else "skip" if resume else "fail"
+    extension = _extension(ext, output if is_file else None)
     planned = files.jobs_for(
         found.pictures,
         output,
         suffix=suffix,
-        ext=_extension(ext, output if is_file else None),
+        ext=extension,
         existing=existing,
         output_is_file=is_file,
     )
     notes = [] if quiet else left_out.lines(found.left_out)
+    written = FORMATS.get(extension)  # no, where -o names what is read only
+    if quality and written and not written.quality and not quiet:
+        notes.append(f"--quality is of JPEG, WebP and AVIF, and changes nothing in {written.name}")
     for note in notes:
         click.echo(note, err=True)
     if dry_run:
@@ -345,9 +349,9 @@ def _extension(ext: str | None, file: Path | None) -> str:
     if wanted is not None and wanted not in FORMATS:
         known = ", ".join(known.removeprefix(".") for known in FORMATS)
         raise click.UsageError(f"--ext {ext!r} cannot be written; expected one of {known}")
-    if wanted and file and wanted != file.suffix.lower():
+    if wanted and file and FORMATS[wanted] is not FORMATS.get(file.suffix.lower()):
         raise click.UsageError(f"--ext {ext} contradicts the output file {shown(file)}")
-    return wanted or ".png"
+    return wanted or (file.suffix.lower() if file else ".png")
 
 
 def _preview(jobs: list[Job]) -> str:

@@ -43,14 +43,15 @@ class Format:
     side: int  # pixels of the longest height or width
     area: int = 2**62  # pixels of the whole
     block: int | None = None  # bytes of EXIF or XMP, each
+    quality: bool = False  # has a setting of it
 
 
-_JPEG = Format("JPEG", alpha=False, deep=False, side=65_500, block=65_500)
+_JPEG = Format("JPEG", alpha=False, deep=False, side=65_500, block=65_500, quality=True)
 _PNG = Format("PNG", alpha=True, deep=True, side=2**31 - 1)
 _TIFF = Format("TIFF", alpha=True, deep=True, side=2**32 - 1)
-_WEBP = Format("WEBP", alpha=True, deep=False, side=16_383)
+_WEBP = Format("WEBP", alpha=True, deep=False, side=16_383, quality=True)
 # What libavif reads; it writes more.
-_AVIF = Format("AVIF", alpha=True, deep=False, side=2**15, area=2**28)
+_AVIF = Format("AVIF", alpha=True, deep=False, side=2**15, area=2**28, quality=True)
 # BMP counts its bytes in 32 bits.
 _BMP = Format("BMP", alpha=False, deep=False, side=2**31 - 1, area=(2**32 - 2**20) // 3)
 

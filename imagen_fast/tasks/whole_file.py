@@ -17,8 +17,9 @@ def check_place(target: Path, suffixes: tuple[str, ...], overwrite: bool) -> Non
 
     Its name has to end in one of `suffixes`.
     """
-    if target.is_dir():
-        raise ImageError(f"{target}: it is a folder; expected the name of a file")
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "a device or a pipe"
+        raise ImageError(f"{target}: it is {what}; expected the name of a file")
     if target.suffix.lower() not in suffixes:
         raise ImageError(f"{target}: expected a name that ends in {' or '.join(suffixes)}")
     if os.path.lexists(target) and not overwrite:

@@ -228,6 +228,21 @@ def test_an_output_that_is_neither_picture_nor_folder(
     assert not (tmp_path / output).is_dir()
 
 
+def test_two_names_of_a_format_do_not_contradict(upscale, picture, tmp_path):
+    path = picture(tmp_path / "a.png")
+    for name, ext in (("a.jpg", "jpeg"), ("b.jpeg", "JPG"), ("c.tif", ".tiff")):
+        assert upscale(path, "-o", tmp_path / name, "--ext", ext).exit_code == 0
+        assert (tmp_path / name).exists()
+
+
+def test_a_quality_that_changes_nothing_is_said(upscale, picture, tmp_path):
+    path = picture(tmp_path / "a.png")
+    said = "--quality is of JPEG, WebP and AVIF, and changes nothing in"
+    assert f"{said} PNG" in upscale(path, "--quality", 80).stderr
+    assert f"{said} TIFF" in upscale(path, "--quality", 80, "-o", tmp_path / "a.tif").stderr
+    assert said not in upscale(path, "--quality", 80, "-o", tmp_path / "a.jpg").stderr
+
+
 def test_pictures_do_not_go_to_standard_output(upscale, picture, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = upscale(picture(tmp_path / "a.png"), "-o", "-")
