@@ -64,7 +64,7 @@ _SIZE = two_numbers("[x×]", "WIDTHxHEIGHT, such as 512x256")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--like",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
     help="First train a model on these pictures, 20 to some hundred; needs PyTorch.",
 )

@@ -22,7 +22,8 @@ from imagen_fast.image.picture import eight_bits
 from imagen_fast.image.read import read
 from imagen_fast.image.resample import resize
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+SUFFIXES = {".avif", ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".tif",
+            ".tiff", ".webp"}  # fmt: skip
 
 Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
 
@@ -30,7 +31,8 @@ Pair = tuple[Uint8, Uint8]  # low (h, w, 3), high (s·h, s·w, 3)
 def load_pairs(
     folder: Path, scale: int, exclude: Sequence[str] = (), *, side: int = 1, reduced: int = 0
 ) -> dict[str, Pair]:
-    """Every picture under a folder, by its name from there, with its low-resolution twin.
+    """Every picture under a folder but hidden ones, by its name from there, with its
+    low-resolution twin.
 
     Args:
         exclude: names, or patterns of names, of the files to leave out.
@@ -78,7 +80,8 @@ def unmatched(exclude: Sequence[str], folders: Iterable[Path]) -> list[str]:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is no folder; expected one with photographs")
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in found if not p.name.startswith("."))  # as `._photo.jpg` of macOS
 
 
 def _named(path: Path, patterns: Sequence[str]) -> bool:

@@ -260,7 +260,7 @@ class Trainer:
         parameters = sum(weight.numel() for weight in self._weights)
         text = (
             f"training {model.name}-{model.size} ({parameters:,} parameters) on "
-            f"{self.data.photographs} pictures, {self.data.pixels / 1e6:.0f} megapixels, "
+            f"{self.data.photographs} pictures, {self.data.pixels / 1e6:.1f} megapixels, "
             f"on {self.processes.device}; results in {self.output}"
         )
         if run.compile:

@@ -263,3 +263,10 @@ def test_wrong_usage_is_told(made, tmp_path, arguments, message):
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path):
+    done = command("--like", tmp_path / "none", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert "does not exist" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -190,6 +190,12 @@ def test_degrading_crops_to_whole_pixels_and_keeps_a_flat_colour():
     assert (low == (7, 200, 255)).all()
 
 
+def test_hidden_files_are_no_pictures_and_avif_is_one(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.avif")
+    (tmp_path / "._a.png").write_bytes(b"what macOS leaves beside a.png")
+    assert list(load_pairs(tmp_path, 2)) == ["a.avif"]
+
+
 def test_pictures_of_every_kind_become_rgb(tmp_path):
     (tmp_path / "inner").mkdir()
     Image.new("L", (8, 6), 100).save(tmp_path / "inner" / "grey.png")
