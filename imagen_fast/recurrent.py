@@ -42,7 +42,8 @@ class Recurrent:
     def __init__(self, model: Model) -> None:
         self._model, self._lock = model, threading.Lock()
         self._picture = next(iter(model.graph.outputs))
-        self._before: tuple[Samples, dict[str, NDArray[np.float32]]] | None = None
+        self._channels = model.graph.inputs[PREVIOUS].channels
+        self._before: tuple[Samples, Samples] | None = None  # its squares, and what it handed on
 
     def forget(self) -> None:
         """The next frame is computed as if none came before it."""
@@ -69,11 +70,13 @@ class Recurrent:
         return Picture(color, alpha, frame.metadata)
 
     def _computed(self, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen, also = squares(rgb), {}
-        if self._before is not None and not is_cut(self._before[0], seen):
-            also = self._before[1]
-        found = self._model.outputs(rgb, [self._picture, PREVIOUS], also)
-        self._before = seen, {PREVIOUS: found[PREVIOUS]}
+        seen = squares(rgb)
+        if self._before is None or is_cut(self._before[0], seen):
+            previous = np.zeros((*rgb.shape[:2], self._channels), np.float32)
+        else:
+            previous = self._before[1]
+        found = self._model.outputs(rgb, [self._picture, PREVIOUS], {PREVIOUS: previous})
+        self._before = seen, found[PREVIOUS]
         keep_neutral(rgb[None], found[self._picture][None])
         return found[self._picture]
 

@@ -71,10 +71,11 @@ View packed(std::vector<std::uint8_t>& pixels, std::int64_t height, std::int64_t
 
 VideoStream::VideoStream(PictureEngine& engine, const StreamOptions& options)
     : engine_(engine), options_(options), yuv_(options.weights, options.full_range) {
-    if (!engine.pictures() || engine.graph().channels() != 3) {
+    recurrent_ = engine.graph().recurrent();
+    const std::int64_t scale = engine.graph().scale();
+    if (!(engine.pictures() || (recurrent_ && scale)) || engine.graph().channels() != 3) {
         throw BackendError("a video needs a model that makes a picture of red, green and blue of one");
     }
-    const std::int64_t scale = engine.graph().scale();
     if ((halved(options.in) || halved(options.out)) && (options.height % 2 || options.width % 2)) {
         throw ArgumentError("NV12 and I420 frames have even sizes; these are " +
                             std::to_string(options.width) + " x " + std::to_string(options.height));
@@ -83,7 +84,6 @@ VideoStream::VideoStream(PictureEngine& engine, const StreamOptions& options)
     if (options.height * scale > most / (options.width * scale) || options.width * scale > most / 3) {
         throw ArgumentError("frames are too large; run pictures of this size one by one");
     }
-    recurrent_ = engine.graph().recurrent();
     if (options.in != FrameLayout::rgb) {
         given_.resize(static_cast<std::size_t>(3 * options.height * options.width));
     }
@@ -151,12 +151,12 @@ void VideoStream::run_recurrent(const View& in, const View& out, const Watch& wa
         std::transform(from, from + row, in_.data() + y * row,
                        [](std::uint8_t level) { return static_cast<float>(level) / 255.0f; });
     }
-    std::vector<Named> given{{0, picture}};
-    if (!begins) {
-        given.push_back({input, of(previous_, in, channels)});
+    if (begins) {
+        previous_.clear();  // so that it becomes zeros
     }
     begun_ = false;  // unless all goes well
-    engine_.run_graph(given, {{0, result}, {output, of(next_, in, channels)}}, watch);
+    engine_.run_graph({{0, picture}, {input, of(previous_, in, channels)}},
+                      {{0, result}, {output, of(next_, in, channels)}}, watch);
     keep_neutral({1, static_cast<int>(in.height), static_cast<int>(in.width)}, graph.scale(),
                  in_.data(), out_.data(), false);
     const std::int64_t wide = 3 * out.width;

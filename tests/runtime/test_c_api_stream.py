@@ -9,6 +9,7 @@ import pytest
 from c_interface import INVALID, Engine, Failed, Frame, Stream, frame, library
 
 from imagen_fast import c_library, load
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 
 if missing := c_library.missing():
     pytest.skip(missing, allow_module_level=True)
@@ -104,6 +105,22 @@ def test_a_model_for_videos_gives_what_python_gives(lib, video_path):
             alone = twin(samples[..., ::-1].copy())
             apart = np.abs(out.astype(int) - alone).max()
             assert apart <= 1 if number in (0, 3) else apart > 3
+
+
+def test_a_model_for_videos_may_need_what_came_before(lib, video_path, tmp_path):
+    """As a file that was exported with it does; zeros are given at the first frame."""
+    bundle = load_bundle(video_path)
+    needs = tmp_path / "needs.safetensors"
+    save_bundle(Bundle(bundle.graph.given(["previous"]), bundle.tensors, bundle.metadata), needs)
+    frames = [noise(8, 12, 3) // 4 + shade for shade in (20, 24)]
+    made = []
+    for path in (video_path, needs):
+        with (
+            Engine(lib, path, precision="fp32", threads=1) as engine,
+            Stream(engine, 12, 8, "rgb", "rgb") as stream,
+        ):
+            made.append([stream.push(x, np.zeros((16, 24, 3), np.uint8)) for x in frames])
+    np.testing.assert_array_equal(*made)
 
 
 def test_threads_take_turns(engine, twin):
