@@ -233,7 +233,6 @@ class Engine:
         self,
         image: Picture | Image | NDArray[Any],
         names: Sequence[str],
-        also: Arrays = NOTHING,
     ) -> dict[str, NDArray[np.float32]]:
         """Any outputs of the graph for a picture, such as `features.0` or `attention.1`, by name.
 
@@ -242,31 +241,31 @@ class Engine:
         is transparent takes the colour beside it. A picture too large for the memory is computed
         in parts that overlap as far as it takes to change nothing but rounding.
 
-        Args:
-            also: inputs of the picture's own size, (H, W, C) float32, by name: `previous`.
-
         Raises:
             BackendError: no such output, it needs more than a picture, or see `run`.
             ImageError: see calling the engine.
             TilingError: an output depends on the whole picture, for which there is no memory.
         """
-        picture, backend, first = rgb_of(image), self._runner.backend, next(iter(self.graph.inputs))
+        return self.in_parts({next(iter(self.graph.inputs)): rgb_of(image)}, names)
+
+    def in_parts(self, given: Arrays, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """As `outputs`, from several inputs of one size, (H, W, C), which are as for `compute`.
+
+        Raises BackendError and TilingError as `outputs`.
+        """
+        backend = self._runner.backend
         if unknown := [name for name in names if name not in self.graph.outputs]:
             raise BackendError(
                 f"the model {self.model!r} has no output {unknown[0]!r}; it has "
                 f"{', '.join(self.graph.outputs)}"
             )
 
-        ends = np.cumsum([picture.shape[2], *(x.shape[2] for x in also.values())])
-        picture = np.concatenate([picture, *also.values()], axis=2) if also else picture
-
-        def run(part: Samples) -> dict[str, Samples]:
-            cut = np.split(part[None], ends[:-1], axis=3)
-            found = self.compute(dict(zip((first, *also), cut, strict=True)), names)
+        def run(parts: Arrays) -> dict[str, Samples]:
+            found = self.compute({name: x[None] for name, x in parts.items()}, names)
             return {name: array[0] for name, array in found.items()}
 
         side = self._sizes.tile or max(int(backend.capacity**0.5), 1)
-        return outputs.compute(self.graph, picture, names, side, run)
+        return outputs.compute(self.graph, given, names, side, run)
 
     def info(self) -> dict[str, object]:
         """What runs, where and why: names, sizes in input pixels, versions."""

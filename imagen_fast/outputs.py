@@ -7,7 +7,7 @@ the whole picture: nothing is blended, as `tiling` does with pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ from imagen_fast.graph.passes import needed
 from imagen_fast.graph.reach import alignment, averages, radius
 from imagen_fast.samples import Samples
 
-Run = Callable[[Samples], dict[str, Samples]]
+Arrays = Mapping[str, Samples]
+Run = Callable[[Arrays], dict[str, Samples]]
 
 
 @dataclass(frozen=True)
@@ -32,30 +33,30 @@ class Span:
 
 
 def compute(
-    graph: Graph, picture: Samples, names: Sequence[str], side: int, run: Run
+    graph: Graph, given: Arrays, names: Sequence[str], side: int, run: Run
 ) -> dict[str, Samples]:
-    """Outputs by name, from parts of the picture of `side` pixels or little more.
+    """Outputs by name, from parts of the inputs of `side` pixels or little more.
 
     Args:
         graph: what `run` computes.
-        picture: (H, W, C).
+        given: inputs by name, (H, W, C), all of the first one's size.
         names: of outputs.
         side: in input pixels.
-        run: a part (h, w, C) → each of the outputs (…, …, channels).
+        run: parts (h, w, C) → each of the outputs (…, …, channels).
 
     Raises:
         TilingError: the picture is larger than a part, and an output depends on all of it.
     """
-    height, width, _ = picture.shape
+    height, width, _ = next(iter(given.values())).shape
     if max(height, width) <= side:
-        return run(picture)
+        return run(given)
     halo, step = _halo(graph, names, height, width, side)
     core = max(step, (side - 2 * halo) // step * step)
     found: dict[str, Samples] = {}
     for row in _spans(height, core, halo):
         for column in _spans(width, core, halo):
-            part = run(picture[row.start : row.stop, column.start : column.stop])
-            for name, array in part.items():
+            at = slice(row.start, row.stop), slice(column.start, column.stop)
+            for name, array in run({name: x[at] for name, x in given.items()}).items():
                 grid = _grid(graph, name)
                 if name not in found:
                     size = grid.size(height, width)

@@ -27,10 +27,8 @@ class Model(Protocol):
     graph: Graph
     scale: int
 
-    def outputs(
-        self, image: Samples, names: Sequence[str], also: dict[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[np.float32]]:
-        """As `Engine.outputs`."""
+    def in_parts(self, given: dict[str, Samples], names: Sequence[str]) -> dict[str, Samples]:
+        """As `Engine.in_parts`."""
 
 
 class Recurrent:
@@ -41,7 +39,7 @@ class Recurrent:
 
     def __init__(self, model: Model) -> None:
         self._model, self._lock = model, threading.Lock()
-        self._picture = next(iter(model.graph.outputs))
+        self._image, self._picture = next(iter(model.graph.inputs)), next(iter(model.graph.outputs))
         self._channels = model.graph.inputs[PREVIOUS].channels
         self._before: tuple[Samples, Samples] | None = None  # its squares, and what it handed on
 
@@ -57,37 +55,41 @@ class Recurrent:
 
     def __call__(self, frame: Picture | Samples) -> Picture | Samples:
         """A `Picture`, or (H, W, 3) uint8, to s times the size; raises as `Engine.outputs`."""
-        rgb = rgb_of(frame)
-        with self._lock:
-            found = self._computed(rgb)
         if isinstance(frame, np.ndarray):
-            return _as(frame.dtype, found)
-        color = _as(frame.color.dtype, found)[..., : frame.color.shape[2]]
-        alpha = frame.alpha
+            return self._computed(frame)
+        color, alpha = frame.color, frame.alpha
+        plain = color.dtype == np.uint8 and color.shape[2] == 3 and alpha is None
+        made = self._computed(color if plain else rgb_of(frame))
+        made = made if plain else _as(color.dtype, made)[..., : color.shape[2]]
         if alpha is not None:
             full = np.float32(np.iinfo(alpha.dtype).max)
-            alpha = _as(alpha.dtype, resize(alpha, *color.shape[:2]) / full)
-        return Picture(color, alpha, frame.metadata)
+            alpha = _as(alpha.dtype, resize(alpha, *made.shape[:2]) / full)
+        return Picture(made, alpha, frame.metadata)
 
-    def _computed(self, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen = squares(rgb)
-        if self._before is None or is_cut(self._before[0], seen):
-            previous = np.zeros((*rgb.shape[:2], self._channels), np.float32)
-        else:
-            previous = self._before[1]
-        found = self._model.outputs(rgb, [self._picture, PREVIOUS], {PREVIOUS: previous})
-        self._before = seen, found[PREVIOUS]
+    def _computed(self, rgb: Samples) -> Samples:
+        """(H, W, 3) uint8 or float32 from 0 to 1 → the same kind."""
+        with self._lock:
+            seen = squares(rgb)
+            if self._before is None or is_cut(self._before[0], seen):
+                previous = np.zeros((*rgb.shape[:2], self._channels), np.float32)
+            else:
+                previous = self._before[1]
+            given = {self._image: rgb, PREVIOUS: previous}
+            found = self._model.in_parts(given, [self._picture, PREVIOUS])
+            self._before = seen, found[PREVIOUS]
         keep_neutral(rgb[None], found[self._picture][None])
         return found[self._picture]
 
 
-def squares(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of green over whole squares, of a frame (H, W, 3) from 0 to 1."""
+def squares(rgb: Samples) -> NDArray[np.float32]:
+    """Means of green over whole squares, from 0 to 1, of a frame (H, W, 3)."""
     height, width = (min(SQUARE, side) for side in rgb.shape[:2])
     rows, columns = rgb.shape[0] // height, rgb.shape[1] // width
     green = rgb[: rows * height, : columns * width, 1]
-    means: NDArray[Any] = green.reshape(rows, height, columns, width).mean((1, 3))
-    return means
+    means: NDArray[np.float32] = green.reshape(rows, height, columns, width).mean(
+        (1, 3), dtype=np.float32
+    )
+    return means / np.float32(255) if rgb.dtype == np.uint8 else means
 
 
 def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:

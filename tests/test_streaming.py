@@ -6,6 +6,7 @@ import pytest
 from imagen_fast import load
 from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Picture
+from imagen_fast.metrics import psnr
 from imagen_fast.recurrent import Recurrent
 
 
@@ -89,15 +90,31 @@ def test_a_model_for_videos_reads_what_it_made_of_the_frame_before(remembering):
     frames = [noise(24, 32, 3, seed=1) // 4 + shade for shade in (60, 64, 68)]
     names, before, expected = ["picture", "previous"], {}, []
     for frame in frames:
-        found = remembering.outputs(frame, names, before)
+        found = remembering.in_parts({"image": frame, **before}, names)
         before = {"previous": found["previous"]}
-        expected.append(np.rint(255 * found["picture"]).astype(np.uint8))
+        expected.append(found["picture"])
     with remembering.stream_video(32, 24) as stream:
         made = [stream.push(frame) for frame in frames]
     for one, other in zip(made, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert apart(made[0], remembering(frames[0])) <= 1
     assert apart(made[1], remembering(frames[1])) > 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision"), [("eager", "fp32"), ("onnxruntime", "fp32"), ("triton", "fp16")]
+)
+def test_all_backends_hand_it_on(remembering, video_path, backend, precision):
+    module = {"eager": "torch"}.get(backend, backend)
+    pytest.importorskip(module, reason=f"needs {module}")
+    frames = [noise(6, 9, 3, seed=1) // 4 + shade for shade in (60, 64)]
+    with (
+        load(video_path, backend, device="cpu", precision=precision) as engine,
+        engine.stream_video(9, 6) as stream,
+        remembering.stream_video(9, 6) as expected,
+    ):
+        for frame in frames:
+            assert psnr(stream.push(frame), expected.push(frame)) >= 50
 
 
 def test_a_scene_cut_begins_anew(remembering):

@@ -223,8 +223,6 @@ class Backend(ABC):
             if of is not None and array.shape[:3] != (len(of), *grid.size(*of.shape[1:3])):
                 expected = (len(of), *grid.size(*of.shape[1:3]), x.channels)
                 raise BackendError(f"{name} has shape {array.shape}; expected {expected}")
-        if bytes_ and not all(graph.outputs[name].picture for name in wanted):
-            raise BackendError("bytes are for pictures alone; expected float32")
 
     @abstractmethod
     def compute(self, given: Mapping[str, Tiles], wanted: Sequence[str]) -> dict[str, Tiles]:

@@ -156,7 +156,7 @@ class Eager(Backend):
         x = x.float().permute(0, 2, 3, 1)
         if self.graph.outputs[name].picture:
             x = x.clamp(0, 1)
-        x = (x * 255).round_().to(torch.uint8) if bytes_ else x
+            x = (x * 255).round_().to(torch.uint8) if bytes_ else x
         array: Tiles = x.cpu().contiguous().numpy()
         return array
 

@@ -73,9 +73,9 @@ class Exported(Backend):
         if not np.isfinite(x).all():
             raise NonFiniteError(f"the output is not finite in {self.precision}")
         x = x.transpose(0, 2, 3, 1)
-        x = x.clip(0, 1) if self.graph.outputs[name].picture else x
-        if bytes_:
-            x = np.rint(x * np.float32(255)).astype(np.uint8)
+        if self.graph.outputs[name].picture:
+            x = x.clip(0, 1)
+            x = np.rint(x * np.float32(255)).astype(np.uint8) if bytes_ else x
         return np.ascontiguousarray(x)
 
 

@@ -1,7 +1,6 @@
 #include "video_stream.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <string>
@@ -84,10 +83,10 @@ VideoStream::VideoStream(PictureEngine& engine, const StreamOptions& options)
     if (options.height * scale > most / (options.width * scale) || options.width * scale > most / 3) {
         throw ArgumentError("frames are too large; run pictures of this size one by one");
     }
-    if (options.in != FrameLayout::rgb) {
+    if (options.in != FrameLayout::rgb || recurrent_) {
         given_.resize(static_cast<std::size_t>(3 * options.height * options.width));
     }
-    if (halved(options.out)) {
+    if (halved(options.out) || recurrent_) {
         made_.resize(static_cast<std::size_t>(3 * options.height * options.width * scale * scale));
     }
 }
@@ -131,43 +130,24 @@ void VideoStream::run_recurrent(const View& in, const View& out, const Watch& wa
     const int input = graph.input("previous"), output = graph.output("previous");
     const int channels = graph.values[static_cast<std::size_t>(input)].channels;
     const bool begins = is_cut(in) || !begun_;
-    const auto of = [](std::vector<float>& floats, const View& like, int channels) {
-        View view;
-        floats.resize(static_cast<std::size_t>(like.height * like.width * channels));
+    const auto of = [&](std::vector<float>& floats) {
+        floats.resize(static_cast<std::size_t>(in.height * in.width * channels));
+        View view = in;
         view.data = reinterpret_cast<std::byte*>(floats.data());
+        view.bytes = false;
         view.channels = channels;
-        view.images = 1;
-        view.height = like.height;
-        view.width = like.width;
         view.pixel_stride = channels * std::int64_t{sizeof(float)};
-        view.row_stride = like.width * view.pixel_stride;
-        view.image_stride = like.height * view.row_stride;
+        view.row_stride = in.width * view.pixel_stride;
+        view.image_stride = in.height * view.row_stride;
         return view;
     };
-    const View picture = of(in_, in, 3), result = of(out_, out, 3);
-    const std::int64_t row = 3 * in.width;
-    for (std::int64_t y = 0; y < in.height; ++y) {
-        const auto* from = reinterpret_cast<const std::uint8_t*>(in.at(0, y, 0));
-        std::transform(from, from + row, in_.data() + y * row,
-                       [](std::uint8_t level) { return static_cast<float>(level) / 255.0f; });
-    }
     if (begins) {
         previous_.clear();  // so that it becomes zeros
     }
     begun_ = false;  // unless all goes well
-    engine_.run_graph({{0, picture}, {input, of(previous_, in, channels)}},
-                      {{0, result}, {output, of(next_, in, channels)}}, watch);
+    engine_.run_graph({{0, in}, {input, of(previous_)}}, {{0, out}, {output, of(next_)}}, watch);
     keep_neutral({1, static_cast<int>(in.height), static_cast<int>(in.width)}, graph.scale(),
-                 in_.data(), out_.data(), false);
-    const std::int64_t wide = 3 * out.width;
-    for (std::int64_t y = 0; y < out.height; ++y) {
-        const float* from = out_.data() + y * wide;
-        std::transform(from, from + wide, reinterpret_cast<std::uint8_t*>(out.at(0, y, 0)),
-                       [](float sample) {
-                           return static_cast<std::uint8_t>(
-                               std::nearbyint(std::clamp(sample, 0.0f, 1.0f) * 255.0f));
-                       });
-    }
+                 in.data, out.data, true);
     previous_.swap(next_);
     begun_ = true;
 }
@@ -201,7 +181,14 @@ void VideoStream::push(const FrameMemory& in, const FrameMemory& out, const Watc
         refuse_overlap(source, target, "in and out");
     }
     if (recurrent_) {
-        run_recurrent(source, target, watch);
+        const View whole = packed(given_, height, width), result = packed(made_, rows, columns);
+        if (source.data != whole.data) {
+            pack(source, whole.data);
+        }
+        run_recurrent(whole, result, watch);
+        if (target.data != result.data) {
+            fill(target, result.data);
+        }
     } else {
         engine_.run(source, target, watch);
     }

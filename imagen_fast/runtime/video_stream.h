@@ -46,9 +46,9 @@ private:
     const StreamOptions options_;
     const Yuv yuv_;
     std::mutex turn_;
-    std::vector<std::uint8_t> given_, made_;  // RGB, of layouts that are not
+    std::vector<std::uint8_t> given_, made_;  // RGB, of layouts that are not; of a recurrent model
     bool recurrent_ = false, begun_ = false;
-    std::vector<float> in_, out_, previous_, next_;  // of a recurrent model
+    std::vector<float> previous_, next_;
     std::vector<std::int64_t> seen_;  // sums of green over squares of the frame before
 };
 

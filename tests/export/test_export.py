@@ -87,7 +87,8 @@ def test_what_a_video_hands_on_goes_in_and_out(video_path: Path) -> None:
         found: list[Any] = []
         also: dict[str, Any] = {}
         for _ in range(2):
-            made = engine.outputs(frame[0].transpose(1, 2, 0).copy(), ["picture", "previous"], also)
+            given = {"image": frame[0].transpose(1, 2, 0), **also}
+            made = engine.in_parts(given, ["picture", "previous"])
             also = {"previous": made["previous"]}
             found.append(made["picture"].transpose(2, 0, 1)[None])
     for one, other in zip(pictures, found, strict=True):
