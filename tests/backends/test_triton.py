@@ -1,10 +1,12 @@
 """The triton backend: on a GPU where there is one, else in Triton's interpreter."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("triton")
 
+from imagen_fast.kernels.triton.kinds import ROWS
 from imagen_fast.kernels.triton.launch import DTYPES
 from triton_launches import FLOOR, reference, rms
 
@@ -28,6 +31,7 @@ from imagen_fast.engine import Engine, PrecisionWarning
 from imagen_fast.errors import BackendError, OperationError
 from imagen_fast.graph import Graph, Grid, Input, Output
 from imagen_fast.graph.builder import Builder
+from imagen_fast.graph.kinds import KINDS
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.spec import Level, ModelSpec, preset
 
@@ -157,6 +161,18 @@ def test_what_has_no_kernel_is_named(bundle_of: Callable[..., Bundle]) -> None:
         backend.run(IMAGE, ["attention.0"])
     with pytest.raises(BackendError, match="input 'image' is needed and was not given"):
         backend.run(CONTEXT, ["picture"])
+
+
+def test_the_table_of_kinds() -> None:
+    """docs/triton.md says which kinds there are kernels for."""
+    text = (Path(__file__).parents[2] / "docs" / "triton.md").read_text()
+    table = text.partition("## Which operations it runs")[2].partition("\n## ")[0]
+    said = {
+        kind: answer != "no"
+        for kinds, answer in re.findall(r"^\| (`.*) \| (.*) \|$", table, re.M)
+        for kind in re.findall(r"`(\w+)`", kinds)
+    }
+    assert said == {kind: kind in ROWS for kind in KINDS}
 
 
 def test_a_batch_goes_through_in_chunks(
@@ -296,6 +312,7 @@ from imagen_fast.cli.doctor import examine
 from imagen_fast.errors import BackendError, OperationError
 from imagen_fast.graph import Graph, Grid, Input, Output
 from imagen_fast.graph.builder import Builder
+from imagen_fast.graph.kinds import KINDS
 try:
     load("sr-x4", backend="triton")
 except BackendError as error:
