@@ -8,8 +8,9 @@ Two forms, with zeros around the picture:
 
 - `rows`: a program walks down a strip of the picture, all weights resident in shared memory.
   An input row, read three times (shifted left, not, right), adds to three output rows at once,
-  whose sums stay in registers. Per pixel 3 · C values are read from L2 where `taps` reads 9 · C,
-  which at C = 64 is more than the matrix units need time for. For C ≤ 64.
+  whose sums stay in registers. Per pixel 3 · C values are read where `taps` reads 9 · C from L2,
+  which at C = 64 is more than the matrix units need time for. For C ≤ 64; at C = 96 on sm_90 a
+  program computes a third of the columns, so that 9 · C values are read, but six of them from L1.
 - `taps`: implicit GEMM over a two-dimensional tile of pixels, a step a tap and block of
   channels, weights streaming. 96 and 192 columns are no powers of two: a second, narrower
   accumulator ("tail") takes the rest, so that no matrix instruction works on padding. Numbers
@@ -33,7 +34,7 @@ from torch import Tensor
 from .blocks import largest_block, padded
 from .epilogue import finish, samples, store
 from .launch import Launch
-from .size import Number, cdiv, least, most
+from .size import Number, cdiv, div, least, most
 from .step import Step
 
 
@@ -44,23 +45,26 @@ def add_row(
     col,  # (M,) the strip's pixels
     left,  # where the strip's first pixel is in the picture
     rest,  # pixels from there to the row's end
-    taps,  # nine matrices (C, N)
+    taps,  # nine matrices (C, N), in parts (K, N) one after the other
     above,  # (M, N) sums of the output row over the input row
     level,  # of the output row beside it
     C: tl.constexpr,
+    K: tl.constexpr,
 ):
     """What an input row adds to three output rows: their sums `above`, `level` and below.
 
     The row is read three times: from one pixel further left, as it is, from one further right.
     """
+    PARTS: tl.constexpr = C // K
     below = tl.zeros(above.shape, tl.float32)
-    place = col[:, None] * C + tl.arange(0, C)[None, :]
+    place = col[:, None] * C + tl.arange(0, K)[None, :]
     for dx in tl.static_range(3):
         mask = inside & (left + col + dx >= 1) & (col + dx <= rest)
-        a = tl.load(line + (dx - 1) * C + place, mask=mask[:, None], other=0)
-        above = tl.dot(a, taps[6 + dx], above)
-        level = tl.dot(a, taps[3 + dx], level)
-        below = tl.dot(a, taps[dx], below)
+        for part in tl.static_range(PARTS):
+            a = tl.load(line + (dx - 1) * C + part * K + place, mask=mask[:, None], other=0)
+            above = tl.dot(a, taps[(6 + dx) * PARTS + part], above)
+            level = tl.dot(a, taps[(3 + dx) * PARTS + part], level)
+            below = tl.dot(a, taps[dx * PARTS + part], below)
     return above, level, below
 
 
@@ -130,18 +134,23 @@ def conv_rows_kernel(
     SCALE: tl.constexpr,
     CLAMP: tl.constexpr,
     BLOCK_W: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_N: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """A program: `run` rows of BLOCK_W pixels of one image, ROWS of them in a turn of its loop.
+    """A program: BLOCK_N columns of `run` rows of BLOCK_W pixels of one image, ROWS of them in a
+    turn of its loop.
 
     After three rows each of the sums has its role again. Sums that move from register to register
     have ptxas wait for every single product of warpgroups (its message C7514).
     """
+    BLOCKS: tl.constexpr = COLUMNS // BLOCK_N
     strips = tl.cdiv(width, BLOCK_W)
     runs = tl.cdiv(height, run)
-    left = tl.program_id(0) % strips * BLOCK_W
-    top = tl.program_id(0) // strips % runs * run
-    line = (tl.program_id(0) // strips // runs).to(tl.int64) * height + top  # of all images
+    tile = tl.program_id(0) // BLOCKS
+    left = tile % strips * BLOCK_W
+    top = tile // strips % runs * run
+    line = (tile // strips // runs).to(tl.int64) * height + top  # of all images
     start = line * width + left
     target = (line * FACTOR * width + left) * (FACTOR * C)
     if first is not None:
@@ -149,15 +158,15 @@ def conv_rows_kernel(
     if second is not None:
         second += target
     out += target
-    column = tl.arange(0, COLUMNS)
+    column = tl.program_id(0) % BLOCKS * BLOCK_N + tl.arange(0, BLOCK_N)
     matrices = ()
-    for tap in tl.static_range(9):
-        at = tl.arange(0, INNER)[:, None] * COLUMNS + column[None, :]
-        matrices += (tl.load(taps + tap * INNER * COLUMNS + at),)
+    for part in tl.static_range(9 * INNER // BLOCK_K):
+        at = (part * BLOCK_K + tl.arange(0, BLOCK_K))[:, None] * COLUMNS + column[None, :]
+        matrices += (tl.load(taps + at),)
     col = tl.arange(0, BLOCK_W)
     rest = width - left
-    above = tl.zeros((BLOCK_W, COLUMNS), tl.float32)  # the output row over the input row
-    level = tl.zeros((BLOCK_W, COLUMNS), tl.float32)
+    above = tl.zeros((BLOCK_W, BLOCK_N), tl.float32)  # the output row over the input row
+    level = tl.zeros((BLOCK_W, BLOCK_N), tl.float32)
     last = tl.minimum(run, height - top)
     for group in range(-1, last + 1, ROWS):
         for turn in tl.static_range(ROWS):
@@ -165,7 +174,7 @@ def conv_rows_kernel(
             inside = (row <= last) & (top + row >= 0) & (top + row < height)
             above, level, below = add_row(
                 x + (start + row * width) * INNER, inside, col, left, rest, matrices, above, level,
-                INNER,
+                INNER, BLOCK_K,
             )  # fmt: skip
             if ROWS > 1 or row > 0:
                 place_sums(
@@ -282,13 +291,17 @@ def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
         # 64 channels for 64 columns leave no registers for three rows' shuffles, and on other
         # architectures (without warpgroups, or with sums in tensor memory) nothing is gained.
         unrolled = arch == 90 and not (wide and inner == 64 and factor > 1)
-        strip = {"BLOCK_W": 64, "ROWS": 3 if unrolled else 1}
+        strip = {"BLOCK_W": 64, "BLOCK_K": inner, "BLOCK_N": columns, "ROWS": 3 if unrolled else 1}
         if factor == 1:
             warps = 8 if small_shared or arch == 80 else 4
             return strip | {"num_warps": warps, "num_stages": 2 if arch == 80 else 1}
         # Without warpgroups' instructions, 64 columns leave none at all.
         if not wide or arch in (90, 100):
             return strip | {"num_warps": 4, "num_stages": 1}
+    if inner == columns == 96 and factor == 1 and arch == 90:
+        # A third of the columns a program: three roles' sums of all of them are too many registers.
+        strip = {"BLOCK_W": 64, "BLOCK_K": 32, "BLOCK_N": 32, "ROWS": 3}
+        return strip | {"num_warps": 4, "num_stages": 1}
     block_n, tail = largest_block(columns, 128), 0
     if columns % 3 == 0 and block_n < 128:  # 96 = 64 + 32, 192 = 128 + 64
         block_n, tail = 2 * block_n, block_n
@@ -320,6 +333,7 @@ def convolution(step: Step) -> Launch:
     }  # fmt: skip
     rows = "BLOCK_H" not in constants
     if rows:
+        strips = strips * (columns // constants["BLOCK_N"])
         arguments["run"] = run = rows_of_run(n * strips, h, step.processors)
         grid = strips * cdiv(h, run) * n
     else:
@@ -340,9 +354,10 @@ def convolution(step: Step) -> Launch:
 
 
 def rows_of_run(strips: Number, height: Number, processors: Number) -> Number:
-    """Rows of a program that walks down a strip: two programs a multiprocessor where that gives
-    4 to 64.
+    """Rows of a program that walks down a strip: two programs a multiprocessor at most, where that
+    gives 4 to 64.
 
     Each run costs two rows more than it gives, and long ones leave processors idle at the end.
     """
-    return least(most(cdiv(strips * height, 2 * processors), 4), 64)
+    runs = most(div(2 * processors, strips), 1)  # of a strip
+    return least(most(cdiv(height, runs), 4), 64)

@@ -52,6 +52,11 @@ def cdiv(a: Number, b: Number) -> Number:
     return _of("cdiv", a, b)
 
 
+def div(a: Number, b: Number) -> Number:
+    """⌊a / b⌋."""
+    return _of("div", a, b)
+
+
 def least(a: Number, b: Number) -> Number:
     """The smaller one."""
     return _of("min", a, b)

@@ -90,6 +90,8 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "rows: one pixel in a batch, residual": (
         convolution(16, 16, 1, kernel=3, activation="silu"), (3, 1, 1)),
     "rows: one column, other channels": (convolution(32, 16, 2, kernel=3), (1, 6, 1)),
+    "rows: a third of the columns a program": (
+        convolution(96, 96, 1, kernel=3, activation="silu"), (2, 5, 3)),
     "rows: columns that fill no block": (convolution(16, 12, 1, kernel=3), (1, 3, 5)),
     "taps: no multiple of a tile, batch": (
         convolution(48, 32, 1, kernel=3, activation="silu"), (2, 9, 18)),
