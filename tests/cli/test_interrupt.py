@@ -1,6 +1,7 @@
 """Ctrl-C and the like: exit code 128 + signal, what was done stays, no half-written file."""
 
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,20 @@ import pytest
 from PIL import Image
 
 from imagen_fast.image.read import read
+
+
+def test_interrupt_while_the_command_is_loaded(tmp_path):
+    (tmp_path / "click.py").write_text("import time; print(flush=True); time.sleep(60)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imagen_fast", "models"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == (b"", b"")
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
