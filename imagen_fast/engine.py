@@ -23,7 +23,7 @@ from imagen_fast.image.given import picture_of, rgb_of
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.samples import Samples
+from imagen_fast.samples import Samples, full, rounded
 from imagen_fast.streaming import VideoStream
 from imagen_fast.tile_sizes import TileSizes
 from imagen_fast.tiling import Tiling, stream
@@ -349,7 +349,7 @@ class Engine:
                 rows = strip[first : first + ALPHA_ROWS]
                 bottom = top + len(rows)
                 resized = resize(alpha, height, width, slice(top, bottom))
-                resized = _rounded(resized.clip(0, _full(alpha.dtype)), alpha.dtype)
+                resized = rounded(resized.clip(0, full(alpha.dtype)), alpha.dtype)
                 yield np.concatenate([rows, resized[..., None]], axis=2)
                 top = bottom
 
@@ -385,18 +385,9 @@ class Engine:
         """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""
         dtype, channels = tiles.dtype, tiles.shape[3]
         if dtype == np.uint16:
-            tiles = tiles.astype(np.float32) / np.float32(_full(dtype))
+            tiles = tiles.astype(np.float32) / np.float32(full(dtype))
         output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles, also)
         output = output[..., :channels]
         if dtype == np.uint16:
-            output = output * np.float32(_full(dtype))
-        return output if output.dtype == dtype else _rounded(output, dtype)
-
-
-def _full(dtype: np.dtype[Any]) -> int:
-    """The sample that stands for 1."""
-    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1
-
-
-def _rounded(samples: Samples, dtype: np.dtype[Any]) -> Samples:
-    return (np.rint(samples) if dtype.kind == "u" else samples).astype(dtype)
+            output = output * np.float32(full(dtype))
+        return output if output.dtype == dtype else rounded(output, dtype)

@@ -10,7 +10,7 @@ from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.picture import Picture
-from imagen_fast.samples import Samples
+from imagen_fast.samples import Samples, full
 
 
 def picture_of(image: object) -> Picture:
@@ -49,6 +49,5 @@ def rgb_of(image: object) -> Samples:
         color, alpha = picture.color, picture.alpha
     if alpha is not None:
         color = fill_transparent(color, alpha)
-    whole = np.iinfo(color.dtype).max if color.dtype.kind == "u" else 1
-    rgb: Samples = color.astype(np.float32) / np.float32(whole)
+    rgb: Samples = color.astype(np.float32) / np.float32(full(color.dtype))
     return np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb

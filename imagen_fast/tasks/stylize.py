@@ -13,7 +13,7 @@ from imagen_fast.engine import Engine
 from imagen_fast.image.background import in_color
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
-from imagen_fast.samples import Samples
+from imagen_fast.samples import Samples, full, rounded
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
 from imagen_fast.tasks.single import AnyImage, FileOptions, LoadOptions, PathLike, single
@@ -166,9 +166,7 @@ class Stylizer(LaidOver):
 def _with_colors_of(before: Samples, after: Samples) -> Samples:
     """The lightness of `after`, and the colour differences of `before`."""
     lighter = (after @ LUMA - before @ LUMA)[..., None]
-    full = np.iinfo(before.dtype).max
-    colored: Samples = np.rint((before + lighter).clip(0, full)).astype(before.dtype)
-    return colored
+    return rounded((before + lighter).clip(0, full(before.dtype)), before.dtype)
 
 
 def _pairs(style: Styles) -> list[tuple[AnyStyle, float]]:
