@@ -6,12 +6,12 @@ import json
 import platform
 from dataclasses import asdict
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from imagen_fast._version import __version__
 from imagen_fast.bundle import Bundle
+from imagen_fast.extras import versions
 
 from .options import ExportOptions
 from .verify import Verification
@@ -69,7 +69,7 @@ def render(
         "made_by": {
             "imagen-fast": __version__,
             "python": platform.python_version(),
-            **{name: found for name in libraries if (found := _version(name))},
+            **versions(libraries),
         },
         "made_at": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
@@ -80,10 +80,3 @@ def _worst(verification: Verification) -> float | None:
     """For JSON, which has no infinity: None if not a bit differs."""
     known = [value for value in verification.psnr.values() if value is not None]
     return min(known, default=None)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

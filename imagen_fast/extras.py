@@ -1,4 +1,8 @@
-"""What is installed only when it is asked for, and how to get it."""
+"""What is installed only when it is asked for, how to get it, and which version is there."""
+
+import importlib.metadata
+from collections.abc import Iterable
+from contextlib import suppress
 
 BUILD_AGAIN = (
     "install a C++17 compiler (g++ or clang++) and Python's headers (python3-dev), then, in the "
@@ -9,3 +13,12 @@ BUILD_AGAIN = (
 def install(extra: str) -> str:
     """How to install one of the extras of pyproject.toml, said alike wherever one is missing."""
     return f"in the folder of its source: pip install '.[{extra}]'"
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed, by name."""
+    found = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from imagen_fast.bench import gpu
 from imagen_fast.cores import cores
+from imagen_fast.extras import versions
 
 LIBRARIES = (
     *("imagen-fast", "torch", "triton", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt"),
@@ -22,23 +22,28 @@ ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 def describe() -> dict[str, object]:
     """Processor, cores, instruction sets, GPUs, versions, commit and date, as JSON types."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    facts = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    flags = set(facts.get("flags", "").split())
+    facts, flags = processor()
     return {
-        "cpu": facts.get("model name", platform.processor() or platform.machine()),
+        "cpu": facts["model name"] or platform.machine(),
         "family_model": f"{facts.get('cpu family', '?')}/{facts.get('model', '?')}",
         "cores": cores(),
         "isa": [name for name in ISA if name in flags],
         "gpus": gpu.names(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: found for name in LIBRARIES if (found := _version(name))},
+        "versions": versions(LIBRARIES),
         "commit": _commit(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
     }
+
+
+def processor() -> tuple[dict[str, str], set[str]]:
+    """What Linux says of the first core, its "model name" on every system, and its flags."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    pairs = (line.split(":", 1) for line in reversed(lines) if ":" in line)
+    facts = {"model name": platform.processor()} | {k.strip(): x.strip() for k, x in pairs}
+    return facts, set(facts.get("flags", facts.get("Features", "")).split())
 
 
 def folder_name(machine: dict[str, object]) -> str:
@@ -52,13 +57,6 @@ def folder_name(machine: dict[str, object]) -> str:
 def load() -> float | None:
     """Processes that wanted to run in the last minute, on average; None where nobody counts."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

@@ -16,6 +16,7 @@ import click
 from imagen_fast import catalogue
 from imagen_fast._version import __version__
 from imagen_fast.backends import BACKENDS, backend_class, choose
+from imagen_fast.bench.machine import processor
 from imagen_fast.bundle import load_bundle
 from imagen_fast.cli.text import count
 from imagen_fast.cores import cores
@@ -91,16 +92,9 @@ def examine() -> dict[str, Any]:
 
 def _cpu() -> dict[str, Any]:
     """Name, cores that this process may use, and the instruction sets of `ISA` it has."""
-    name, flags = platform.processor(), set[str]()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-            elif key.strip() in ("flags", "Features"):
-                flags.update(value.split())
-    return {"name": name, "cores": cores(), "isa": [ISA[flag] for flag in ISA if flag in flags]}
+    facts, flags = processor()
+    isa = [ISA[flag] for flag in ISA if flag in flags]
+    return {"name": facts["model name"], "cores": cores(), "isa": isa}
 
 
 def _torch() -> dict[str, Any]:
