@@ -88,6 +88,15 @@ class Part:
             self.file.close()
 
 
+def check(path: Path) -> None:
+    """Raise OSError where no file can be written: to be called before long work."""
+    try:
+        Part(path).discard()
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def write(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write a file that appears under its name only when it is complete and on the disk.
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from imagen_fast import atomic
+from imagen_fast.cli import main
 
 
 def names(folder):
@@ -127,10 +129,34 @@ def test_what_is_no_file_is_never_replaced(tmp_path):
     assert names(tmp_path) == ["link", "pipe"]
 
 
-def test_errors_name_the_file_that_was_wanted(tmp_path):
+@pytest.mark.parametrize("write", [atomic.check, lambda path: atomic.write(path, b"new")])
+def test_errors_name_the_file_that_was_wanted(tmp_path, write):
     with pytest.raises(FileNotFoundError) as caught:
-        atomic.write(tmp_path / "no" / "a.bin", b"new")
+        write(tmp_path / "no" / "a.bin")
     assert caught.value.filename == str(tmp_path / "no" / "a.bin")
+
+
+def test_a_check_leaves_nothing(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    for name in ("a.bin", "b.bin"):
+        atomic.check(tmp_path / name)
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "features a.png -o /proc/a.npz",
+        "explain a.png -o /proc/a.html",
+        "export sr-x4 -o /proc/a.onnx",
+        "train --from sr-x4 --pictures . -o /proc/a.safetensors",
+    ],
+)
+def test_where_nothing_can_be_written_is_told_before_any_work(command):
+    done = CliRunner().invoke(main, command.split())
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: /proc/a.")
 
 
 def test_bytes_that_cannot_be_written_leave_the_old_file(tmp_path):

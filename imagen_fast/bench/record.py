@@ -10,7 +10,8 @@ to the answer (null if equal), `why` it has no times, `batch` and `megapixels` o
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,24 @@ def write(made: Record, path: Path) -> None:
     write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n', path)
 
 
+def check_place(path: Path) -> None:
+    """Raise BenchmarkError where no file can be written: to be called before the work."""
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.check(path)
+
+
 def write_text(text: str, path: Path) -> None:
     """The file appears, or changes, only when it is complete. Raises BenchmarkError."""
-    try:
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, text.encode())
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BenchmarkError(f"{path}: cannot write: {error.strerror or error}") from error
 

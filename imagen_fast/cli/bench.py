@@ -116,6 +116,8 @@ def command(**given: Any) -> None:
         )
         with as_usage(BenchmarkError):
             options.check()
+        for kept in filter(None, (given["json"], given["html"])):
+            record.check_place(kept)
         warn_of_more(given["threads"])
         say = stack.enter_context(saying(given["quiet"]))
         made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.options import quiet_option
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import WeightsError
+from imagen_fast.model_file import read_header
 
 SUFFIX = ".safetensors"
 
@@ -42,12 +44,23 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
         raise click.UsageError(f"{output} does not end in {SUFFIX}")
     if output.exists() and not overwrite:
         raise WeightsError(f"{shown(output)} exists; --overwrite replaces it")
+    if _is_ours(model):
+        raise click.UsageError(f"{shown(model)} is no network of others; -n takes it as it is")
     bundle = importers.load(model)
     save_bundle(bundle, output)
     if not quiet:
         click.echo(f"{shown(output)}: {output.stat().st_size / 1e6:.1f} MB")
         for line in facts(bundle):
             click.echo(line)
+
+
+def _is_ours(model: Path) -> bool:
+    """Whether this project wrote the file."""
+    if model.suffix.lower() not in (importers.ONNX, SUFFIX):
+        return False
+    with suppress(WeightsError):
+        return not importers.is_foreign(model) and bool(read_header(model))
+    return False
 
 
 def facts(bundle: Bundle) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imagen_fast import atomic
 from imagen_fast.backends.eager import without_torch
 from imagen_fast.cli.options import a_device, finite, threads_option
 from imagen_fast.cores import warn_of_more
@@ -151,6 +152,7 @@ def _finetune(start: str, folder: Path, options: dict[str, str | float | None]) 
             raise TrainingError(f"{path} exists; choose another name (-o)")
     if not output.parent.is_dir():
         raise TrainingError(f"{output.parent} is no folder; make it first")
+    atomic.check(output)
     if not {"steps", "minutes"} & given.keys():
         given["minutes"] = 10.0
     if missing := without_torch("train"):

@@ -161,6 +161,10 @@ def _check_place(target: Path, overwrite: bool) -> None:
             raise ExportError(f"{path} exists; name another output, or overwrite it (--overwrite)")
     if not target.parent.is_dir():
         raise ExportError(f"{target}: the folder {target.parent} does not exist; create it first")
+    try:
+        atomic.check(target)
+    except OSError as error:
+        raise ExportError(f"{target}: cannot write: {error.strerror or error}") from error
 
 
 def _write(target: Path, data: bytes, beside: Path, text: bytes, overwrite: bool) -> None:

@@ -26,6 +26,10 @@ def check_place(target: Path, suffixes: tuple[str, ...], overwrite: bool) -> Non
         raise ImageError(f"{target} exists; name another output, or overwrite it (--overwrite)")
     if not target.parent.is_dir():
         raise ImageError(f"{target}: the folder {target.parent} does not exist; create it first")
+    try:
+        atomic.check(target)
+    except OSError as error:
+        raise ImageError(f"{target}: cannot write: {error.strerror or error}") from error
 
 
 @contextmanager

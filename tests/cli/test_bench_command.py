@@ -38,6 +38,8 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
         (("--size", "64,x"), 2, "expected numbers from 1 to 8192"),
         (("--backend", "none-such"), 2, "no backend 'none-such'"),
         (("-n", "nothing"), 1, "no model 'nothing'"),
+        (("--json", "/dev/null"), 1, "/dev/null: cannot write: it is a device or a pipe"),
+        (("--html", "/proc/page.html"), 1, "/proc/page.html: cannot write"),
         (
             ("--peers", "none", "--backend", "native", "--precision", "fp16"),
             1,

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from imagen_fast.bundle import read_header
+from imagen_fast.catalogue import resolve
 
 LAYERS = """7767517
 3 3
@@ -55,6 +56,16 @@ def test_upscale_takes_a_network_itself(command: Any, network: Path, tmp_path: P
     large = np.asarray(Image.open(tmp_path / "photo_x2.png"))
     expected = pixels.repeat(2, axis=0).repeat(2, axis=1)
     assert np.abs(large.astype(int) - expected).max() <= 1
+
+
+def test_our_own_models_are_said_to_be_ours(command: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    exported = tmp_path / "a.onnx"
+    assert command("export", "sr-x4", "-o", str(exported), "--no-verify").exit_code == 0
+    for ours in (resolve("sr-x4"), exported):
+        done = command("import", str(ours), "-o", str(tmp_path / "b.safetensors"))
+        assert done.exit_code == 2
+        assert "is no network of others; -n takes it as it is" in done.stderr
 
 
 def test_what_cannot_be_read_is_one_line(command: Any, network: Path) -> None:
