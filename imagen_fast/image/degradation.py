@@ -25,6 +25,7 @@ Mask = NDArray[np.bool_]
 HOLE = np.array([[0, 255, 0], [255, 0, 255]], np.uint8)
 FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.BOX)
 GAMMA = 2.2
+KINDS = ("blur", "rescale", "noise", "jpeg", "scratches", "holes")
 _LIGHT = np.linspace(0, 1, 256, dtype=np.float32) ** GAMMA  # level → what the sensor saw
 # Deviation of a sensor's noise at each level, 1 at level 128: photons, and a floor for reading.
 _SHOT = np.sqrt((_LIGHT + 0.02) / (_LIGHT[128] + 0.02))
@@ -134,6 +135,8 @@ class Degradation:
         jpeg, jpeg_quality: share; quality. A third keeps its colours at full resolution.
         scratches: share with lines of one colour on it, for a model to find.
         holes: share with lines that a mask names: see `with_holes`.
+        alone: share of the patches with several of these that keep one, drawn evenly. A model
+            that seldom sees a JPEG that is nothing else learns to expect blur and noise in it.
     """
 
     grey: float = 0.1
@@ -147,9 +150,10 @@ class Degradation:
     jpeg_quality: tuple[float, float] = (8.0, 95.0)
     scratches: float = 0.0
     holes: float = 0.0
+    alone: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("grey", "blur", "rescale", "noise", "jpeg", "scratches", "holes"):
+        for name in (*KINDS, "grey", "alone"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise TrainingError(f"degradation.{name} is {share}; expected a share from 0 to 1")
         limits = {"blur_sigma": 20, "rescale_by": 4, "noise_sigma": 255, "jpeg_quality": 100}
@@ -166,21 +170,23 @@ class Degradation:
         h, w = low.shape[:2]
         if grey := rng.random() < self.grey:
             low, high = _grey(low), _grey(high)
-        steps = (
-            (self._blurred, self.blur),
-            (self._rescaled, self.rescale),
-            (self._noisy, self.noise),
-            (self._jpeg, self.jpeg),
-            (_scratched, self.scratches),
-        )
-        taken = [step for step, share in steps if rng.random() < share]
-        for index in rng.permutation(len(taken)):
-            low = taken[index](low, rng)
+        taken = [kind for kind in KINDS if rng.random() < getattr(self, kind)]
+        if len(taken) > 1 and rng.random() < self.alone:
+            taken = [taken[rng.integers(len(taken))]]
+        steps = {
+            "blur": self._blurred,
+            "rescale": self._rescaled,
+            "noise": self._noisy,
+            "jpeg": self._jpeg,
+            "scratches": _scratched,
+        }
+        for kind in rng.permutation([kind for kind in taken if kind in steps]):
+            low = steps[kind](low, rng)
         if low.shape[:2] != (h, w):
             low = resized(low, h, w, FILTERS[rng.integers(3)])
         if grey:
             low, high = np.repeat(low, 3, 2), np.repeat(high, 3, 2)
-        if rng.random() < self.holes:
+        if "holes" in taken:  # last, because nothing happens to what a mask says
             low = with_holes(low, scratches(h, w, rng.uniform(0.01, 0.1), rng))
         return low, high
 

@@ -110,13 +110,14 @@ class LossConfig:
     """`[loss]`: weights of the parts; the pixel loss has weight 1.
 
     Attributes:
-        pixel: `l1`, `charbonnier`, √(d² + 10⁻⁶), or `l2`, the squared error.
+        pixel: `l1`, `charbonnier`, √(d² + 10⁻⁶), `l2`, the squared error, or `psnr`, minus the
+            PSNR of each patch.
         frequency: weight of the L1 distance of the Fourier transforms, or in generation of the
             distance of mean spectra; 0 for none.
         coarse: weight of the pixel loss of each coarse level's picture.
     """
 
-    pixel: Literal["l1", "charbonnier", "l2"] = "l1"
+    pixel: Literal["l1", "charbonnier", "l2", "psnr"] = "l1"
     frequency: float = 0.0
     coarse: float = 0.1
 

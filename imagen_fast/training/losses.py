@@ -15,7 +15,9 @@ class PictureLoss:
     """Weighted sum of a pixel, a frequency and a coarse-level loss.
 
     - pixel: mean of |d| (`l1`), of √(d² + ε²), ε = 10⁻³ (`charbonnier`: Lai et al. 2017,
-      arXiv:1704.03915), which is smooth at 0, or of d² (`l2`);
+      arXiv:1704.03915), which is smooth at 0, or of d² (`l2`), or minus the PSNR in dB of each
+      picture (`psnr`: Chen et al. 2021, arXiv:2105.06086), which counts a tenth of an error the
+      same in hard and in easy pictures;
     - frequency: mean |FFT(picture) - FFT(target)| of the orthonormal 2-D transform: L1 sees a
       texture's energy in few coefficients where the pixel loss sees it spread thin (Cho et
       al. 2021, arXiv:2108.05054);
@@ -26,6 +28,7 @@ class PictureLoss:
     def __init__(self, config: LossConfig) -> None:
         distances: dict[str, Callable[[Tensor, Tensor], Tensor]]
         distances = {"l1": F.l1_loss, "charbonnier": charbonnier, "l2": F.mse_loss}
+        distances["psnr"] = minus_psnr
         self._distance = distances[config.pixel]
         self.weights = {"pixel": 1.0, "frequency": config.frequency, "coarse": config.coarse}
 
@@ -49,6 +52,11 @@ class PictureLoss:
 def charbonnier(a: Tensor, b: Tensor) -> Tensor:
     """Mean of √((a - b)² + 10⁻⁶)."""
     return ((a - b).square() + 1e-6).sqrt().mean()
+
+
+def minus_psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Mean over pictures (N, C, H, W) in [0, 1] of 10·log₁₀(mean d² + 10⁻⁶): at least -60."""
+    return 10 * ((a - b).square().mean((1, 2, 3)) + 1e-6).log10().mean()
 
 
 def spectrum_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -208,10 +208,11 @@ class Trainer:
         )  # fmt: skip
 
     def _begin_late(self, batch: int) -> None:
-        """The last stage: larger batches, and the squared error alone."""
+        """The last stage: larger batches, and the squared error alone, by picture if it was so."""
         self._late = True
         self.data.batch = batch
-        loss = replace(self.config.loss, pixel="l2", frequency=0.0)
+        pixel: Literal["psnr", "l2"] = "psnr" if self.config.loss.pixel == "psnr" else "l2"
+        loss = replace(self.config.loss, pixel=pixel, frequency=0.0)
         self.method.loss = PictureLoss(loss)
         self.update = self._update()
         self.display.say(f"from step {self.step} on: squared error, {batch} patches a step")

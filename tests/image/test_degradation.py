@@ -105,6 +105,16 @@ def test_what_has_no_share_does_not_happen(picture, rng):
     assert np.array_equal(high, picture)
 
 
+@pytest.mark.parametrize(("alone", "least", "most"), [(0.0, 0, 0), (1.0, 10, 35)])
+def test_of_several_steps_one_may_be_kept(picture, alone, least, most):
+    every = d.Degradation(blur=1, rescale=1, noise=1, jpeg=1, holes=1, alone=alone)
+    unchanged = 0  # but for a few holes: one patch in five is expected to be
+    for seed in range(100):
+        low, _ = every(picture, picture, np.random.default_rng(seed))
+        unchanged += bool((low == picture).all(2).mean() > 0.7)
+    assert least <= unchanged <= most
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -12,12 +12,14 @@ def pictures():
     return [torch.rand(2, 3, 8 >> i, 12 >> i, dtype=torch.float64) for i in range(3)], target
 
 
-@pytest.mark.parametrize("kind", ["l1", "charbonnier"])
+@pytest.mark.parametrize("kind", ["l1", "charbonnier", "psnr"])
 def test_the_parts_and_their_sum(kind):
     guesses, target = pictures()
     losses = PictureLoss(LossConfig(kind, frequency=0.3, coarse=0.2))(guesses, target)
 
     def distance(a, b):
+        if kind == "psnr":
+            return (10 * np.log10(((a - b) ** 2).mean((1, 2, 3)) + 1e-6)).mean()
         return np.abs(a - b).mean() if kind == "l1" else np.sqrt((a - b) ** 2 + 1e-6).mean()
 
     fine, middle, small = (guess.numpy() for guess in guesses)
@@ -44,7 +46,7 @@ def test_parts_without_weight_are_not_computed():
 
 def test_gradients_are_finite_where_a_picture_is_right():
     _, target = pictures()
-    for kind in ("l1", "charbonnier"):
+    for kind in ("l1", "charbonnier", "psnr"):
         guess = target.clone().requires_grad_(True)
         PictureLoss(LossConfig(kind, frequency=1.0))([guess], target)["loss"].backward()
         assert torch.isfinite(guess.grad).all()
