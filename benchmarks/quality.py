@@ -38,6 +38,8 @@ def main() -> None:
             for name, protocol in PROTOCOLS.items():
                 if protocol.task is not entry.header.task or protocol.scale not in (0, scale):
                     continue
+                if entry.real and name in SETS:  # not what it was made for
+                    continue
                 protocol = protocol.at(scale)
                 found = in_folder(protocol.folder(None)).pictures
                 paths = [each.source for each in found if protocol.counts(each.source)]

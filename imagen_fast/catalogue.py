@@ -37,6 +37,11 @@ class Entry:
         """The facts that its file carries."""
         return self.header.metadata
 
+    @property
+    def real(self) -> bool:
+        """Whether it is for pictures as they are, with noise and JPEG."""
+        return self.name.startswith(REAL)
+
 
 def files() -> list[Path]:
     """The files of the shipped models, by name, the smallest first. None of them is opened."""

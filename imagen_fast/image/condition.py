@@ -11,7 +11,9 @@ from imagen_fast.samples import Samples
 
 # From here on a model for clean pictures does harm: it makes blocks and noise sharp.
 WORST_QUALITY = 84
-MOST_NOISE = 10.0  # levels of 255
+MOST_NOISE = 8.0  # levels of 255
+MOST_BLOCKS = 0.2
+SIDE = 1024  # pixels in the middle of a picture that tell, so that large ones take no longer
 
 _BLOCK = 8
 _QUALITY_50 = 3688  # sum of the luma table of annex K of ITU-T T.81, which is quality 50
@@ -24,8 +26,13 @@ def harm(picture: Picture) -> str:
     quality = picture.metadata.jpeg_quality
     if quality is not None and quality <= WORST_QUALITY:
         return f"JPEG of quality {quality}"
-    noise = noise_level(picture.color)
-    return f"noise of about {noise:.0f} levels" if noise >= MOST_NOISE else ""
+    height, width = picture.color.shape[:2]
+    top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
+    middle = picture.color[top : top + SIDE, left : left + SIDE]
+    noise = noise_level(middle)
+    if noise >= MOST_NOISE:
+        return f"noise of about {noise:.0f} levels"
+    return "blocks of a JPEG" if blocks(middle) >= MOST_BLOCKS else ""
 
 
 def jpeg_quality(luma: Sequence[int]) -> int:
@@ -49,6 +56,28 @@ def noise_level(color: Samples) -> float:
     if len(power) < 4:
         return 0.0
     return float(np.sqrt(np.percentile(power, 2)) / 6 / _OF_NOISE)
+
+
+def blocks(color: Samples) -> float:
+    """How much JPEG's 8×8 blocks show in a picture that is saved as something else by now.
+
+    (H, W, C) uint8 or uint16. What steps between neighbouring columns, every eighth of them, have
+    beyond the steps beside them, as a part of the mean step; and of rows: the smaller of both.
+    Near 0.6 at quality 20, 0.3 at 40, below 0.1 in nearly all pictures that never were a JPEG.
+    """
+    if min(color.shape[:2]) < 4 * _BLOCK:
+        return 0.0
+    mean = eight_bits(color).astype(np.float32).mean(2)
+    return min(_steps(mean), _steps(mean.T))
+
+
+def _steps(samples: Samples) -> float:
+    step = np.abs(np.diff(samples, axis=1))
+    beyond = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
+    columns = beyond.clip(-_BLOCK, _BLOCK).mean(0)  # an edge of the picture's own counts little
+    phases = np.array([columns[first::_BLOCK].mean() for first in range(_BLOCK)])
+    others = (phases.sum() - phases.max()) / (_BLOCK - 1)
+    return float((phases.max() - others) / (step.clip(0, _BLOCK).mean() + 0.3))
 
 
 def _blocks(samples: Samples) -> Samples:

@@ -56,6 +56,14 @@ def test_clean_pictures_of_all_sizes_are_clean(data: Path) -> None:
             assert not harm(Picture(degrade(color, scale)[0])), (path.name, scale)
 
 
+def test_hardly_a_clean_photograph_is_taken_for_another(data: Path) -> None:
+    colors = [read(path).color for path in sorted((data / "test" / "bsd100").iterdir())]
+    assert len(colors) == 100
+    for scale, most in ((1, 1), (2, 1), (4, 6)):  # what is much reduced is all texture
+        found = [harm(Picture(degrade(color, scale)[0])) for color in colors]
+        assert sum(map(bool, found)) <= most, (scale, found)
+
+
 @pytest.mark.parametrize("sigma", [15, 25, 50])
 def test_noise_is_found_and_about_right(data: Path, sigma: int) -> None:
     rng = np.random.default_rng(0)
@@ -80,6 +88,18 @@ def test_jpeg_files_say_how_good_they_are(
     assert harm(read(tmp_path / "a.jpg")) == said
     Image.open(tmp_path / "a.jpg").save(tmp_path / "a.png")
     assert read(tmp_path / "a.png").metadata.jpeg_quality is None
+
+
+@pytest.mark.parametrize("quality", [15, 30])
+def test_blocks_are_found_in_files_that_do_not_tell(
+    data: Path, tmp_path: Path, quality: int
+) -> None:
+    for path in sorted((data / "test" / "set5").iterdir()):
+        Image.open(path).convert("RGB").save(tmp_path / "a.jpg", quality=quality)
+        for left, top in ((0, 0), (3, 5)):  # wherever the blocks begin
+            with Image.open(tmp_path / "a.jpg") as image:
+                image.crop((left, top, *image.size)).save(tmp_path / "a.png")
+            assert harm(read(tmp_path / "a.png")) == "blocks of a JPEG", path.name
 
 
 def test_small_flat_and_grey_pictures_are_clean() -> None:
