@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import os
-import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine
-from imagen_fast.errors import ImageWarning, WeightsError
+from imagen_fast.errors import WeightsError
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.loading import load
 from imagen_fast.model_file import read_header
@@ -70,7 +70,7 @@ def upscale(
         scale: how many times larger each side becomes.
         model: a shipped model's name or a bundle's path; None or "auto" for the shipped one for
             `scale`, or, of pictures with JPEG blocks or noise, the one made for those if there is
-            one, with an ImageWarning that says so.
+            one, which the logger "imagen_fast" says (INFO).
         output: for a path, the file to write; `{stem}_x{scale}.png` beside the input by default.
         overwrite: for a path, replace the output if it exists, or appears meanwhile.
         quality: for a path, 1 to 100 of JPEG, WebP and AVIF; 95 if None.
@@ -101,7 +101,7 @@ def upscale(
             return automatic(
                 engine,
                 lambda path: others.enter_context(load(path, **options)),
-                lambda text: warnings.warn(f"the picture: {text}", ImageWarning, stacklevel=4),
+                lambda text: logging.getLogger("imagen_fast").info("the picture: %s", text),
             )
 
         return single(

@@ -54,7 +54,8 @@ def test_what_is_shipped_states_its_facts(command):
     for model in json.loads(command("models", "--json").stdout):
         assert model["task"] in TASKS
         assert model["license"] == "Apache-2.0"
-        assert model["task"] in ("stylize", "generate") or model["psnr"] > 30
+        least = 26 if model["name"].startswith("real-") else 30  # of what was ruined before
+        assert model["task"] in ("stylize", "generate") or model["psnr"] > least
 
 
 def test_no_models(command, tmp_path, monkeypatch):
