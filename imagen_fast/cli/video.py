@@ -26,7 +26,7 @@ from imagen_fast.cli.options import (
     scale_option,
 )
 from imagen_fast.cli.streams import NOBODY_READS
-from imagen_fast.cli.text import duration, shown
+from imagen_fast.cli.text import count, duration, shown
 from imagen_fast.cli.video_progress import Frames
 from imagen_fast.cores import cores
 from imagen_fast.errors import VideoError
@@ -200,7 +200,7 @@ def command(
     if not quiet:
         look = job.form.look
         took = time.perf_counter() - began
-        line = f"{look.width} × {look.height}, {frames} frames in {duration(took)}"
+        line = f"{look.width} × {look.height}, {count(frames, 'frame')} in {duration(took)}"
         click.echo(f"{shown(output)}: {line} ({progress.speed()})", err=output == PIPE)
 
 

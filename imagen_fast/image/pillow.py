@@ -145,9 +145,11 @@ def metadata(image: Image.Image) -> Metadata:
 def with_key(samples: Samples, key: object) -> Samples:
     """Add the alpha that a transparent colour stands for: 0 where all channels equal it.
 
-    (H, W, C) → (H, W, C + 1), or as it is if `key` is not an integer or a tuple of C.
+    (H, W, C) → (H, W, C + 1), or as it is if `key` is no tuple of C, or integer for one channel:
+    Pillow leaves that of another mode in what it converts and splits.
     """
-    if not isinstance(key, (int, tuple)):
+    key = (key,) if isinstance(key, int) else key
+    if not isinstance(key, tuple) or len(key) != samples.shape[2]:
         return samples
     clear = (samples == np.asarray(key)).all(axis=2, keepdims=True)
     opaque = np.iinfo(samples.dtype).max

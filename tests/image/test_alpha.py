@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from imagen_fast import load
 from imagen_fast.image import alpha
 from imagen_fast.image.alpha import fill_transparent
+from imagen_fast.image.pillow import from_pil
 from imagen_fast.image.resample import resize
 
 
@@ -85,3 +87,14 @@ def test_rows_of_a_resized_picture(old: int, new: int, data: st.DataObject) -> N
     start = data.draw(st.integers(0, new - 1))
     rows = slice(start, data.draw(st.integers(start + 1, new)))
     np.testing.assert_array_equal(resize(image, new, 7, rows), resize(image, new, 7)[rows])
+
+
+def test_a_transparent_colour_of_the_mode_before_is_none_of_this_one() -> None:
+    image = Image.new("RGB", (4, 3))
+    image.info["transparency"] = (0, 0, 0)
+    alpha = from_pil(image).alpha
+    assert alpha is not None
+    assert not alpha.any()
+    for other in (image.getchannel("G"), image.convert("1")):
+        assert other.info["transparency"] == (0, 0, 0)
+        assert from_pil(other).alpha is None
