@@ -24,6 +24,7 @@ from imagen_fast.backends import triton as triton_backend
 from imagen_fast.backends.base import NonFiniteError
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bundle import Bundle
+from imagen_fast.catalogue import shipped
 from imagen_fast.graph import network
 from imagen_fast.graph.passes import needed
 from imagen_fast.models.build import build
@@ -58,11 +59,14 @@ def networks(dry: bool) -> dict[str, ModelSpec]:
 
 
 def kernel_rows(part: Part, name: str) -> None:
-    specs, sizes = list(networks(part.dry).values()), ((1, 2, 3),) if part.dry else SIZES
+    graphs = [network(x) for x in networks(part.dry).values()]
+    sizes = ((1, 2, 3),) if part.dry else SIZES
     if "watched" in part.flags and not part.dry:
-        specs, sizes = [preset("tiny", 4), MIXED], ((2, 11, 71),)
+        graphs, sizes = [network(preset("tiny", 4)), network(MIXED)], ((2, 11, 71),)
+    elif not part.dry:
+        graphs += [x.header.graph for x in shipped()]
     done: set[tuple[Layer, bool]] = set()
-    for layer in (x for size in sizes for spec in specs for x in layers(network(spec), *size)):
+    for layer in (x for size in sizes for graph in graphs for x in layers(graph, *size)):
         pictures = any(x.picture for x in layer.graph.inputs.values())
         for as_bytes in (True, False) if pictures else (True,):
             if (layer, as_bytes) not in done:
