@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("triton")
 
 from imagen_fast.kernels.triton.kinds import ROWS
+from imagen_fast.kernels.triton.program import Target, Weights, program_of
 from triton_launches import KINDS, assert_parity, program, run
 
 from imagen_fast.errors import OperationError
@@ -255,6 +256,17 @@ def test_what_is_not_finite_is_told(case, value):
     assert run(graph, tensors(graph), given, ["y"], "fp16")[1]
     given["x"][-1, -1, -1, -1] = value
     assert not run(graph, tensors(graph), given, ["y"], "fp16")[1]
+
+
+@pytest.mark.parametrize("size", [(100_000, 8, 9), (1, 3, 1 << 20), (1, 1 << 20, 3)])
+def test_grids_that_a_gpu_has(size):
+    """Of large batches and long pictures: the second axis holds 65535 programs at most."""
+    for name, (graph, _) in CASES.items():
+        weights = Weights(tensors(graph), "fp16", "cpu")
+        sizes = dict.fromkeys(graph.inputs, size)
+        for launch in program_of(graph, weights, sizes, Target(90, 132, "u8")).launches:
+            for programs, most in zip(launch.grid, (2**31 - 1, 65535), strict=False):
+                assert 1 <= programs <= most, (name, launch.grid)
 
 
 def refused(graph: Graph, sides: tuple[int, int, int] = (1, 4, 4)) -> str:
