@@ -147,6 +147,47 @@ assert part.failed is False
     assert compiled(there) == before  # nothing was compiled again
 
 
+def test_live_runs_of_shipped_models_compile_what_their_bundles_hold(tmp_path):
+    """At every size the same forms of kernels, and no others, by Triton's own compiler."""
+    program = """
+from on_gpu import compiler
+driver = compiler.install()
+import numpy as np
+from imagen_fast.backends.triton import Triton
+from imagen_fast.catalogue import shipped
+from imagen_fast.kernels.ahead.compiled import key_of
+from imagen_fast.kernels.triton.program import Target, open_sizes, program_of
+from imagen_fast.kernels.triton.size import Size
+from imagen_fast.bundle import load_bundle
+
+forms = set()
+for entry in shipped():
+    backend = Triton(load_bundle(entry.path), precision="bf16")
+    for size in ((1, 1, 1), (1, 3, 517), (3, 37, 75), (1, 256, 256)):
+        key = shapes, samples, wanted = backend._main(size)
+        live = backend._plan(key).launches
+        given = {}
+        for name, shape in shapes:
+            x = backend.graph.inputs[name]
+            given[name] = np.zeros((*shape, x.channels), np.uint8 if x.picture else np.float32)
+        before = driver.launches
+        backend.run(given, wanted)
+        assert driver.launches - before == len(live)
+        graph = backend.needed([name for name, _ in shapes], wanted)
+        target = Target(compiler.ARCHITECTURE, Size("P"), samples)
+        bundled = program_of(graph, backend._weights, open_sizes(graph), target).launches
+        assert [key_of(x, 90) for x in live] == [key_of(x, 90) for x in bundled]
+        forms.update(key_of(x, 90) for x in live)
+print(len(forms))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks"), "TRITON_INTERPRET": "0"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    line = [sys.executable, "-c", program]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.rglob("*.cubin"))) == int(done.stdout) > 15
+
+
 def test_a_grid_or_memory_that_no_gpu_has_is_an_error():
     program = """
 import pytest, torch, triton, triton.language as tl
