@@ -53,15 +53,15 @@ class Path:
 def drawn_path(count: int, config: VideoConfig, scale: int, random: torch.Generator) -> Path:
     """Pans, turns and zooms of `count` cameras, about the photographs' middles.
 
-    One of three moves by whole large pixels alone, so that its frames are as sharp as the
-    photograph; small ones move by parts all the same.
+    Three of four move by whole large pixels alone, so that their frames are as sharp as the
+    photograph; small ones move by parts all the same. Others are drawn between pixels, and softer.
     """
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=random)
 
     steps = config.frames - 1
-    plain = torch.rand(count, generator=random) < 1 / 3
+    plain = torch.rand(count, generator=random) < 0.75
     speed = scale * config.shift * torch.rand((count, 1, 1), generator=random) ** 2
     way = 2 * math.pi * torch.rand((count, 1), generator=random)
     straight = torch.stack([way.cos(), way.sin()], -1)

@@ -48,11 +48,11 @@ def test_frames_show_what_the_path_says() -> None:
     assert apart.mean() < 0.1 * still.mean()
 
 
-def test_a_third_of_the_cameras_moves_by_whole_pixels() -> None:
+def test_most_cameras_move_by_whole_pixels() -> None:
     path = drawn_path(300, CLEAN, 4, torch.Generator().manual_seed(0))
     identity = torch.eye(2).expand(300, 3, 2, 2)
     plain = (path.linear == identity).flatten(1).all(1)
-    assert 70 < int(plain.sum()) < 130
+    assert 195 < int(plain.sum()) < 255
     assert (path.offset[plain] == path.offset[plain].round()).all()
 
 
