@@ -146,8 +146,7 @@ def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[s
         )
     if scale is not None and own != int(scale):
         raise click.UsageError(
-            f"the model {model} {task.does(own)}, so its scale is {own}, not {scale}; leave out "
-            "-n or -s"
+            f"the model {model} {task.does(own)}, not {scale}; leave out -n or -s"
         )
     return model, own
 
