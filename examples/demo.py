@@ -1,5 +1,6 @@
-"""Upscale the shipped photograph four times and set it beside bicubic: `make demo`."""
+"""Upscale the shipped photograph four times, and a JPEG of it, beside bicubic: `make demo`."""
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ SCALE = 4
 PHOTOGRAPH = Path(__file__).parent / "photographs" / "osprey.png"
 DETAIL = (80, 20, 200, 100)  # the bird, in pixels of the small photograph: left, top, right, bottom
 LABEL = 24
+QUALITY = 60  # of the JPEG
 
 
 def main() -> None:
@@ -28,8 +30,12 @@ def main() -> None:
         info = engine.info()
 
     large.save(folder / "osprey_x4.png")
-    bicubic = small.resize(large.size, Image.Resampling.BICUBIC)
-    side_by_side(bicubic, large).save(folder / "side-by-side.png")
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=QUALITY)
+    worse = Image.open(file)
+    # Of itself this takes the model for pictures as they are.
+    rows = ((small, large), (worse, imagen_fast.upscale(worse, SCALE)))
+    side_by_side(rows).save(folder / "side-by-side.png")
 
     sizes = f"{small.width}x{small.height} -> {large.width}x{large.height}"
     print(f"{sizes} in {seconds * 1e3:.0f} ms")
@@ -40,15 +46,18 @@ def main() -> None:
     print(f"side by side: {folder / 'side-by-side.png'} (left bicubic, right imagen-fast)")
 
 
-def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
-    """The same detail of two pictures, labelled."""
+def side_by_side(rows: tuple[tuple[Image.Image, Image.Image], ...]) -> Image.Image:
+    """A detail of each row's small and large picture, labelled; the small one bicubically."""
     box = tuple(SCALE * x for x in DETAIL)
     width, height = box[2] - box[0], box[3] - box[1]
-    sheet = Image.new("RGB", (2 * width, height + LABEL), "white")
+    sheet = Image.new("RGB", (2 * width, LABEL + len(rows) * height), "white")
     draw = ImageDraw.Draw(sheet)
-    for x, name, image in ((0, "bicubic", left), (width, "imagen-fast", right)):
-        sheet.paste(image.crop(box), (x, LABEL))
+    for x, name in ((0, "bicubic"), (width, "imagen-fast")):
         draw.text((x + 6, 5), name, fill="black", font_size=14)
+    for row, (small, large) in enumerate(rows):
+        bicubic = small.resize(large.size, Image.Resampling.BICUBIC)
+        for x, image in ((0, bicubic), (width, large)):
+            sheet.paste(image.crop(box), (x, LABEL + row * height))
     return sheet
 
 
