@@ -4,7 +4,7 @@
 
 A fresh process runs `imagen_fast.upscale` on a photograph stretched to WIDTH × HEIGHT; its peak
 resident memory (everything: Python, the engine, the picture, the tiles) is what the kernel counted.
-Prints it and keeps it in benchmarks/results/memory-WIDTHxHEIGHT-BACKEND-PRECISION.json.
+Prints it and keeps it in benchmarks/results/memory-WIDTHxHEIGHT-BACKEND-PRECISION[-MODEL].json.
 
 With `--capacity` it measures what the backend (eager or onnxruntime) takes for one tile instead:
 bytes per input pixel and channel of the widest value, from which its module knows how much fits.
@@ -54,7 +54,7 @@ print((peak - before) * 1024 / side**2 / widest(backend.graph))
 def picture(options: argparse.Namespace) -> None:
     """Enlarge one picture in a process of its own and keep what it took."""
     load, size = machine.load(), (options.width, options.height)
-    chosen = {name: getattr(options, name) for name in ("backend", "precision", "tile")}
+    chosen = {name: getattr(options, name) for name in ("model", "backend", "precision", "tile")}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.png", Path(folder) / "out.png"
         Image.open(PHOTOGRAPH).convert("RGB").resize(size).save(source, compress_level=1)
@@ -67,7 +67,10 @@ def picture(options: argparse.Namespace) -> None:
     row |= {"peak_bytes": peak, "seconds": seconds}
     row["output_bytes"] = size[0] * size[1] * options.scale**2 * 3
     print(json.dumps(row))
-    name = f"memory-{size[0]}x{size[1]}-{options.backend}-{options.precision}.json"
+    parts = ["memory", f"{size[0]}x{size[1]}", options.backend, options.precision]
+    if options.model:
+        parts.append(Path(options.model).stem)
+    name = f"{'-'.join(parts)}.json"
     made = record.record("python benchmarks/memory.py", [row], (load, machine.load()))
     record.write(made, RESULTS / name)
 
@@ -86,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("width", 6000), ("height", 4000), ("scale", 4), ("tile", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--model", help="file or name; by default the one for the scale")
     parser.add_argument("--backend", default="native")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--capacity", action="store_true")

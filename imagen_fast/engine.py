@@ -62,7 +62,12 @@ class Engine:
         self._why, self._neutral = why, backend.bundle.task.neutral
         self._runner = FiniteRunner(backend, model)
         self._sizes = TileSizes(
-            backend.bundle, tile, overlap, model=model, averages=averages(backend.graph)
+            backend.bundle,
+            tile,
+            overlap,
+            model=model,
+            averages=averages(backend.graph),
+            device=backend.device,
         )
         if not self._sizes.tile:  # sizes that cannot work are an error now, not with a picture
             capacity = backend.capacity

@@ -11,8 +11,9 @@ from imagen_fast.tiling import Tiling, cut, largest_overlap
 
 # Overlap unless asked otherwise: with it the tiles of the shipped models equal the whole picture.
 DEFAULT_OVERLAP = 32
-# Larger tiles save little of the halo's cost and delay the first finished row.
-LARGEST_AUTOMATIC = 1024
+# Larger tiles save little of the halo's cost and delay the first finished row; on a CPU their
+# planes leave the caches as well, and what waits for the rest of a row of tiles takes memory.
+LARGEST_ON_CPU, LARGEST_ON_GPU = 512, 1024
 
 
 class Tileable(Protocol):
@@ -55,14 +56,16 @@ def check(network: Tileable, tile: int, overlap: int | None) -> None:
         cut(tile + 1, tile + 1, tile, chosen, network.alignment)
 
 
-def automatic(height: int, width: int, capacity: int, overlap: int, alignment: int) -> int:
+def automatic(
+    height: int, width: int, capacity: int, overlap: int, alignment: int, largest: int
+) -> int:
     """The tile size for a picture, of which `capacity` input pixels may be computed at once.
 
-    The whole picture if it fits, else the largest square that fits, within limits.
+    The whole picture if it fits, else the largest square that fits, of at most `largest` pixels.
     """
     if height * width <= capacity:
         return max(height, width)
-    side = min(int(capacity**0.5), LARGEST_AUTOMATIC) // alignment * alignment
+    side = min(int(capacity**0.5), largest) // alignment * alignment
     return max(side, -(-2 * overlap // alignment) * alignment + alignment)
 
 
@@ -89,14 +92,23 @@ class TileSizes:
         tile, overlap: in input pixels; 0 and None are chosen here.
         model: its name, for messages.
         averages: whether it computes means over the whole picture.
+        device: "cpu" or another one, on which larger tiles are chosen.
 
     In methods `capacity` is how many input pixels may be computed at once.
     """
 
     def __init__(
-        self, network: Tileable, tile: int, overlap: int | None, *, model: str, averages: bool
+        self,
+        network: Tileable,
+        tile: int,
+        overlap: int | None,
+        *,
+        model: str,
+        averages: bool,
+        device: str,
     ) -> None:
         check(network, tile, overlap)
+        self._largest = LARGEST_ON_CPU if device == "cpu" else LARGEST_ON_GPU
         self._alignment, self._model, self._averages = network.alignment, model, averages
         self.tile = operator.index(tile)
         self.overlap = (
@@ -118,7 +130,7 @@ class TileSizes:
         return cut(height, width, tile, self.overlap, self._alignment), tile
 
     def _automatic(self, height: int, width: int, capacity: int) -> int:
-        tile = automatic(height, width, capacity, self.overlap, self._alignment)
+        tile = automatic(height, width, capacity, self.overlap, self._alignment, self._largest)
         if height * width > capacity and tile * tile > capacity:
             raise too_much(tile, capacity, self.overlap, self._alignment)
         return tile

@@ -27,6 +27,9 @@ from imagen_fast.errors import TilingError
 from imagen_fast.graph.reach import RAMP
 from imagen_fast.samples import Samples
 
+# Rows of the output in a strip.
+STRIP = 64
+
 
 @dataclass(frozen=True)
 class Span:
@@ -129,12 +132,16 @@ def stream(
     if len(tiling.rows) == len(tiling.columns) == 1:
         yield run(picture[None])[0]
         return
+    # One band is filled again and again, and strips are copies: whoever still holds the last one
+    # holds little.
     _, width, channels = picture.shape
     ramps_below = [span.ramp for span in tiling.rows[1:]] + [0]
     carry: Samples | None = None
+    most = max(scale * (row.high - row.low) for row in tiling.rows)
+    whole = np.empty((most, scale * width, channels), picture.dtype)
     for row, ramp_below in zip(tiling.rows, ramps_below, strict=True):
         rows = scale * (row.high - row.low)
-        band = np.empty((rows, scale * width, channels), picture.dtype)
+        band = whole[:rows]
         for columns in _batches(tiling.columns, batch):
             tiles = np.stack([picture[row.start : row.stop, c.start : c.stop] for c in columns])
             for column, output in zip(columns, run(tiles), strict=True):
@@ -146,8 +153,9 @@ def stream(
         if carry is not None:
             band[: len(carry)] = _mix(carry, band[: len(carry)], axis=0)
         final = rows - scale * ramp_below
-        yield band[:final]
-        carry = band[final:].copy()  # a copy, so that the band can go
+        for first in range(0, final, STRIP):
+            yield band[first : min(first + STRIP, final)].copy()
+        carry = band[final:].copy()
 
 
 def _mix(old: Samples, new: Samples, axis: int) -> Samples:

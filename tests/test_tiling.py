@@ -1,5 +1,6 @@
 """Cutting and joining alone; that tiled equals whole for a real network is in test_engine.py."""
 
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from imagen_fast.graph import network
 from imagen_fast.graph.reach import alignment, exact_overlap, radius, reads
 from imagen_fast.spec import PRESETS
 from imagen_fast.tile_sizes import automatic
-from imagen_fast.tiling import RAMP, cut, largest_overlap, stream
+from imagen_fast.tiling import RAMP, STRIP, cut, largest_overlap, stream
 
 Samples = NDArray[Any]
 
@@ -107,6 +108,20 @@ def test_rows_come_before_the_tiles_below_them_are_run() -> None:
     assert sum(len(strip) for strip in strips) == 64 - 8
 
 
+def test_one_row_of_tiles_is_held_whoever_holds_the_last_strip() -> None:
+    picture = np.zeros((600, 3000, 1), np.uint8)
+    grid = cut(600, 3000, 200, 8, 4)
+    band = max(4 * (row.high - row.low) for row in grid.rows) * 4 * 3000
+    tracemalloc.start()
+    try:
+        for strip in stream(picture, grid, 4, enlarge(4)):
+            assert len(strip) <= STRIP
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert band < peak < 1.8 * band
+
+
 def test_equal_tiles_are_batched() -> None:
     shapes = []
 
@@ -179,10 +194,10 @@ def test_the_largest_overlap_fits(tile: int, alignment: int) -> None:
 
 
 def test_automatic_tiles() -> None:
-    assert automatic(300, 200, capacity=60_000, overlap=32, alignment=16) == 300  # whole
-    side = automatic(3000, 2000, capacity=100_000, overlap=32, alignment=16)
+    assert automatic(300, 200, 60_000, overlap=32, alignment=16, largest=1024) == 300  # whole
+    side = automatic(3000, 2000, 100_000, overlap=32, alignment=16, largest=1024)
     assert side % 16 == 0
     assert 300**2 < side**2 <= 100_000
-    assert automatic(30_000, 20_000, capacity=10**8, overlap=32, alignment=16) == 1024
+    assert automatic(30_000, 20_000, 10**8, overlap=32, alignment=16, largest=1024) == 1024
     # However little memory there is, a tile has room for its overlaps.
-    cut(3000, 2000, automatic(3000, 2000, capacity=10, overlap=100, alignment=16), 100, 16)
+    cut(3000, 2000, automatic(3000, 2000, 10, overlap=100, alignment=16, largest=1024), 100, 16)

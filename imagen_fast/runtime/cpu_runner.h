@@ -22,6 +22,7 @@ public:
     void cancel() override;
     std::uint64_t memory(const Request& request) const override { return engine_.memory(request); }
     std::int64_t capacity(std::uint64_t budget) const override;
+    std::int64_t largest_tile() const override { return 512; }
     const Graph& graph() const override { return engine_.graph; }
     const std::string& precision() const override { return engine_.precision; }
     const std::string& isa() const override { return engine_.isa; }

@@ -26,6 +26,7 @@ public:
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
     std::uint64_t memory(const Request&) const override;
     std::int64_t capacity(std::uint64_t budget) const override;
+    std::int64_t largest_tile() const override { return 1024; }
     const Graph& graph() const override { return graph_; }
     const std::string& precision() const override { return precision_; }
     const std::string& isa() const override { return isa_; }

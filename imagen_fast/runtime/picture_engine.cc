@@ -89,7 +89,8 @@ std::int64_t PictureEngine::capacity() const { return runner_->capacity(options_
 
 std::int64_t PictureEngine::automatic(std::int64_t height, std::int64_t width) const {
     const std::int64_t most = capacity();
-    const std::int64_t tile = automatic_tile(height, width, most, overlap_, tileable_.alignment);
+    const std::int64_t tile = automatic_tile(height, width, most, overlap_, tileable_.alignment,
+                                             runner_->largest_tile());
     if (height > most / width && tile > most / tile) {
         const auto side = static_cast<std::int64_t>(std::sqrt(most));
         if (overlap_ <= kDefaultOverlap) {

@@ -28,6 +28,8 @@ public:
     // How many pixels a tile may have for feature maps to fit `budget` bytes; 0: a part of what is
     // free.
     virtual std::int64_t capacity(std::uint64_t budget) const = 0;
+    // The side of the largest tiles that are worth their memory (imagen_fast/tiling.py).
+    virtual std::int64_t largest_tile() const = 0;
 
     virtual const Graph& graph() const = 0;
     virtual const std::string& precision() const = 0;

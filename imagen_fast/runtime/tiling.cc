@@ -11,8 +11,6 @@ namespace imagen_fast {
 
 namespace {
 
-constexpr std::int64_t kLargestAutomatic = 1024;
-
 std::int64_t rounded_up(std::int64_t value, std::int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
@@ -96,12 +94,13 @@ std::int64_t default_overlap(const Tileable& network, std::int64_t tile) {
 }
 
 std::int64_t automatic_tile(std::int64_t height, std::int64_t width, std::int64_t capacity,
-                            std::int64_t overlap, std::int64_t alignment) {
+                            std::int64_t overlap, std::int64_t alignment,
+                            std::int64_t largest) {
     if (height <= capacity / width) {
         return std::max(height, width);
     }
     const auto root = static_cast<std::int64_t>(std::pow(static_cast<double>(capacity), 0.5));
-    const std::int64_t side = std::min(root, kLargestAutomatic) / alignment * alignment;
+    const std::int64_t side = std::min(root, largest) / alignment * alignment;
     return std::max(side, rounded_up(2 * overlap, alignment) + alignment);
 }
 

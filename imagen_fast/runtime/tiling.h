@@ -47,9 +47,9 @@ constexpr std::int64_t kDefaultOverlap = 32;
 std::int64_t default_overlap(const Tileable&, std::int64_t tile);
 
 // The tile size for a picture of which `capacity` input pixels may be computed at once: the whole
-// picture if it fits, else the largest square that fits, within limits.
+// picture if it fits, else the largest square that fits, of at most `largest` pixels.
 std::int64_t automatic_tile(std::int64_t height, std::int64_t width, std::int64_t capacity,
-                            std::int64_t overlap, std::int64_t alignment);
+                            std::int64_t overlap, std::int64_t alignment, std::int64_t largest);
 
 // Joins the tiles of a grid in their order, row by row, into a picture that is `scale` times as
 // large, in place.

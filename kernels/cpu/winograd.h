@@ -9,8 +9,11 @@
 // sink.prefetch(n, y, x, rows, columns) says which pixels will be put.
 #pragma once
 
+#include <type_traits>
+
 #include "gemm.h"
 #include "op.h"
+#include "winograd_rounding.h"
 #include "winograd_transform.h"
 
 namespace imagen_fast::cpu {
@@ -87,6 +90,7 @@ public:
           weights_(a * a * channels_, used(out, order), [](int, int) { return 0.0f; }),
           bias_(weights_.panels.width() * sizeof(float)) {
         // Each panel holds the 36 matrices (C, columns) one after the other.
+        const WinogradRounding<S> rounding;
         for (int j = 0; j < out; ++j) {
             if (order(j) < 0) {
                 continue;
@@ -99,6 +103,9 @@ public:
                 }
                 double g[a * a];
                 transform_filter(conv.weight + (order(j) * conv.in + c) * 9, g);
+                if constexpr (!std::is_same_v<Scalar, float>) {
+                    rounding.round(g);
+                }
                 for (int t = 0; t < a * a; ++t) {
                     weights_.set(t * channels_ + i, j, static_cast<float>(g[t]));
                 }

@@ -1,7 +1,7 @@
 // What the runtime says where Python says the same: answers to the questions on standard input.
 //
 //     cut HEIGHT WIDTH TILE OVERLAP ALIGNMENT   spans of rows, then of columns; or "refused"
-//     automatic HEIGHT WIDTH CAPACITY OVERLAP ALIGNMENT
+//     automatic HEIGHT WIDTH CAPACITY OVERLAP ALIGNMENT LARGEST
 //     largest TILE ALIGNMENT
 //     default TILE ALIGNMENT EXACT
 #include <cstdio>
@@ -23,7 +23,7 @@ void print(const std::vector<Span>& spans) {
 }
 
 void answer(const std::string& question, std::istream& in) {
-    std::int64_t a = 0, b = 0, c = 0, d = 0, e = 0;
+    std::int64_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0;
     if (question == "cut") {
         in >> a >> b >> c >> d >> e;
         try {
@@ -35,8 +35,8 @@ void answer(const std::string& question, std::istream& in) {
             std::cout << "refused";
         }
     } else if (question == "automatic") {
-        in >> a >> b >> c >> d >> e;
-        std::cout << automatic_tile(a, b, c, d, e);
+        in >> a >> b >> c >> d >> e >> f;
+        std::cout << automatic_tile(a, b, c, d, e, f);
     } else if (question == "largest") {
         in >> a >> b;
         std::cout << largest_overlap(a, b);

@@ -106,14 +106,14 @@ def test_c_cuts_as_python_does(
                 assert tiles_in_c(engine, *size) == tiles_in_python(twin, *size), size
 
 
-WIDE = ModelSpec(scale=1, levels=(Level(128, convs=0),))
+WIDE, WIDER = (ModelSpec(scale=1, levels=(Level(wide, convs=0),)) for wide in (128, 384))
 
 
 @pytest.mark.skipif(memory.available() < 3 << 30, reason="less than 3 GiB are free")
 def test_feature_maps_of_a_large_picture_in_c_take_512_mib(
     lib: ctypes.CDLL, bundle_of: Callable[[ModelSpec], Bundle], tmp_path: Path
 ) -> None:
-    save_bundle(bundle_of(WIDE), tmp_path / "m.safetensors")
+    save_bundle(bundle_of(WIDER), tmp_path / "m.safetensors")
     with Engine(lib, tmp_path / "m.safetensors", precision="fp32", threads=1) as engine:
         assert 0.9 * 512 * MB < engine.memory(6000, 6000) < 1.1 * 512 * MB
 

@@ -68,10 +68,11 @@ def test_cuts(ask: Ask) -> None:
 def test_automatic_tiles_and_largest_overlaps(ask: Ask) -> None:
     rng = np.random.default_rng(1)
     cases = [
-        [int(x) for x in (*rng.integers(1, 9000, 2), rng.integers(1, 10**7), overlap, alignment)]
+        [*rng.integers(1, 9000, 2), rng.integers(1, 10**7), overlap, alignment, largest]
         for overlap in (0, 5, 32, 100)
         for alignment in (4, 16, 32)
-        for _ in range(100)
+        for largest in (512, 1024)
+        for _ in range(50)
     ]
     questions = [f"automatic {' '.join(map(str, case))}" for case in cases]
     assert ask(questions) == [str(tile_sizes.automatic(*case)) for case in cases]
