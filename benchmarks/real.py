@@ -2,8 +2,8 @@
 
     python benchmarks/real.py [--scale 4] [--every 8]
 
-shrinks every so many-th picture of B100 (below $IMAGEN_FAST_DATA), puts it through a JPEG file or adds
-noise, and prints the mean PSNR on Y of bicubic, `sr-x{scale}` and `real-x{scale}` as a table.
+shrinks every so many-th picture of B100 (below $IMAGEN_FAST_DATA), puts it through a JPEG file or
+adds noise, and prints the mean PSNR on Y of bicubic and both models as a table.
 """
 
 from __future__ import annotations
