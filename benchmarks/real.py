@@ -1,14 +1,16 @@
-"""Which model is to be preferred for what a picture has gone through: `sr` or `real`.
+"""Which model is to be preferred for what a picture has gone through.
 
-    python benchmarks/real.py [--scale 4] [--every 8]
+    python benchmarks/real.py [MODEL...] [--scale 4] [--every 8]
 
-shrinks every so many-th picture of B100 (below $IMAGEN_FAST_DATA), puts it through a JPEG file or
-adds noise, and prints the mean PSNR on Y of bicubic and both models as a table.
+shrinks every so many-th picture of B100 (below $IMAGEN_FAST_DATA), puts it through a JPEG file,
+adds noise, or both, and prints the mean PSNR on Y of bicubic and of the models as a table: `sr` and
+`real` of this scale unless named, at scale 1 `restore` beside what it was given.
 """
 
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
@@ -25,6 +27,7 @@ from imagen_fast.tasks.protocols import PROTOCOLS
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--every", type=int, default=8)
     given = parser.parse_args()
@@ -32,12 +35,15 @@ def main() -> None:
     steps |= {f"JPEG, quality {q}": partial(jpeg, quality=q) for q in (95, 90, 84, 75, 50)}
     for sigma in (2, 4, 6, 10):
         steps[f"noise of {sigma} levels"] = partial(noise, sigma=sigma)
+    steps["noise of 10, JPEG 85"] = lambda picture: jpeg(noise(picture, 10), 85)
     paths = [found.source for found in in_folder(PROTOCOLS["b100"].folder(None)).pictures]
     pairs = [degrade(read(path).color, given.scale) for path in paths[:: given.every]]
-    names = [f"{kind}-x{given.scale}" for kind in ("sr", "real")]
-    print(f"| then | bicubic | {' | '.join(names)} |\n|---|---|---|---|")
-    with imagen_fast.load(names[0]) as sr, imagen_fast.load(names[1]) as real:
-        ways = (partial(bicubic, scale=given.scale), sr, real)
+    shipped = ["restore"] if given.scale == 1 else [f"{k}-x{given.scale}" for k in ("sr", "real")]
+    names = given.models or shipped
+    print(f"| then | bicubic | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
+    with ExitStack() as stack:
+        engines = [stack.enter_context(imagen_fast.load(name)) for name in names]
+        ways = (partial(bicubic, scale=given.scale), *engines)
         for name, step in steps.items():
             scores = [
                 [luma_psnr(way(step(low)), high, given.scale) for way in ways]
