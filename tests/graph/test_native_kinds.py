@@ -15,7 +15,8 @@ from imagen_fast.graph.builder import Builder
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
-SHAPES = [(1, 1, 1), (2, 9, 7), (1, 18, 53), (1, 3, 2)]
+# Small pictures in numbers, since few samples are rounded well or badly by chance.
+SHAPES = [(1, 1, 1), (2, 9, 7), (1, 18, 53), (16, 3, 2)]
 BORDERS = ("zero", "reflect", "edge")
 KERNELS = [
     *((kernel, stride) for kernel in (1, 2, 3, 4, 5, 7) for stride in (1, 2)),
