@@ -48,7 +48,7 @@ def noise_level(color: Samples) -> float:
     blocks that are not cut at black or white, the calmest 2 % count: elsewhere it may be texture.
     So it is too low where there is much of that, and hardly ever too high.
     """
-    mean = eight_bits(color).astype(np.float32).mean(2)
+    mean = _mean(color)
     down = mean[:-2] - 2 * mean[1:-1] + mean[2:]
     both = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]  # 36 times the noise's variance
     power, level = _blocks(both**2), _blocks(mean[1:-1, 1:-1])
@@ -67,8 +67,14 @@ def blocks(color: Samples) -> float:
     """
     if min(color.shape[:2]) < 4 * _BLOCK:
         return 0.0
-    mean = eight_bits(color).astype(np.float32).mean(2)
+    mean = _mean(color)
     return min(_steps(mean), _steps(mean.T))
+
+
+def _mean(color: Samples) -> Samples:
+    """(H, W, C) uint8 or uint16 → the mean of the channels (H, W), in levels of 255."""
+    mean: Samples = eight_bits(color).astype(np.float32).mean(2)
+    return mean
 
 
 def _steps(samples: Samples) -> float:

@@ -26,9 +26,12 @@ class PictureLoss:
     """
 
     def __init__(self, config: LossConfig) -> None:
-        distances: dict[str, Callable[[Tensor, Tensor], Tensor]]
-        distances = {"l1": F.l1_loss, "charbonnier": charbonnier, "l2": F.mse_loss}
-        distances["psnr"] = minus_psnr
+        distances: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "l1": F.l1_loss,
+            "charbonnier": charbonnier,
+            "l2": F.mse_loss,
+            "psnr": minus_psnr,
+        }
         self._distance = distances[config.pixel]
         self.weights = {"pixel": 1.0, "frequency": config.frequency, "coarse": config.coarse}
 
