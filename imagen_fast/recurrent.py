@@ -15,7 +15,7 @@ from imagen_fast.image.given import rgb_of
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
-from imagen_fast.samples import Samples
+from imagen_fast.samples import Samples, full, rounded
 
 # A frame shows another scene if squares of so many pixels differ in green by so much on average.
 SQUARE, CUT = 8, 0.1
@@ -62,8 +62,8 @@ class Recurrent:
         made = self._computed(color if plain else rgb_of(frame))
         made = made if plain else _as(color.dtype, made)[..., : color.shape[2]]
         if alpha is not None:
-            full = np.float32(np.iinfo(alpha.dtype).max)
-            alpha = _as(alpha.dtype, resize(alpha, *made.shape[:2]) / full)
+            large = resize(alpha, *made.shape[:2]) / np.float32(full(alpha.dtype))
+            alpha = _as(alpha.dtype, large)
         return Picture(made, alpha, frame.metadata)
 
     def _computed(self, rgb: Samples) -> Samples:
@@ -98,6 +98,4 @@ def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
 
 
 def _as(dtype: np.dtype[Any], found: NDArray[np.float32]) -> Samples:
-    full = np.iinfo(dtype).max
-    levels: Samples = np.rint(np.clip(found, 0, 1) * np.float32(full)).astype(dtype)
-    return levels
+    return rounded(np.clip(found, 0, 1) * np.float32(full(dtype)), dtype)
