@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,6 +87,20 @@ class Part:
         _parts.discard(self._path)
         with suppress(OSError):
             self.file.close()
+
+
+@contextmanager
+def refused_as(refusal: type[Exception], path: Path) -> Iterator[None]:
+    """An OSError of the block is a `refusal` that names the path and says what to do."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise refusal(
+            f"{path} exists: it appeared while the new one was made, and was not replaced; name "
+            "another output"
+        ) from error
+    except OSError as error:
+        raise refusal(f"{path}: cannot write: {error.strerror or error}") from error
 
 
 def check(path: Path) -> None:

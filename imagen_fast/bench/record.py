@@ -10,8 +10,7 @@ to the answer (null if equal), `why` it has no times, `batch` and `megapixels` o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,35 +33,19 @@ def record(command: str, rows: Sequence[Row], load: Sequence[float | None], **fa
 
 def write(made: Record, path: Path) -> None:
     """A new file, or one more line of one that ends in .jsonl. Raises BenchmarkError."""
-    if path.suffix == LINES:
-        before = path.read_text("utf-8") if path.exists() else ""
-        write_text(before + json.dumps(made, allow_nan=False) + "\n", path)
-        return
-    rows = ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in made["rows"])
-    head = json.dumps({key: made[key] for key in made if key != "rows"}, indent=1, allow_nan=False)
-    write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n', path)
-
-
-def check_place(path: Path) -> None:
-    """Raise BenchmarkError where no file can be written: to be called before the work."""
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.check(path)
-
-
-def write_text(text: str, path: Path) -> None:
-    """The file appears, or changes, only when it is complete. Raises BenchmarkError."""
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, text.encode())
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BenchmarkError(f"{path}: cannot write: {error.strerror or error}") from error
+    with atomic.refused_as(BenchmarkError, path):
+        if path.suffix == LINES:
+            text = path.read_text("utf-8") if path.exists() else ""
+            text += json.dumps(made, allow_nan=False)
+        else:
+            rows = ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in made["rows"])
+            head = {key: made[key] for key in made if key != "rows"}
+            text = (
+                f'{json.dumps(head, indent=1, allow_nan=False)[:-2]},\n "rows": [\n{rows}\n ]\n}}'
+            )
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+        atomic.write(path, f"{text}\n".encode())
 
 
 def read(path: Path) -> list[Record]:

@@ -16,6 +16,7 @@ from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import duration as span
 from imagen_fast.cores import cores, warn_of_more
 from imagen_fast.errors import BenchmarkError, WeightsError
+from imagen_fast.tasks.whole_file import check_place, whole_file
 
 if TYPE_CHECKING:
     from imagen_fast.bench.record import Record
@@ -91,8 +92,9 @@ def _file(flag: str, text: str) -> Callable[[Any], Any]:
 )
 @_file("--json", "Keep the raw figures in this file; one that ends in .jsonl gets a line more.")
 @_file("--html", "Keep what is printed as a page.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def command(**given: Any) -> None:
+def command(overwrite: bool, **given: Any) -> None:
     """Measure speed and accuracy here, beside what else is installed.
 
     Everyone computes the same pictures in a process of its own, and is checked against the answer
@@ -116,15 +118,18 @@ def command(**given: Any) -> None:
         )
         with as_usage(BenchmarkError):
             options.check()
-        for kept in filter(None, (given["json"], given["html"])):
-            record.check_place(kept)
+        if figures := given["json"]:
+            adds = figures.suffix == record.LINES
+            check_place(figures, (".json", record.LINES), adds or overwrite, BenchmarkError)
+        if page := given["html"]:
+            check_place(page, (".html",), overwrite, BenchmarkError)
         warn_of_more(given["threads"])
         say = stack.enter_context(saying(given["quiet"]))
         made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
-    _show(made, given["html"])
-    if given["json"]:
-        record.write(made, given["json"])
-    for kept in filter(None, (given["json"], given["html"])):
+    _show(made, page)
+    if figures:
+        record.write(made, figures)
+    for kept in filter(None, (figures, page)):
         click.echo(f"written: {kept}")
 
 
@@ -132,7 +137,7 @@ def _show(made: Record, page: Path | None) -> None:
     """Print a table, what was left out, and how to read it; keep it as a page if there is one."""
     from rich.console import Console
 
-    from imagen_fast.bench import record, table
+    from imagen_fast.bench import table
 
     console = table.wide_enough(Console(highlight=False, record=page is not None))
     machine, settings = made["machine"], made["settings"]
@@ -156,4 +161,5 @@ def _show(made: Record, page: Path | None) -> None:
     took = f"{span(made['seconds'])}; load of the machine before and after: {loads}"
     console.print(f"{took}; {machine['date']} UTC, commit {machine['commit']}", style="dim")
     if page:
-        record.write_text(console.export_html(), page)
+        with whole_file(page, True) as file:
+            file.write(console.export_html().encode())

@@ -29,10 +29,11 @@ def harm(picture: Picture) -> str:
     height, width = picture.color.shape[:2]
     top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
     middle = picture.color[top : top + SIDE, left : left + SIDE]
-    noise = noise_level(middle)
+    gray: Samples = eight_bits(middle).astype(np.float32).mean(2)
+    noise = noise_level(gray)
     if noise >= MOST_NOISE:
         return f"noise of about {noise:.0f} levels"
-    return "blocks of a JPEG" if blocks(middle) >= MOST_BLOCKS else ""
+    return "blocks of a JPEG" if blocks(gray) >= MOST_BLOCKS else ""
 
 
 def jpeg_quality(luma: Sequence[int]) -> int:
@@ -41,40 +42,32 @@ def jpeg_quality(luma: Sequence[int]) -> int:
     return max(1, round(100 - 50 * ratio if ratio <= 1 else 50 / ratio))
 
 
-def noise_level(color: Samples) -> float:
-    """Deviation of a picture's noise in levels of 255: (H, W, C) uint8 or uint16.
+def noise_level(gray: Samples) -> float:
+    """Deviation of the noise in a picture's mean of channels: (H, W) float32, 0 to 255.
 
     Second differences along both axes leave nothing of what is even or a slope (Immerkær 1996). Of
     blocks that are not cut at black or white, the calmest 2 % count: elsewhere it may be texture.
     So it is too low where there is much of that, and hardly ever too high.
     """
-    mean = _mean(color)
-    down = mean[:-2] - 2 * mean[1:-1] + mean[2:]
+    down = gray[:-2] - 2 * gray[1:-1] + gray[2:]
     both = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]  # 36 times the noise's variance
-    power, level = _blocks(both**2), _blocks(mean[1:-1, 1:-1])
+    power, level = _blocks(both**2), _blocks(gray[1:-1, 1:-1])
     power = power[(level > 8) & (level < 247)]
     if len(power) < 4:
         return 0.0
     return float(np.sqrt(np.percentile(power, 2)) / 6 / _OF_NOISE)
 
 
-def blocks(color: Samples) -> float:
+def blocks(gray: Samples) -> float:
     """How much JPEG's 8×8 blocks show in a picture that is saved as something else by now.
 
-    (H, W, C) uint8 or uint16. What steps between neighbouring columns, every eighth of them, have
+    (H, W) float32, 0 to 255. What steps between neighbouring columns, every eighth of them, have
     beyond the steps beside them, as a part of the mean step; and of rows: the smaller of both.
     Near 0.6 at quality 20, 0.3 at 40, below 0.1 in nearly all pictures that never were a JPEG.
     """
-    if min(color.shape[:2]) < 4 * _BLOCK:
+    if min(gray.shape) < 4 * _BLOCK:
         return 0.0
-    mean = _mean(color)
-    return min(_steps(mean), _steps(mean.T))
-
-
-def _mean(color: Samples) -> Samples:
-    """(H, W, C) uint8 or uint16 → the mean of the channels (H, W), in levels of 255."""
-    mean: Samples = eight_bits(color).astype(np.float32).mean(2)
-    return mean
+    return min(_steps(gray), _steps(gray.T))
 
 
 def _steps(samples: Samples) -> float:

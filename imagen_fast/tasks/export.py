@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from imagen_fast.export.formats import Say
 from imagen_fast.export.options import ExportOptions, chosen
 from imagen_fast.export.verify import Verification, verify
 from imagen_fast.model_file import load_model, read_header
+from imagen_fast.tasks.whole_file import check_place
 
 # Whose answer in fp32 is the truth: the reference's, or the native engine's, which is held to it.
 REFERENCES = {"eager": "the reference (PyTorch, fp32)", "native": "the native engine (fp32)"}
@@ -68,7 +70,8 @@ def export(
     check(model, kind, output, options)
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
-    _check_place(target, overwrite)
+    check_place(target, ("",), overwrite, ExportError)
+    check_place(beside := manifest.path_beside(target), ("",), overwrite, ExportError)
     for leftover in atomic.remove_leftovers(target.parent):
         say(f"removed {leftover}, left unfinished by a killed run")
     if missing := form.missing(verify=verified):
@@ -105,7 +108,6 @@ def export(
         libraries=form.libraries,
         verification=found,
     )
-    beside = manifest.path_beside(target)
     _write(target, data, beside, text.encode(), overwrite)
     return Exported(target, beside, len(data), found)
 
@@ -152,27 +154,14 @@ def _reference(source: Path) -> tuple[Backend, str]:
     raise ExportError(f"nothing here can verify the export ({'; '.join(reasons)})")
 
 
-def _check_place(target: Path, overwrite: bool) -> None:
-    """Before the work is done."""
-    if target.is_dir():
-        raise ExportError(f"{target}: it is a folder; expected the name of a file")
-    for path in (target, manifest.path_beside(target)):
-        if os.path.lexists(path) and not overwrite:
-            raise ExportError(f"{path} exists; name another output, or overwrite it (--overwrite)")
-    if not target.parent.is_dir():
-        raise ExportError(f"{target}: the folder {target.parent} does not exist; create it first")
-    try:
-        atomic.check(target)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot write: {error.strerror or error}") from error
-
-
 def _write(target: Path, data: bytes, beside: Path, text: bytes, overwrite: bool) -> None:
     """Both files or none: a manifest never tells of a file that is not there."""
     parts: list[atomic.Part] = []
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(atomic.refused_as(ExportError, target))
         for path, content in ((target, data), (beside, text)):
             parts.append(atomic.Part(path, replace=overwrite))
+            stack.callback(parts[-1].discard)
             parts[-1].file.write(content)
         if overwrite:
             beside.unlink(missing_ok=True)  # of the file that is replaced
@@ -182,13 +171,3 @@ def _write(target: Path, data: bytes, beside: Path, text: bytes, overwrite: bool
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-    except FileExistsError as error:
-        raise ExportError(
-            f"{target} or its manifest exists: it appeared while the model was exported, and was "
-            "not replaced"
-        ) from error
-    except OSError as error:
-        raise ExportError(f"{target}: cannot write: {error.strerror or error}") from error
-    finally:
-        for part in parts:
-            part.discard()

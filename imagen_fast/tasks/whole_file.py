@@ -9,27 +9,30 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imagen_fast import atomic
-from imagen_fast.errors import ImageError
+from imagen_fast.errors import ImageError, ImagenError
 
 
-def check_place(target: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
-    """Raise ImageError where such a file cannot be written: to be called before the work.
+def check_place(
+    target: Path,
+    suffixes: tuple[str, ...],
+    overwrite: bool,
+    refusal: type[ImagenError] = ImageError,
+) -> None:
+    """Raise `refusal` where such a file cannot be written: to be called before the work.
 
     Its name has to end in one of `suffixes`.
     """
     if target.exists() and not target.is_file():
         what = "a folder" if target.is_dir() else "a device or a pipe"
-        raise ImageError(f"{target}: it is {what}; expected the name of a file")
-    if target.suffix.lower() not in suffixes:
-        raise ImageError(f"{target}: expected a name that ends in {' or '.join(suffixes)}")
+        raise refusal(f"{target}: it is {what}; expected the name of a file")
+    if not target.name.lower().endswith(suffixes):
+        raise refusal(f"{target}: expected a name that ends in {' or '.join(suffixes)}")
     if os.path.lexists(target) and not overwrite:
-        raise ImageError(f"{target} exists; name another output, or overwrite it (--overwrite)")
+        raise refusal(f"{target} exists; name another output, or overwrite it (--overwrite)")
     if not target.parent.is_dir():
-        raise ImageError(f"{target}: the folder {target.parent} does not exist; create it first")
-    try:
+        raise refusal(f"{target}: the folder {target.parent} does not exist; create it first")
+    with atomic.refused_as(refusal, target):
         atomic.check(target)
-    except OSError as error:
-        raise ImageError(f"{target}: cannot write: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -40,16 +43,10 @@ def whole_file(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
         ImageError: a file of this name appeared meanwhile, or none can be written there: the
             folder is locked, the disk is full, or the name is that of a device.
     """
-    try:
+    with atomic.refused_as(ImageError, target):
         part = atomic.Part(target, replace=overwrite)
         try:
             yield part.file
             part.publish(synced=True)
         finally:
             part.discard()
-    except FileExistsError as error:
-        raise ImageError(
-            f"{target} appeared meanwhile and was not replaced; name another output"
-        ) from error
-    except OSError as error:
-        raise ImageError(f"{target}: cannot write: {error.strerror or error}") from error

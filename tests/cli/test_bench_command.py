@@ -38,7 +38,8 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
         (("--size", "64,x"), 2, "expected numbers from 1 to 8192"),
         (("--backend", "none-such"), 2, "no backend 'none-such'"),
         (("-n", "nothing"), 1, "no model 'nothing'"),
-        (("--json", "/dev/null"), 1, "/dev/null: cannot write: it is a device or a pipe"),
+        (("--json", "/dev/null"), 1, "/dev/null: it is a device or a pipe"),
+        (("--json", "there.json"), 1, "there.json exists; name another output, or overwrite"),
         (("--html", "/proc/page.html"), 1, "/proc/page.html: cannot write"),
         (
             ("--peers", "none", "--backend", "native", "--precision", "fp16"),
@@ -49,7 +50,11 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
     ],
     ids=str,
 )
-def test_wrong_usage_is_said_before_anything_is_measured(command, arguments, code, message):
+def test_wrong_usage_is_said_before_anything_is_measured(
+    command, arguments, code, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.json").write_text("of yesterday")
     done = command("bench", *arguments)
     assert done.exit_code == code
     assert message in done.output

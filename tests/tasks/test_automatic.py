@@ -68,12 +68,9 @@ def test_noise_is_found_and_about_right(data: Path, sigma: int) -> None:
     rng = np.random.default_rng(0)
     for path in sorted((data / "test" / "set5").iterdir()):
         color = read(path).color
-        found = noise_level(noisy(color, sigma, rng))
+        found = noise_level(noisy(color, sigma, rng).mean(2))
         # Less where noise is cut at black and white, as much of it is at 50 levels.
         assert 0.65 * sigma < found < 1.3 * sigma, path.name
-        assert noise_level(noisy(color, sigma, rng).astype(np.uint16) * 257) == pytest.approx(
-            found, rel=0.2
-        )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +100,8 @@ def test_blocks_are_found_in_files_that_do_not_tell(
 
 def test_small_flat_and_grey_pictures_are_clean() -> None:
     for shape in ((1, 1, 3), (2, 9, 1), (64, 64, 3)):
-        assert noise_level(np.full(shape, 255, np.uint8)) == 0
+        for kind in (np.uint8, np.uint16):
+            assert harm(Picture(np.full(shape, np.iinfo(kind).max, kind))) == ""
 
 
 def test_the_default_is_the_model_for_clean_pictures(both: Path) -> None:

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagen_fast.errors import TrainingError
+from imagen_fast.training.config_file import parse_config
+
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
@@ -43,3 +46,14 @@ def tables(photographs, tmp_path):
 @pytest.fixture
 def output(tables, tmp_path):
     return tmp_path / "run"
+
+
+@pytest.fixture
+def refuse():
+    """Asserts that a configuration with other values in a section is refused, and why."""
+
+    def check(tables, section, values, said):
+        with pytest.raises(TrainingError, match=said):
+            parse_config({**tables, section: {**tables.get(section, {}), **values}})
+
+    return check
