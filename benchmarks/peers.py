@@ -1,18 +1,23 @@
-"""Other people's networks with their own weights, beside this project's engine: time and quality.
+"""Other people's networks on this project's engine, beside the runtimes that they came from.
 
-    python benchmarks/peers.py FILE ... [--model sr-x4-tiny] [--threads N] [--seconds 120]
+    python benchmarks/peers.py FILE ... [--isa amx|avx512|avx2] [--threads N] [--loaded]
 
-A FILE is an ONNX network (N, 3, H, W) → (N, 3, 4·H, 4·W) of open size, which OpenVINO runs, or an
-ncnn network (FILE.param beside FILE.bin), which ncnn runs; both in
-fp32 and bf16. Everyone enlarges the same 256×256 picture in turns, from floats in memory to floats
-in memory. PSNR is that on Set5, below $IMAGEN_FAST_DATA. Prints the table and keeps it, with every
-time, in benchmarks/results/peers.json.
+A FILE is an ONNX network of open size, which OpenVINO runs as well, or an ncnn network (FILE.param
+beside FILE.bin), which ncnn runs. They, and this project's --model, enlarge the same 256×256
+picture in turns, from floats in memory to floats in memory, in bf16 where the instruction set has
+it. PSNR of what enlarges four times is that on Set5, below $IMAGEN_FAST_DATA. Prints the table and
+keeps it, with every time, in benchmarks/results/peers.json.
+
+--loaded is for a machine that does other things meanwhile: one thread, its processor time, and the
+least of each. On AVX2 set ONEDNN_MAX_CPU_ISA=AVX2, which OpenVINO's kernels obey.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import imagen_fast
+from imagen_fast import _native
 from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.timing import Summary, for_a_while, in_turns
+from imagen_fast.bench.runtimes import Contestant, openvino
+from imagen_fast.bench.timing import Burst, Summary, for_a_while, in_turns
 from imagen_fast.cores import cores
 from imagen_fast.image.picture import Picture
 from imagen_fast.tasks.discovery import in_folder
@@ -31,25 +38,17 @@ from imagen_fast.tasks.evaluate import evaluate, mean
 from imagen_fast.tasks.protocols import PROTOCOLS
 
 RESULT = Path(__file__).parent / "results" / "peers.json"
-SCALE, SIDE, TURN = 4, 256, 0.5
-Planes = NDArray[np.float32]  # (3, H, W), from 0 to 1
-Run = Callable[[Planes], Planes]  # → (3, s·H, s·W), not clamped
+SIDE, TURN = 256, 0.5
+Images = NDArray[np.float32]  # (1, H, W, 3), from 0 to 1
+Runner = Callable[[Images], Callable[[], Images]]  # what runs pictures of a size
 
 
-def on_openvino(path: Path, precision: str, threads: int) -> Run:
-    import openvino
-
-    hints = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
-    }
-    core = openvino.Core()
-    request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
-    return lambda planes: request.infer([planes[None]])[0][0]
+def on_openvino(path: Path, precision: str, threads: int) -> Runner:
+    of = Contestant("openvino", precision, threads)
+    return lambda images: openvino(of, images, str(path))[0]
 
 
-def on_ncnn(path: Path, precision: str, threads: int) -> Run:
+def on_ncnn(path: Path, precision: str, threads: int) -> Runner:
     import ncnn
 
     net = ncnn.Net()
@@ -57,68 +56,96 @@ def on_ncnn(path: Path, precision: str, threads: int) -> Run:
     net.opt.use_bf16_storage = precision == "bf16"
     if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
         raise SystemExit(f"{path}: ncnn cannot read it, or the .bin beside it")
-
     picture, enlarged = net.input_names()[0], net.output_names()[-1]
 
-    def run(planes: Planes) -> Planes:
-        extractor = net.create_extractor()
-        extractor.input(picture, ncnn.Mat(planes))
-        return np.array(extractor.extract(enlarged)[1])
+    def ready(images: Images) -> Callable[[], Images]:
+        planes = np.ascontiguousarray(images[0].transpose(2, 0, 1))  # (3, H, W)
 
-    return run
+        def run() -> Images:
+            extractor = net.create_extractor()
+            extractor.input(picture, ncnn.Mat(planes))
+            made = np.array(extractor.extract(enlarged)[1])  # (3, s·H, s·W)
+            return made.clip(0, 1).transpose(1, 2, 0)[None]
+
+        return run
+
+    return ready
 
 
 RUNTIMES = {".onnx": ("openvino", on_openvino), ".param": ("ncnn", on_ncnn)}
 
 
-def enlarger(run: Run) -> Callable[[Picture], Picture]:
-    """As an `Engine`, for `evaluate`."""
+def set5(ready: Runner) -> float:
+    """PSNR on Y."""
 
     def enlarge(picture: Picture) -> Picture:
-        planes = np.ascontiguousarray(picture.color.transpose(2, 0, 1), np.float32) / 255
-        output = np.rint(255 * run(planes).clip(0, 1)).astype(np.uint8)
-        return Picture(np.ascontiguousarray(output.transpose(1, 2, 0)))
+        made = ready(picture.color[None] / np.float32(255))()[0]
+        return Picture(np.ascontiguousarray(np.rint(255 * made).astype(np.uint8)))
 
-    return enlarge
+    protocol = PROTOCOLS["set5"].at(4)
+    paths = [found.source for found in in_folder(protocol.folder(None)).pictures]
+    scores = [score.model for score in evaluate(paths, protocol, enlarge) if score.model]
+    return round(mean(scores).psnr, 2)
+
+
+def processor_time(run: Callable[[], object], seconds: float) -> Burst:
+    """A turn: what runs cost this process, whatever else the machine does."""
+
+    def burst() -> list[float]:
+        times, end = [], time.monotonic() + seconds
+        while not times or time.monotonic() < end:
+            start = time.process_time()
+            run()
+            times.append(1e3 * (time.process_time() - start))
+        return times
+
+    return burst
+
+
+def contestants(path: str, given: Any, stack: ExitStack) -> Iterator[tuple[record.Row, Runner]]:
+    """A file's, ours first."""
+    precision = "bf16" if given.isa in _native.available("bf16") else "fp32"
+    settings = {"precision": precision, "threads": given.threads}
+    engine = stack.enter_context(
+        imagen_fast.load(path, backend="native", isa=given.isa, **settings)
+    )
+    row = {"network": Path(path).stem, "precision": precision, "scale": engine.scale}
+    yield row | {"runtime": "native"}, lambda images: partial(engine.run, images)
+    if (suffix := Path(path).suffix) in RUNTIMES:
+        runtime, make = RUNTIMES[suffix]
+        yield row | {"runtime": runtime}, make(Path(path), **settings)
 
 
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("files", nargs="+")
     parser.add_argument("--model", default="sr-x4-tiny")
+    parser.add_argument("--isa", default=_native.available("bf16")[0])
     parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--loaded", action="store_true")
     parser.add_argument("--seconds", type=float, default=120)
-    options = parser.parse_args()
-    load, batch = machine.load(), pictures(1, SIDE)
-    planes = np.ascontiguousarray(batch[0].transpose(2, 0, 1))
-    protocol = PROTOCOLS["set5"].at(SCALE)
-    set5 = [found.source for found in in_folder(protocol.folder(None)).pictures]
-    with imagen_fast.load(options.model, threads=options.threads) as engine:
-        names = [(options.model, engine.info()["backend"], engine.info()["precision"])]
-        runs: list[Callable[[], Any]] = [lambda: engine.run(batch)]
-        enlargers: list[Any] = [engine]
-        for path in options.files:
-            runtime, make = RUNTIMES[path.suffix]
-            for precision in ("fp32", "bf16"):
-                run = make(path, precision, options.threads)
-                names.append((path.stem, runtime, precision))
-                runs.append(partial(run, planes))
-                enlargers.append(enlarger(run))
-        rows: list[record.Row] = []
-        for name, enlarge in zip(names, enlargers, strict=True):
-            scores = [score.model for score in evaluate(set5, protocol, enlarge) if score.model]
-            row = dict(zip(("network", "runtime", "precision"), name, strict=True))
-            rows.append(row | {"size": SIDE, "set5": round(mean(scores).psnr, 2)})
-        bursts = {str(i): for_a_while(run, TURN) for i, run in enumerate(runs)}
-        samples = in_turns(bursts, options.seconds)
-    first = Summary.of(samples["0"]).p50
-    for row, times in zip(rows, samples.values(), strict=True):
-        row |= {"samples_ms": times, "times": round(Summary.of(times).p50 / first, 3)}
+    given = parser.parse_args()
+    given.threads = 1 if given.loaded else given.threads
+    turn, load = processor_time if given.loaded else for_a_while, machine.load()
+    with ExitStack() as stack:
+        files = (given.model, *given.files)
+        found = [pair for path in files for pair in contestants(path, given, stack)]
+        runs = {str(i): ready(pictures(1, SIDE)) for i, (_, ready) in enumerate(found)}
+        samples = in_turns({i: turn(run, TURN) for i, run in runs.items()}, given.seconds)
+        rows = [row | {"size": SIDE} for row, _ in found]
+        for row, taken, (_, ready) in zip(rows, samples.values(), found, strict=True):
+            row["samples_ms"] = taken
+            row["ms"] = min(taken) if given.loaded else Summary.of(taken).p50
+            if row["runtime"] == "native":
+                ours = row["ms"]
+            row["times"] = round(row["ms"] / ours, 3)
+            if row["scale"] == 4:
+                row["set5"] = set5(ready)
     table.show(rows)
-    command = f"python benchmarks/peers.py {' '.join(path.name for path in options.files)}"
-    made = record.record(command, rows, (load, machine.load()), threads=options.threads)
-    record.write(made, RESULT)
+    command = f"python benchmarks/peers.py {' '.join(Path(path).name for path in given.files)}"
+    facts = {"threads": given.threads, "isa": given.isa, "loaded": given.loaded}
+    record.write(record.record(command, rows, (load, machine.load()), **facts), RESULT)
 
 
 if __name__ == "__main__":
