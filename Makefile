@@ -83,7 +83,7 @@ environments: $(STAMP) $(CORE)/.ready
 
 # Needs a GPU and TensorRT 10 or 11: engines, backend, refit, errors, times.
 verify-tensorrt: $(STAMP)
-	$(BIN)/python benchmarks/verify_tensorrt.py
+	$(BIN)/python -m pytest tests/export/test_tensorrt_on_gpu.py
 
 clean:
 	rm -rf $(VENV) $(CORE) build dist demo *.egg-info

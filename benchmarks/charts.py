@@ -1,6 +1,6 @@
 """What records of `imagen-fast bench` show, as pictures.
 
-    python benchmarks/charts.py RECORD [--out FOLDER]
+    python benchmarks/charts.py RECORD
 
 writes latency.svg (milliseconds of one picture against its size) and, where RECORD.jsonl holds
 several runs of one machine, history.svg (our medians from run to run). Needs matplotlib:
@@ -9,7 +9,7 @@ pip install '.[bench]'.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,6 @@ from typing import Any
 from imagen_fast.bench.record import Record, Row, read
 from imagen_fast.bench.timing import Summary
 
-COLOURS = {
-    **{"native": "tab:orange", "openvino": "tab:blue", "onnxruntime": "tab:green"},
-    **{"eager": "tab:purple", "compiled": "tab:red", "torch": "tab:brown"},
-    **{"torch-compile": "tab:pink", "triton": "tab:olive", "tensorrt": "tab:cyan"},
-}
 STYLES = {"fp32": "--", "bf16": "-", "fp16": ":"}
 
 
@@ -39,14 +34,15 @@ def draw(points: Sequence[tuple[Any, Row]], path: Path, title: str, **axes: Any)
     matplotlib.rcParams["svg.hashsalt"] = "imagen-fast"
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     plot = figure.subplots()
-    kinds: dict[tuple[str, str], list[tuple[Any, float]]] = {}
+    lines: dict[str, dict[str, list[tuple[Any, float]]]] = {}
     for x, row in points:
-        line = kinds.setdefault((row["runtime"], row["precision"]), [])
+        line = lines.setdefault(row["runtime"], {}).setdefault(row["precision"], [])
         line.append((x, Summary.of(row["samples_ms"]).p50))
-    for (runtime, precision), line in kinds.items():
-        if len(line) > 1:
-            style = {"color": COLOURS[runtime], "linestyle": STYLES[precision], "marker": "o"}
-            plot.plot(*zip(*line, strict=True), label=f"{runtime} {precision}", **style)
+    for number, runtime in enumerate(sorted(lines)):
+        for precision, line in lines[runtime].items():
+            if len(line) > 1:
+                style = {"color": f"C{number}", "linestyle": STYLES[precision], "marker": "o"}
+                plot.plot(*zip(*line, strict=True), label=f"{runtime} {precision}", **style)
     plot.set(yscale="log", ylabel="milliseconds, median", title=title, **axes)
     plot.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside right upper")
@@ -73,17 +69,8 @@ def history(records: Sequence[Record], path: Path) -> None:
     draw(points, path, f"{last['model']} at {size}², {cpu}")
 
 
-def main() -> None:
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("record", type=Path)
-    parser.add_argument("--out", type=Path, default=Path())
-    options = parser.parse_args()
-    records = read(options.record)
-    latency(records[-1], options.out / "latency.svg")
-    if len(records) > 1:
-        history(records, options.out / "history.svg")
-
-
 if __name__ == "__main__":
-    main()
+    records = read(Path(sys.argv[1]))
+    latency(records[-1], Path("latency.svg"))
+    if len(records) > 1:
+        history(records, Path("history.svg"))

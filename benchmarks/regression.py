@@ -14,29 +14,30 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from imagen_fast.bench.check import check
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.process import Child
 from imagen_fast.bench.timing import Summary, in_turns
 
 ROOT = Path(__file__).parents[1]
 MODEL = "sr-x4-tiny"
-LONGEST = 600  # seconds of a run
-# Public calls alone, so that any commit's package can answer as a `Child`: writes its picture, then
-# for every line that it reads runs once and says how many milliseconds that took.
+# Public calls alone, so that any commit's package can answer: writes its picture, then for every
+# line that it reads runs once and says how many milliseconds that took.
 ENGINE = """
-import json, sys, time, numpy as np, imagen_fast
-model, precision, images, output = sys.argv[1:]
+import sys, time, numpy as np
+sys.path[:0] = sys.argv[5:]
+import imagen_fast
+model, precision, images, output = sys.argv[1:5]
 engine, x = imagen_fast.load(model, backend="native", precision=precision), np.load(images)
 np.save(output, engine.run(x))
 for _ in sys.stdin:
     start = time.perf_counter()
     engine.run(x)
-    print(json.dumps({"ms": [1e3 * (time.perf_counter() - start)]}), flush=True)
+    print(1e3 * (time.perf_counter() - start), flush=True)
 """
 
 
@@ -53,21 +54,27 @@ def install(commit: str, folder: Path) -> Path:
     return target
 
 
+def burst(child: subprocess.Popen[str]) -> list[float]:
+    """A turn."""
+    print(file=child.stdin)
+    return [float(child.stdout.readline())]
+
+
 def slower_by(tree: Path, size: int, precision: str, seconds: float) -> float:
     """Per cent by which this tree is slower for sure; infinite if its picture is another."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         np.save(images := folder / "images.npy", pictures(1, size))
-        outputs, bursts = {}, {}
+        bursts = {}
         for name in ("new", "old"):
-            find = f"import sys; sys.path.insert(0, {str(tree)!r})\n" if name == "old" else ""
-            output = str(folder / f"{name}.npy")
-            line = ["-c", find + ENGINE, MODEL, precision, str(images), output]
-            child = stack.enter_context(Child(line))
-            bursts[name] = lambda child=child: child.ask({}, LONGEST)["ms"]
+            given = (MODEL, precision, images, folder / f"{name}.npy", *([tree] * (name == "old")))
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            line = [sys.executable, "-c", ENGINE, *map(str, given)]
+            child = stack.enter_context(subprocess.Popen(line, bufsize=1, **pipes))
+            bursts[name] = partial(burst, child)
             bursts[name]()  # loads the model, and does not count
-            outputs[name] = np.load(output)
-        psnr, wrong = check(outputs["new"], outputs["old"], precision)
+        outputs = [np.load(folder / f"{name}.npy") for name in ("new", "old")]
+        psnr, wrong = check(*outputs, precision)
         samples = in_turns(bursts, seconds, most=10**6)
     new, old = Summary.of(samples["new"]), Summary.of(samples["old"])
     median, fastest = new.p50 / old.p50, new.p25 / old.p25

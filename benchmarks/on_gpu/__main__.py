@@ -25,6 +25,7 @@ from typing import Any
 
 from imagen_fast.bench import gpu, machine
 from on_gpu.cache import carried
+from on_gpu.clock import Clock
 from on_gpu.report import ending, summary, whole
 
 GRACE = 10  # seconds that a part may take beyond its box before it is ended
@@ -178,33 +179,26 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, help="file of kernels that --compile-only compiled")
     options = parser.parse_args()
     given = () if options.mode is None else (options.mode,)
-    start, told = time.monotonic(), list[str]()
-
-    def tell(text: str) -> None:
-        """A line with the minutes that have passed."""
-        minutes, seconds = divmod(int(time.monotonic() - start), 60)
-        told.append(f"{minutes}:{seconds:02} {text}")
-        print(told[-1], flush=True)
-
+    clock = Clock()
     facts = machine.describe() | {"commit": os.environ["COMMIT"]}
     result: dict[str, Any] = {"machine": facts, "mode": options.mode, "before": gpu.state()}
-    result |= {"ok": True, "parts": {}, "told": told}
+    result |= {"ok": True, "parts": {}, "told": clock.told}
     wanted = [x for x in steps("--dry-run" in given) if x.name in (options.only or [x.name])]
     if "--compile-only" in given:
         wanted = [x for x in wanted if x.compiles]
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, carried(options.cache, "--compile-only" in given):
         for index, step in enumerate(wanted):
-            left = options.seconds + start - time.monotonic() - GRACE
+            left = options.seconds - clock.seconds - GRACE
             seconds = left * step.share / sum(x.share for x in wanted[index:])
-            tell(f"{step.name} begins, for {seconds:.0f} s at most")
+            clock.tell(f"{step.name} begins, for {seconds:.0f} s at most")
             found = run(step, Path(name), seconds, *given)
             found["failed"] = failed(step, found)
             result["parts"][step.name] = found
             result["ok"] &= not found["failed"]
             tells = "what it launches compiles" if "--compile-only" in given else step.tells
             known = f"; known now: {tells}" if whole(found) else ""
-            tell(f"{step.name}: {ending(found)}{known}")
+            clock.tell(f"{step.name}: {ending(found)}{known}")
             save(result | {"after": gpu.state()}, options.out / "gpu.json")
     print("\n".join(summary(result)))
     return int(not result["ok"])

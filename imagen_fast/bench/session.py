@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from imagen_fast.backends import backend_class, memory
 from imagen_fast.bench import gpu, machine
 from imagen_fast.bench.check import check
@@ -168,10 +166,9 @@ class Contest:
 
     def measure(self, found: Sequence[Contestant], size: int, batch: int, until: float) -> None:
         """Add a row for everyone who has time at this size and batch, before about `until`."""
-        images, place = self._folder / "images.npy", where(size, batch)
-        np.save(images, pictures(batch, size))
+        images, place = pictures(batch, size), where(size, batch)
         try:
-            truth = self._truth(images, size**2 * batch)
+            truth = self._truth(images)
         except BenchmarkError as error:
             self.left_out[f"{place}, the answer is not known: {error}"] = ["everybody"]
             return
@@ -206,7 +203,7 @@ class Contest:
         self.rows += ranked(rows)
 
     def _prepared(
-        self, c: Contestant, row: Row, images: Path, truth: tuple[Images, str], limit: float
+        self, c: Contestant, row: Row, images: Images, truth: tuple[Images, str], limit: float
     ) -> Worker:
         """The contestant's process, after its first answer was checked; the row says how it went.
 
@@ -227,11 +224,11 @@ class Contest:
             row["why"] = f"wrong: {wrong}"
         return worker
 
-    def _truth(self, images: Path, pixels: int) -> tuple[Images, str]:
+    def _truth(self, images: Images) -> tuple[Images, str]:
         """The network's answer in fp32, and whose it is: PyTorch's, or the native engine's where
         that is not installed, and at large sizes.
         """
-        by_native = find("eager").missing() or pixels > REFERENCE_PIXELS
+        by_native = find("eager").missing() or images[..., 0].size > REFERENCE_PIXELS
         c = Contestant("native" if by_native else "eager", "fp32", self._options.threads)
         self._say(f"the answer of {c.runtime} in fp32")
         answer = self._worker(c).prepare(images, self._options.model, REFERENCE_S)

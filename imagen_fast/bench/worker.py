@@ -1,24 +1,20 @@
-"""The process of one contestant: makes its network ready, and runs it when it is asked to.
-
-python -m imagen_fast.bench.worker '{"runtime": "native", "precision": "fp32", ...}'
-"""
+"""The process of one contestant: makes its network ready, and runs it when it is asked to."""
 
 from __future__ import annotations
 
 import gc
-import json
 import os
-import sys
+import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imagen_fast.bench import gpu
-from imagen_fast.bench.process import Child, serve
+from imagen_fast.bench.process import Child
 from imagen_fast.bench.runtimes import Contestant, Images, Run, find
 from imagen_fast.bench.timing import for_a_while
 
@@ -41,53 +37,41 @@ class Worker(Child):
     """A contestant's process, as others see it. All methods raise BenchmarkError."""
 
     def __init__(self, c: Contestant) -> None:
-        super().__init__(["-m", __name__, json.dumps(asdict(c))])
+        super().__init__(_Answers(c))
         self._first_at: float | None = None
 
-    def prepare(self, images: Path, file: str | Path, seconds: float) -> Readiness:
-        """Make ready for a .npy file (N, H, W, 3) float32, and run it once.
+    def prepare(self, images: Images, file: str | Path, seconds: float) -> Readiness:
+        """Make ready for images (N, H, W, 3) float32, and run them once.
 
         `file` is what the runtime reads.
         """
-        output = images.with_suffix(f".{self.pid}.npy")
-        request = {"do": "prepare", "images": str(images), "output": str(output)}
-        try:
-            answer = self.ask({**request, "file": str(file)}, seconds)
-            self._first_at = self._first_at or answer["at"]
-            return Readiness(np.load(output), answer["isa"], self._first_at - self.started)
-        finally:
-            output.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile(suffix=".npy") as output:
+            isa, at = self.ask(("prepare", images, str(file), output.name), seconds)
+            self._first_at = self._first_at or at
+            return Readiness(np.load(output.name), isa, self._first_at - self.started)
 
     def burst(self, seconds: float = LONGEST) -> list[float]:
         """Milliseconds of each run of a turn of about so many seconds."""
-        answer = self.ask({"do": "burst", "seconds": seconds}, 2 * seconds + 3 * GRACE)
-        found: list[float] = answer["ms"]
+        found: list[float] = self.ask(("burst", seconds), 2 * seconds + 3 * GRACE)
         return found
 
     def memory(self) -> tuple[int | None, int | None]:
         """Most bytes since it was last made ready, and bytes on GPUs; None where nobody says."""
-        answer = self.ask({"do": "memory"}, GRACE)
-        return answer["peak"], answer["device"]
+        found: tuple[int | None, int | None] = self.ask(("memory",), GRACE)
+        return found
 
 
-class Answers:
+class _Answers:
     """The contestant in its own process, which answers `Worker`'s requests."""
 
     def __init__(self, contestant: Contestant) -> None:
         self._contestant = contestant
         self._run: Run | None = None
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What `request["do"]` asks for."""
-        if request["do"] == "prepare":
-            return self._prepare(np.load(request["images"]), request["file"], request["output"])
-        if request["do"] == "memory":
-            on_gpu = self._contestant.device != "cpu"
-            return {"peak": _peak(), "device": gpu.memory(os.getpid()) if on_gpu else None}
-        assert self._run is not None
-        return {"ms": for_a_while(self._run, request["seconds"])()}
+    def __call__(self, request: tuple[Any, ...]) -> Any:
+        return getattr(self, request[0])(*request[1:])
 
-    def _prepare(self, images: Images, file: str, output: str) -> dict[str, Any]:
+    def prepare(self, images: Images, file: str, output: str) -> tuple[str, float]:
         self._run = None  # a network at a time
         gc.collect()
         with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
@@ -95,7 +79,15 @@ class Answers:
         self._run, isa = find(self._contestant.runtime).ready(self._contestant, images, file)
         result, at = self._run(), time.monotonic()
         np.save(output, np.ascontiguousarray(result, np.float32))
-        return {"at": at, "isa": isa}
+        return isa, at
+
+    def burst(self, seconds: float) -> list[float]:
+        assert self._run is not None
+        return list(for_a_while(self._run, seconds)())
+
+    def memory(self) -> tuple[int | None, int | None]:
+        on_gpu = self._contestant.device != "cpu"
+        return _peak(), gpu.memory(os.getpid()) if on_gpu else None
 
 
 def _peak() -> int | None:
@@ -105,7 +97,3 @@ def _peak() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), None)
-
-
-if __name__ == "__main__":
-    serve(Answers(Contestant(**json.loads(sys.argv[1]))).answer)

@@ -1,6 +1,6 @@
 """Muon for hidden weights, AdamW for the rest.
 
-Muon is worth 0.64 dB over AdamW alone after 300 steps (`benchmarks/ablation.py`; docs/model.md).
+Muon is worth 0.64 dB over AdamW alone after 300 steps (docs/model.md).
 """
 
 from __future__ import annotations

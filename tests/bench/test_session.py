@@ -46,8 +46,7 @@ def test_the_answer_is_that_of_the_model_s_own_weights(options, tiny_bundle, tmp
     name = "encoder.stages.0.0.convs.0.conv.weight"
     tensors = {**tiny_bundle.tensors, name: tiny_bundle.tensors[name] * np.float32(1.1)}
     save_bundle(Bundle(tiny_bundle.spec, tensors, tiny_bundle.metadata), tmp_path / "x.safetensors")
-    images = tmp_path / "images.npy"
-    np.save(images, pictures(1, SIZE))
+    images = pictures(1, SIZE)
     with Worker(Contestant("native", "fp32", 1)) as worker:
         truth = worker.prepare(images, options.model, 60).output
         other = worker.prepare(images, tmp_path / "x.safetensors", 60).output
@@ -101,9 +100,8 @@ def asked(tiny_path, tmp_path_factory):
     options, found = session.BenchOptions(tiny_path, 1, 0), {}
     with session.Contest(options, tmp_path_factory.mktemp("asked"), lambda text: None) as contest:
         for batch in (1, 3):
-            images = contest._folder / f"{batch}.npy"
-            np.save(images, pictures(batch, SIZE))
-            found[batch] = images, contest._truth(images, SIZE**2)
+            images = pictures(batch, SIZE)
+            found[batch] = images, contest._truth(images)
     return found
 
 
