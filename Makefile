@@ -11,8 +11,9 @@ CORE := .venv-core
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
+# All of it, or TESTS="tests/image ...".
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 # What an install without PyTorch can do, exports included, in an environment of its own. Left to
 # `make test` is what imports no PyTorch anywhere (test_layers.py), what is packed, and the C library.
