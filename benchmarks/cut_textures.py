@@ -2,7 +2,7 @@
 
     python benchmarks/cut_textures.py FOLDER... -o textures
 
-Of the photographs those in KINDS are used: grass, bark, leaves, stone, sand, water and clouds.
+Of the photographs those in PHOTOGRAPHS are used: grass, bark, leaves, stone, sand, water, clouds.
 
 A square is kept where its four quarters look alike: mean colour, contrast, and the energy of
 differences along four directions at three sizes. Flat squares and those with few strong edges are
@@ -27,32 +27,19 @@ CONTRAST = (0.045, 0.25)  # of luma's standard deviation
 UNEVEN = 0.34  # the largest distance of a quarter's statistics from the whole's
 PEAKED = 9.0  # the largest kurtosis of neighbours' differences: few strong edges have more
 
-KINDS = {
-    "grass and leaves": (
-        *("gb82_grass-lossless", "skimage_grass", "lewis_img_4344", "lewis_img_4162"),
-        *(
-            "lewis_img_4266",
-            "budgie_tea-gardens",
-            "oceanic_539681",
-            "elementary_Disco-Sea-Eye-Ferns",
-        ),
-    ),
-    "bark and wood": ("elementary_Suluh-Kalba", "gb82_path-lossless", "budgie_budgie-branch"),
-    "stone and sand": (
-        *("oceanic_164201", "oceanic_373409", "oceanic_105518", "budgie_oakland-zoo-otters"),
-        *("budgie_tunnel-zion-park", "popos_kait-herzog-8242", "qubes_nasa-pia01120"),
-        *("skimage_gravel", "elementary_photo_by_spacex", "gb82_sand-lossless"),
-        *("elementary_rob_bye", "popos_nasa-45068", "popos_sean-afnan-244576"),
-    ),
-    "water": (
-        *("oceanic_157398", "oceanic_286758~1", "oceanic_386148", "oceanic_574021"),
-        *("oceanic_188029", "oceanic_417083", "gb82_waves-lossless", "oceanic_172787~1"),
-    ),
-    "clouds": (
-        *("oceanic_315998~1", "solus_AS08-16-2593", "elementary_william_bout_lighthouse"),
-        *("budgie_roman-colosseum", "fedora_where-does-it-end"),
-    ),
-}
+# Of grass and leaves, bark and wood, stone and sand, water, clouds.
+PHOTOGRAPHS = """
+gb82_grass-lossless skimage_grass lewis_img_4344 lewis_img_4162 lewis_img_4266 budgie_tea-gardens
+oceanic_539681 elementary_Disco-Sea-Eye-Ferns
+elementary_Suluh-Kalba gb82_path-lossless budgie_budgie-branch
+oceanic_164201 oceanic_373409 oceanic_105518 budgie_oakland-zoo-otters budgie_tunnel-zion-park
+popos_kait-herzog-8242 qubes_nasa-pia01120 skimage_gravel elementary_photo_by_spacex
+gb82_sand-lossless elementary_rob_bye popos_nasa-45068 popos_sean-afnan-244576
+oceanic_157398 oceanic_286758~1 oceanic_386148 oceanic_574021 oceanic_188029 oceanic_417083
+gb82_waves-lossless oceanic_172787~1
+oceanic_315998~1 solus_AS08-16-2593 elementary_william_bout_lighthouse budgie_roman-colosseum
+fedora_where-does-it-end
+"""
 
 Floats = NDArray[np.float32]
 
@@ -106,11 +93,11 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    count, wanted = 0, {name for names in KINDS.values() for name in names}
+    count = 0
     for part in ("train", "held-out"):
         (options.output / part).mkdir(parents=True, exist_ok=True)
     paths = sorted(path for folder in options.folders for path in folder.glob("*.jpg"))
-    for path in (path for path in paths if path.stem in wanted):
+    for path in (path for path in paths if path.stem in PHOTOGRAPHS.split()):
         found = squares(path)
         for number, square in enumerate(found):
             part = "held-out" if count % 3 == 2 else "train"

@@ -20,8 +20,7 @@ from PIL import Image
 from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.timing import Summary, in_turns, once
 
-RESULT = Path(__file__).parent / "results" / "startup.json"
-PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "photographs" / "osprey.png"
+HERE = Path(__file__).parent
 COMMANDS = {
     "import torch": ["-c", "import torch"],
     "imagen-fast --help": ["-m", "imagen_fast", "--help"],
@@ -30,28 +29,22 @@ COMMANDS = {
     "python alone": ["-c", "pass"],
 }
 
-
-def main() -> None:
-    rounds, load = int(sys.argv[1]) if len(sys.argv) > 1 else 9, machine.load()
+if __name__ == "__main__":
+    rounds, load = int([*sys.argv, 9][1]), machine.load()
+    photograph = Image.open(HERE.parent / "examples" / "photographs" / "osprey.png").convert("RGB")
     with tempfile.TemporaryDirectory() as folder:
-        Image.open(PHOTOGRAPH).convert("RGB").resize((256, 256)).save(Path(folder) / "small.png")
-        runs = {
-            name: partial(subprocess.run, [sys.executable, *arguments], check=True,
-                          capture_output=True, timeout=300, cwd=folder)
-            for name, arguments in COMMANDS.items()
-        }  # fmt: skip
+        photograph.resize((256, 256)).save(Path(folder) / "small.png")
+        how = {"check": True, "capture_output": True, "timeout": 300, "cwd": folder}
+        runs = {name: partial(subprocess.run, [sys.executable, *line], **how)
+                for name, line in COMMANDS.items()}  # fmt: skip
         for run in runs.values():
             run()  # reads the files from disk, and does not count
         times = in_turns({name: once(run) for name, run in runs.items()}, 0, least=rounds)
     base = Summary.of(times["import torch"]).p50
     rows = [
-        {"runtime": name, "samples_ms": times[name], "times": Summary.of(times[name]).p50 / base}
-        for name in COMMANDS
+        {"runtime": name, "samples_ms": taken, "times": Summary.of(taken).p50 / base}
+        for name, taken in times.items()
     ]
     table.show(rows)
-    command = f"python benchmarks/startup.py {rounds}"
-    record.write(record.record(command, rows, (load, machine.load())), RESULT)
-
-
-if __name__ == "__main__":
-    main()
+    made = record.record(f"python benchmarks/startup.py {rounds}", rows, (load, machine.load()))
+    record.write(made, HERE / "results" / "startup.json")

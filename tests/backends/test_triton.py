@@ -179,28 +179,28 @@ def test_a_batch_goes_through_in_chunks(
     small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of bytes, from a view that is not contiguous; each tile as if it were alone."""
-    tiles = (255 * random(4, 14, 9, 3)).astype(np.uint8)[:, ::2]
+    tiles = (255 * random(4, 6, 5, 3)).astype(np.uint8)[:, ::2]
     backend = Triton(small_bundle, precision="fp16")
     whole = backend.run(tiles)
     assert whole.dtype == np.uint8
     assert np.abs(whole.astype(int) - Eager(small_bundle).run(tiles)).max() <= 2
-    monkeypatch.setattr(triton_module, "CHUNK_PIXELS", 2 * 7 * 9)
+    monkeypatch.setattr(triton_module, "CHUNK_PIXELS", 2 * 3 * 5)
     np.testing.assert_array_equal(backend.run(tiles), whole)
     slots = backend._open()
     assert len(slots.get(key_of({"image": tiles}, ["picture"], 2), 0)) == 2
-    for index in range(4):
+    for index in (0, 3):
         np.testing.assert_array_equal(backend.run(tiles[index : index + 1])[0], whole[index])
 
 
 def test_shapes_come_and_go(small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots_module, "MOST_SHAPES", 2)
     backend = Triton(small_bundle, precision="fp16")
-    images = [random(1, side, 3, 3, seed=side) for side in (9, 2, 4, 9, 12, 2)]
+    images = [random(1, side, 3, 3, seed=side) for side in (5, 1, 2, 5, 7, 1)]
     outputs = [backend.run(image) for image in images]  # smaller and larger than the memory
     for image, output in zip(images, outputs, strict=True):
         np.testing.assert_array_equal(Triton(small_bundle, precision="fp16").run(image), output)
     slots = backend._open()
-    assert [key[0][0][1] for key in slots._ready] == [(1, 12, 3), (1, 2, 3)]
+    assert [key[0][0][1] for key in slots._ready] == [(1, 7, 3), (1, 1, 3)]
     (large, _) = slots._ready.values()
     assert slots.memory == work_bytes(large[0].program)
 
@@ -264,8 +264,8 @@ def test_a_tile_beyond_fp16_is_computed_in_fp32(small_bundle: Bundle) -> None:
     tensors |= {"encoder.stem.weight": stem}
     tensors |= {"encoder.stem.bias": np.zeros_like(tensors["encoder.stem.bias"])}
     bundle = Bundle(small_bundle.spec, tensors)
-    tiles = np.zeros((3, 8, 8, 3), np.uint8)
-    tiles[1, 4, 4] = 255
+    tiles = np.zeros((3, 4, 4, 3), np.uint8)
+    tiles[1, 2, 2] = 255
     with pytest.raises(NonFiniteError, match="not finite in fp16"):
         Triton(bundle, precision="fp16").run(tiles)
     engine = Engine(Triton(bundle, precision="fp16"))

@@ -141,13 +141,11 @@ def test_a_plan_that_is_wrong_is_noticed(exported, header, model, tmp_path, monk
     """Any one argument that is another's: the verification sees it."""
     from imagen_fast.export.bundle_format import KernelBundle
 
-    real = KernelBundle.make
-
     def wrong(self, bundle, options, **how):
-        data = real(self, bundle, options, **how)
+        data = exported.path.read_bytes()
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
         plan = json.loads(header["__metadata__"]["plan"])
+        del plan["programs"]["80"]
         for launches in plan["programs"]["90"]["launches"].values():
             (*_, last) = launches
             last[2][0] = [3, 0] if last[2][0] != [3, 0] else [4, 0]  # what it reads
