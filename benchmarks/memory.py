@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--width 6000] [--height 4000] [--precision bf16] ...
 
-A fresh process runs `imagen_fast.upscale` on a photograph stretched to WIDTH × HEIGHT; its peak
+A fresh process runs `imagen-fast upscale` on a photograph stretched to WIDTH × HEIGHT; its peak
 resident memory (everything: Python, the engine, the picture, the tiles) is what the kernel counted.
 Prints it and keeps it in benchmarks/results/memory-WIDTHxHEIGHT-BACKEND-PRECISION[-MODEL].json.
 
@@ -27,12 +27,6 @@ from imagen_fast.bench import machine, record
 
 RESULTS = Path(__file__).parent / "results"
 PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "photographs" / "osprey.png"
-UPSCALE = """
-import json, sys
-import imagen_fast
-source, target, scale, options = sys.argv[1:]
-imagen_fast.upscale(source, int(scale), output=target, **json.loads(options))
-"""
 CAPACITY = """
 import resource, sys
 from imagen_fast.backends import backend_class
@@ -56,11 +50,13 @@ def picture(options: argparse.Namespace) -> None:
     load, size = machine.load(), (options.width, options.height)
     chosen = {name: getattr(options, name) for name in ("model", "backend", "precision", "tile")}
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "in.png", Path(folder) / "out.png"
+        source = Path(folder) / "in.png"
         Image.open(PHOTOGRAPH).convert("RGB").resize(size).save(source, compress_level=1)
-        arguments = (source, target, str(options.scale), json.dumps(chosen))
+        line = [sys.executable, "-m", "imagen_fast", "upscale", source, "-s", str(options.scale)]
+        for name, value in chosen.items():
+            line += [f"--{name}", str(value)] if value else []
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", UPSCALE, *arguments], check=True)
+        subprocess.run(line, check=True)
         seconds = round(time.perf_counter() - start, 1)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     row = {**chosen, "width": size[0], "height": size[1], "scale": options.scale}
@@ -68,11 +64,9 @@ def picture(options: argparse.Namespace) -> None:
     row["output_bytes"] = size[0] * size[1] * options.scale**2 * 3
     print(json.dumps(row))
     parts = ["memory", f"{size[0]}x{size[1]}", options.backend, options.precision]
-    if options.model:
-        parts.append(Path(options.model).stem)
-    name = f"{'-'.join(parts)}.json"
+    name = "-".join([*parts, *([Path(options.model).stem] if options.model else [])])
     made = record.record("python benchmarks/memory.py", [row], (load, machine.load()))
-    record.write(made, RESULTS / name)
+    record.write(made, RESULTS / f"{name}.json")
 
 
 def capacity(backend: str) -> None:

@@ -1,5 +1,3 @@
-import copy
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,11 +17,12 @@ def photographs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def tables(photographs, tmp_path):
-    """A configuration of a run that takes a second, as a TOML file's tables."""
-    return copy.deepcopy(
-        {
+@pytest.fixture(scope="session")
+def tables_of(photographs):
+    """A configuration of a run in a folder that takes a second, as a TOML file's tables."""
+
+    def make(folder):
+        return {
             "model": {
                 "name": "sr-x2",
                 "size": "test",
@@ -33,14 +32,21 @@ def tables(photographs, tmp_path):
             "data": {"train": str(photographs), "patch": 8, "batch": 4},
             "optimiser": {"warmup": 5},
             "run": {
-                "output": str(tmp_path / "run"),
+                "output": str(folder / "run"),
                 "steps": 20,
                 "log_every": 1,
                 "checkpoint_every": 10,
                 "device": "cpu",
             },
         }
-    )
+
+    return make
+
+
+@pytest.fixture
+def tables(tables_of, tmp_path):
+    """`tables_of` a folder of the test's own."""
+    return tables_of(tmp_path)
 
 
 @pytest.fixture

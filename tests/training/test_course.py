@@ -14,9 +14,10 @@ STEPS, WARMUP, EMA = 8, 4, 0.3
 PEAK = {"lr": 2e-3, "muon_lr": 0.05}
 
 
-@pytest.fixture(params=["supervised", "adversarial"])
-def states(request, tables, tmp_path):
+@pytest.fixture(scope="module", params=["supervised", "adversarial"])
+def states(request, tables_of, tmp_path_factory):
     """The checkpoint before the first step and after every one, as far as weights go."""
+    tables = tables_of(folder := tmp_path_factory.mktemp("course"))
     tables["run"]["steps"] = STEPS
     tables["optimiser"] = {"warmup": WARMUP, "ema": EMA, **PEAK}
     if request.param == "adversarial":
@@ -27,7 +28,7 @@ def states(request, tables, tmp_path):
     found = [{"modules": {"generator": start}, "average": start}]
     for _ in range(STEPS):
         train(config, resume=True, pause_after=0)
-        found.append(torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True))
+        found.append(torch.load(folder / "run" / "checkpoint.pt", weights_only=True))
     return found
 
 

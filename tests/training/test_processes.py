@@ -27,7 +27,7 @@ def command(*arguments):
 
 
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tables, tmp_path):
-    tables["run"] |= {"steps": 60, "checkpoint_every": 1, "threads": 1}
+    tables["run"] |= {"steps": 30, "checkpoint_every": 1, "threads": 1}
     config = write_toml(tmp_path / "run.toml", tables)
     moments = random.Random(0)
     killed, at = tmp_path / "killed", []
