@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from contextlib import AbstractContextManager, suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 
@@ -34,11 +34,6 @@ class Interrupt(AbstractContextManager["Interrupt"]):
                 os.write(2, b"\nstopping after this step (Ctrl-C again: at once)\n")
         self.asked = True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
