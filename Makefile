@@ -6,14 +6,23 @@ INSTALLED := $(VENV)/.installed
 STAMP := $(VENV)/.ready
 CORE := .venv-core
 
-.PHONY: demo test test-core check bench sanitize fuzz portable verify-tensorrt environments clean
+.PHONY: demo test test-torch test-kernels test-rest test-core check bench sanitize fuzz portable \
+	verify-tensorrt environments clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
-# All of it, or TESTS="tests/image ...".
-test: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS)
+# In three sessions of about the same length, of which `make -j2 test` runs two at a time. Folders that
+# share bundles with GPU kernels are in one.
+KERNELS := tests/export tests/kernels tests/runtime
+TORCH := tests/backends tests/bench tests/parity tests/training
+test: test-torch test-kernels test-rest
+test-torch: $(STAMP)
+	$(BIN)/python -m pytest $(TORCH)
+test-kernels: $(STAMP)
+	$(BIN)/python -m pytest $(KERNELS)
+test-rest: $(STAMP)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TORCH) $(KERNELS))
 
 # What an install without PyTorch can do, exports included, in an environment of its own. Left to
 # `make test` is what imports no PyTorch anywhere (test_layers.py), what is packed, and the C library.
