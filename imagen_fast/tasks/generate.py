@@ -136,9 +136,9 @@ class Generator:
         self, latent: Latent, size: tuple[int, int] | None = None, seamless: bool = False
     ) -> Pixels:
         """What the model makes of a latent that is made for this size: (H, W, 3)."""
-        return self.levels(latent, size, seamless, finest=True)[0]
+        return self.pyramid(latent, size, seamless, finest=True)[0]
 
-    def levels(
+    def pyramid(
         self,
         latent: Latent,
         size: tuple[int, int] | None = None,

@@ -41,12 +41,12 @@ class Wanted:
 class OutputFiles:
     """Files to write: `paths` are all for a sheet, strip or animation, else one a picture.
 
-    levels: beside each picture its coarser ones, or in a sheet before it.
+    coarser: beside each picture its coarser ones, or in a sheet before it.
     """
 
     kind: Kind
     paths: tuple[Path, ...]
-    levels: bool
+    coarser: bool
 
 
 def output_files(
@@ -96,7 +96,7 @@ def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: b
     and `overwrite` is False.
     """
     latents = generator.latents(wanted.count, wanted.seed, wanted.size, wanted.truncation)
-    levels = len(generator.backend.graph.outputs) if to.levels and to.kind == "pictures" else 1
+    levels = len(generator.backend.graph.outputs) if to.coarser and to.kind == "pictures" else 1
     files = [[_beside(path, level) for level in range(levels)] for path in to.paths]
     if not overwrite and (there := [path for path in itertools.chain(*files) if path.exists()]):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
@@ -117,7 +117,7 @@ def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: b
             write_picture(to.paths[0], Picture(sheet(frames, len(frames))), overwrite=overwrite)
         return
     made = (
-        generator.levels(x, wanted.size, wanted.seamless, finest=not to.levels) for x in latents
+        generator.pyramid(x, wanted.size, wanted.seamless, finest=not to.coarser) for x in latents
     )
     if to.kind == "sheet":
         whole = Picture(sheet([_side_by_side(pictures) for pictures in made]))
