@@ -206,7 +206,8 @@ class Degradation:
         return noisy(x, sigma, rng, grey=rng.random() < 1 / 3)
 
     def _jpeg(self, x: Uint8, rng: np.random.Generator) -> Uint8:
-        quality = round(rng.uniform(*self.jpeg_quality))
+        # Evenly by its logarithm: what a file loses depends on the ratio of two qualities.
+        quality = round(np.exp(rng.uniform(*np.log(self.jpeg_quality))))
         return jpeg(x, quality, "4:4:4" if rng.random() < 1 / 3 else "4:2:0")
 
 

@@ -16,6 +16,7 @@ from imagen_fast.image.degradation import Uint8
 PICTURES = 48
 SIDE = 128  # of a drawing, in pixels of the small picture
 CELL = 32  # of a page of hatchings
+STEPS = 2 * [(1, 0), (0, 1), (1, 1)] + [(1, 2), (2, 1)]  # across and down, to the next line
 CORNERS = np.array(list(product((0, 128, 255), repeat=3)), np.uint8)
 
 
@@ -71,9 +72,10 @@ def _hatching(scale: int, rng: np.random.Generator) -> Uint8:
         sharp = distance * scale * rng.uniform(0.5, 1)
         ink = (sharp * (np.abs(along % 1 - 0.5) - rng.uniform(0.15, 0.35)) + 0.5).clip(0, 1)
     else:
+        # The finest most of all: there a model easily makes another guess for each channel.
         x, y = np.mgrid[:CELL, :CELL]
-        across, down = rng.integers(0, 3, 2)
-        distance = int(rng.integers(2, 7))
+        across, down = STEPS[rng.integers(len(STEPS))]
+        distance = 1 + min(int(rng.geometric(0.5)), 5)
         width = int(rng.integers(1, distance))
         steps = (across * x + down * y + rng.integers(distance)) % distance < width
         ink = np.kron(steps, np.ones((scale, scale)))
