@@ -1,10 +1,12 @@
-"""Is the native engine of this tree slower than another commit's? Both run in turns, in one run.
+"""Is the native engine installed here slower than another version? Both run in turns, in one run.
 
-    python benchmarks/regression.py COMMIT [--seconds 60] [--sizes 64,256] [--fail-above PERCENT]
+    git worktree add ../before COMMIT && make -C ../before demo
+    python benchmarks/regression.py ../before/.venv/bin/python [--seconds 60] [--sizes 64,256]
 
-builds the other commit beside this one, checks that both give the same picture, and prints ratios
-of medians and of the fastest quarters, new / old. Exit code 1 if both are above the limit anywhere,
-or an answer is wrong. In turns is what holds on a machine that others use as well.
+PYTHON is that of an environment in which the other version is installed. Checks that both give the
+same picture, and prints ratios of medians and of the fastest quarters, new / old. Exit code 1 if
+both are above --fail-above anywhere, or an answer is wrong. In turns is what holds on a machine
+that others use as well.
 """
 
 from __future__ import annotations
@@ -23,15 +25,12 @@ from imagen_fast.bench.check import check
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.timing import Summary, in_turns
 
-ROOT = Path(__file__).parents[1]
 MODEL = "sr-x4-tiny"
 # Public calls alone, so that any commit's package can answer: writes its picture, then for every
 # line that it reads runs once and says how many milliseconds that took.
 ENGINE = """
-import sys, time, numpy as np
-sys.path[:0] = sys.argv[5:]
-import imagen_fast
-model, precision, images, output = sys.argv[1:5]
+import sys, time, numpy as np, imagen_fast
+model, precision, images, output = sys.argv[1:]
 engine, x = imagen_fast.load(model, backend="native", precision=precision), np.load(images)
 np.save(output, engine.run(x))
 for _ in sys.stdin:
@@ -41,35 +40,21 @@ for _ in sys.stdin:
 """
 
 
-def install(commit: str, folder: Path) -> Path:
-    """The commit's package in a folder of its own."""
-    tree, target = folder / "tree", folder / "installed"
-    git = ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
-    try:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--target", str(target), str(tree)], check=True)
-    finally:
-        subprocess.run([*git, "remove", "--force", str(tree)], check=True)
-    return target
-
-
 def burst(child: subprocess.Popen[str]) -> list[float]:
     """A turn."""
     print(file=child.stdin)
     return [float(child.stdout.readline())]
 
 
-def slower_by(tree: Path, size: int, precision: str, seconds: float) -> float:
+def slower_by(python: str, size: int, precision: str, seconds: float) -> float:
     """Per cent by which this tree is slower for sure; infinite if its picture is another."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         np.save(images := folder / "images.npy", pictures(1, size))
         bursts = {}
-        for name in ("new", "old"):
-            given = (MODEL, precision, images, folder / f"{name}.npy", *([tree] * (name == "old")))
+        for name, program in (("new", sys.executable), ("old", python)):
+            line = [program, "-c", ENGINE, MODEL, precision, images, folder / f"{name}.npy"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            line = [sys.executable, "-c", ENGINE, *map(str, given)]
             child = stack.enter_context(subprocess.Popen(line, bufsize=1, **pipes))
             bursts[name] = partial(burst, child)
             bursts[name]()  # loads the model, and does not count
@@ -89,16 +74,14 @@ def main() -> None:
     """Build, measure in turns, print, judge."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("commit")
+    parser.add_argument("python")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--sizes", default="64,256")
     parser.add_argument("--fail-above", type=float, default=10, metavar="PERCENT")
     options = parser.parse_args()
     cases = [(int(n), kind) for n in options.sizes.split(",") for kind in ("bf16", "fp32")]
-    with tempfile.TemporaryDirectory() as folder:
-        tree = install(options.commit, Path(folder))
-        each = options.seconds / len(cases)
-        slower = [slower_by(tree, size, kind, each) for size, kind in cases]
+    each = options.seconds / len(cases)
+    slower = [slower_by(options.python, size, kind, each) for size, kind in cases]
     sys.exit(1 if max(slower) > options.fail_above else 0)
 
 
