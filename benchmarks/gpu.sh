@@ -1,18 +1,18 @@
 #!/bin/sh
 # Everything that only a GPU can tell, for one that is rented by the minute, with no network:
 #
-#   COMMIT=$(git describe --always --dirty) benchmarks/gpu.sh OUT [--seconds 300] [--only PART]
-#       [--cache FILE] [--dry-run | --compile-only]
+#   COMMIT=$(git describe --always --dirty) benchmarks/gpu.sh OUT [--seconds 420] [--only PART]
+#       [--dry-run | --compile-only]
 #
-# Parity of every kernel and of whole networks in all dtypes, compute-sanitizer, a program in C++ on
-# a bundle with GPU kernels, networks and kernels against PyTorch eager and compiled, measured
-# ceilings. Nothing is installed: needs Python 3.11, torch 2.11 and triton 3.6 or later, numpy,
-# safetensors and compilers for C and C++. OUT/gpu.json has the result, written after each part; the
-# exit code is not 0 if something computed wrong. COMMIT says what was run where .git did not come
-# along.
+# Every kernel compiled by all cores; parity of every kernel and of whole networks in all dtypes,
+# compute-sanitizer, a program in C++ on a bundle with GPU kernels, networks and kernels against
+# PyTorch eager and compiled, measured ceilings. Nothing is installed: needs Python 3.11, torch 2.11
+# and triton 3.6 or later, numpy, safetensors and compilers for C and C++. OUT/gpu.json has the
+# result, written after each part; the exit code is not 0 if something computed wrong. COMMIT says
+# what was run where .git did not come along.
 #
 # Without a GPU, --dry-run does the same in Triton's interpreter over tiny shapes, and --compile-only
-# compiles what a live run launches, into --cache FILE: carried to the GPU, it saves the time.
+# compiles what a live run launches.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [ -z "${COMMIT:-}" ] && [ -e "$root/.git" ]; then

@@ -3,8 +3,9 @@
     python benchmarks/kernel_resources.py
 
 compiles every kernel of the shipped models, in bf16, for four architectures, and prints registers,
-shared memory, matrix instructions, waits for them and spills as a Markdown table. Each pair of an
-architecture and a dtype is a process of its own, which prints one line of JSON for each kernel:
+shared memory, matrix instructions, waits for them, blocks that a multiprocessor holds, spills and
+the assembler's warnings as a Markdown table. Each pair of an architecture and a dtype is a process
+of its own, which prints one line of JSON for each kernel:
 
     python benchmarks/kernel_resources.py 90 bf16 [--wide] [--unbounded]
 
@@ -15,16 +16,23 @@ that attention's logits have no bound.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
+from importlib.metadata import version
 from typing import Any
 
-ARCHITECTURES = (80, 90, 100, 120)
+# Shared memory of a multiprocessor in KiB, of which a block takes one more than it asks for, and
+# the most threads.
+ARCHITECTURES = {80: (164, 2048), 90: (228, 2048), 100: (228, 2048), 120: (100, 1536)}
+REGISTERS = 1 << 16  # of a multiprocessor, given to warps by the 256
 DTYPES = ("fp16", "bf16")
 
 
@@ -61,13 +69,25 @@ def launches(dtype: str, arch: int, wide: bool, unbounded: bool) -> Iterator[Any
 def measure(arch: int, dtype: str, wide: bool, unbounded: bool) -> None:
     """Compile here, print a line a form."""
     from imagen_fast.kernels.triton.compile import compile_launch, resources
+    from triton import knobs
 
+    knobs.nvidia.dump_ptxas_log = True
     for launch in launches(dtype, arch, wide, unbounded):
         start = time.perf_counter()
-        kernel = compile_launch(launch, arch)
-        seconds = round(time.perf_counter() - start, 2)
-        row = {"name": launch.name, "arch": arch, "dtype": dtype}
-        print(json.dumps({**row, **resources(kernel), "seconds": seconds}), flush=True)
+        with redirect_stdout(io.StringIO()) as log:
+            kernel = compile_launch(launch, arch)
+        row = {"name": launch.name, "arch": arch, "dtype": dtype, **resources(kernel)}
+        row["blocks"] = blocks(arch, kernel.num_warps, row["registers"], row["shared"])
+        row["warnings"] = sorted(set(re.findall(r"(C75\d\d)\) Potential", log.getvalue())))
+        row["seconds"] = round(time.perf_counter() - start, 2)
+        print(json.dumps(row), flush=True)
+
+
+def blocks(arch: int, warps: int, registers: int, shared: int) -> int:
+    """That a multiprocessor holds at once."""
+    memory, threads = ARCHITECTURES[arch]
+    held = REGISTERS // (-(-32 * registers // 256) * 256)  # warps
+    return min(held // warps, (memory << 10) // (shared + 1024), threads // (32 * warps))
 
 
 def measured_apart(arch: int, dtype: str) -> list[dict[str, Any]]:
@@ -88,9 +108,11 @@ def table(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         units = " ".join(f"{row[u]} {u}" for u in ("HGMMA", "HMMA", "UTCMMA") if row[u])
         units += f" in {row['waits']}" if row["waits"] else ""
         cell = f"{row['registers']} / {row['shared'] / 1024:.0f} KiB / {units or 'FFMA'}"
-        spills = f" / {row['spills']} spills" if row["spills"] else ""
-        named.setdefault(row["name"], {})[row["arch"]] = cell + spills
-    heads = ["registers / shared memory / matrix instructions", *(f"sm_{x}" for x in ARCHITECTURES)]
+        cell += f" / {row['blocks']}" + (f" / {row['spills']} spills" if row["spills"] else "")
+        cell += "".join(f" / {x}" for x in row["warnings"])
+        named.setdefault(row["name"], {})[row["arch"]] = cell
+    heads = ["registers / shared memory / matrix instructions / blocks"]
+    heads += [f"sm_{x}" for x in ARCHITECTURES]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * (1 + len(ARCHITECTURES)) + "|"
     for name, cells in sorted(named.items()):
@@ -110,6 +132,8 @@ def main() -> None:
         measure(options.arch, options.dtype, options.wide, options.unbounded)
         return
     rows = [row for arch in ARCHITECTURES for row in measured_apart(arch, "bf16")]
+    print("# What the kernels of the shipped models take in bf16, read from their machine code\n")
+    print(f"By `python benchmarks/kernel_resources.py`, with triton {version('triton')}.\n")
     print("\n".join(table(rows)))
 
 

@@ -1,6 +1,6 @@
 """Runs the parts in boxes of time, whatever becomes of the ones before; one JSON after each.
 
-    python -m on_gpu OUT [--seconds 300] [--dry-run | --compile-only] [--only PART] [--cache FILE]
+    python -m on_gpu OUT [--seconds 420] [--dry-run | --compile-only] [--only PART]
 
 OUT/gpu.json holds machine, commit, clocks before and after, and of each part how it ended and its
 rows with all raw samples; everything else stays in a temporary folder. What a part leaves of its
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from imagen_fast.bench import gpu, machine
-from on_gpu.cache import carried
 from on_gpu.clock import Clock
 from on_gpu.report import ending, summary, whole
 
@@ -42,7 +41,6 @@ class Step:
     commands: tuple[tuple[str, ...], ...]
     tells: str = ""  # what is known after it
     decides: bool = False  # whether the exit code is 1 if it fails
-    compiles: bool = False  # whether it has kernels to compile where nothing runs
 
 
 def steps(dry: bool) -> list[Step]:
@@ -56,38 +54,44 @@ def steps(dry: bool) -> list[Step]:
 
     dtypes = ("fp16",) if dry else ("bf16", "fp16")
     parity = tuple(part("parity", "--dtype", name) for name in dtypes)
+    every = part("parity", "--compile-only", *(x for name in dtypes for x in ("--dtype", name)))
     watched = part("parity", "--watched")
     if not dry:
         options = ("--tool", "memcheck", "--report-api-errors", "no", "--error-exitcode", "9")
         watched = (SANITIZER, *options, *watched)
     found = [
+        # An interpreter has nothing to compile.
         Step(
-            "parity", 0.28, (*parity, part("program")), decides=True, compiles=True,
-            tells="every kernel and network is right in every dtype; the C++ program is built",
+            "compile", 0.2, (part("program"),) if dry else (every, part("program")), decides=True,
+            tells="every kernel compiles, and the C++ program",
         ),
         Step(
-            "sanitizer", 0.12, (part("embedded", "--watched"), watched), decides=True,
+            "parity", 0.2, parity, decides=True,
+            tells="every kernel and network is right in every dtype",
+        ),
+        Step(
+            "sanitizer", 0.14, (part("embedded", "--watched"), watched), decides=True,
             tells="no kernel reads or writes beyond its memory",
         ),
         Step(
-            "embedded", 0.1, (part("embedded"),), decides=True,
+            "embedded", 0.06, (part("embedded"),), decides=True,
             tells="the C++ program is right, and how fast it is",
         ),
         Step(
-            "end to end", 0.1, (part("end_to_end"),), compiles=True,
+            "end to end", 0.06, (part("end_to_end"),),
             tells="how fast pictures are beside PyTorch eager",
         ),
-        Step("ceilings", 0.04, (part("ceilings"),), tells="what this GPU can do at most"),
+        Step("ceilings", 0.02, (part("ceilings"),), tells="what this GPU can do at most"),
         Step(
-            "kernels", 0.26, (part("kernels"),), compiles=True,
-            tells="how fast each kernel is beside its roof and PyTorch's",
-        ),
-        Step(
-            "compiled", 0.1, (part("end_to_end", "--compiled"),),
+            "compiled", 0.18, (part("end_to_end", "--compiled"),),
             tells="how fast pictures are beside torch.compile",
         ),
+        Step(
+            "kernels", 0.14, (part("kernels"),),
+            tells="how fast each kernel is beside its roof and PyTorch's",
+        ),
     ]  # fmt: skip
-    # The interpreter takes long, and the last part does the same and more.
+    # The interpreter takes long, and `compiled` does the same and more.
     return [step for step in found if step.name != "end to end"] if dry else found
 
 
@@ -97,8 +101,8 @@ def run(step: Step, work: Path, seconds: float, *mode: str) -> dict[str, Any]:
     work: a folder for all parts' files.
     mode: --dry-run, --compile-only, or nothing.
     """
-    commands = [x for x in step.commands if x[0] != SANITIZER or shutil.which(SANITIZER)]
-    if len(commands) < len(step.commands):
+    commands = [x for x in step.commands if "--compile-only" not in mode or mode[0] in x]
+    if any(x[0] == SANITIZER for x in commands) and not shutil.which(SANITIZER):
         return {"left_out": f"{SANITIZER} is not installed here"}
     if seconds < 5:
         return {"left_out": "no time was left"}
@@ -171,33 +175,32 @@ def failed(step: Step, found: dict[str, Any]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seconds", type=float, help="900 where nothing is timed, else 420")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", dest="mode", action="store_const", const="--dry-run")
     mode.add_argument("--compile-only", dest="mode", action="store_const", const="--compile-only")
     parser.add_argument("--only", action="append", help="a part's name; may be repeated")
-    parser.add_argument("--cache", type=Path, help="file of kernels that --compile-only compiled")
     options = parser.parse_args()
     given = () if options.mode is None else (options.mode,)
+    whole_time = options.seconds or (900 if given else 420)
     clock = Clock()
     facts = machine.describe() | {"commit": os.environ["COMMIT"]}
     result: dict[str, Any] = {"machine": facts, "mode": options.mode, "before": gpu.state()}
     result |= {"ok": True, "parts": {}, "told": clock.told}
     wanted = [x for x in steps("--dry-run" in given) if x.name in (options.only or [x.name])]
     if "--compile-only" in given:
-        wanted = [x for x in wanted if x.compiles]
+        wanted = [x for x in wanted if x.name == "compile"]
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, carried(options.cache, "--compile-only" in given):
+    with tempfile.TemporaryDirectory() as name:
         for index, step in enumerate(wanted):
-            left = options.seconds - clock.seconds - GRACE
+            left = whole_time - clock.seconds - GRACE
             seconds = left * step.share / sum(x.share for x in wanted[index:])
             clock.tell(f"{step.name} begins, for {seconds:.0f} s at most")
             found = run(step, Path(name), seconds, *given)
             found["failed"] = failed(step, found)
             result["parts"][step.name] = found
             result["ok"] &= not found["failed"]
-            tells = "what it launches compiles" if "--compile-only" in given else step.tells
-            known = f"; known now: {tells}" if whole(found) else ""
+            known = f"; known now: {step.tells}" if whole(found) else ""
             clock.tell(f"{step.name}: {ending(found)}{known}")
             save(result | {"after": gpu.state()}, options.out / "gpu.json")
     print("\n".join(summary(result)))

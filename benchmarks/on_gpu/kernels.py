@@ -34,9 +34,6 @@ def compiled(run: Callable[[], Any], part: Part) -> Callable[[], Any]:
 def measured(layer: Layer, name: str, part: Part) -> dict[str, Any]:
     """Errors of all, and microseconds of those that are right."""
     case, dtype = cases.make(layer, name, part.device), DTYPES[name]
-    if part.compiles:
-        case.ours()
-        return {}
     truth, theirs = case.theirs(torch.float64)(), case.theirs(dtype)()
     errors, ready = {}, {}
     failed = {}
@@ -78,7 +75,7 @@ def main() -> int:
                 facts = {"kernel": layer.name, "size": layer.size, "count": found[layer]}
                 work = partial(measured, layer, name, part)
                 part.attempt(work, what="kernel", dtype=name, **facts)
-    return int(part.failed)
+    return part.finish()
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ class Part:
 
     Attributes:
         dry: on the CPU, in Triton's interpreter, over tiny shapes: everything but the figures.
-        compiles: kernels are compiled for a GPU that is not here (`compiler`), over the shapes of
-            a live run; nothing is computed, so there is nothing to compare.
+        compiles: kernels are compiled for a GPU that need not be here (`compiler`), as a live run
+            launches them, when `finish` is called; nothing is computed or compared.
         device: where.
         deadline: when its box of time ends.
         failed: whether anything so far was not right.
@@ -60,6 +60,7 @@ class Part:
         self.compiles: bool = options.compile_only
         if self.compiles:
             compiler.install()
+            compiler.postpone()
         self.out: Path = options.out
         self.deadline = Deadline(options.seconds)
         self.device = torch.device("cpu" if self.dry or self.compiles else "cuda")
@@ -72,6 +73,12 @@ class Part:
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, ours and theirs
         self.out.mkdir(parents=True, exist_ok=True)
         self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl" if keep else None
+
+    def finish(self) -> int:
+        """The exit code; what was to be compiled is."""
+        for row in compiler.compiled() if self.compiles else ():
+            self.add(what="compile", **row)
+        return int(self.failed)
 
     def add(self, **row: Any) -> None:
         """One more row, in the file at once."""
@@ -93,5 +100,6 @@ class Part:
             reason = " ".join(str(error).split())[:500]
             self.add(**row, ok=False, failed=f"{type(error).__name__}: {reason}")
             return None
-        self.add(**row, **found)
+        if not self.compiles:
+            self.add(**row, **found)
         return found

@@ -127,7 +127,7 @@ def main() -> int:
     for precision in part.dtypes:
         work = partial(build_bundle, precision, part.device.type == "cuda")
         part.attempt(work, what="bundle", dtype=precision)
-    return int(part.failed)
+    return part.finish()
 
 
 if __name__ == "__main__":

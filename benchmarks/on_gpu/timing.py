@@ -45,7 +45,7 @@ def errors(out: torch.Tensor, theirs: torch.Tensor, truth: torch.Tensor) -> dict
 
 
 def recorded(run: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
-    """What replays the launches of `run`; off CUDA itself."""
+    """What replays the launches of `run` and gives the same memory as it; off CUDA itself."""
     if device.type != "cuda":
         return run
     stream = torch.cuda.Stream()
@@ -56,8 +56,13 @@ def recorded(run: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        run()
-    return graph.replay
+        result = run()
+
+    def replay() -> Any:
+        graph.replay()
+        return result
+
+    return replay
 
 
 def in_turns(

@@ -10,6 +10,9 @@ namespace imagen_fast::cuda {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kBand = 4 << 20;   // bytes that cross the bus while others are copied
+constexpr std::size_t kBlock = 1 << 20;  // bytes that a thread copies at once
+constexpr int kCopiers = 4;              // one thread alone is slower than the bus
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -33,7 +36,44 @@ bool is_pinned(const void* data) {
     return driver().cuPointerGetAttribute(&type, kMemoryType, address) == 0 && type == kHostMemory;
 }
 
+// work(at, bytes) for every band.
+template <typename Work>
+void in_bands(std::size_t bytes, const Work& work) {
+    for (std::size_t at = 0; at < bytes; at += kBand) {
+        work(at, std::min(kBand, bytes - at));
+    }
+}
+
+void copy(Pool& pool, std::byte* to, const std::byte* from, std::size_t bytes) {
+    pool.run(static_cast<int>((bytes + kBlock - 1) / kBlock), [&](int block, int) {
+        const std::size_t at = block * kBlock;
+        std::memcpy(to + at, from + at, std::min(kBlock, bytes - at));
+    });
+}
+
+PoolOptions copiers() {
+    PoolOptions options;
+    options.threads = std::min(kCopiers, usable_cores());
+    return options;
+}
+
 }  // namespace
+
+Streams::Streams() : pool(copiers()) {}
+
+std::byte* Slot::Port::here() {
+    if (!pinned_) {
+        pinned_.emplace(there.bytes);
+    }
+    return static_cast<std::byte*>(pinned_->data);
+}
+
+OwnEvent& Slot::Port::arrived(std::size_t band) {
+    while (arrived_.size() <= band) {
+        arrived_.emplace_back();
+    }
+    return arrived_[band];
+}
 
 std::size_t Slot::arena_bytes(const Model& model, const Work& work) {
     std::size_t bytes = aligned(scratch_bytes(model, work));
@@ -113,13 +153,21 @@ void Slot::start(const std::vector<const void*>& in, const std::vector<void*>& o
     const Driver& cuda = driver();
     auto source = in.begin();
     for (Port& input : inputs_) {
-        const void* from = *source++;
-        if (!is_pinned(from)) {
-            from = std::memcpy(input.here.data, from, input.here.bytes);
+        const auto* from = static_cast<const std::byte*>(*source++);
+        const auto send = [&](const std::byte* data, std::size_t at, std::size_t bytes) {
+            cuda.check(cuda.cuMemcpyHtoDAsync_v2(input.there.address + at, data + at, bytes,
+                                                 streams_.load.stream),
+                       "copying a picture in");
+        };
+        if (is_pinned(from)) {
+            send(from, 0, input.there.bytes);
+            continue;
         }
-        cuda.check(cuda.cuMemcpyHtoDAsync_v2(input.there.address, from, input.here.bytes,
-                                             streams_.load.stream),
-                   "copying a picture in");
+        std::byte* const here = input.here();
+        in_bands(input.there.bytes, [&](std::size_t at, std::size_t bytes) {
+            copy(streams_.pool, here + at, from + at, bytes);
+            send(here, at, bytes);
+        });
     }
     loaded_.record(streams_.load.stream);
     cuda.check(cuda.cuStreamWaitEvent(streams_.compute.stream, loaded_.event, 0),
@@ -130,13 +178,25 @@ void Slot::start(const std::vector<const void*>& in, const std::vector<void*>& o
     cuda.check(cuda.cuStreamWaitEvent(store, computed_.event, 0), "waiting for the launches");
     auto place = out.begin();
     for (Port& output : outputs_) {
-        void* const wanted = *place++;
-        output.target = !wanted || is_pinned(wanted) ? nullptr : wanted;
-        if (wanted) {
-            cuda.check(cuda.cuMemcpyDtoHAsync_v2(output.target ? output.here.data : wanted,
-                                                 output.there.address, output.here.bytes, store),
+        auto* const wanted = static_cast<std::byte*>(*place++);
+        output.target = nullptr;
+        const auto fetch = [&](std::byte* data, std::size_t at, std::size_t bytes) {
+            cuda.check(cuda.cuMemcpyDtoHAsync_v2(data + at, output.there.address + at, bytes, store),
                        "copying a result out");
+        };
+        if (!wanted) {
+            continue;
         }
+        if (is_pinned(wanted)) {
+            fetch(wanted, 0, output.there.bytes);
+            continue;
+        }
+        output.target = wanted;
+        std::byte* const here = output.here();
+        in_bands(output.there.bytes, [&](std::size_t at, std::size_t bytes) {
+            fetch(here, at, bytes);
+            output.arrived(at / kBand).record(store);
+        });
     }
     cuda.check(cuda.cuMemcpyDtoHAsync_v2(told_.data, flag_.address, told_.bytes, store),
                "copying the flag out");
@@ -144,12 +204,15 @@ void Slot::start(const std::vector<const void*>& in, const std::vector<void*>& o
 }
 
 bool Slot::finish() {
-    stored_.wait();
-    for (const Port& output : outputs_) {
+    for (Port& output : outputs_) {
         if (output.target) {
-            std::memcpy(output.target, output.here.data, output.here.bytes);
+            in_bands(output.there.bytes, [&](std::size_t at, std::size_t bytes) {
+                output.arrived(at / kBand).wait();
+                copy(streams_.pool, output.target + at, output.here() + at, bytes);
+            });
         }
     }
+    stored_.wait();
     std::uint32_t flag = 0;
     std::memcpy(&flag, told_.data, sizeof flag);
     return flag == 0;

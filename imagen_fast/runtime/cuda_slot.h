@@ -3,15 +3,22 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <list>
+#include <optional>
 #include <vector>
 
 #include "cuda_model.h"
+#include "pool.h"
 
 namespace imagen_fast::cuda {
 
+// And the threads that copy between ordinary and pinned memory.
 struct Streams {
+    Streams();
+
     OwnStream load, compute, store;
+    Pool pool;
 };
 
 // One chunk of inputs of some shapes. start() only queues the work.
@@ -25,7 +32,8 @@ public:
     ~Slot();
 
     // Puts a chunk on its way from a place of each input to one of each output, or null, by way of
-    // pinned memory unless they are pinned themselves. The last one has been waited for.
+    // pinned memory, band by band, unless they are pinned themselves. The last one has been waited
+    // for.
     void start(const std::vector<const void*>& in, const std::vector<void*>& out);
     // Waits for it; whether it is finite.
     bool finish();
@@ -46,10 +54,16 @@ private:
     Streams& streams_;
     // What comes or goes: on the GPU, in pinned memory, and where that is copied to, if anywhere.
     struct Port {
-        explicit Port(std::size_t bytes) : there(bytes, "a picture"), here(bytes) {}
+        explicit Port(std::size_t bytes) : there(bytes, "a picture") {}
+        std::byte* here();  // pinned memory, made when it is first asked for, like the events
+        OwnEvent& arrived(std::size_t band);
+
         Memory there;
-        Pinned here;
-        void* target = nullptr;
+        std::byte* target = nullptr;
+
+    private:
+        std::optional<Pinned> pinned_;
+        std::deque<OwnEvent> arrived_;
     };
 
     std::list<Port> inputs_, outputs_;

@@ -82,7 +82,7 @@ def attention_kernel(
         v_tile = tl.load(v + place, mask=inside[:, None], other=0.0)
         logits = tl.dot(q_tile, tl.trans(k_tile))
         if RELU:
-            logits = tl.maximum(logits, 0.0)
+            logits = tl.where(logits < 0, 0.0, logits)  # NaN stays
         logits = tl.where(inside[None, :], logits, float("-inf"))
         if BOUNDED:
             p = tl.exp2(logits)

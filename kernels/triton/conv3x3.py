@@ -11,6 +11,7 @@ Two forms, with zeros around the picture:
   whose sums stay in registers. Per pixel 3 · C values are read where `taps` reads 9 · C from L2,
   which at C = 64 is more than the matrix units need time for. For C ≤ 64; at C = 96 on sm_90 a
   program computes a third of the columns, so that 9 · C values are read, but six of them from L1.
+  Up to 64, numbers of channels and columns are padded with zeros to powers of two.
 - `taps`: implicit GEMM over a two-dimensional tile of pixels, a step a tap and block of
   channels, weights streaming. 96 and 192 columns are no powers of two: a second, narrower
   accumulator ("tail") takes the rest, so that no matrix instruction works on padding. Numbers
@@ -45,23 +46,28 @@ def add_row(
     col,  # (M,) the strip's pixels
     left,  # where the strip's first pixel is in the picture
     rest,  # pixels from there to the row's end
-    taps,  # nine matrices (C, N), in parts (K, N) one after the other
+    taps,  # nine matrices (PADDED, N), in parts (K, N) one after the other
     above,  # (M, N) sums of the output row over the input row
     level,  # of the output row beside it
     C: tl.constexpr,
+    PADDED: tl.constexpr,
     K: tl.constexpr,
 ):
     """What an input row adds to three output rows: their sums `above`, `level` and below.
 
     The row is read three times: from one pixel further left, as it is, from one further right.
     """
-    PARTS: tl.constexpr = C // K
+    PARTS: tl.constexpr = PADDED // K
     below = tl.zeros(above.shape, tl.float32)
-    place = col[:, None] * C + tl.arange(0, K)[None, :]
+    k = tl.arange(0, K)[None, :]
+    place = col[:, None] * C + k
     for dx in tl.static_range(3):
-        mask = inside & (left + col + dx >= 1) & (col + dx <= rest)
+        pixel = (inside & (left + col + dx >= 1) & (col + dx <= rest))[:, None]
         for part in tl.static_range(PARTS):
-            a = tl.load(line + (dx - 1) * C + part * K + place, mask=mask[:, None], other=0)
+            mask = pixel
+            if part * K + K > C:
+                mask = pixel & (part * K + k < C)
+            a = tl.load(line + (dx - 1) * C + part * K + place, mask=mask, other=0)
             above = tl.dot(a, taps[(6 + dx) * PARTS + part], above)
             level = tl.dot(a, taps[(3 + dx) * PARTS + part], level)
             below = tl.dot(a, taps[dx * PARTS + part], below)
@@ -115,7 +121,7 @@ def place_sums(
 @triton.jit(do_not_specialize=["height", "width", "run"])
 def conv_rows_kernel(
     x,  # (N, height, width, INNER)
-    taps,  # (9, INNER, COLUMNS): tap, in, (dy, dx, out)
+    taps,  # (9, INNER', COLUMNS): tap, in, (dy, dx, out); zeros beyond INNER and FACTOR² · C
     bias,  # (COLUMNS,) fp32
     slopes,  # (COLUMNS,) fp32
     first,  # (N, height, width, C), features, uint8 or fp32
@@ -126,6 +132,7 @@ def conv_rows_kernel(
     width,
     run,  # rows of a program
     INNER: tl.constexpr,
+    INNER_PADDED: tl.constexpr,
     C: tl.constexpr,
     FACTOR: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -160,7 +167,7 @@ def conv_rows_kernel(
     out += target
     column = tl.program_id(0) % BLOCKS * BLOCK_N + tl.arange(0, BLOCK_N)
     matrices = ()
-    for part in tl.static_range(9 * INNER // BLOCK_K):
+    for part in tl.static_range(9 * INNER_PADDED // BLOCK_K):
         at = (part * BLOCK_K + tl.arange(0, BLOCK_K))[:, None] * COLUMNS + column[None, :]
         matrices += (tl.load(taps + at),)
     col = tl.arange(0, BLOCK_W)
@@ -174,7 +181,7 @@ def conv_rows_kernel(
             inside = (row <= last) & (top + row >= 0) & (top + row < height)
             above, level, below = add_row(
                 x + (start + row * width) * INNER, inside, col, left, rest, matrices, above, level,
-                INNER, BLOCK_K,
+                INNER, INNER_PADDED, BLOCK_K,
             )  # fmt: skip
             if ROWS > 1 or row > 0:
                 place_sums(
@@ -189,7 +196,7 @@ def conv_rows_kernel(
 @triton.jit(do_not_specialize=["height", "width"])
 def conv_taps_kernel(
     x,  # as of `conv_rows_kernel`
-    taps,  # (9, INNER', COLUMNS): tap, in, (dy, dx, out); zeros beyond INNER and FACTOR² · C
+    taps,
     bias,
     slopes,
     first,
@@ -271,7 +278,7 @@ def conv_taps_kernel(
 def pack(tensors: dict[str, Tensor], factor: int) -> dict[str, Tensor]:
     """A weight (outputs, C, 3, 3) and what there is of its outputs, in the kernels' order."""
     outputs, inner = tensors["weight"].shape[:2]
-    columns = outputs + -outputs % 16 if factor == 1 else padded(outputs, 64)
+    columns = padded_columns(outputs, factor)
     # (channel, dy, dx) → (dy, dx, channel)
     order = torch.arange(outputs).view(-1, factor**2).T.flatten()
     taps = tensors["weight"][order].permute(2, 3, 1, 0).flatten(0, 1)  # (9, C, outputs)
@@ -280,18 +287,33 @@ def pack(tensors: dict[str, Tensor], factor: int) -> dict[str, Tensor]:
         for role, x in tensors.items()
         if role != "weight"
     }
-    return {"taps": F.pad(taps, (0, columns - outputs, 0, -inner % 16)), **vectors}
+    more = (0, columns - outputs, 0, padded_inner(inner) - inner)
+    return {"taps": F.pad(taps, more), **vectors}
+
+
+def padded_inner(inner: int) -> int:
+    """A power of two up to 64; beyond, a multiple of 16."""
+    return padded(inner, 64) if inner <= 64 else inner + -inner % 16
+
+
+def padded_columns(outputs: int, factor: int) -> int:
+    """As `padded_inner`; with a shuffle a multiple of 64 beyond it."""
+    return padded_inner(outputs) if factor == 1 else padded(outputs, 64)
 
 
 def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
     """Form and block sizes, and Triton's options, for sm_`arch`."""
     small_shared = arch >= 120 or 80 < arch < 90  # 99 KiB
     wide = columns == 64
-    if inner in (16, 32, 64) and columns in (16, 32, 64):
-        # 64 channels for 64 columns leave no registers for three rows' shuffles, and on other
-        # architectures (without warpgroups, or with sums in tensor memory) nothing is gained.
-        unrolled = arch == 90 and not (wide and inner == 64 and factor > 1)
-        strip = {"BLOCK_W": 64, "BLOCK_K": inner, "BLOCK_N": columns, "ROWS": 3 if unrolled else 1}
+    inner = padded_inner(inner)
+    block_k = largest_block(inner, 64)
+    if inner <= 64 and columns <= 64:
+        # On other architectures (without warpgroups, or with sums in tensor memory) nothing is
+        # gained by roles that rotate.
+        strip = {"BLOCK_W": 64, "BLOCK_K": block_k, "BLOCK_N": columns}
+        strip["ROWS"] = 3 if arch == 90 else 1
+        if wide and inner > 32 and factor > 1 and arch == 90:
+            strip["BLOCK_N"] = 32  # three rows' shuffles of all are too many registers
         if factor == 1:
             warps = 8 if small_shared or arch == 80 else 4
             return strip | {"num_warps": warps, "num_stages": 2 if arch == 80 else 1}
@@ -305,7 +327,7 @@ def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
     block_n, tail = largest_block(columns, 128), 0
     if columns % 3 == 0 and block_n < 128:  # 96 = 64 + 32, 192 = 128 + 64
         block_n, tail = 2 * block_n, block_n
-    found = {"BLOCK_H": 8, "BLOCK_W": 16, "BLOCK_K": largest_block(inner + -inner % 16, 64)}
+    found = {"BLOCK_H": 8, "BLOCK_W": 16, "BLOCK_K": block_k}
     found |= {"BLOCK_N": block_n, "TAIL": tail, "num_warps": 8}
     found["num_stages"] = 2 if small_shared else 3
     if factor > 1 and wide and arch == 100:
@@ -323,7 +345,7 @@ def convolution(step: Step) -> Launch:
     n, h, w, _ = x.shape
     inner = x.channels
     outputs = step.tensors["weight"].shape[0]
-    columns = outputs + -outputs % 16 if factor == 1 else padded(outputs, 64)
+    columns = padded_columns(outputs, factor)
     constants = blocks(inner, columns, factor, step.arch)
     options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
     strips = cdiv(w, constants["BLOCK_W"])
@@ -337,11 +359,10 @@ def convolution(step: Step) -> Launch:
         arguments["run"] = run = rows_of_run(n * strips, h, step.processors)
         grid = strips * cdiv(h, run) * n
     else:
-        constants["INNER_PADDED"] = inner + -inner % 16
         tiles = strips * cdiv(h, constants["BLOCK_H"])
         grid = tiles * n * (columns // (constants["BLOCK_N"] + constants["TAIL"]))
-    constants |= {"INNER": inner, "C": out.channels, "FACTOR": factor, "COLUMNS": columns}
-    constants |= step.activation() | {"CLAMP": step.clamp}
+    constants |= {"INNER": inner, "INNER_PADDED": padded_inner(inner), "C": out.channels}
+    constants |= {"FACTOR": factor, "COLUMNS": columns, "CLAMP": step.clamp, **step.activation()}
     form = f"conv3x3_{'rows' if rows else 'taps'}_c{inner}_c{out.channels}"
     return Launch(
         step.name(f"{form}{f'_x{factor}' if factor > 1 else ''}"),

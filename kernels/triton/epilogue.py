@@ -23,7 +23,7 @@ def activate(x, slopes, ACTIVATION: tl.constexpr, SLOPE: tl.constexpr, ROUGH: tl
     ROUGH: sigmoids may have an error of 2⁻¹².
     """
     if ACTIVATION == "relu":
-        x = tl.maximum(x, 0.0)
+        x = tl.where(x < 0, 0.0, x)  # NaN stays, which a GPU's maximum would hide
     elif ACTIVATION == "leaky_relu":
         x = tl.where(x > 0, x, x * SLOPE)
     elif ACTIVATION == "prelu":

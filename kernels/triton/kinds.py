@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from imagen_fast.graph.kinds import KINDS
 
@@ -41,6 +43,8 @@ class Row:
 
 
 def _convolution(step: Step) -> Launches:
+    if step.settings["depthwise"]:
+        step = _dense(step)
     kernel, stride = step.settings["kernel"], step.settings["stride"]
     if (kernel, stride) == (3, 1):
         return stem.stem(step) if _is_stem(step) else conv3x3.convolution(step)
@@ -49,6 +53,16 @@ def _convolution(step: Step) -> Launches:
     if (kernel, stride) == (1, 1):
         return linear.linear(step)
     return step.refuse(f"kernel {kernel} with stride {stride}")
+
+
+def _dense(step: Step) -> Step:
+    """A depthwise convolution of a few channels as one of all of them."""
+    weight = step.tensors["weight"]  # (C, 1, k, k)
+    channels = len(weight)
+    if channels > stem.MOST_INNER:
+        step.refuse(f"{channels} channels, each by itself; expected {stem.MOST_INNER} at most")
+    dense = torch.eye(channels)[:, :, None, None] * weight
+    return replace(step, tensors={**step.tensors, "weight": dense})
 
 
 def _is_stem(step: Step) -> bool:
@@ -65,7 +79,7 @@ HEADS = frozenset({"head_dim"})
 ROWS = {
     "convolution": Row(
         _convolution,
-        ACTIVATION | {"channels", "kernel", "stride"},
+        ACTIVATION | {"channels", "kernel", "stride", "depthwise"},
         lambda step: step.settings["kernel"] == 3 and not _is_stem(step),
     ),
     "subpixel_convolution": Row(conv3x3.convolution, frozenset({"channels", "kernel", "factor"})),

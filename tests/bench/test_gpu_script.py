@@ -54,7 +54,7 @@ def test_a_whole_run(tmp_path):
     assert {"cpu", "versions", "gpus"} <= result["machine"].keys()
     assert result["machine"]["commit"] == "abc1234"
     assert [x.name for x in (tmp_path / "out").iterdir()] == ["gpu.json"]
-    names = ["parity", "sanitizer", "embedded", "ceilings", "kernels", "compiled"]
+    names = ["compile", "parity", "sanitizer", "embedded", "ceilings", "compiled", "kernels"]
     assert list(result["parts"]) == names
     for name, part in result["parts"].items():
         assert set(part["exit_codes"]) == {0}, (name, part["log"])
@@ -64,9 +64,11 @@ def test_a_whole_run(tmp_path):
         assert any(f" {name}: " in line and "known now" in line for line in result["told"])
     assert [*result["told"]] == done.stdout.splitlines()[: len(result["told"])]
     parity = {row["what"] for row in result["parts"]["parity"]["rows"]}
-    assert parity == {"network", "listing", "overflow", "kernel", "program", "bundle"}
-    sizes = [row["bytes"] for row in result["parts"]["parity"]["rows"] if row["what"] == "bundle"]
-    assert sizes[0] > resolve("sr-x4").stat().st_size / 2  # its weights in fp16, and kernels
+    assert parity == {"network", "listing", "overflow", "kernel"}
+    built = {row["what"]: row for row in result["parts"]["compile"]["rows"]}
+    assert built.keys() == {"program", "bundle"}
+    weights = resolve("sr-x4").stat().st_size / 2  # in fp16
+    assert built["bundle"]["bytes"] > weights
     told = {row["weight"]: row["finite"] for row in result["parts"]["parity"]["rows"]
             if row["what"] == "overflow"}  # fmt: skip
     assert told == {3e38: False, 1e5: False}  # in fp16
@@ -104,47 +106,38 @@ def test_without_git_the_commit_is_passed_in(tmp_path):
     assert done.returncode == 0
 
 
-def test_what_a_live_run_launches_is_compiled_and_serves_elsewhere(tmp_path):
+def test_a_live_run_finds_compiled_what_it_launches(tmp_path):
     program = """
 import sys
-from on_gpu import compiler
-driver = compiler.install()
-from on_gpu import cases, parity
+from on_gpu import parity
 from on_gpu.layers import layers
 from on_gpu.part import Part
-from imagen_fast.graph import network
 import torch
-part = Part("A part.", ["--out", sys.argv[1], "--compile-only"])
+part = Part("A part.", ["--out", sys.argv[1], "--compile-only", "--dtype", "bf16"])
+if sys.argv[2] == "live":
+    from on_gpu import compiler
+    compiler.Launch.run = compiler.at_once
+bundle = parity.network_bundle(parity.NARROW)
 with torch.inference_mode():
-    for layer in layers(network(parity.NARROW), 1, 3, 517):
-        found = parity.kernel_errors(layer, "bf16", part)
-        assert found == {}, found
-    parity.network_errors(parity.NARROW, "bf16", part)
-assert part.failed is False
+    for layer in layers(bundle.graph, 1, 3, 517):
+        assert parity.kernel_errors(layer, "bf16", part) == {}
+    assert parity.network_errors(bundle, "bf16", part) == {}
+assert part.finish() == 0
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
-    environment["TRITON_INTERPRET"] = "0"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks"), "TRITON_INTERPRET": "0"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path / "cache")
 
-    def compiled(cache):
-        line = [sys.executable, "-c", program, tmp_path / "out"]
-        environment["TRITON_CACHE_DIR"] = str(cache)
+    def compiled(*mode):
+        line = [sys.executable, "-c", program, tmp_path / "out", *mode]
         subprocess.run(line, check=True, env=environment)
-        return {x.relative_to(cache): x.stat().st_mtime_ns for x in cache.rglob("*.cubin")}
+        return {x: x.stat().st_mtime_ns for x in (tmp_path / "cache").rglob("*.cubin")}
 
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from on_gpu.cache import pack, unpack
-    finally:
-        sys.path.pop(0)
-    here, there = tmp_path / "here", tmp_path / "there"
-    made = compiled(here)
+    made = compiled("before")
     assert len(made) >= 4  # stem, convolution, attention within and across, head
-    pack(here, tmp_path / "kernels.zip")
-    unpack(tmp_path / "kernels.zip", there)
-    (tmp_path / "here").rename(tmp_path / "gone")
-    before = {x.relative_to(there): x.stat().st_mtime_ns for x in there.rglob("*.cubin")}
-    assert before.keys() == made.keys()
-    assert compiled(there) == before  # nothing was compiled again
+    rows = [json.loads(x) for x in (tmp_path / "out" / "rows-bf16.jsonl").read_text().splitlines()]
+    assert len(rows) == len(made)
+    assert all(row["ok"] and row["seconds"] > 0 for row in rows)
+    assert compiled("live") == made
 
 
 def test_live_runs_of_shipped_models_compile_what_their_bundles_hold(tmp_path):
@@ -297,8 +290,8 @@ def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch, tmp_path):
         lambda ours, theirs, truth: given.update(truth=truth) or {"ok": True},
     )
     part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
-    parity.network_errors(parity.NARROW, "fp16", part)
     bundle = parity.network_bundle(parity.NARROW)
+    parity.network_errors(bundle, "fp16", part)
     tiles = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 3), np.uint8)
     whole = Eager(bundle, device="cpu", precision="fp32")
     floats = tiles.astype(np.float32) / np.float32(255)

@@ -57,8 +57,9 @@ def test_resources(form, compilations):
         if arch == 90:
             assert kernel["HGMMA"], kernel
             assert not kernel["HMMA"], kernel
-            # As many waits as products: ptxas has serialised them (its messages C7510 to C7519).
+            # As many waits as products, and C7510 to C7519: ptxas has serialised them.
             assert 0 < kernel["waits"] < kernel["HGMMA"], kernel
+            assert not kernel["warnings"], kernel
         assert arch != 100 or kernel["UTCMMA"], kernel
 
 

@@ -94,14 +94,20 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "rows: a third of the columns a program": (
         convolution(96, 96, 1, kernel=3, activation="silu"), (2, 5, 3)),
     "rows: columns that fill no block": (convolution(16, 12, 1, kernel=3), (1, 3, 5)),
+    "rows: channels and columns that fill no block": (
+        convolution(20, 48, 1, kernel=3, activation="silu"), (2, 6, 9)),
     "taps: no multiple of a tile, batch": (
-        convolution(48, 32, 1, kernel=3, activation="silu"), (2, 9, 18)),
+        convolution(96, 32, 1, kernel=3, activation="silu"), (2, 9, 18)),
     "taps: a tail, as 96 channels have": (convolution(16, 96, 2, kernel=3), (1, 3, 9)),
     "taps: channels that fill no tile": (
-        convolution(20, 12, 1, kernel=3, activation="prelu", scale=0.5), (1, 3, 9)),
+        convolution(72, 12, 1, kernel=3, activation="prelu", scale=0.5), (1, 3, 9)),
     "stem: a picture": (convolution(3, 32, given=PICTURE, kernel=3), (2, 9, 11)),
     "stem: more samples than 32 around a pixel": (
         convolution(4, 48, 1, kernel=3, activation="relu"), (1, 4, 5)),
+    "stem: each channel by itself": (
+        convolution(3, 3, kernel=3, depthwise=True, given=PICTURE), (2, 3, 5)),
+    "one tap: each channel by itself": (
+        convolution(3, 3, kernel=1, depthwise=True, given=PICTURE), (2, 3, 5)),
     "stem: several blocks of channels": (convolution(1, 192, kernel=3), (1, 3, 5)),
     "one tap": (convolution(20, 12, 2, kernel=1, activation="leaky_relu", slope=0.3), (2, 5, 7)),
     "one tap: several blocks": (convolution(64, 96, kernel=1, activation="gelu"), (1, 12, 12)),
@@ -117,7 +123,8 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
         graph_of("transposed_convolution", {"x": features(48)}, ["x"], channels=32), (2, 3, 5)),
     "head: rows": (subpixel(16, 3, 4), (1, 9, 70)),
     "head: one channel, no enlargement": (subpixel(32, 1, 1), (2, 3, 1)),
-    "head: a side of 3, taps": (subpixel(48, 3, 3), (2, 5, 11)),
+    "head: two blocks of columns": (subpixel(48, 3, 4), (1, 3, 7)),
+    "head: a side of 3, taps": (subpixel(72, 3, 3), (2, 5, 11)),
     "head: as many columns as a tile": (subpixel(16, 4, 4), (1, 1, 17)),
     "head: a base of features, channels that fill no tile": (
         subpixel(20, 2, 2, features(2)), (1, 6, 3)),
@@ -285,6 +292,7 @@ def test_what_has_no_kernel_is_refused_by_its_name():
     for graph, said in (
         (convolution(8, 8, 3, kernel=3), "'y' (convolution): 3 addends; expected 2 at most"),
         (convolution(8, 8, kernel=5), "kernel 5 with stride 1"),
+        (convolution(8, 8, kernel=3, depthwise=True), "8 channels, each by itself; expected 7 at"),
         (convolution(8, 8, kernel=3, padding="reflect"), "padding 'reflect'"),
         (convolution(8, 8, kernel=3, activation="mish"), "activation 'mish'; expected one of none"),
         (attention(160, 160, 0), "head_dim is 160; the kernels take up to 128"),

@@ -9,6 +9,7 @@ import random
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from c_interface import Engine, Failed, library
@@ -37,6 +38,32 @@ def twice():
         outputs.append(engine(picture(3, 400, 600), untiled=True))
         facts["filled"] = [bool((x.view(np.uint8) == 0xA5).all()) for x in outputs]
     return facts
+
+
+def large():
+    """A picture of several bands."""
+    with load() as engine:
+        found = engine(picture(1, 600, 700, np.float32), untiled=True)
+    return {"filled": bool((found.view(np.uint8) == 0xA5).all())}
+
+
+def threads():
+    """Two engines in two threads, whose shapes are captured while the other one works."""
+
+    def work(engine, seed):
+        sizes = random.Random(seed)
+        for _ in range(12):
+            shape = (sizes.randint(1, 3), sizes.randint(1, 40), sizes.randint(1, 40))
+            filled.append(bool((engine(picture(*shape), untiled=True) == 0xA5).all()))
+
+    filled = []
+    with load() as one, load() as other:
+        both = [Thread(target=work, args=x) for x in ((one, 0), (other, 1))]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+    return {"filled": filled}
 
 
 def outputs():
@@ -206,6 +233,8 @@ def options(**wanted):
 
 SCENARIOS = {
     "twice": twice,
+    "large": large,
+    "threads": threads,
     "outputs": outputs,
     "pictures": pictures,
     "tiles": tiles,

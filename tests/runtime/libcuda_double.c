@@ -1,7 +1,9 @@
 /* A double of NVIDIA's driver, libcuda.so.1: every call and its arguments become a line of the file
  * that $DOUBLE_LOG names. It computes nothing: memory is main memory, filled with 0xA5, and copies
  * are made at once. Kernels' parameters are read from the cubin, as the driver reads them, so that
- * what is passed is seen as a GPU would see it.
+ * what is passed is seen as a GPU would see it. Like the driver it refuses what needs a context in a
+ * thread that has none (201), and in one that captures what must not be done meanwhile (900): taking
+ * and giving back memory, loading code, also that of a kernel that was never launched, and waiting.
  *
  *   DOUBLE_FAIL=cuMemAlloc_v2:2:3   the third call of a function gives this code
  *   DOUBLE_GPUS=1  DOUBLE_CAPABILITY=90  DOUBLE_SHARED=232448
@@ -20,8 +22,14 @@ enum { MOST = 64 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static FILE* file;
-static int handles, failed_calls, contexts, capturing, clears;
+static int handles, failed_calls, clears;
 static uint64_t cleared;
+static _Thread_local int contexts;
+static _Thread_local void* captured; /* the stream that this thread captures */
+static const char* const unsafe[] = {
+    "cuMemAlloc_v2",    "cuMemFree_v2",   "cuMemHostAlloc",      "cuMemFreeHost",
+    "cuModuleLoadData", "cuModuleUnload", "cuStreamSynchronize", "cuEventSynchronize",
+};
 
 static int number(const char* name, int usual) {
     const char* text = getenv(name);
@@ -50,7 +58,15 @@ static int fails(const char* name) {
         say("%s fails %d", name, code);
         return code;
     }
-    return 0;
+    const int asks = !strncmp(name, "cuInit", 6) || !strncmp(name, "cuDevice", 8);
+    int refused = contexts || asks ? 0 : 201; /* CUDA_ERROR_INVALID_CONTEXT */
+    for (size_t i = 0; captured && i < sizeof unsafe / sizeof *unsafe; ++i) {
+        refused = strcmp(name, unsafe[i]) ? refused : 900; /* ..._STREAM_CAPTURE_UNSUPPORTED */
+    }
+    if (refused) {
+        say("%s refused %d", name, refused);
+    }
+    return refused;
 }
 
 #define CALL(name, ...)                              \
@@ -67,11 +83,13 @@ static int fails(const char* name) {
     } while (0)
 
 /* Handles are small numbers: nothing may look behind them. */
-static void* handle(void) { return (void*)(uintptr_t)++handles; }
+static void* handle(void) {
+    return (void*)(uintptr_t)__atomic_add_fetch(&handles, 1, __ATOMIC_SEQ_CST);
+}
 
 /* A kernel's parameters, by its handle. */
 struct kernel {
-    int count;
+    int count, launched;
     int sizes[MOST];
 };
 static struct kernel kernels[1 << 17];
@@ -162,9 +180,9 @@ API int cuCtxPopCurrent_v2(void** context) {
     return --contexts < 0 ? 201 : 0;
 }
 API int cuModuleLoadData(void** module, const void* image) {
-    CALL("cuModuleLoadData", "%d", handles + 1);
     *module = handle();
-    codes[handles] = image;
+    CALL("cuModuleLoadData", "%d", (int)(uintptr_t)*module);
+    codes[(uintptr_t)*module] = image;
     return 0;
 }
 API int cuModuleUnload(void* module) {
@@ -172,9 +190,9 @@ API int cuModuleUnload(void* module) {
     return 0;
 }
 API int cuModuleGetFunction(void** function, void* module, const char* name) {
-    CALL("cuModuleGetFunction", "%d %s", handles + 1, name);
     *function = handle();
-    return parameters(codes[(uintptr_t)module], name, &kernels[handles]);
+    CALL("cuModuleGetFunction", "%d %s", (int)(uintptr_t)*function, name);
+    return parameters(codes[(uintptr_t)module], name, &kernels[(uintptr_t)*function]);
 }
 API int cuFuncSetAttribute(void* function, int which, int value) {
     CALL("cuFuncSetAttribute", "%d %d %d", (int)(uintptr_t)function, which, value);
@@ -249,8 +267,8 @@ API int cuMemsetD32Async(uint64_t target, unsigned value, size_t count, void* st
     return 0;
 }
 API int cuStreamCreate(void** stream, unsigned flags) {
-    CALL("cuStreamCreate", "%d %u", handles + 1, flags);
     *stream = handle();
+    CALL("cuStreamCreate", "%d %u", (int)(uintptr_t)*stream, flags);
     return 0;
 }
 API int cuStreamDestroy_v2(void* stream) {
@@ -266,8 +284,8 @@ API int cuStreamWaitEvent(void* stream, void* event, unsigned flags) {
     return 0;
 }
 API int cuEventCreate(void** event, unsigned flags) {
-    CALL("cuEventCreate", "%d %u", handles + 1, flags);
     *event = handle();
+    CALL("cuEventCreate", "%d %u", (int)(uintptr_t)*event, flags);
     return 0;
 }
 API int cuEventDestroy_v2(void* event) {
@@ -284,18 +302,19 @@ API int cuEventSynchronize(void* event) {
 }
 API int cuStreamBeginCapture_v2(void* stream, int mode) {
     CALL("cuStreamBeginCapture_v2", "%d %d", (int)(uintptr_t)stream, mode);
-    capturing = 1;
+    captured = stream;
     return 0;
 }
 API int cuStreamEndCapture(void* stream, void** graph) {
-    capturing = 0;
+    captured = NULL;
     CALL("cuStreamEndCapture", "%d", (int)(uintptr_t)stream);
     *graph = handle();
     return 0;
 }
 API int cuGraphInstantiateWithFlags(void** recording, void* graph, unsigned long long flags) {
-    CALL("cuGraphInstantiateWithFlags", "%d %d %llu", handles + 1, (int)(uintptr_t)graph, flags);
     *recording = handle();
+    CALL("cuGraphInstantiateWithFlags", "%d %d %llu", (int)(uintptr_t)*recording,
+         (int)(uintptr_t)graph, flags);
     return 0;
 }
 API int cuGraphDestroy(void* graph) {
@@ -316,13 +335,17 @@ API int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsig
                        unsigned threads_y, unsigned threads_z, unsigned shared, void* stream,
                        void** values, void** extra) {
     char text[2048] = "";
-    const struct kernel* kernel = &kernels[(uintptr_t)function];
+    struct kernel* kernel = &kernels[(uintptr_t)function];
     for (int i = 0, at = 0; i < kernel->count; ++i) {
         at += snprintf(text + at, sizeof text - at, " %d:%llu", kernel->sizes[i],
                        (unsigned long long)field(values[i], kernel->sizes[i]));
     }
     CALL("cuLaunchKernel", "%d %u %u %u %u %u %d %d%s", (int)(uintptr_t)function, x, y, z, threads,
-         shared, (int)(uintptr_t)stream, capturing, text);
+         shared, (int)(uintptr_t)stream, captured == stream, text);
+    if (captured && !kernel->launched) {
+        return 900;
+    }
+    kernel->launched = 1;
     return threads_y != 1 || threads_z != 1 || extra ? 1 : 0;
 }
 API int cuGetErrorName(int code, const char** name) {

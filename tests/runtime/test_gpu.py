@@ -139,7 +139,8 @@ def test_a_run_in_three_streams(run):
     assert {x[2] for x in log if x[0] == "cuStreamCreate"} == {"1"}  # not the default's slaves
     start = next(i for i, x in enumerate(log) if x[0] == "cuMemcpyHtoDAsync_v2")
     events = [x[1] for x in log if x[0] == "cuEventCreate"]
-    steps = [(x[0], x[-1] if x[0] != "cuStreamWaitEvent" else x[1]) for x in log[start:]][:10]
+    steps = [(x[0], x[-1] if x[0] != "cuStreamWaitEvent" else x[1]) for x in log[start:]]
+    steps = [x for x in steps if x[0] not in ("pinned", "cuMemHostAlloc", "cuEventCreate")][:12]
     assert steps == [
         ("cuMemcpyHtoDAsync_v2", load),
         ("cuEventRecord", load),
@@ -148,8 +149,10 @@ def test_a_run_in_three_streams(run):
         ("cuEventRecord", compute),
         ("cuStreamWaitEvent", store),
         ("cuMemcpyDtoHAsync_v2", store),
+        ("cuEventRecord", store),
         ("cuMemcpyDtoHAsync_v2", store),
         ("cuEventRecord", store),
+        ("cuEventSynchronize", events[3]),  # of the picture, then of the flag
         ("cuEventSynchronize", events[2]),
     ]
     assert log[start + 1][1] == log[start + 2][2] == events[0]
@@ -164,10 +167,30 @@ def test_a_batch_in_chunks(run):
     tail = [x[0] for x in log]
     tail = tail[len(tail) - tail[::-1].index("cuGraphInstantiateWithFlags") :]
     kept = [x for x in tail if x in ("cuGraphLaunch", "cuEventSynchronize")]
-    assert kept == [
-        *("cuGraphLaunch", "cuGraphLaunch", "cuEventSynchronize", "cuGraphLaunch"),
-        *("cuEventSynchronize", "cuEventSynchronize"),
+    waits = 2 * ["cuEventSynchronize"]  # for the picture, and for the flag
+    assert kept == ["cuGraphLaunch", "cuGraphLaunch", *waits, "cuGraphLaunch", *waits, *waits]
+
+
+def test_a_large_picture_is_copied_in_bands(run):
+    """Each crosses the bus once threads have copied it, and is copied once it is here."""
+    facts, log = run("large")
+    assert facts["filled"]
+    _, log = at_code(log)
+    samples = (np.arange(600 * 700 * 3) % 251).astype(np.uint8)
+    band, image = 1 << 20, (samples / 255).astype(np.float32)  # 4 MiB
+    copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
+    assert [size for _, size, *_ in copies] == [4 * band, 4 * (len(image) - band)]
+    assert copies[1][0] - copies[0][0] == 4 * band
+    assert [x[2] for x in copies] == [hashed(x.tobytes()) for x in np.split(image, [band])]
+    names = [x[0] for x in log if x[0] in ("cuMemcpyDtoHAsync_v2", "cuEventRecord")]
+    bands = -(-4 * len(image) // band)
+    assert names == [
+        *("cuEventRecord", "cuEventRecord"),
+        *bands * ["cuMemcpyDtoHAsync_v2", "cuEventRecord"],
+        *("cuMemcpyDtoHAsync_v2", "cuEventRecord"),
     ]
+    records = [x[1] for x in log if x[0] == "cuEventRecord"]
+    assert [x[1] for x in log if x[0] == "cuEventSynchronize"] == records[2:]
 
 
 def hashed(data):
@@ -266,6 +289,20 @@ def test_two_gpus(run):
     _, log = run("devices", GPUS=2)
     assert [x[1] for x in log if x[0] == "cuDevicePrimaryCtxRetain"] == ["0", "1"]
     assert sum(x[0] == "cuInit" for x in log) == 1
+    assert balanced(log)
+
+
+def test_two_engines_in_two_threads(run):
+    """Each captures its own launches, in streams of its own."""
+    facts, log = run("threads")
+    assert facts["filled"] == [True] * 24
+    assert not [x for x in log if "refused" in x]
+    begun = [x[1] for x in log if x[0] == "cuStreamBeginCapture_v2"]
+    assert len(set(begun)) == 2
+    assert len(begun) > 16
+    recorded = Counter(str(x[4]) for x in launches(log) if x[5])
+    kernels = sum(recorded.values()) / len(begun)
+    assert recorded == {stream: kernels * count for stream, count in Counter(begun).items()}
     assert balanced(log)
 
 
