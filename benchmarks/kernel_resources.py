@@ -1,11 +1,11 @@
 """What the Triton kernels take on each architecture, read from their machine code. No GPU.
 
-    python benchmarks/kernel_resources.py
+    python benchmarks/kernel_resources.py [ARCH]
 
-compiles every kernel of the shipped models, in bf16, for four architectures, and prints registers,
-shared memory, matrix instructions, waits for them, blocks that a multiprocessor holds, spills and
-the assembler's warnings as a Markdown table. Each pair of an architecture and a dtype is a process
-of its own, which prints one line of JSON for each kernel:
+compiles every kernel of the shipped models, in bf16, for four architectures or one, and prints
+registers, shared memory, matrix instructions, waits for them, blocks that a multiprocessor holds,
+spills and the assembler's warnings as a Markdown table. Each pair of an architecture and a dtype is
+a process of its own, which prints one line of JSON for each kernel:
 
     python benchmarks/kernel_resources.py 90 bf16 [--wide] [--unbounded]
 
@@ -111,12 +111,13 @@ def table(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         cell += f" / {row['blocks']}" + (f" / {row['spills']} spills" if row["spills"] else "")
         cell += "".join(f" / {x}" for x in row["warnings"])
         named.setdefault(row["name"], {})[row["arch"]] = cell
+    archs = sorted({arch for cells in named.values() for arch in cells})
     heads = ["registers / shared memory / matrix instructions / blocks"]
-    heads += [f"sm_{x}" for x in ARCHITECTURES]
+    heads += [f"sm_{x}" for x in archs]
     yield f"| {' | '.join(heads)} |"
-    yield "|---" * (1 + len(ARCHITECTURES)) + "|"
+    yield "|---" * (1 + len(archs)) + "|"
     for name, cells in sorted(named.items()):
-        yield f"| `{name}` | " + " | ".join(cells.get(a, "") for a in ARCHITECTURES) + " |"
+        yield f"| `{name}` | " + " | ".join(cells.get(a, "") for a in archs) + " |"
 
 
 def main() -> None:
@@ -131,7 +132,8 @@ def main() -> None:
     if options.dtype:
         measure(options.arch, options.dtype, options.wide, options.unbounded)
         return
-    rows = [row for arch in ARCHITECTURES for row in measured_apart(arch, "bf16")]
+    archs = [options.arch] if options.arch else ARCHITECTURES
+    rows = [row for arch in archs for row in measured_apart(arch, "bf16")]
     print("# What the kernels of the shipped models take in bf16, read from their machine code\n")
     print(f"By `python benchmarks/kernel_resources.py`, with triton {version('triton')}.\n")
     print("\n".join(table(rows)))

@@ -3,8 +3,11 @@
 The double computes at once, on the CPU; what a real GPU does is for `test_triton.py` on one.
 """
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,3 +179,31 @@ def test_larger_memory_means_recording_anew(slots: Slots) -> None:
     run(slots, large)
     assert "recording" not in LOG[len(RECORDING) + len(START) + 1 :]
     assert slots.memory == held
+
+
+def test_two_engines_record_one_after_the_other(
+    cuda: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two threads: PyTorch waits for the whole device first, which spoils a recording."""
+    monkeypatch.setattr(Stream, "names", iter(2 * ("load", "compute", "store")))
+    recording: list[Graph] = []
+    both = Barrier(2)
+
+    @contextmanager
+    def slowly(graph: Graph, **_: object) -> Iterator[None]:
+        recording.append(graph)
+        time.sleep(0.05)
+        assert recording == [graph]
+        yield
+        recording.remove(graph)
+        graph.work = Graph.last
+
+    def work(_: int) -> None:
+        slots = Slots(halving, {}, torch.device("cpu"))
+        slots._streams = slots_module.Streams(torch.device("cpu"))
+        both.wait()
+        assert run(slots, np.zeros((2, 2, 2, 1), np.uint8))[1]
+
+    monkeypatch.setattr(torch.cuda, "graph", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [None, None]

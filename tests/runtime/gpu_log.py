@@ -24,6 +24,20 @@ def launches(log):
     return found
 
 
+def fetched(log):
+    """Bytes of each result that was copied out, in one band or several, and of the flag."""
+    found, end = [], None
+    for name, *words in log:
+        if name == "cuMemcpyDtoHAsync_v2":
+            address, size = numbers(words[:2])
+            if address == end:
+                found[-1] += size
+            else:
+                found.append(size)
+            end = address + size
+    return found
+
+
 def balanced(log):
     """Whether all that was taken was given back."""
     count = Counter(name for name, *words in log if words[:1] != ["fails"])
