@@ -312,7 +312,7 @@ def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
         # gained by roles that rotate.
         strip = {"BLOCK_W": 64, "BLOCK_K": block_k, "BLOCK_N": columns}
         strip["ROWS"] = 3 if arch == 90 else 1
-        if wide and inner > 32 and factor > 1 and arch == 90:
+        if wide and factor > 1 and arch == 90:
             strip["BLOCK_N"] = 32  # three rows' shuffles of all are too many registers
         if factor == 1:
             warps = 8 if small_shared or arch == 80 else 4
