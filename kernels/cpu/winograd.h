@@ -96,18 +96,21 @@ public:
                 continue;
             }
             static_cast<float*>(bias_.data())[j] = conv.bias[order(j)];
-            for (int i = 0; i < channels_; ++i) {
-                const int c = conv.channel(used_.element(i));
-                if (c < 0) {
-                    continue;
+            for (int first = 0; first < channels_; first += S::lanes) {
+                float g[a * a][S::lanes] = {};
+                for (int i = 0; i < S::lanes; ++i) {
+                    const int c = conv.channel(used_.element(first + i));
+                    if (c >= 0) {
+                        transform_filter(conv.weight + (order(j) * conv.in + c) * 9, g, i);
+                    }
                 }
-                double g[a * a];
-                transform_filter(conv.weight + (order(j) * conv.in + c) * 9, g);
                 if constexpr (!std::is_same_v<Scalar, float>) {
                     rounding.round(g);
                 }
                 for (int t = 0; t < a * a; ++t) {
-                    weights_.set(t * channels_ + i, j, static_cast<float>(g[t]));
+                    for (int i = 0; i < S::lanes; ++i) {
+                        weights_.set(t * channels_ + first + i, j, g[t][i]);
+                    }
                 }
             }
         }
@@ -199,8 +202,8 @@ private:
     }
     std::ptrdiff_t output_size() const { return a * a * weights_.panels.width() + 16; }
 
-    // G g Gᵀ
-    static void transform_filter(const float* g, double* out) {
+    // G g Gᵀ → (6, 6, lanes), one of the lanes
+    static void transform_filter(const float* g, float (*out)[S::lanes], int lane) {
         double columns[a][3];
         for (int j = 0; j < 3; ++j) {
             double column[a];
@@ -210,7 +213,11 @@ private:
             }
         }
         for (int i = 0; i < a; ++i) {
-            Transform::filter(columns[i][0], columns[i][1], columns[i][2], out + a * i);
+            double row[a];
+            Transform::filter(columns[i][0], columns[i][1], columns[i][2], row);
+            for (int j = 0; j < a; ++j) {
+                out[a * i + j][lane] = static_cast<float>(row[j]);
+            }
         }
     }
 

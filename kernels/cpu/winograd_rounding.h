@@ -62,18 +62,26 @@ public:
         }
     }
 
-    // (6, 6), in place
-    void round(double* g) const {
-        double errors[a][a] = {};
+    // (6, 6) of as many filters as there are lanes, in place
+    void round(float (*g)[S::lanes]) const {
+        Vec errors[a][a];
         for (int i = a - 1; i >= 0; --i) {
             for (int j = a - 1; j >= 0; --j) {
-                double sum = 0;
+                errors[i][j] = S::zero();
+                Vec wanted = S::load(g[a * i + j]);
+                const Vec exact = wanted;
                 for (int k = i; k < a; ++k) {
-                    sum += counts_[i][k] * product(counts_[j] + j, errors[k] + j, a - j);
+                    Vec sum = S::zero();
+                    for (int l = j; l < a; ++l) {
+                        sum = S::fma(errors[k][l], S::set(static_cast<float>(counts_[j][l])), sum);
+                    }
+                    wanted = S::fma(sum, S::set(static_cast<float>(-counts_[i][k])), wanted);
                 }
-                const double rounded = stored(g[a * i + j] - sum);
-                errors[i][j] = rounded - g[a * i + j];
-                g[a * i + j] = rounded;
+                Scalar stored[S::lanes];
+                S::store(stored, wanted);
+                const Vec rounded = S::load(stored);
+                errors[i][j] = S::sub(rounded, exact);
+                S::store(g[a * i + j], rounded);
             }
         }
     }
@@ -95,13 +103,6 @@ private:
             sum += x[i] * y[i];
         }
         return sum;
-    }
-    static double stored(double value) {
-        Scalar all[S::lanes];
-        for (Scalar& x : all) {
-            x = S::scalar(static_cast<float>(value));
-        }
-        return first(S::load(all));
     }
 
     double counts_[a][a];  // how much an error in component j shifts what component i had best be

@@ -14,13 +14,13 @@ struct WinogradTransform {
     static constexpr double p = 0.625, q = 1.6, pp = p * p, qq = q * q;
 
     static void filter(double g0, double g1, double g2, double* r) {
-        r[0] = g0 / (pp * qq);
-        const double at_p = 2 * pp * (pp - qq), at_q = 2 * qq * (qq - pp);
+        constexpr double at_p = 1 / (2 * pp * (pp - qq)), at_q = 1 / (2 * qq * (qq - pp));
+        r[0] = g0;  // by pp · qq
         r[1] = g2;
-        r[2] = (g0 + p * g1 + pp * g2) / at_p;
-        r[3] = (g0 - p * g1 + pp * g2) / at_p;
-        r[4] = (g0 + q * g1 + qq * g2) / at_q;
-        r[5] = (g0 - q * g1 + qq * g2) / at_q;
+        r[2] = (g0 + p * g1 + pp * g2) * at_p;
+        r[3] = (g0 - p * g1 + pp * g2) * at_p;
+        r[4] = (g0 + q * g1 + qq * g2) * at_q;
+        r[5] = (g0 - q * g1 + qq * g2) * at_q;
     }
     static IMAGEN_INLINE void input(const Vec* d, Vec* r) {
         const Vec both = S::set(static_cast<float>(-(pp + qq)));
