@@ -28,6 +28,11 @@ public:
                 stand_in(window_.stride * x - start_ + i, plane_.width, window_.padding);
         }
     }
+    // The pixels of a row of the window where all of its columns are within the picture, or null.
+    const Scalar* whole_row(int ky, int x) const {
+        return row_[ky] ? row_[ky] + (x - start_) * static_cast<std::ptrdiff_t>(plane_.pixel)
+                        : nullptr;
+    }
     // each(tap, pixel) for those that there are
     template <class Each>
     IMAGEN_INLINE void visit(Each each) const {
@@ -58,6 +63,7 @@ class Depthwise final : public Op {
 public:
     Depthwise(const Convolution& conv, const Kernel& window, const Finish& finish)
         : window_(window),
+          used_(conv.out),
           channels_(round_up(conv.out, kChannelMultiple)),
           weights_(std::size_t(channels_) * window.size * window.size * sizeof(float)),
           bias_(channels_ * sizeof(float)),
@@ -78,7 +84,12 @@ public:
         const auto* weights = static_cast<const float*>(weights_.data());
         const auto* bias = static_cast<const float*>(bias_.data());
         WindowPixels<S> pixels(window_, args.x, n, y);
-        for (int x = 0; x < args.out.width; ++x) {
+        const int start = before(window_), rest = window_.size - 1 - start;
+        for (int x = 0; x < args.out.width;) {
+            if (x >= start && x + kTogether + rest <= args.x.width && together(pixels, args, n, y, x)) {
+                x += kTogether;
+                continue;
+            }
             pixels.move_to(x);
             Scalar* out = args.out.at<Scalar>(n, y, x);
             for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
@@ -91,12 +102,69 @@ public:
                 finisher_.finish(args, n, y, x, c, low, high);
                 put<S>(out + c, low, high, args.out.streamed);
             }
+            ++x;
         }
     }
 
 private:
+    static constexpr int kTogether = 4;  // pixels that share what is loaded
+
+    // Pixels x to x + kTogether - 1, whose windows lie within the row; false if this cannot be done.
+    bool together(const WindowPixels<S>& pixels, const Args& args, int n, int y, int x) const {
+        switch (window_.stride == 1 ? window_.size : 0) {
+            case 3:
+                together<3>(pixels, args, n, y, x);
+                return true;
+            case 5:
+                together<5>(pixels, args, n, y, x);
+                return true;
+            case 7:
+                together<7>(pixels, args, n, y, x);
+                return true;
+        }
+        return false;
+    }
+    template <int size>
+    void together(const WindowPixels<S>& pixels, const Args& args, int n, int y, int x) const {
+        for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
+            Vec low[kTogether], high[kTogether];
+            sums<size>(pixels, args.x.pixel, x, c, low);
+            sums<size>(pixels, args.x.pixel, x, c + S::lanes, high);
+            Scalar* out = args.out.at<Scalar>(n, y, x) + c;
+            for (int i = 0; i < kTogether; ++i, out += args.out.pixel) {
+                finisher_.finish(args, n, y, x + i, c, low[i], high[i]);
+                put<S>(out, low[i], high[i], args.out.streamed);
+            }
+        }
+    }
+    template <int size>
+    IMAGEN_INLINE void sums(const WindowPixels<S>& pixels, std::ptrdiff_t pixel, int x, int c,
+                            Vec* sum) const {
+        const Vec bias = S::load(static_cast<const float*>(bias_.data()) + c);
+        for (int i = 0; i < kTogether; ++i) {
+            sum[i] = bias;
+        }
+        const float* weight = static_cast<const float*>(weights_.data()) + c;
+        for (int ky = 0; ky < size; ++ky, weight += size * channels_) {
+            const Scalar* row = pixels.whole_row(ky, x);
+            if (!row || c >= used_) {
+                continue;
+            }
+            Vec in[kTogether + size - 1];
+            for (int i = 0; i < kTogether + size - 1; ++i) {
+                in[i] = S::load(row + i * pixel + c);
+            }
+            for (int kx = 0; kx < size; ++kx) {
+                const Vec w = S::load(weight + kx * channels_);
+                for (int i = 0; i < kTogether; ++i) {
+                    sum[i] = S::fma(in[i + kx], w, sum[i]);
+                }
+            }
+        }
+    }
+
     Kernel window_;
-    int channels_;
+    int used_, channels_;  // without and with what pads them
     Buffer weights_, bias_;  // (kernel², channels), (channels)
     Finisher<S> finisher_;
 };
