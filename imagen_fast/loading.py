@@ -93,7 +93,7 @@ def _made(
     backends.check(backend, device, precision, threads, isa)
     path = catalogue.resolve(name_or_path)
     tried = backends.candidates(backend, device)
-    bundle = load_model(path)
+    bundle = load_model(path, backend)
     if tile is None:
         _check_generates(path, bundle)
     else:
@@ -126,7 +126,7 @@ def check(
 ) -> None:
     """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
     backends.check(backend, device, precision, threads, isa)
-    tile_sizes.check(read_header(catalogue.resolve(name_or_path)), tile, overlap)
+    tile_sizes.check(read_header(catalogue.resolve(name_or_path), backend), tile, overlap)
 
 
 def _check_generates(path: Path, bundle: Bundle) -> None:

@@ -8,30 +8,46 @@ from typing import Any
 
 from imagen_fast import bundle, importers
 from imagen_fast.bundle import Bundle
-from imagen_fast.errors import WeightsError
+from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
 
 
-def load_model(path: Path) -> Bundle:
+def load_model(path: Path, backend: str = "auto") -> Bundle:
     """The whole model.
 
+    Another's ONNX file that cannot be imported is one for ONNX Runtime, if that is the backend.
+
     Raises:
+        BackendError: ONNX Runtime does not run the file.
         WeightsError: as `load_bundle`, `importers.load` and `onnx_file.read`.
         OperationError: another's network has an operation that ours cannot have.
     """
     if importers.is_foreign(path):
-        return importers.load(path)
+        return _imported(path, backend)
     found: Bundle = _reader(path).read(path) if _is_exported(path) else bundle.load_bundle(path)
     return found
 
 
-def read_header(path: Path) -> Bundle:
+def read_header(path: Path, backend: str = "auto") -> Bundle:
     """The model without its tensors where they need not be read. Raises as `load_model`."""
     if importers.is_foreign(path):
-        return importers.load(path)
+        return _imported(path, backend)
     header: Bundle
     header = _reader(path).read_header(path) if _is_exported(path) else bundle.read_header(path)
     return header
+
+
+def _imported(path: Path, backend: str) -> Bundle:
+    try:
+        return importers.load(path)
+    except OperationError as error:
+        if path.suffix.lower() != importers.ONNX:
+            raise
+        if backend != "onnxruntime":
+            raise OperationError(f"{error}; backend onnxruntime runs the file as it is") from error
+    from imagen_fast.importers.onnx_whole import whole
+
+    return whole(path)
 
 
 def _is_exported(path: Path) -> bool:

@@ -1,4 +1,5 @@
-"""ONNX Runtime on the graph that `imagen-fast export` writes, on the CPU or on CUDA."""
+"""ONNX Runtime on the graph that `imagen-fast export` writes, on the CPU or on CUDA; and on files
+of others that no graph of ours can say, on the CPU, in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import ClassVar
 
 from imagen_fast.backends import memory
 from imagen_fast.backends.exported import Exported, Session
+from imagen_fast.backends.onnx_process import OnnxFile, OnnxFileSession
+from imagen_fast.errors import BackendError
 from imagen_fast.export.options import ExportOptions
 from imagen_fast.extras import install
 
@@ -29,7 +32,10 @@ class OnnxRuntime(Exported):
         from imagen_fast.cores import cores
         from imagen_fast.export.onnx_session import resolve_device
 
-        self.device = resolve_device(device)
+        foreign = isinstance(self.bundle, OnnxFile)
+        if foreign and (device not in ("auto", "cpu") or precision not in ("auto", "fp32")):
+            raise BackendError("ONNX Runtime runs other people's files on the cpu, in fp32, alone")
+        self.device = "cpu" if foreign else resolve_device(device)
         chosen = "fp32" if self.device == "cpu" else "fp16"
         self.precision = chosen if precision == "auto" else precision
         self.threads = threads or cores()
@@ -61,6 +67,8 @@ class OnnxRuntime(Exported):
         return memory.pixels(self.graph, budget, BYTES_PER_PIXEL_AND_CHANNEL)
 
     def _made(self, options: ExportOptions) -> Session:
+        if isinstance(self.bundle, OnnxFile):
+            return OnnxFileSession(self.bundle, self.threads)
         from imagen_fast.export import onnx, onnx_session
 
         data = onnx.export(self.bundle, options)

@@ -98,7 +98,7 @@ def command(
         factor = int(scale or UPSCALE.scales[0])
     else:
         said = scale or (str(chosen.scale) if chosen.scale else None)
-        model, factor = model_and_scale(chosen.task, model, said)
+        model, factor = model_and_scale(chosen.task, model, said, backend)
         check_engine(model, **options)
     chosen = chosen.at(factor)
     name = chosen.baseline if model in BASELINES else model

@@ -125,7 +125,9 @@ def engine_options(function: F) -> F:
     return function
 
 
-def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[str, int]:
+def model_and_scale(
+    task: Task, model: str | None, scale: str | None, backend: str = "auto"
+) -> tuple[str, int]:
     """What `-n` and `-s` mean together for a command of this task.
 
     Raises:
@@ -138,7 +140,7 @@ def model_and_scale(task: Task, model: str | None, scale: str | None) -> tuple[s
         wanted = int(scale or task.scales[0])
         return str(catalogue.for_task(task, wanted)), wanted
     assert model is not None
-    header = read_header(catalogue.resolve(model))
+    header = read_header(catalogue.resolve(model), backend)
     own = header.graph.scale
     if header.task is not task:
         raise click.UsageError(

@@ -218,7 +218,7 @@ def command(
     if suffix and "/" in suffix:
         raise click.UsageError(f"--suffix {suffix!r} must not contain '/'; folders go to -o")
     task = TASKS[str(ctx.command.name)]
-    name, factor = model_and_scale(task, model, scale)
+    name, factor = model_and_scale(task, model, scale, options["backend"])
     options |= {"tile": tile, "overlap": tile_overlap}
     check_engine(name, **options)
     suffix = task.suffix_for(factor) if suffix is None else suffix

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from imagen_fast import stand_in
-from imagen_fast.errors import WeightsError
+from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.importers.assembly import Array
 
 MOST_BYTES = 2 << 30  # of a file, and of the weights that lie beside it
@@ -54,14 +54,14 @@ def read(path: Path) -> OnnxModel:
     model = parse(path)
     opset = max((x.version for x in model.opset_import if x.domain in DOMAINS), default=0)
     if opset not in OPSETS:
-        raise _error(path, f"opset {opset}; expected {OPSETS.start} to {OPSETS.stop - 1}")
+        raise OperationError(f"{path}: opset {opset}; expected {OPSETS.start} to {OPSETS.stop - 1}")
     graph = model.graph
     if len(graph.node) > MOST_NODES:
         raise _error(path, f"{len(graph.node)} operations; expected {MOST_NODES} at most")
     try:
         weights = {x.name: _tensor(path, x) for x in graph.initializer}
         nodes = [_node(path, x) for x in graph.node]
-        image, shape, integer = _input(path, graph, weights)
+        image, shape, integer = picture_input(path, graph)
     except (ValueError, TypeError, KeyError) as error:  # of types and sizes that do not fit
         raise _error(path, f"damaged ({_line(error)})") from error
     if not graph.output:
@@ -86,9 +86,9 @@ def parse(path: Path) -> ModelProto:
         raise _error(path, f"not an ONNX file, or damaged ({_line(error)})") from error
 
 
-def _input(
-    path: Path, graph: GraphProto, weights: dict[str, Array]
-) -> tuple[str, tuple[int | None, ...], bool]:
+def picture_input(path: Path, graph: GraphProto) -> tuple[str, tuple[int | None, ...], bool]:
+    """Name and shape of what goes in, and whether it is whole numbers. Raises WeightsError."""
+    weights = {x.name for x in graph.initializer}
     given = [x for x in graph.input if x.name not in weights]
     if len(given) != 1:
         raise _error(path, f"{len(given)} inputs; expected one, a picture")
@@ -101,11 +101,13 @@ def _input(
 
 def _node(path: Path, x: Any) -> Node:
     if x.domain not in DOMAINS:
-        raise _error(path, f"operator {x.op_type} of {x.domain[:60]!r} is not ONNX's own")
+        raise OperationError(f"{path}: operator {x.op_type} of {x.domain[:60]!r} is not ONNX's own")
     attributes = {}
     for attribute in x.attribute:
         if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
-            raise _error(path, f"operator {x.op_type} ({x.name[:60]!r}) has graphs inside")
+            raise OperationError(
+                f"{path}: operator {x.op_type} ({x.name[:60]!r}) has graphs inside"
+            )
         value = helper.get_attribute_value(attribute)
         if attribute.type == AttributeProto.TENSOR:
             value = _tensor(path, value)

@@ -23,7 +23,7 @@ from imagen_fast.task import Task
 from imagen_fast.tasks.single import PathLike
 
 
-def model_for(task: Task, model: PathLike | None) -> PathLike:
+def model_for(task: Task, model: PathLike | None, backend: str = "auto") -> PathLike:
     """The model, which has to be of a task that keeps sizes; the shipped one if it is None.
 
     Raises:
@@ -31,7 +31,7 @@ def model_for(task: Task, model: PathLike | None) -> PathLike:
     """
     if model is None:
         return catalogue.for_task(task, 1)
-    header = read_header(catalogue.resolve(model))
+    header = read_header(catalogue.resolve(model), backend)
     if header.task is not task:
         raise WeightsError(
             f"model {os.fspath(model)!r} {header.task.does(header.graph.scale)}; expected one that "

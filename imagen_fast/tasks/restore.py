@@ -83,7 +83,7 @@ def restore(
         WeightsError: no such model, it does not restore, or it is damaged.
         BackendError, TilingError: see `imagen_fast.load`.
     """
-    model = model_for(RESTORE, model)
+    model = model_for(RESTORE, model, options.get("backend", "auto"))
     holes = None if mask is None else mask_of(mask, max_pixels)
     check_strength(strength)
     return single(

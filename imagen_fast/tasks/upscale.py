@@ -92,7 +92,7 @@ def upscale(
         scale = operator.index(scale)
     except TypeError:
         raise WeightsError(f"scale is {scale!r}; expected an int, such as 2 or 4") from None
-    name = _model(model, scale)
+    name = _model(model, scale, options.get("backend", "auto"))
     with ExitStack() as others:
 
         def through(engine: Engine) -> Pictures:
@@ -118,11 +118,11 @@ def upscale(
         )
 
 
-def _model(model: PathLike | None, scale: int) -> PathLike:
+def _model(model: PathLike | None, scale: int, backend: str) -> PathLike:
     """The model, which has to enlarge so many times; the shipped one if it is None."""
     if model is None or model == "auto":
         return catalogue.for_task(UPSCALE, scale)
-    header = read_header(catalogue.resolve(model))
+    header = read_header(catalogue.resolve(model), backend)
     own, task = header.graph.scale, header.task
     if task is not UPSCALE:
         raise WeightsError(
