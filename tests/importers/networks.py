@@ -136,6 +136,41 @@ class Down(nn.Module):
         return x + 0.5 * self.up(self.down(x))
 
 
+class ConvNeXt(nn.Module):
+    """A ConvNeXt block (Liu et al. 2022): depthwise 7×7, layer norm, two linear layers, a scale."""
+
+    def __init__(self, channels: int = WIDTH) -> None:
+        super().__init__()
+        self.depth = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.wide, self.thin = nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels)
+        self.scale = nn.Parameter(torch.full((channels,), 0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.depth(x).permute(0, 2, 3, 1))
+        y = self.thin(F.gelu(self.wide(y))) * self.scale
+        return x + y.permute(0, 3, 1, 2)
+
+
+class NAF(nn.Module):
+    """A NAFNet block (Chen et al. 2022): layer norms, gates, attention to channels."""
+
+    def __init__(self, channels: int = WIDTH) -> None:
+        super().__init__()
+        self.norm, self.norm_2 = ChannelNorm(channels), ChannelNorm(channels)
+        self.wide, self.wide_2 = (nn.Conv2d(channels, 2 * channels, 1) for _ in range(2))
+        self.depth = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
+        self.pooled, self.thin, self.thin_2 = (nn.Conv2d(channels, channels, 1) for _ in range(3))
+        self.beta, self.gamma = (nn.Parameter(torch.rand(1, channels, 1, 1)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.depth(self.wide(self.norm(x))).chunk(2, 1)
+        y = a * b
+        x = x + self.beta * self.thin(y * self.pooled(F.adaptive_avg_pool2d(y, 1)))
+        a, b = self.wide_2(self.norm_2(x)).chunk(2, 1)
+        return x + self.gamma * self.thin_2(a * b)
+
+
 def conv(channels: int = WIDTH, kernel: int = 3, **how: object) -> nn.Conv2d:
     how = {"padding": kernel // 2, **how}
     return nn.Conv2d(WIDTH, channels, kernel, **how)  # type: ignore[arg-type]
@@ -212,14 +247,16 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
         Apply(lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)),
         nn.Upsample(scale_factor=2, mode="nearest"),
     ),
+    "ConvNeXt": ConvNeXt,
+    "NAFNet": NAF,
 }  # fmt: skip
-WHOLE = ("instance norm", "squeeze", "contrast")  # read the whole picture
 
 
 def network(*names: str, scale: int = 2, seed: int = 0) -> nn.Module:
     """A stem, modules of these names, and a pixel shuffle."""
     torch.manual_seed(seed)
     head = nn.Conv2d(WIDTH, 3 * scale**2, 3, padding=1)
+    nn.init.constant_(head.bias, 0.5)  # results that are no black picture
     layers = [nn.Conv2d(3, WIDTH, 3, padding=1), *(MODULES[name]() for name in names)]
     made = nn.Sequential(*layers, head, nn.PixelShuffle(scale))
     for module in made.modules():
