@@ -36,7 +36,9 @@ class Grid:
 
     def halved(self) -> Grid:
         """The grid of half the size, rounded up."""
-        if self.margin % 2 or not self.of:
+        if self.margin % 2:
+            raise SpecError(f"{self.margin} pixels around a picture, an odd number, are not halved")
+        if not self.of:
             raise SpecError(f"a grid {self} cannot be halved")
         if self.factor % 2 == 0:
             return Grid(self.of, self.halvings, self.factor // 2, self.margin // 2)
@@ -57,7 +59,7 @@ class Grid:
         if margin and not self.of:
             raise SpecError("a single pixel has no margin")
         if not 0 <= self.margin + margin <= MAX_FACTOR:
-            raise SpecError(f"a grid {self} has no {-margin} pixels on each side to lose")
+            raise SpecError(f"{self.margin} pixels around a picture, and {-margin} are lost")
         return replace(self, margin=self.margin + margin)
 
     def completed(self, halvings: int) -> Grid:

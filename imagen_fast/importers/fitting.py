@@ -81,14 +81,15 @@ def fit(network: Foreign, full: int = 1) -> Fitted:
 
 def _found(draw: Draw, channels: int, size: tuple[int, int]) -> tuple[int, int]:
     """How many halvings the sides must allow, and the least margin."""
-    first: SpecError | None = None
+    furthest, problem = -1, SpecError("it halves the picture too often")
     for halvings in range(MOST_HALVINGS + 1):
         for margin in (0, WIDE):
             a = Assembly(channels, margin, halvings)
             try:
                 output = draw(a, size)
             except SpecError as error:
-                first = first or error
+                if len(a.operations) > furthest:
+                    furthest, problem = len(a.operations), error
                 continue
             deepest = max(value.grid.halvings for value in a.values.values())
             if deepest > halvings:
@@ -99,7 +100,7 @@ def _found(draw: Draw, channels: int, size: tuple[int, int]) -> tuple[int, int]:
             if not margin:
                 return halvings, 0
             return halvings, _least(draw, a, output, size)
-    raise OperationError(str(first or "it halves the picture too often"))
+    raise OperationError(str(problem))
 
 
 def _least(draw: Draw, a: Assembly, output: str, size: tuple[int, int]) -> int:
