@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def _torch(path: Path) -> State:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of oddities in a damaged file
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle's, zip's and torch's own
         reason = " ".join(str(error).split())[:120]
         raise _error(path, f"no weights, damaged, or more than weights in it ({reason})") from error
