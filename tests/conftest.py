@@ -205,7 +205,7 @@ def build_wheel() -> Callable[..., Path]:
     """Build a wheel from a copy of the tree in a folder, with variables of the environment."""
 
     def build(tree: Path, **environment: str) -> Path:
-        ignored = (".*", "build", "dist", "*.egg-info", "runs", "demo", "tests")
+        ignored = (".*", "__pycache__", "build", "dist", "*.egg-info", "runs", "demo", "tests")
         built = ("*.so", "*.so.*", "*.a")
         copied = shutil.ignore_patterns(*ignored, *built)
         root = Path(__file__).parents[1]
