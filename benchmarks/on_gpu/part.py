@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 
 from on_gpu import compiler
-from on_gpu.timing import Deadline
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -25,7 +25,6 @@ class Part:
         compiles: kernels are compiled for a GPU that need not be here (`compiler`), as a live run
             launches them, when `finish` is called; nothing is computed or compared.
         device: where.
-        deadline: when its box of time ends.
         failed: whether anything so far was not right.
         dtypes: names of those that are asked for.
         flags: those of the part's own options that are given.
@@ -33,7 +32,6 @@ class Part:
     Args:
         doc: the part's own, for --help.
         arguments: the command line's; those of this process if None.
-        keep: whether there is a file of rows.
         exact: whether answers are compared rather than timed.
         flags: names of the part's own options.
     """
@@ -42,7 +40,6 @@ class Part:
         self,
         doc: str | None,
         arguments: list[str] | None = None,
-        keep: bool = True,
         exact: bool = False,
         flags: Sequence[str] = (),
     ) -> None:
@@ -62,7 +59,7 @@ class Part:
             compiler.install()
             compiler.postpone()
         self.out: Path = options.out
-        self.deadline = Deadline(options.seconds)
+        self._end = time.monotonic() + options.seconds
         self.device = torch.device("cpu" if self.dry or self.compiles else "cuda")
         self.dtypes: list[str] = options.dtype or (["fp16"] if self.dry else ["bf16"])
         self.failed = False
@@ -72,7 +69,7 @@ class Part:
         torch.backends.cudnn.deterministic = exact
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, ours and theirs
         self.out.mkdir(parents=True, exist_ok=True)
-        self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl" if keep else None
+        self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl"
 
     def finish(self) -> int:
         """The exit code; what was to be compiled is."""
@@ -83,23 +80,20 @@ class Part:
     def add(self, **row: Any) -> None:
         """One more row, in the file at once."""
         self.failed |= row.get("ok") is False
-        if self._path is None:
-            return
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def attempt(self, work: Callable[[], dict[str, Any]], **row: Any) -> dict[str, Any] | None:
+    def attempt(self, work: Callable[[], dict[str, Any]], **row: Any) -> None:
         """The row with what `work` gives; where it fails, with the reason and `ok` false."""
-        if self.deadline.over:
+        if time.monotonic() > self._end:
             self.add(**row, left_out="no time was left")
-            return None
+            return
         try:
             found = work()
         except Exception as error:  # whatever it is, the others are still to be measured
             traceback.print_exc()
             reason = " ".join(str(error).split())[:500]
             self.add(**row, ok=False, failed=f"{type(error).__name__}: {reason}")
-            return None
+            return
         if not self.compiles:
             self.add(**row, **found)
-        return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,22 +14,6 @@ MOST_ROUNDS = 100
 CORRECT = 2.0  # times the error of PyTorch in the same precision
 # What rounding the result alone costs, relative: an error below it says nothing.
 FLOOR = {torch.float32: 1e-6, torch.float16: 2e-4, torch.bfloat16: 2e-3, torch.uint8: 5e-4}
-
-
-class Deadline:
-    """A box of time."""
-
-    def __init__(self, seconds: float) -> None:
-        self.end = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds."""
-        return self.end - time.monotonic()
-
-    @property
-    def over(self) -> bool:
-        return self.left <= 0
 
 
 def rms(x: torch.Tensor) -> float:

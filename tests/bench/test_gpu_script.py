@@ -216,7 +216,7 @@ def test_what_is_not_written_or_read_too_early_is_not_right(on_gpu, monkeypatch,
     from on_gpu.layers import layers
     from on_gpu.part import Part
 
-    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False, exact=True)
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], exact=True)
     found = layers(network(parity.NARROW), 1, 2, 3)
     layer = next(x for x in found if x.name.startswith("convolution, 32 of 32"))
     assert parity.kernel_errors(layer, "fp16", part)["ok"]
@@ -264,7 +264,7 @@ def test_the_overflow_check_takes_right_code_and_no_other(on_gpu, monkeypatch, d
         def run(self, tiles):
             raise parity.NonFiniteError("not finite")
 
-    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"])
 
     def verdicts(backend):
         monkeypatch.setattr(parity, "Triton", backend)
@@ -289,7 +289,7 @@ def test_the_truth_is_of_the_weights_as_they_are(on_gpu, monkeypatch, tmp_path):
         "errors",
         lambda ours, theirs, truth: given.update(truth=truth) or {"ok": True},
     )
-    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False)
+    part = Part("A part.", ["--out", str(tmp_path), "--dry-run"])
     bundle = parity.network_bundle(parity.NARROW)
     parity.network_errors(bundle, "fp16", part)
     tiles = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 3), np.uint8)
@@ -305,7 +305,7 @@ def test_algorithms_are_not_chosen_by_timing_where_answers_are_compared(on_gpu, 
     from on_gpu.part import Part
 
     for exact in (True, False):
-        Part("A part.", ["--out", str(tmp_path), "--dry-run"], keep=False, exact=exact)
+        Part("A part.", ["--out", str(tmp_path), "--dry-run"], exact=exact)
         assert torch.backends.cudnn.benchmark is not exact
         assert torch.backends.cudnn.deterministic is exact
 
