@@ -18,7 +18,7 @@ from typing import Any
 from imagen_fast.kernels.ahead.compiled import key_of
 from imagen_fast.kernels.triton.launch import Launch
 from triton.backends.compiler import GPUTarget
-from triton.backends.nvidia.driver import CudaLauncher
+from triton.backends.nvidia import driver as nvidia
 from triton.runtime import driver
 
 from imagen_fast.backends import triton as backend
@@ -43,7 +43,8 @@ class Driver:
     def __init__(self) -> None:
         self.launches = 0
         self.utils = self
-        self._live = bool(gpu.names())
+        # Triton 3.6 compiles C code for each signature, and links with NVIDIA's driver.
+        self._launchers = bool(gpu.names()) and hasattr(nvidia, "make_launcher")
 
     def get_current_target(self) -> GPUTarget:
         return GPUTarget("cuda", ARCHITECTURE, 32)
@@ -62,8 +63,8 @@ class Driver:
         return object(), object(), 0, 0, THREADS
 
     def launcher_cls(self, source: object, metadata: object) -> Any:
-        if self._live:  # Triton 3.6 compiles C code for each signature, and links with the driver
-            CudaLauncher(source, metadata)
+        if self._launchers:
+            nvidia.CudaLauncher(source, metadata)
         return self.launch
 
     def launch(self, x: int, y: int, z: int, *_: object) -> None:
