@@ -145,8 +145,8 @@ def command(
     What is finished lies in OUTPUT.parts until all is: after Ctrl-C, a kill or a power cut the same
     command goes on from there. Exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
     """
-    task = _task(task_name, model)
-    name, factor = model_and_scale(task, model, scale)
+    task = _task(task_name, model, backend)
+    name, factor = model_and_scale(task, model, scale, backend)
     if (task is STYLIZE) != (style is not None):
         raise click.UsageError("--style PAINTING is for --task stylize, which needs one")
     if strength is not None and task.strength is None:
@@ -204,11 +204,11 @@ def command(
         click.echo(f"{shown(output)}: {line} ({progress.speed()})", err=output == PIPE)
 
 
-def _task(name: str | None, model: str | None) -> Task:
+def _task(name: str | None, model: str | None, backend: str) -> Task:
     """The task that is named, or else the model's; models for videos enlarge them."""
     if model not in (None, "auto"):
         assert model is not None
-        own = read_header(catalogue.resolve(model)).task
+        own = read_header(catalogue.resolve(model), backend).task
         if name is None or (own is VIDEO and name == UPSCALE.name):
             return own
     return TASKS[name or UPSCALE.name]
@@ -224,7 +224,7 @@ def _engines(name: str, workers: int, options: dict[str, Any]) -> list[engine.En
     A thread for each is faster than all of them on one frame: none waits for another, unless the
     model reads what it made of the frame before.
     """
-    recurrent = read_header(catalogue.resolve(name)).graph.recurrent
+    recurrent = read_header(catalogue.resolve(name), options["backend"]).graph.recurrent
     count = 1 if recurrent else min(workers, _MOST_MODELS)
     each = max(1, workers // count)
     first = load_engine(name, **options, threads=each)
