@@ -22,7 +22,7 @@ from imagen_fast.tasks.discovery import discover
 from imagen_fast.tasks.features import pooled
 
 CLASSES, SIDE, PATCH = 20, 320, 32
-MODELS = ("sr-x2", "sr-x3", "sr-x4")
+MODELS = ("real-x2", "real-x4", "sr-x4")
 CELL = 16  # pixels of a side of the cells whose likeness makes a square even
 
 Patches = NDArray[np.uint8]  # (N, PATCH, PATCH, 3)

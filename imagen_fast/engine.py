@@ -229,7 +229,7 @@ class Engine:
         if not known:
             raise BackendError(
                 f"the model {self.model!r} has no features (its outputs: "
-                f"{', '.join(self.graph.outputs)}); expected one with an encoder, such as sr-x2"
+                f"{', '.join(self.graph.outputs)}); expected one with an encoder, such as real-x2"
             )
         found = self.outputs(image, list(dict.fromkeys(names)))
         return tuple(found[name] for name in names)

@@ -70,8 +70,8 @@ def command(
 
     Of each picture and level L an array NAME/features.L of shape (H/2^L, W/2^L, channels), sides
     rounded up; with --pool one array NAME/pooled of shape (2 · channels of all levels): of each
-    level the means and then the standard deviations over its pixels. sr-x2 and sr-x3 have two
-    levels of 64 and 96 channels, sr-x4 one of 32.
+    level the means and then the standard deviations over its pixels. real-x2 and real-x4
+    have two levels of 32 and 64 channels, restore three, the sr models one.
 
     A picture that cannot be read ends the command, and nothing is written.
 

@@ -18,8 +18,7 @@ from imagen_fast.tasks.discovery import Found
 from imagen_fast.tasks.whole_file import check_place, whole_file
 
 SUFFIXES = (".npz", ".safetensors")
-# Of the shipped models those for 2 and 3 times have a pyramid of two levels.
-MODEL = "sr-x2"
+MODEL = "real-x2"  # of the shipped models one with a pyramid of two levels
 
 Array = NDArray[np.float32]
 
