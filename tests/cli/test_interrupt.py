@@ -43,7 +43,8 @@ def test_interrupt_in_the_middle_of_a_picture(start, picture, noise, files, tmp_
     out = tmp_path / "out"
     out.mkdir()
     heed = functools.partial(signal.signal, number, signal.SIG_DFL)  # the suite may run under nohup
-    process = start(tmp_path / "in", "-o", out, "-t", 128, "--ext", ext, before=heed)
+    # Small tiles take seconds, which a busy machine may let pass before it looks.
+    process = start(tmp_path / "in", "-o", out, "-t", 32, "--ext", ext, before=heed)
     deadline = time.monotonic() + 60
     # a.png is done and b.png has begun
     while not ([f"a_x2.{ext}"] != files(out) and f"a_x2.{ext}" in files(out)):

@@ -146,7 +146,11 @@ def test_every_kind_and_every_function_is_defined() -> None:
 @pytest.mark.parametrize(
     ("kind", "attributes", "problem"),
     [
-        ("convolution", {"channels": 4, "kernel": 3, "padding": "valid"}, "0 pixels around a picture, and 1 are lost"),
+        (
+            "convolution",
+            {"channels": 4, "kernel": 3, "padding": "valid"},
+            "0 pixels around a picture, and 1 are lost",
+        ),
         ("convolution", {"channels": 3, "kernel": 3, "depthwise": True}, "expected 4"),
         ("convolution", {"channels": 3, "kernel": 2, "padding": "valid"}, "odd kernels"),
         ("transposed_convolution", {"channels": 3, "kernel": 3}, "even"),
