@@ -11,11 +11,9 @@ Printed as JSON:
   order, so spectrum and colours stay and all else goes;
 - likeness: the mean MS-SSIM of pairs;
 - copies: the distance of the nearest training patch (mean squared difference of 16×16 reductions,
-  of any place, mirrored or not), for generated pictures and for held-out patches;
-- seconds: a seamless picture of 1024×1024 on the native engine and on PyTorch, medians of runs in
-  turn, fp32.
+  of any place, mirrored or not), for generated pictures and for held-out patches.
 
-The page shows 64 generated pictures, 64 held-out ones, and beside each of 8 generated pictures its
+The page shows 64 generated pictures, 64 held-out ones, and 8 generated pictures, each before its
 nearest training patch.
 """
 
@@ -23,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +32,12 @@ from torch import Tensor
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
-from imagen_fast.bench.timing import Summary, in_turns, once
-from imagen_fast.tasks.generate import Generator
 from imagen_fast.tasks.generated import sheet
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
 
 SIDE = 64
 COUNT = 256
 SMALL = 16  # side at which copies are looked for
-LARGE = (1024, 1024)
 
 Pixels = NDArray[np.uint8]
 
@@ -98,19 +92,6 @@ def nearest(pictures: Pixels, folder: Path) -> tuple[NDArray[np.float64], list[P
     return squares, [places[number] for number in index.tolist()]
 
 
-def seconds(model: Path, rounds: int) -> dict[str, float]:
-    """Medians for a picture of 1024×1024, the engines in turn."""
-    bursts = {}
-    for name in ("native", "eager"):
-        generator = Generator(model, backend=name, precision="fp32", threads=1)
-        (latent,) = generator.latents(1, 0, LARGE)
-        run = partial(generator.picture, latent, LARGE, seamless=True)
-        run()  # does not count
-        bursts[name] = once(run)
-    times = in_turns(bursts, 0, least=rounds)
-    return {name: Summary.of(taken).p50 / 1e3 for name, taken in times.items()}
-
-
 def main() -> None:
     """Measure, print, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -119,7 +100,6 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the page")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--truncation", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     held_out = patches(options.textures / "held-out", COUNT, 0)
     other = patches(options.textures / "train", len(held_out), 1)
@@ -131,11 +111,9 @@ def main() -> None:
     sets = {"real": other, "generated": made, "noise": noise}
     target = features(tensor(held_out))
     copies = {}
-    for name, pictures in (("generated", made[:64]), ("held-out", held_out[:64])):
-        found, neighbours = nearest(pictures, options.textures / "train")
+    for name, pictures in (("held-out", held_out[:64]), ("generated", made[:64])):
+        found, beside = nearest(pictures, options.textures / "train")
         copies[name] = {"least": float(found.min()), "median": float(np.median(found))}
-        if name == "generated":
-            beside = neighbours[:8]
     result = {
         "machine": describe(),
         "model": options.model.name,
@@ -144,17 +122,10 @@ def main() -> None:
         "distance": {k: kernel_distance(target, features(tensor(x))) for k, x in sets.items()},
         "likeness": {name: likeness(tensor(x)) for name, x in sets.items()},
         "copies": copies,
-        "seconds": seconds(options.model, options.rounds),
     }
     print(json.dumps(result, indent=1))
-    rows = sheet([x for pair in zip(made[:8], beside, strict=True) for x in pair], 8)
-    page = [sheet(list(made[:64])), sheet(list(held_out[:64])), rows]
-    width = max(part.shape[1] for part in page)
-    gaps = [
-        np.pad(part, ((0, 8), (0, width - part.shape[1]), (0, 0)), constant_values=255)
-        for part in page
-    ]
-    Image.fromarray(np.concatenate(gaps)).save(options.output)
+    pairs = [picture for pair in zip(made[:8], beside[:8], strict=True) for picture in pair]
+    Image.fromarray(sheet([*made[:64], *held_out[:64], *pairs], 8)).save(options.output)
 
 
 if __name__ == "__main__":

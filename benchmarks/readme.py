@@ -210,15 +210,15 @@ def device(made: Record) -> list[str]:
 
 def page() -> str:
     """All of docs/performance.md."""
-    start, memory = result("startup.json"), result("memory-6000x4000-native-fp32.json")
+    start, memory = result("startup.json"), result("memory.json")
     ratio = next(x["times"] for x in start["rows"] if x["runtime"] == "upscale of 256×256")
     large = memory["rows"][0]
     others = (
         f"A 256×256 file is enlarged, whole process, in {ratio:.2f} of the time that `import "
-        f"torch` takes (`benchmarks/startup.py`, {start['machine']['date'][:10]}); a "
+        f"torch` takes (`benchmarks/programs.py startup`, {start['machine']['date'][:10]}); a "
         f"{large['width']}×{large['height']} photograph {large['scale']} times as large took "
         f"{large['seconds']:.0f} s and {large['peak_bytes'] / 1e9:.2f} GB "
-        f"({large['precision']}, `benchmarks/memory.py`, {memory['machine']['date'][:10]})."
+        f"({large['precision']}, `benchmarks/programs.py memory`, {memory['machine']['date'][:10]})."
     )
     parts = [INTRODUCTION, *(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]

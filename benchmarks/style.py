@@ -13,19 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 import imagen_fast
 from imagen_fast import metrics
 from imagen_fast.bench.machine import describe
-from imagen_fast.bench.timing import Summary, in_turns, once
-from imagen_fast.image.picture import Picture
+from imagen_fast.tasks.generated import sheet
 from imagen_fast.tasks.style import read_style
 from imagen_fast.tasks.stylize import LUMA, Stylizer
 
@@ -36,7 +34,6 @@ PAINTINGS = ("hokusai", "munch", "picabia", "turner_shipwreck")  # in no trainin
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIDE = 256  # of a thumbnail, and of the squares whose bands are compared
 BINS, SCALES, ORIENTATIONS = 8, 4, 4
-ULTRA_HD = (2160, 3840)
 
 
 def colors(a: Pixels, b: Pixels) -> float:
@@ -94,50 +91,6 @@ def read(path: Path) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def sheet(rows: list[list[Pixels]]) -> Image.Image:
-    """Pictures in rows, each within SIDE × SIDE."""
-    page = Image.new("RGB", (SIDE * len(rows[0]), SIDE * len(rows)), "white")
-    for y, row in enumerate(rows):
-        for x, pixels in enumerate(row):
-            picture = Image.fromarray(pixels)
-            picture.thumbnail((SIDE, SIDE))
-            page.paste(picture, (x * SIDE, y * SIDE))
-    return page
-
-
-def through(stylizer: Stylizer, picture: Picture) -> None:
-    """All rows, tiles and all."""
-    for _ in stylizer.stream(picture):
-        pass
-
-
-def speeds(model: Path, painting: Pixels, photograph: Pixels) -> dict[str, Any]:
-    """Seconds on native and in PyTorch at 512² and 4K, in turn, and how far tiles differ."""
-    found: dict[str, Any] = {}
-    for name, (height, width), repeats in (("512", (512, 512), 5), ("4k", ULTRA_HD, 1)):
-        picture = Picture(np.asarray(Image.fromarray(photograph).resize((width, height))))
-        with (
-            imagen_fast.load(model, backend="native", threads=2) as native,
-            imagen_fast.load(model, backend="eager", threads=2) as eager,
-        ):
-            style = read_style(native, painting)
-            bursts = {}
-            for engine in (native, eager):
-                run = partial(through, Stylizer(engine, style), picture)
-                bursts[f"{engine.info()['backend']}_{name}"] = once(run)
-            times = in_turns(bursts, 0, least=repeats)
-        found |= {key: Summary.of(taken).p50 / 1e3 for key, taken in times.items()}
-    results = []
-    for tile in (1024, 1536):
-        with imagen_fast.load(model, precision="fp32", tile=tile) as engine:
-            overlap = engine.exact_overlap
-        with imagen_fast.load(model, precision="fp32", tile=tile, overlap=overlap) as engine:
-            stylizer = Stylizer(engine, read_style(engine, painting))
-            results.append(np.concatenate(list(stylizer.stream(picture))))
-    found["tiles_differ_by"] = int(np.abs(results[0].astype(int) - results[1]).max())
-    return found
-
-
 def main() -> None:
     """Measure, keep and print."""
     parser = argparse.ArgumentParser(
@@ -145,25 +98,24 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--no-speed", action="store_true", help="leave out 512² and 4K")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     data = Path(os.environ["IMAGEN_FAST_DATA"])
     paintings = [read(next((data / "style").glob(f"{name}*"))) for name in PAINTINGS]
     photographs = [read(path) for path in sorted((data / "content").glob("*.jpg"))]
-    rows = [[np.full((SIDE, SIDE, 3), 255, np.uint8), *photographs]]
+    page = [np.full((SIDE, SIDE, 3), 255, np.uint8), *photographs]
     pairs: list[dict[str, Any]] = []
     with imagen_fast.load(arguments.model) as engine:
         for name, painting in zip(PAINTINGS, paintings, strict=True):
-            style, row = read_style(engine, painting), [painting]
+            style = read_style(engine, painting)
+            page.append(painting)
             for number, photograph in enumerate(photographs):
                 drawn = Stylizer(engine, style)(photograph)
-                row.append(drawn)
+                page.append(drawn)
                 pair = {"painting": name, "photograph": number}
                 for what, far in {"colors": colors, "texture": texture}.items():
                     pair[what] = far(drawn, painting) / far(photograph, painting)
                 pairs.append(pair | {"drawing": drawing(drawn, photograph)})
-            rows.append(row)
         style = read_style(engine, paintings[1])
         found = [Stylizer(engine, style, s)(photographs[1]) for s in STRENGTHS]
     by_strength = {
@@ -175,9 +127,10 @@ def main() -> None:
     mean = {name: float(np.mean([pair[name] for pair in pairs])) for name in names}
     result: dict[str, Any] = {"machine": describe(), "mean": mean, "strength": by_strength}
     result["pairs"] = pairs
-    if not arguments.no_speed:
-        result["speed"] = speeds(arguments.model, paintings[1], photographs[1])
-    sheet(rows).save(arguments.output / "sheet.png")
+    shown = [ImageOps.pad(Image.fromarray(x), (SIDE, SIDE), color="white") for x in page]
+    Image.fromarray(sheet([np.asarray(x) for x in shown], 1 + len(photographs))).save(
+        arguments.output / "sheet.png"
+    )
     (arguments.output / "style.json").write_text(json.dumps(result, indent=2) + "\n")
     told = {key: result[key] for key in result if key not in ("pairs", "machine")}
     print(json.dumps(told, indent=2))

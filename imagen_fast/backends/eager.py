@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Forward = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
-# Bytes at the peak of a run, per input pixel and channel of the widest value: measured on the
-# presets (fp32, `benchmarks/memory.py --capacity`), where a window attention holds the most.
+# Bytes at the peak of a run, per input pixel and channel of the widest value: by the peaks that
+# `imagen-fast bench --backend eager --size 32,256` tells; a window attention holds the most.
 BYTES_PER_PIXEL_AND_CHANNEL = 90
 
 

@@ -13,8 +13,8 @@ from imagen_fast.errors import BackendError
 from imagen_fast.export.options import ExportOptions
 from imagen_fast.extras import install
 
-# Bytes at the peak of a run, per input pixel and channel of the widest value: measured on the
-# presets (`benchmarks/memory.py --capacity --backend onnxruntime`).
+# Bytes at the peak of a run, per input pixel and channel of the widest value: by the peaks that
+# `imagen-fast bench --peers onnxruntime --size 32,256` tells of networks of several widths.
 BYTES_PER_PIXEL_AND_CHANNEL = 70
 CUDA_BUDGET = 2 << 30
 

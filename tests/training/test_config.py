@@ -11,7 +11,7 @@ from imagen_fast.training.source import Source
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.toml"))
-OF_TEXTURES = ("texture", "adversarial-long")  # on what benchmarks/cut_textures.py wrote
+OF_TEXTURES = ("texture", "adversarial-long")  # on what examples/cut_textures.py wrote
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
@@ -31,7 +31,7 @@ def test_shipped_configurations_are_right(path, monkeypatch):
 
 
 def test_textures_are_not_cut_from_the_photograph_that_make_demo_shows():
-    script = runpy.run_path(str(ROOT / "benchmarks" / "cut_textures.py"))
+    script = runpy.run_path(str(ROOT / "examples" / "cut_textures.py"))
     names = script["PHOTOGRAPHS"].split()
     assert len(names) > 20
     assert "budgie_perched-osprey" not in names

@@ -1,6 +1,6 @@
 """Cut squares of texture from photographs: what the generator `texture` is trained on.
 
-    python benchmarks/cut_textures.py FOLDER... -o textures
+    python examples/cut_textures.py FOLDER... -o textures
 
 Of the photographs those in PHOTOGRAPHS are used: grass, bark, leaves, stone, sand, water, clouds.
 
