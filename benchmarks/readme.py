@@ -217,8 +217,8 @@ def page() -> str:
         f"A 256×256 file is enlarged, whole process, in {ratio:.2f} of the time that `import "
         f"torch` takes (`benchmarks/programs.py startup`, {start['machine']['date'][:10]}); a "
         f"{large['width']}×{large['height']} photograph {large['scale']} times as large took "
-        f"{large['seconds']:.0f} s and {large['peak_bytes'] / 1e9:.2f} GB "
-        f"({large['precision']}, `benchmarks/programs.py memory`, {memory['machine']['date'][:10]})."
+        f"{large['seconds']:.0f} s and {large['peak_bytes'] / 1e9:.2f} GB ({large['precision']}, "
+        f"`benchmarks/programs.py memory`, {memory['machine']['date'][:10]})."
     )
     parts = [INTRODUCTION, *(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
