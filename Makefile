@@ -12,8 +12,9 @@ CORE := .venv-core
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
-# In three sessions of about the same length, of which `make -j2 test` runs two at a time. Folders that
-# share bundles with GPU kernels are in one.
+# In three sessions of about the same length, of which `make -j2 test` runs two at a time; all of them
+# run, whatever becomes of the first. Folders that share bundles with GPU kernels are in one.
+MAKEFLAGS += --keep-going
 KERNELS := tests/export tests/kernels tests/runtime
 TORCH := tests/backends tests/bench tests/parity tests/training
 test: test-torch test-kernels test-rest

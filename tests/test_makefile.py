@@ -40,3 +40,19 @@ def test_developing_adds_to_what_the_demo_installs_and_builds_once(
     rest = "\n".join(commands[len(before) :])
     assert "'imagen-fast[dev]'" in rest  # which is there, so that pip adds what the extra names
     assert "-e ." not in rest
+
+
+def test_a_session_that_fails_does_not_keep_others_from_running(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho ran "$@"\nexit 1\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv").mkdir()
+    for stamp in (".installed", ".ready"):
+        (tmp_path / ".venv" / stamp).touch()
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", f"BIN={tmp_path}", "test"]
+    done = subprocess.run(command, cwd=tmp_path, env=outside, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stdout.count("ran -m pytest") == 3
