@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -13,6 +14,13 @@ from typing import Any, NoReturn
 import click
 
 from imagen_fast import atomic
+
+# What these signals do where nobody has said otherwise.
+_USUAL: dict[signal.Signals, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
 
 
 class Ended(KeyboardInterrupt):
@@ -24,35 +32,53 @@ class Ended(KeyboardInterrupt):
 
 
 class Interruptible(AbstractContextManager["Interruptible"]):
-    """Within it SIGTERM and SIGHUP raise `Ended`, a KeyboardInterrupt as SIGINT's is.
+    """Within it SIGINT, SIGTERM and SIGHUP raise a KeyboardInterrupt once; another one ends the
+    process here and now, after `summary`.
+
+    It is not raised a second time, because that may never arrive: Python drops what is raised
+    while an object is removed, and inside of its own locks makes another error of it.
 
     What is ignored from outside (`nohup`) stays ignored. Does nothing outside the main thread,
     where Python delivers no signals.
 
     Attributes:
-        number: of the signal that came, SIGINT's if none of the others did.
+        number: of the signal that came last, SIGINT's if none did.
     """
 
-    def __init__(self) -> None:
+    said = "interrupted"
+
+    def __init__(self, summary: Callable[[], object] = lambda: None) -> None:
         self.number: int = signal.SIGINT
+        self._summary, self._came = summary, False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruptible:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) == signal.SIG_DFL:
-                    self._before[number] = signal.signal(number, self._raise)
+            for number, usual in _USUAL.items():
+                if signal.getsignal(number) == usual:
+                    self._before[number] = signal.signal(number, self._take)
         return self
 
-    def _raise(self, number: int, frame: FrameType | None) -> None:
+    def _take(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        raise Ended
+        if self._came:
+            self.end()
+        self._came = True
+        raise KeyboardInterrupt if number == signal.SIGINT else Ended
+
+    def end(self) -> NoReturn:
+        """Say how it ended, as far as that can be said in the middle of anything, and `leave`."""
+        self.ignore()
+        for say in (self._summary, lambda: click.echo(self.said, err=True)):
+            with suppress(Exception):  # such as of a line that was just being printed
+                say()
+        leave(128 + self.number)  # as shells report it
 
     def ignore(self) -> None:
         """From now on nothing interrupts any more: the process is about to `leave`."""
         self._before.clear()
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in _USUAL:
                 signal.signal(number, signal.SIG_IGN)
 
     def __exit__(self, *exception: object) -> None:
@@ -65,10 +91,12 @@ class AllOrNothing(Interruptible):
     nothing, says so, and ends with the exit code that shells give for the signal.
     """
 
+    said = "interrupted: nothing was written"
+
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
         if isinstance(exception[1], KeyboardInterrupt):
-            click.echo("interrupted: nothing was written", err=True)
+            click.echo(self.said, err=True)
             click.get_current_context().exit(128 + self.number)
 
 
@@ -79,6 +107,6 @@ def leave(code: int) -> NoReturn:
     """
     atomic.discard_all()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(Exception):
             stream.flush()
     os._exit(code)

@@ -16,7 +16,7 @@ import click
 
 from imagen_fast import atomic, engine
 from imagen_fast.cli import left_out
-from imagen_fast.cli.interrupt import Interruptible, leave
+from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import (
     check_engine,
     engine_options,
@@ -259,8 +259,14 @@ def command(
         for leftover in atomic.remove_leftovers(folder):
             if not quiet:
                 click.echo(f"removed {shown(leftover)}, left unfinished by a killed run", err=True)
-    interrupted = False
-    with Interruptible() as ending, report(planned, quiet, notes) as progress:
+    progress = report(planned, quiet, notes)
+
+    def summarise() -> None:
+        progress.__exit__()
+        if not quiet:
+            progress.summarise()
+
+    with Interruptible(summarise) as ending, progress:
         try:
             if todo := batch.settle(planned, progress):
                 with ExitStack() as stack:
@@ -293,13 +299,8 @@ def command(
                         color=not task.neutral,
                     )
         except KeyboardInterrupt:
-            ending.ignore()
-            interrupted = True
-    if not quiet:
-        progress.summarise()
-    if interrupted:
-        click.echo("interrupted", err=True)
-        leave(128 + ending.number)  # as shells report it
+            ending.end()
+    summarise()
     ctx.exit(1 if progress.counts()["failed"] else 0)
 
 

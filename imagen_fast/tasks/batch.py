@@ -114,8 +114,8 @@ def run(
     three channels.
 
     On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
-    computed leaves no file, and the interrupt goes on. On a second one while they are saved it
-    goes on at once: an encoder may still be at work on a thread, and its file be there
+    computed leaves no file, and the interrupt goes on. A process that is not to wait for that has
+    to end: an encoder may still be at work on a thread, and its file be there
     (`atomic.discard_all`).
     """
     saving: deque[_Active] = deque()
@@ -231,6 +231,9 @@ class _Active:
         self.reruns = engine.reruns - reruns
 
     def failed(self, error: Exception) -> Result:
+        """What became of it; raises the interrupt that the error is the consequence of, if any."""
+        if isinstance(error.__context__, KeyboardInterrupt):  # inside of a lock of Python's own
+            raise error.__context__
         return Result(self.job, "failed", reason(error, self.job), error, seconds=self._seconds())
 
     def result(self) -> Result:

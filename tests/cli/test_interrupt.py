@@ -99,6 +99,35 @@ def test_the_exit_code_stays_where_a_string_was_evaluated(tmp_path, number):
     assert subprocess.run(command, cwd=tmp_path, preexec_fn=heed).returncode == 128 + number
 
 
+DROPPED = """
+import os, signal, sys, time
+from imagen_fast.cli.interrupt import Interruptible
+
+class Fragile:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))  # what is raised here is dropped
+
+with Interruptible(lambda: print("so far")):
+    Fragile()
+    print("lost", flush=True)
+    Fragile()
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_interrupt_ends_the_process_wherever_it_comes(number):
+    def heed():
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, usual)
+
+    line = [sys.executable, "-c", DROPPED, str(int(number))]
+    done = subprocess.run(line, preexec_fn=heed, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 128 + number
+    assert done.stdout == "lost\nso far\n"
+    assert done.stderr.endswith("\ninterrupted\n")
+
+
 SLOW = """
 import sys, time
 from pathlib import Path

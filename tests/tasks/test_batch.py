@@ -1,7 +1,9 @@
 """Reading ahead, computing and saving side by side, seen from the observer."""
 
 import gc
+import sys
 import threading
+import time
 import traceback
 import weakref
 
@@ -152,6 +154,40 @@ def test_an_interrupt_keeps_what_is_computed(engine, jobs):
         batch.run(jobs, engine, log, writers=2)
     assert [result.job for result in log.results] == jobs[:2]
     assert sorted(path.name for path in jobs[0].target.parent.iterdir()) == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(("slow", "waits", "done"), [("read", "run", 0), ("write", "finish", 2)])
+def test_an_interrupt_inside_of_a_lock_of_pythons_is_no_failure(
+    engine, jobs, monkeypatch, slow, waits, done
+):
+    """Where it comes as a RuntimeError: the lock that is given back has not been taken again."""
+    from imagen_fast.image.write import Writer
+
+    place = batch if slow == "read" else Writer
+    monkeypatch.setattr(place, slow, after(0.05, getattr(place, slow)))
+
+    def look(frame, event, function):
+        callers = (found.f_code.co_name for found, _ in traceback.walk_stack(frame))
+        if event == "c_return" and function.__name__ == "_release_save" and waits in callers:
+            sys.setprofile(before)
+            raise KeyboardInterrupt
+
+    before, log = sys.getprofile(), Log()
+    sys.setprofile(look)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            batch.run(jobs[:2], engine, log)
+    finally:
+        sys.setprofile(before)
+    assert [result.outcome for result in log.results] == ["done"] * done
+
+
+def after(seconds, function):
+    def slowly(*arguments, **options):
+        time.sleep(seconds)
+        return function(*arguments, **options)
+
+    return slowly
 
 
 def test_settle_reports_what_needs_no_work(jobs):
