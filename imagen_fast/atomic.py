@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,7 +46,7 @@ class Part:
                 raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
         while True:
             # Short, whatever the length of the name, and in its folder to be renamed there.
-            self._path = self._target.with_name(f".imagen-fast-{secrets.token_hex(8)}.part")
+            self._path = self._target.with_name(f".imagen-fast-{os.urandom(8).hex()}.part")
             # What replaces a private file is private from the start.
             mode = 0o600 if self._before else 0o666
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

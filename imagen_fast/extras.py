@@ -1,6 +1,5 @@
 """What is installed only when it is asked for, how to get it, and which version is there."""
 
-import importlib.metadata
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -17,6 +16,8 @@ def install(extra: str) -> str:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Of those that are installed, by name."""
+    import importlib.metadata  # takes longer to load than a model
+
     found = {}
     for name in packages:
         with suppress(importlib.metadata.PackageNotFoundError):

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from imagen_fast.bundle import FAMILY, Bundle, save_bundle
@@ -31,10 +30,14 @@ def is_foreign(path: Path) -> bool:
     """
     suffix = path.suffix.lower()
     if suffix == SAFETENSORS:
-        from imagen_fast.importers import architectures, checkpoint_file
+        from imagen_fast.importers import checkpoint_file
 
         metadata, names = checkpoint_file.names(path)
-        return "format" not in metadata and architectures.recognised(names) is not None
+        if "format" in metadata:
+            return False
+        from imagen_fast.importers import architectures  # takes longer to load than a model
+
+        return architectures.recognised(names) is not None
     return suffix in NCNN + CHECKPOINTS or (suffix == ONNX and not _is_exported(path))
 
 
@@ -84,6 +87,8 @@ def as_bundle(path: Path) -> Iterator[Path]:
     if not is_foreign(path):
         yield path
         return
+    from tempfile import TemporaryDirectory
+
     with TemporaryDirectory() as folder:
         made = Path(folder) / f"{path.stem}{SAFETENSORS}"
         save_bundle(load(path), made)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from imagen_fast import stand_in
 from imagen_fast.errors import WeightsError
 from imagen_fast.extras import install
-from imagen_fast.importers.assembly import Array
 
 MOST_BYTES = 2 << 30
 MOST_TENSORS = 20_000
@@ -22,7 +22,7 @@ SAFETENSORS = ".safetensors"
 WITHIN = ("params_ema", "params", "state_dict", "model_state_dict", "model", "generator", "net_g")
 PREFIXES = ("module.", "netG.", "generator.")
 
-State = dict[str, Array]
+State = dict[str, NDArray[np.float32]]
 
 
 def read(path: Path) -> State:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.errors import WeightsError
-from imagen_fast.graph import network
+from imagen_fast.graph import Graph, Input, Operation, Output, network
 from imagen_fast.spec import Level, ModelSpec
 
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
@@ -53,6 +53,18 @@ def test_engine_from_a_file_is_the_engine_from_arrays(small_bundle: Bundle, tmp_
     made = _native.Engine(network(SPEC).to_json(), half)
     outs = [engine.run({"image": image}, ["picture"])["picture"] for engine in (loaded, made)]
     np.testing.assert_array_equal(*outs)
+
+
+def test_every_half_is_the_float_that_it_says() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)].reshape(-1, 256, 1, 1)  # 248 of 256 channels
+    operation = Operation(
+        "convolution", "y", ("x",), {"weight": "w"}, {"channels": 248, "kernel": 1}
+    )
+    graph = Graph({"x": Input(256)}, (operation,), {"y": Output("y")}).to_json()
+    one = np.eye(256, dtype=np.float32).reshape(1, 16, 16, 256)
+    found = _native.Engine(graph, {"w": halves}).run({"x": one}, ["y"])["y"]
+    np.testing.assert_array_equal(found.reshape(256, -1).T, halves[:, :, 0, 0].astype(np.float32))
 
 
 @pytest.mark.parametrize(
