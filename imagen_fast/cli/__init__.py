@@ -110,6 +110,8 @@ def _warn(message: Warning | str, *where: object, **more: object) -> None:
 def _reason(error: Exception) -> str:
     """One line; of the system's errors (a full disk, a folder that may not be read) the file's."""
     if isinstance(error, OSError) and error.strerror:
+        if isinstance(error, FileNotFoundError) and not error.filename:
+            return "the current folder is not there any more: change to another one"
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 

@@ -12,11 +12,11 @@ from imagen_fast.image import floats
 from imagen_fast.samples import Samples
 
 
-def from_array(image: Samples) -> tuple[Samples, Samples | None]:
+def from_array(image: Samples, *, quiet: bool = False) -> tuple[Samples, Samples | None]:
     """(H, W) or (H, W, 1 to 4) → color (H, W, 1 or 3) and alpha (H, W) or None, as views.
 
     Two channels are grey and alpha, four are RGB and alpha. uint8, uint16 or float32; floats up to
-    0.01 beyond 0 to 1 are clipped, in a copy and with an ImageWarning.
+    0.01 beyond 0 to 1 are clipped, in a copy and, unless `quiet`, with an ImageWarning.
 
     Raises:
         ImageError: another shape or dtype, no pixels, or floats farther outside 0 to 1.
@@ -43,7 +43,8 @@ def from_array(image: Samples) -> tuple[Samples, Samples | None]:
                 "(picture / 255).clip(0, 1).astype(numpy.float32)"
             )
         if note := floats.clipped_note(low, high):
-            warnings.warn(note, ImageWarning, stacklevel=2)
+            if not quiet:
+                warnings.warn(note, ImageWarning, stacklevel=2)
             image = image.clip(0, 1)
     samples = image.reshape(*image.shape[:2], -1)
     channels = 3 if samples.shape[2] >= 3 else 1

@@ -38,6 +38,11 @@ class Layout:
     order: Literal["<", ">"] = "<"
     big: bool = False
 
+    @property
+    def foreign(self) -> bool:
+        """Whether it is BigTIFF of the byte order that Pillow does not know it in."""
+        return self.big and self.order == ">"
+
     def header(self, first: int) -> bytes:
         """The start of a file whose first directory lies at `first`."""
         mark = b"II" if self.order == "<" else b"MM"

@@ -22,7 +22,8 @@ from imagen_fast.image.pillow import from_pil
 
 _SCAN, _END = 0xDA, 0xD9
 _BARE = (0x01, 0xD8)  # markers that no length follows
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)  # the last is JPEG-LS
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _METADATA = {*range(0xE0, 0xF0), 0xFE}  # application segments and comments
 _SEGMENTS = _FRAMES | {0xC4, 0xCC, *range(0xDA, 0xE0)} | _METADATA
@@ -83,7 +84,11 @@ class _Scans:
     done: set[tuple[int, int]] = field(default_factory=set)
 
     def frame(self, marker: int, segment: bytes) -> None:
-        """A frame's header, which says what there is."""
+        """A frame's header, which says what there is. Raises ImageError if that cannot be read."""
+        lossless, bits = marker in _LOSSLESS, int.from_bytes(segment[:1], "big")
+        if lossless or bits != 8:
+            kind = "a lossless JPEG" if lossless else f"a JPEG of {bits} bits a sample"
+            raise ImageError(f"it is {kind}, which cannot be read: convert it to PNG or TIFF")
         self.progressive, self.components = marker in _PROGRESSIVE, segment[6::3]
 
     def scan(self, segment: bytes) -> None:

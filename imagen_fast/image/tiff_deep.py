@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -143,11 +144,20 @@ def _samples(file: BinaryIO, channels: int) -> NDArray[np.uint16]:
 
 
 def described(file: BinaryIO, page: Page, places: list[tuple[int, int]]) -> BinaryIO:
-    """The file with another directory, which says that the picture's parts lie here."""
+    """The file with another directory, which says that the picture's parts lie here.
+
+    A big-endian BigTIFF file, which Pillow does not know, becomes a TIFF file.
+    """
     layout = page.layout
+    if layout.foreign:
+        layout = replace(layout, big=False)
     kind = ifd.LONG8 if layout.big else ifd.LONG
-    values = zip(page.place_tags, zip(*places, strict=True), strict=True)
-    directory = page.sound() | {tag: layout.value(kind, *numbers) for tag, numbers in values}
+    values = dict(zip(page.place_tags, zip(*places, strict=True), strict=True))
+    directory = page.sound()
+    for tag, value in directory.items():
+        if isinstance(value, ifd.Value) and value.kind == ifd.LONG8:
+            values.setdefault(tag, page.layout.numbers(value))
+    directory |= {tag: layout.value(kind, *numbers) for tag, numbers in values.items()}
     file.seek(0)
     data = bytearray(file.read())
     data += bytes(len(data) % 2)

@@ -8,11 +8,16 @@ from typing import BinaryIO
 
 from imagen_fast.errors import ImageError
 from imagen_fast.image import carry, ifd, tags, tiff_deep
-from imagen_fast.image.libtiff import hushed
+from imagen_fast.image.libtiff import hushed, undoes
 from imagen_fast.image.limits import check_frames, check_size
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.pillow import from_pil
-from imagen_fast.image.tiff_page import Page
+from imagen_fast.image.tiff_page import UNCOMPRESSED, Page
+
+# Compressions that other libraries write, and libtiff here may lack.
+_RARE = {33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC",
+         34892: "lossy JPEG", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL",
+         52546: "JPEG XL"}  # fmt: skip
 
 
 @hushed()
@@ -26,13 +31,21 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
     # Smaller copies of the first page and masks of it are no pages of their own.
     others = (Page(layout, other).number(tags.SUBFILE, 0) & 0b101 for other in pages[1:])
     check_frames(1 + sum(not aside for aside in others), "pages")
+    compression = page.number(tags.COMPRESSION, UNCOMPRESSED)
+    if not undoes(compression):
+        named = _RARE.get(compression, f"number {compression}")
+        raise ImageError(
+            f"its compression, {named}, cannot be undone here: save it with another one, such as "
+            "Deflate or LZW"
+        )
     size = file.seek(0, io.SEEK_END)
     places = page.places(size)
     # libtiff shows what it finds of a truncated file, and reads parts that overlap many times.
     if any(place + count > size for place, count in places) or sum(c for _, c in places) > size:
         raise ImageError("the TIFF file is truncated: its parts reach behind its end")
-    if page.numbers(page.place_tags[1], 0) != tuple(count for _, count in places):
-        file = tiff_deep.described(file, page, places)  # libtiff asks for the lengths
+    # libtiff asks for the lengths, and Pillow does not know the other order of bytes in BigTIFF.
+    if layout.foreign or page.numbers(page.place_tags[1], 0) != tuple(n for _, n in places):
+        file = tiff_deep.described(file, page, places)
     if page.deep:
         picture = tiff_deep.decode(file, page, places)
     else:

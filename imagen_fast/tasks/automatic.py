@@ -55,7 +55,7 @@ class Automatic:
     def __call__(self, image: Any) -> Any:
         """As `Engine.__call__`. Of arrays it is seen whether they are noisy."""
         if isinstance(image, np.ndarray):
-            color = from_array(image)[0]
+            color = from_array(image, quiet=True)[0]  # the engine says it
             if color.dtype == np.float32:
                 color = np.rint(color * np.float32(255)).astype(np.uint8)
             return self._for(Picture(color))(image)

@@ -12,6 +12,7 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -113,8 +114,8 @@ def explain(
     }
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     template = resources.files(__package__).joinpath("explain.html").read_text("utf-8")
-    title = html.escape(f"{name} through {info['model']}")
-    return template.replace("__TITLE__", title).replace("__DATA__", text)
+    parts = {"TITLE": html.escape(f"{name} through {info['model']}"), "DATA": text}
+    return re.sub("__(TITLE|DATA)__", lambda place: parts[place[1]], template)
 
 
 def write(target: Path, page: str, *, overwrite: bool = False) -> None:

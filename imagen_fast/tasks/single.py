@@ -101,7 +101,9 @@ def single(
 
     behind = None if background is None else color_of(background)
     source, target = _places(image, output, suffix, overwrite)
-    for leftover in atomic.remove_leftovers(Path(os.path.realpath(target)).parent):
+    with atomic.refused_as(ImageError, target):  # where the current folder is gone
+        folder = Path(os.path.realpath(target)).parent
+    for leftover in atomic.remove_leftovers(folder):
         warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
     with load(name, **options) as engine:
         from imagen_fast.image.read import read

@@ -3,6 +3,8 @@
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -155,6 +157,32 @@ def test_a_read_only_folder(unprivileged, picture, files):
     assert_one_line(run(path, "-o", path.parent / "new"), "Permission denied")
     assert files(path.parent) == ["a.png"]
     path.parent.chmod(0o700)
+
+
+GONE = """
+import os, shutil, sys
+import imagen_fast
+from imagen_fast.cli import main
+os.makedirs("gone")
+os.chdir("gone")
+shutil.rmtree(os.getcwd())
+for picture, output in (("a.png", None), (sys.argv[1], "b.png")):
+    try:
+        imagen_fast.upscale(picture, 2, output=output, backend="fake")
+    except imagen_fast.ImageError as error:
+        print(error)
+main(["upscale", "a.png"])
+"""
+
+
+def test_a_current_folder_that_is_gone(picture, tmp_path):
+    line = [sys.executable, "-c", GONE, picture(tmp_path / "a.png")]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    assert first == "a_x2.png: cannot write: No such file or directory"
+    assert second == "b.png: cannot write: No such file or directory"
+    assert done.stderr == "error: the current folder is not there any more: change to another one\n"
+    assert done.returncode == 1
 
 
 def test_an_output_folder_that_cannot_be_made(upscale, picture, tmp_path):

@@ -1,5 +1,6 @@
 """`imagen-fast explain`: a page, which a browser draws without errors, or nothing."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,6 +30,16 @@ def test_a_page_that_loads_nothing(explain, noise, tmp_path, files):
     assert "<title>&lt;b&gt;.png through sr-x2-test</title>" in page
     assert "__" not in re.sub(r'"data":"[^"]*"|base64,[^"]*', "", page)
     assert not re.findall(r"https?:|src=|href=|@import|fetch\(", page)
+
+
+def test_a_name_may_be_a_mark_of_the_template(explain, noise, tmp_path):
+    name = "__DATA____TITLE__.png"
+    Image.fromarray(noise(8, 9, 3)).save(tmp_path / name)
+    assert explain(name, "-o", "a.html", "--no-gradient").exit_code == 0
+    page = (tmp_path / "a.html").read_text()
+    assert f"<title>{name} through sr-x2-test</title>" in page
+    (data,) = re.findall(r'id="data">(.*?)</script>', page)
+    assert json.loads(data)["name"] == name
 
 
 def test_a_browser_draws_it(explain, noise, tmp_path):

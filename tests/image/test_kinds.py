@@ -125,6 +125,27 @@ def test_a_turned_avif_is_upright(tmp_path, photo):
 
 
 @pytest.mark.parametrize(
+    ("marker", "bits", "said"),
+    [
+        (0xC0, 12, "a JPEG of 12 bits a sample"),
+        (0xC1, 12, "a JPEG of 12 bits a sample"),
+        (0xC2, 16, "a JPEG of 16 bits a sample"),
+        (0xC3, 8, "a lossless JPEG"),
+        (0xF7, 8, "a lossless JPEG"),  # JPEG-LS
+    ],
+)
+def test_kinds_of_jpeg_that_cannot_be_read_are_named(tmp_path, photo, marker, bits, said):
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG")
+    content = bytearray(file.getvalue())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 1], content[frame + 4] = marker, bits
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(ImageError, match=f"it is {said}, which cannot be read: convert it to PNG"):
+        read(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize(
     ("start", "said"),
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is HEIC, which cannot be read: convert"),

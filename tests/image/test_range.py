@@ -59,6 +59,12 @@ def test_floats_a_little_beyond_are_clipped_and_said(tmp_path, taken, value):
     assert f"{value:g}" in note
 
 
+def test_what_was_clipped_is_said_once():
+    """Also where a picture is looked at before, to choose a model."""
+    for picture in (with_one(1.01), Image.fromarray(with_one(1.01))):
+        assert len(warned(lambda picture=picture: upscale(picture, 2))[1]) == 1
+
+
 @WAYS
 def test_floats_from_0_to_1_need_no_word(tmp_path, taken):
     color, notes = taken(GREY, tmp_path)

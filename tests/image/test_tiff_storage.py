@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 import tifffile
-from containers import reversed_bits, tiff
+from containers import entry, reversed_bits, tiff
+from icc_profiles import wide_rgb
 from PIL import Image
 
 from imagen_fast import ImageError, upscale
@@ -141,6 +142,64 @@ def test_a_fourth_plane_of_eight_bits_is_what_a_fourth_channel_is(tmp_path, comp
     assert (together.alpha is None) == (apart.alpha is None)
     if together.alpha is not None:
         np.testing.assert_array_equal(together.alpha, apart.alpha)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("kind", "dtype", "layout"),
+    [
+        ("grey", "u1", "strips"), ("grey", "f4", "tiles"), ("grey and alpha", "u2", "strips"),
+        ("rgb", "u1", "planes"), ("rgb", "u2", "planes in tiles"), ("rgb and alpha", "u1", "tiles"),
+    ],
+)  # fmt: skip
+def test_bigtiff_of_either_order_of_bytes(tmp_path, kind, dtype, layout, compression):
+    samples = RNG.integers(0, 256, (45, 39, KINDS[kind]))
+    samples = (samples / 255).astype("f4") if dtype == "f4" else samples.astype(dtype)
+    for order in "<>":
+        options = {"byteorder": order, "bigtiff": True, "compression": compression}
+        (tmp_path / "x.tif").write_bytes(stored(samples, layout, **options))
+        expected = samples if dtype != "f4" else np.rint(samples * 65535).astype(np.uint16)
+        compare(tmp_path / "x.tif", expected)
+
+
+def test_big_endian_bigtiff_keeps_what_it_carries(tmp_path):
+    samples = RNG.integers(0, 256, (45, 39, 3), np.uint8)
+    tags = [(256, 16, 1, 39, True), (257, 16, 1, 45, True)]  # sizes of 64 bits
+    options = {"resolution": (300, 300), "description": "a view", "iccprofile": wide_rgb()}
+    tifffile.imwrite(tmp_path / "x.tif", samples, byteorder=">", bigtiff=True, photometric="rgb",
+                     metadata=None, extratags=tags, **options)  # fmt: skip
+    found = read(tmp_path / "x.tif")
+    np.testing.assert_array_equal(found.color, samples)
+    assert found.metadata.dpi == (300, 300)
+    assert found.metadata.icc == wide_rgb()
+    assert b"a view" in found.metadata.exif
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(34887, "LERC"), (34712, "JPEG 2000"), (50002, "JPEG XL"), (61234, "number 61234")],
+)
+def test_a_compression_that_is_not_known_is_named(tmp_path, number, name, dtype):
+    def compressed(data, at):
+        entry(data, at[259], value=number)
+
+    samples = RNG.integers(0, 256, (45, 39, 3)).astype(dtype)
+    (tmp_path / "x.tif").write_bytes(tiff(samples, compressed))
+    with pytest.raises(ImageError, match=f"its compression, {name}, cannot be undone here: save"):
+        read(tmp_path / "x.tif")
+
+
+def test_a_compression_that_libtiff_was_built_without_is_named(tmp_path, monkeypatch):
+    """Of WebP that depends on the machine; Pillow knows it."""
+    (tmp_path / "x.tif").write_bytes(
+        tiff(
+            RNG.integers(0, 256, (5, 4, 3), np.uint8), lambda d, at: entry(d, at[259], value=50001)
+        )
+    )
+    monkeypatch.setattr("imagen_fast.image.libtiff._is_configured", lambda number: number != 50001)
+    with pytest.raises(ImageError, match="its compression, WebP, cannot be undone here"):
+        read(tmp_path / "x.tif")
 
 
 @pytest.mark.parametrize(
