@@ -285,7 +285,7 @@ def command(
                         through = automatic(
                             loaded,
                             lambda path: stack.enter_context(load_engine(str(path), **options)),
-                            (lambda text: None) if quiet else progress.chose,
+                            (lambda *_: None) if quiet else progress.chose,
                         )
                     batch.run(
                         todo,

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Report(Observer):
         self.jobs = jobs
         self.notes = notes
         self.results: list[Result] = []
+        self._choices: dict[str, Counter[str]] = {}
         self._start = time.perf_counter()
 
     def __enter__(self) -> Report:
@@ -56,9 +58,13 @@ class Report(Observer):
         """Keep which picture is being computed."""
         self._current = job
 
-    def chose(self, why: str) -> None:
-        """Say which model takes the picture that is being computed."""
-        self.say(f"{shown(self._current.source)}: {why}")
+    def chose(self, why: str, model: str, usual: str) -> None:
+        """Say which model takes the picture that is being computed; of several at the end."""
+        if len(self.jobs) == 1:
+            self.say(f"{shown(self._current.source)}: {why}: {model} takes it, not {usual}")
+        else:
+            kinds = self._choices.setdefault(f"by {model}, not {usual}", Counter())
+            kinds[why.split(" of ")[0]] += 1
 
     def say(self, line: str) -> None:
         """A line of its own."""
@@ -99,7 +105,8 @@ class Report(Observer):
         """Print how it ended."""
         if len(self.jobs) > 1:
             self.overview(time.perf_counter() - self._start)
-            print(*self.notes, sep="\n", end="\n" if self.notes else "")
+            for line in (*self._chosen(), *self.notes):
+                print(line)
             return
         for result in self.results:
             target = shown(result.job.target)
@@ -108,6 +115,14 @@ class Report(Observer):
                 print(f"{target}: {size} in {duration(result.seconds)}")
             elif result.outcome == "skipped":
                 print(f"{target}: exists, skipped")
+
+    def _chosen(self) -> list[str]:
+        """A line for each choice of a model."""
+        return [
+            f"{count(kinds.total(), 'picture')} {choice}: "
+            + ", ".join(f"{number} × {kind}" for kind, number in kinds.most_common())
+            for choice, kinds in self._choices.items()
+        ]
 
     def overview(self, seconds: float) -> None:
         """Print how many pictures ended how, and the failures again, which may be far above."""

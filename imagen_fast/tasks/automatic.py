@@ -17,13 +17,13 @@ from imagen_fast.samples import Samples
 
 
 def automatic(
-    clean: Engine, load: Callable[[Path], Engine], say: Callable[[str], object]
+    clean: Engine, load: Callable[[Path], Engine], say: Callable[[str, str, str], object]
 ) -> Engine | Automatic:
     """`clean`, or if a model for pictures as they are is shipped, the choice between both.
 
     Args:
         load: called once, when the first picture needs it.
-        say: told which one takes a picture that is not clean, and why.
+        say: told why a picture is not clean, which model takes it, and which does not.
     """
     real = catalogue.real(clean.scale)
     return Automatic(clean, real, load, say) if real else clean
@@ -41,7 +41,7 @@ class Automatic:
         clean: Engine,
         real: Path,
         load: Callable[[Path], Engine],
-        say: Callable[[str], object],
+        say: Callable[[str, str, str], object],
     ) -> None:
         self._clean, self._path, self._load, self._say = clean, real, load, say
         self._real: Engine | None = None
@@ -79,5 +79,5 @@ class Automatic:
             return self._clean
         if self._real is None:
             self._real = self._load(self._path)
-        self._say(f"{why}: {self._path.stem} takes it, not {self._clean.model}")
+        self._say(why, self._path.stem, self._clean.model)
         return self._real

@@ -6,6 +6,7 @@ import logging
 import operator
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -101,7 +102,10 @@ def upscale(
             return automatic(
                 engine,
                 lambda path: others.enter_context(load(path, **options)),
-                lambda text: logging.getLogger("imagen_fast").info("the picture: %s", text),
+                partial(
+                    logging.getLogger("imagen_fast").info,
+                    "the picture: %s: %s takes it, not %s",
+                ),
             )
 
         return single(

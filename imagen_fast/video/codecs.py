@@ -169,6 +169,8 @@ def _encoder(name: str) -> Any:
 def _pixel_format(name: str, encoder: Any, look: Look, notes: list[str]) -> str:
     """The encoder's format that loses least of the frames."""
     formats = [f for f in encoder.video_formats or [] if not f.name.startswith("yuvj")]
+    if name == "libvpx-vp9":  # whose transparency is beside its packets, and not kept in segments
+        formats = [f for f in formats if not _has_alpha(f.name)]
     if name in ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "mpeg4", "rawvideo"):
         wanted = _as_yuv(look.pix_fmt)
     else:

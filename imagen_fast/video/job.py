@@ -110,6 +110,13 @@ class Job:
         with_sound = self.form.container and self.form.container not in ANIMATED
         if self.form.container == "yuv4mpegpipe" or not with_sound:
             self._copies = None
+        if not self._copies and isinstance(self.source, ContainerSource) and self.source.beside:
+            what = " and ".join(self.source.beside)
+            why = "standard input is read for its frames alone"
+            if self.wanted.source is not None:
+                kinds = {"yuv4mpegpipe": "y4m", "": "pictures"}
+                why = f"{kinds.get(self.form.container, self.form.container)} cannot hold it"
+            self.notes.append(f"{self.wanted.source or 'standard input'}: {what} left out: {why}")
         Encoder(self.form).close()
         if with_sound:
             with Joined(BytesIO(), self.form, self._copies, self.wanted.cut) as joined:

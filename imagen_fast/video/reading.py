@@ -95,11 +95,12 @@ class ContainerSource:
         if stream.codec_context is None:
             raise VideoError(f"{self._name}: its video is of a codec that FFmpeg cannot decode")
         self._stream = stream
-        stream.thread_type = "AUTO"
+        self.notes: list[str] = []
+        self._decoder = self._decoder_of(stream)
+        self._decoder.thread_type = "AUTO"
         if self._cut.start is not None and self.path is not None:
             with as_video_error(f"{self._name}: cannot be searched for --start"):
                 self._container.seek(self._cut.shift(stream.time_base), stream=stream)
-        self.notes: list[str] = []
         self._damaged = 0
         self._decoded = self._decode()
         self._first = next(self._decoded, None)
@@ -108,6 +109,27 @@ class ContainerSource:
             raise VideoError(f"{self._name}: not one frame of it{part} can be decoded")
         self.look = self._look(self._first)
         self.count = self._expected()
+
+    def _decoder_of(self, stream: Any) -> Any:
+        """FFmpeg's usual one, but of VP8 and VP9 with transparency, which that leaves out."""
+        usual = stream.codec_context
+        libvpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(usual.name)
+        if libvpx is None or stream.metadata.get("alpha_mode") != "1":
+            return usual
+        try:
+            return pyav().CodecContext.create(libvpx, "r")
+        except ValueError:  # FFmpeg was built without it
+            self.notes.append(
+                f"{self._name}: its transparency is left out: {libvpx} is missing here"
+            )
+            return usual
+
+    @property
+    def beside(self) -> list[str]:
+        """What there is beside the frames and can be copied: `sound`, `subtitles`."""
+        kinds = {"sound": "audio", "subtitles": "subtitle"}
+        held = {stream.type for stream in self._container.streams}
+        return [name for name, kind in kinds.items() if kind in held]
 
     def _look(self, frame: Any) -> Look:
         stream, context = self._stream, self._stream.codec_context
@@ -169,7 +191,7 @@ class ContainerSource:
                 self.notes.append(f"{self._name}: breaks off ({reason.strerror})")
                 packet = None
             try:
-                frames = self._stream.decode(packet)
+                frames = self._decoder.decode(packet)
             except pyav().error.EOFError:
                 return
             except error:

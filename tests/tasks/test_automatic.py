@@ -144,17 +144,25 @@ def upscale(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["upscale", *map(str, arguments)], catch_exceptions=False)
 
 
-def test_the_command_says_which_pictures_another_model_takes(
+def test_the_command_says_what_another_model_takes(
     both: Path, photo: Photo, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    Image.fromarray(photo).save(folder / "bad.jpg", quality=40)
+    for quality in range(3):
+        Image.fromarray(photo).save(folder / f"bad{quality}.jpg", quality=40 + 15 * quality)
+    Image.fromarray(noisy(photo, 30, np.random.default_rng(0))).save(folder / "noise.png")
     Image.fromarray(photo).save(folder / "good.png")
     for name, option in (("a", ()), ("b", ("-n", "auto"))):
         done = upscale(folder, "-s", 2, "-o", tmp_path / name, *option)
         assert done.exit_code == 0
-        line = f"{folder}/bad.jpg: JPEG of quality 40: real-x2-tiny takes it, not sr-x2-tiny"
-        assert done.stderr.splitlines() == [line]
-    assert upscale(folder, "-s", 2, "-o", tmp_path / "c", "-q").stderr == ""
+        assert done.stderr == ""
+        line = "4 pictures by real-x2-tiny, not sr-x2-tiny: 3 × JPEG, 1 × noise"
+        assert done.stdout.splitlines()[1:] == [line]
+    single = upscale(folder / "bad0.jpg", "-s", 2, "-o", tmp_path / "single.png")
+    line = f"{folder}/bad0.jpg: JPEG of quality 40: real-x2-tiny takes it, not sr-x2-tiny"
+    assert single.stderr.splitlines() == [line]
+    quiet = upscale(folder, "-s", 2, "-o", tmp_path / "c", "-q")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    assert upscale(folder / "bad0.jpg", "-o", tmp_path / "e", "-s", 2, "-q").stderr == ""
     assert upscale(folder, "-o", tmp_path / "d", "-n", "sr-x2-tiny").stderr == ""

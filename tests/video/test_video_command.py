@@ -313,25 +313,6 @@ def test_without_a_model_that_stylizes(make, tmp_path):
     assert "no model that stylizes is shipped" in done.output
 
 
-def test_sound_that_the_container_cannot_hold_is_refused(make, video, tmp_path):
-    source = make(tmp_path / "a.mp4", sound=True)
-    done = video(source, "-o", tmp_path / "b.webm")
-    assert done.exit_code == 1
-    assert "its sound is aac, which a webm file cannot hold" in done.output
-    assert video(source, "-o", tmp_path / "b.ts").exit_code == 0
-    with av.open(str(tmp_path / "b.ts")) as made:
-        (voice,) = made.streams.audio
-        assert voice.codec_context.name == "aac"
-        assert sum(frame.samples for frame in made.decode(voice)) >= 20 * 1024
-
-
-def test_transparency_that_is_lost_is_said(make, video, tmp_path):
-    source = make(tmp_path / "a.mov", codec="png", pix_fmt="rgba", frames=2)
-    said = "what is transparent is laid on black"
-    assert said in video(source, "-o", tmp_path / "b.mp4").stderr
-    assert said not in video(source, "-o", tmp_path / "b.mov", "--codec", "prores").stderr
-
-
 def test_without_pyav_the_command_says_how_to_get_it(tmp_path, repeater):
     (tmp_path / "av.py").write_text("raise ImportError('not here')")
     (tmp_path / "a.mp4").touch()
