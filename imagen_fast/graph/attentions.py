@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imagen_fast.errors import SpecError
-from imagen_fast.graph.graph import MAX_CHANNELS, Value
 from imagen_fast.graph.kind import (
     EVERYTHING,
     Flag,
@@ -19,6 +18,7 @@ from imagen_fast.graph.kind import (
     first,
     second,
 )
+from imagen_fast.graph.operation import MAX_CHANNELS, Value
 
 
 def _windows(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from imagen_fast.graph.graph import Attribute, Graph, Input, Operation, Output
+from imagen_fast.graph.graph import Graph, Input, Output
+from imagen_fast.graph.operation import Attribute, Operation
 
 
 class Builder:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import activations
-from imagen_fast.graph.graph import MAX_CHANNELS, Value
 from imagen_fast.graph.kind import (
     CHANNELS,
     FACTOR,
@@ -21,6 +20,7 @@ from imagen_fast.graph.kind import (
     first,
     second,
 )
+from imagen_fast.graph.operation import MAX_CHANNELS, Value
 
 MAX_KERNEL = 31
 BORDERS = ("zero", "reflect", "edge")  # what lies around a picture: numpy's constant, reflect, edge

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import activations
-from imagen_fast.graph.graph import MAX_CHANNELS, MAX_READ, Value
 from imagen_fast.graph.grid import Grid
 from imagen_fast.graph.kind import (
     CHANNELS,
@@ -20,6 +19,7 @@ from imagen_fast.graph.kind import (
     Word,
     first,
 )
+from imagen_fast.graph.operation import MAX_CHANNELS, MAX_READ, Value
 
 ONE_PIXEL = Grid("")  # what is computed of a whole picture lies on
 

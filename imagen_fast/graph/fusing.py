@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from imagen_fast.graph.activations import ACTIVATIONS
-from imagen_fast.graph.graph import MAX_READ, Graph, Operation
+from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.operation import MAX_READ, Operation
 from imagen_fast.graph.rewriting import Array, Rewriting, Tensors
 from imagen_fast.graph.spelling import norm, spelled
 

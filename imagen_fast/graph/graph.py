@@ -10,29 +10,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph.grid import MAX_FACTOR, MAX_HALVINGS, Grid
+from imagen_fast.graph.kinds import KINDS
+from imagen_fast.graph.operation import MAX_CHANNELS, Operation, Value
 
 MAX_OPERATIONS = 4096
-MAX_CHANNELS = 4096
 MAX_INPUTS = 64  # of a graph
-MAX_READ = 16  # of an operation
 PREVIOUS = "previous"  # input and output: what a frame of a video hands on to the next
-
-Attribute = int | float | str | bool
-
-
-@dataclass(frozen=True)
-class Value:
-    """What an operation gives or an input is: (N, C, H, W) on a grid."""
-
-    channels: int
-    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -61,32 +51,6 @@ class Output:
 
     value: str
     picture: bool = False
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One step, which reads values and gives one.
-
-    Attributes:
-        kind: a name of `kinds.KINDS`, where inputs, tensors and attributes are explained.
-        output: the name of the value that it gives.
-        inputs: names of the values that it reads, "" for one that is left out.
-        tensors: the names of its weights, by their role.
-        attributes: numbers, words and flags, by name; what is left out has the kind's default.
-    """
-
-    kind: str
-    output: str
-    inputs: tuple[str, ...]
-    tensors: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("tensors", "attributes"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-
-    def __hash__(self) -> int:
-        return hash((self.kind, self.output, self.inputs))
 
 
 @dataclass(frozen=True)
@@ -133,8 +97,6 @@ class Graph:
     @cached_property
     def values(self) -> Mapping[str, Value]:
         """Every value by name, inputs included."""
-        from imagen_fast.graph.kinds import KINDS
-
         values = {name: self._input(name, x) for name, x in self.inputs.items()}
         waiting = {name: x.default for name, x in self.inputs.items() if x.default}
         absent = {name for name, x in self.inputs.items() if x.optional and not x.default}
@@ -187,8 +149,6 @@ class Graph:
         Raises:
             SpecError: a name stands for two shapes.
         """
-        from imagen_fast.graph.kinds import KINDS
-
         shapes: dict[str, tuple[int, ...]] = {}
         for operation in self.operations:
             read = [self.values[name] if name else None for name in operation.inputs]

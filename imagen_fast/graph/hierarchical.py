@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from imagen_fast.graph.builder import Builder
-from imagen_fast.graph.graph import MAX_CHANNELS, PREVIOUS, Graph, Input, Output
+from imagen_fast.graph.graph import PREVIOUS, Graph, Input, Output
 from imagen_fast.graph.grid import Grid
+from imagen_fast.graph.operation import MAX_CHANNELS
 from imagen_fast.spec import ModelSpec
 
 

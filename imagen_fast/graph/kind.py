@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_fast.errors import SpecError
-from imagen_fast.graph.graph import MAX_CHANNELS, MAX_READ, Attribute, Operation, Value
+from imagen_fast.graph.operation import MAX_CHANNELS, MAX_READ, Attribute, Operation, Value
 
 Read = Sequence[Value | None]  # what an operation reads; None where an input is left out
 Settings = Mapping[str, Any]

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from imagen_fast.graph.attentions import ATTENTIONS
 from imagen_fast.graph.convolutions import CONVOLUTIONS
 from imagen_fast.graph.elementwise import ELEMENTWISE
-from imagen_fast.graph.graph import Operation
 from imagen_fast.graph.grid import Grid
 from imagen_fast.graph.kind import Kind
+from imagen_fast.graph.operation import Operation
 from imagen_fast.graph.sizes import SIZES
 
 KINDS: Mapping[str, Kind] = {**CONVOLUTIONS, **ATTENTIONS, **ELEMENTWISE, **SIZES}

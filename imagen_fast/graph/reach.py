@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from imagen_fast.graph.graph import Graph, Operation
+from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.kind import EVERYTHING, Interval
 from imagen_fast.graph.kinds import KINDS, period
+from imagen_fast.graph.operation import Operation
 from imagen_fast.graph.passes import needed
 
 # Input pixels over which one tile's output fades into the next one's.

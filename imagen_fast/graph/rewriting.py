@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.errors import SpecError
-from imagen_fast.graph.graph import Graph, Operation, Value
+from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.kinds import KINDS
+from imagen_fast.graph.operation import Operation, Value
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]

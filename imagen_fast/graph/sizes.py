@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import convolutions
-from imagen_fast.graph.graph import Value
 from imagen_fast.graph.kind import (
     FACTOR,
     Interval,
@@ -18,6 +17,7 @@ from imagen_fast.graph.kind import (
     first,
     second,
 )
+from imagen_fast.graph.operation import Value
 
 
 def _enlarged(a: Settings, x: Read) -> Value:

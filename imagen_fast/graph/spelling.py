@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imagen_fast.graph.graph import Operation
+from imagen_fast.graph.operation import Operation
 from imagen_fast.graph.rewriting import Array, Rewriting
 
 DEEPEST = 12  # operations of one expression

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from imagen_fast.errors import OperationError, SpecError
 from imagen_fast.graph import Graph, Grid, Input, Operation, Output, Value
 from imagen_fast.graph.convolutions import MAX_KERNEL, before
-from imagen_fast.graph.graph import MAX_OPERATIONS, MAX_READ
+from imagen_fast.graph.graph import MAX_OPERATIONS
 from imagen_fast.graph.kinds import KINDS
+from imagen_fast.graph.operation import MAX_READ
 
 Array = NDArray[Any]
 Pads = tuple[int, int, int, int]  # pixels above, left, below, right

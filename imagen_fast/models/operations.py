@@ -15,8 +15,9 @@ from torch import Tensor
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph.convolutions import before
-from imagen_fast.graph.graph import Graph, Operation
+from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.kinds import KINDS
+from imagen_fast.graph.operation import Operation
 from imagen_fast.graph.passes import needed
 from imagen_fast.models.blocks import (
     Windows,

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from imagen_fast.errors import OperationError
-from imagen_fast.graph.graph import MAX_INPUTS, Graph, Operation
+from imagen_fast.graph.graph import MAX_INPUTS, Graph
 from imagen_fast.graph.kinds import KINDS as GRAPH_KINDS
+from imagen_fast.graph.operation import Operation
 
 from .elementwise import between_samples_and_features
 from .kinds import ROWS, launches_of

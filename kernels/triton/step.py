@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from imagen_fast.errors import OperationError
-from imagen_fast.graph.graph import Operation
+from imagen_fast.graph.operation import Operation
 
 from .epilogue import ACTIVATIONS
 from .launch import SAMPLES, Argument, Array
