@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagen_fast import catalogue, importers
-from imagen_fast.cli.options import as_usage, finite, threads_option
+from imagen_fast.cli.options import a_file, as_usage, finite, threads_option
 from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import duration as span
 from imagen_fast.cores import cores, warn_of_more
@@ -47,10 +47,6 @@ def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[int,
 
 def _list(flag: str, metavar: str, text: str) -> Callable[[Any], Any]:
     return click.option(flag, callback=_names, metavar=metavar, help=text)
-
-
-def _file(flag: str, text: str) -> Callable[[Any], Any]:
-    return click.option(flag, type=click.Path(path_type=Path), help=text)
 
 
 @click.command(name="bench")
@@ -90,8 +86,12 @@ def _file(flag: str, text: str) -> Callable[[Any], Any]:
     show_default=True,
     help="Seconds that it may take; what does not fit is left out, and said.",
 )
-@_file("--json", "Keep the raw figures in this file; one that ends in .jsonl gets a line more.")
-@_file("--html", "Keep what is printed as a page.")
+@click.option(
+    "--json",
+    **a_file(".json", ".jsonl"),
+    help="Keep the raw figures in this file; one that ends in .jsonl gets a line more.",
+)
+@click.option("--html", **a_file(".html"), help="Keep what is printed as a page.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(overwrite: bool, **given: Any) -> None:

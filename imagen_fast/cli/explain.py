@@ -12,6 +12,7 @@ import click
 from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.interrupt import AllOrNothing
 from imagen_fast.cli.options import (
+    a_file,
     check_engine,
     engine_options,
     max_pixels_option,
@@ -29,7 +30,7 @@ _POINT = two_numbers(",", "column and row, such as 640,400")
 @click.command(name="explain", short_help=COMMANDS["explain"])
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The page. [PICTURE_explained.html]"
+    "-o", "--output", **a_file(*explain.SUFFIXES), help="The page. [PICTURE_explained.html]"
 )
 @click.option(
     "-n",

@@ -10,6 +10,7 @@ import click
 from imagen_fast.cli import COMMANDS, left_out
 from imagen_fast.cli.interrupt import AllOrNothing
 from imagen_fast.cli.options import (
+    a_file,
     check_engine,
     engine_options,
     load_engine,
@@ -27,7 +28,7 @@ from imagen_fast.tasks.whole_file import check_place
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    **a_file(*features.SUFFIXES),
     required=True,
     help="The file: .npz or .safetensors.",
 )

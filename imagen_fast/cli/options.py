@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -69,6 +70,18 @@ def finite(_: click.Context, option: click.Parameter, value: float | None) -> fl
 def names(_: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
     """A callback: `a,b` → ("a", "b"); () if the option is not given."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def a_file(*suffixes: str) -> dict[str, Any]:
+    """How an option is a file to be written: `click.option("-o", **a_file(".npz"))`."""
+
+    def callback(_: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and not path.name.lower().endswith(suffixes):
+            expected = " or ".join(suffixes)
+            raise click.BadParameter(f"{path}: expected a name that ends in {expected}")
+        return path
+
+    return {"type": click.Path(path_type=Path), "callback": callback}
 
 
 def two_numbers(between: str, expected: str) -> Callable[..., tuple[int, int] | None]:

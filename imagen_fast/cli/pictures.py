@@ -18,6 +18,7 @@ from imagen_fast import atomic, engine
 from imagen_fast.cli import left_out
 from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import (
+    a_file,
     check_engine,
     engine_options,
     finite,
@@ -137,7 +138,7 @@ def _weighed(
 @click.option("--keep-colors", "--keep-colours", is_flag=True, help="Take only lightness from it.")
 @click.option(
     "--save-style",
-    type=click.Path(path_type=Path),
+    **a_file(SUFFIX),
     metavar="FILE",
     help="Write what was read in the paintings, to be used again: NAME.safetensors.",
 )

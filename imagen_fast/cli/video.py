@@ -17,6 +17,7 @@ import numpy as np
 from imagen_fast import catalogue, engine
 from imagen_fast.cli.interrupt import Interruptible, leave
 from imagen_fast.cli.options import (
+    as_usage,
     check_engine,
     engine_options,
     finite,
@@ -37,9 +38,11 @@ from imagen_fast.task import TASKS, UPSCALE, VIDEO, Task
 from imagen_fast.tasks.laid_over import LaidOver
 from imagen_fast.tasks.restore import Restorer
 from imagen_fast.tasks.stylize import STYLIZE, Stylizer, style_of
+from imagen_fast.video.codecs import encoding
 from imagen_fast.video.job import Job, Wanted
 from imagen_fast.video.parts import earlier_job
 from imagen_fast.video.pipeline import Compute
+from imagen_fast.video.pyav import pyav
 from imagen_fast.video.reading import PIPE, Cut
 
 _TASKS = ("upscale", "restore", "stylize")
@@ -159,10 +162,8 @@ def command(
     }
     check_engine(name, **options, threads=threads)
     workers = threads or cores()
-    try:
+    with as_usage(VideoError):
         cut = Cut(start, end)
-    except VideoError as error:
-        raise click.UsageError(str(error)) from error
     wanted = Wanted(
         _path(source),
         _path(output),
@@ -175,6 +176,9 @@ def command(
         workers,
         overwrite,
     )
+    pyav()  # or say how to get it
+    with as_usage(VideoError):
+        encoding(wanted.output, codec, crf, preset)
     warnings.simplefilter("ignore", engine.PrecisionWarning)
     began = time.perf_counter()
     with Interruptible() as ending, ExitStack() as stack:

@@ -108,6 +108,22 @@ def container_of(output: Path | None) -> tuple[str, str]:
     return CONTAINERS[suffix]
 
 
+def encoding(
+    output: Path | None, codec: str | None, crf: float | None, preset: str | None
+) -> tuple[str, str, dict[str, str]]:
+    """The container for a file of this name, None being a pipe, its encoder, and its options.
+
+    Raises:
+        VideoError: the encoder is unknown, or has no such options.
+    """
+    container, usual = container_of(output)
+    name = usual if codec is None else CODECS.get(codec, codec)
+    if container in ANIMATED | {"yuv4mpegpipe", ""} and name != usual:
+        raise VideoError(f"--codec is for videos; {output or 'a pipe'} is written as {usual}")
+    _encoder(name)
+    return container, name, _options(name, crf, preset)
+
+
 def form_for(
     output: Path | None,
     look: Look,
@@ -123,12 +139,9 @@ def form_for(
     Raises:
         VideoError: the codec is unknown, or does not take what is asked for.
     """
-    container, usual = container_of(output)
-    name = usual if codec is None else CODECS.get(codec, codec)
-    if container in ANIMATED | {"yuv4mpegpipe", ""} and name != usual:
-        raise VideoError(f"--codec is for videos; {output or 'a pipe'} is written as {usual}")
+    container, name, options = encoding(output, codec, crf, preset)
     if container in ANIMATED | {""}:
-        name = "png"  # what the segments are; the file is made of them at the end
+        name, options = "png", {}  # what the segments are; the file is made of them at the end
     encoder = _encoder(name)
     notes: list[str] = []
     turning = container in TURNING
@@ -149,7 +162,7 @@ def form_for(
         made = replace(made, color=replace(made.color, range=FULL, matrix=IDENTITY))
     if name == "mpeg4" and made.time_base.denominator > 65535:
         made = replace(made, time_base=1 / made.rate)
-    return Form(container, name, made, _options(name, crf, preset), threads), notes
+    return Form(container, name, made, options, threads), notes
 
 
 def _encoder(name: str) -> Any:

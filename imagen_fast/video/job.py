@@ -15,7 +15,7 @@ from imagen_fast._version import __version__
 from imagen_fast.errors import VideoError
 from imagen_fast.image.picture import Picture
 from imagen_fast.video.animation import animate, as_pictures
-from imagen_fast.video.codecs import ANIMATED, form_for
+from imagen_fast.video.codecs import ANIMATED, encoding, form_for
 from imagen_fast.video.encoding import Encoder, Packet
 from imagen_fast.video.frames import Frame, Source
 from imagen_fast.video.joining import Joined
@@ -209,8 +209,7 @@ class Job:
             self._finish_pictures(output, parts, numbers)
             return
         if self.form.container in ANIMATED:
-            options = {} if self.wanted.crf is None else {"quality": f"{self.wanted.crf:g}"}
-            options = options if self.form.container == "webp" else {}
+            _, _, options = encoding(output, None, self.wanted.crf, None)
             animate(made, self.form, parts, numbers, options)
         else:
             with Joined(str(made), self.form, self._copies, self.wanted.cut) as joined:

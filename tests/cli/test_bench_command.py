@@ -1,6 +1,7 @@
 """`imagen-fast bench` from the command line to its files."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -38,7 +39,9 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
         (("--size", "64,x"), 2, "expected numbers from 1 to 8192"),
         (("--backend", "none-such"), 2, "no backend 'none-such'"),
         (("-n", "nothing"), 1, "no model 'nothing'"),
-        (("--json", "/dev/null"), 1, "/dev/null: it is a device or a pipe"),
+        (("--json", "a.txt"), 2, "a.txt: expected a name that ends in .json or .jsonl"),
+        (("--html", "a.json"), 2, "a.json: expected a name that ends in .html"),
+        (("--json", "pipe.json"), 1, "pipe.json: it is a device or a pipe"),
         (("--json", "there.json"), 1, "there.json exists; name another output, or overwrite"),
         (("--html", "/proc/page.html"), 1, "/proc/page.html: cannot write"),
         (
@@ -55,6 +58,7 @@ def test_wrong_usage_is_said_before_anything_is_measured(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.json").write_text("of yesterday")
+    os.mkfifo(tmp_path / "pipe.json")
     done = command("bench", *arguments)
     assert done.exit_code == code
     assert message in done.output

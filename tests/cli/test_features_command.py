@@ -56,7 +56,7 @@ def test_pooled_are_means_and_deviations(features, picture, tiny_path, tmp_path)
         (("no.png", "-o", "b.npz"), 1, "no.png: there is no such file"),
         (("a.png", "bad.png", "-o", "b.npz"), 1, "bad.png: "),
         (("a.png", "-o", "there.npz"), 1, "there.npz exists; name another output, or"),
-        (("a.png", "-o", "b.txt"), 1, "b.txt: expected a name that ends in .npz or .safetensors"),
+        (("a.png", "-o", "b.txt"), 2, "b.txt: expected a name that ends in .npz or .safetensors"),
         (("a.png", "-o", "no/b.npz"), 1, "the folder no does not exist"),
         (("a.png", "in/a.png", "-o", "b.npz"), 1, "would both be called 'a.png'"),
         (("a.png", "-o", "b.npz", "--level", "2"), 1, "no output 'features.2'; it has picture"),

@@ -208,6 +208,15 @@ def test_pictures_in_and_out(video, tmp_path):
     assert len(list((tmp_path / "jpegs").glob("frame_???.jpg"))) == 3
 
 
+def test_quality_of_an_animated_webp(make, video, tmp_path):
+    source, sizes = make(tmp_path / "a.mp4"), []
+    for number, options in enumerate((("--crf", 10), ("--crf", 90), (), ("--crf", 100))):
+        out = tmp_path / f"{number}.webp"
+        assert video(source, "-o", out, *options).exit_code == 0
+        sizes.append(out.stat().st_size)
+    assert sizes[0] < sizes[1] == sizes[2] < sizes[3]
+
+
 def test_pipes(make, repeater, look_at, tmp_path):
     source = make(tmp_path / "a.y4m", codec="rawvideo", frames=5)
     command = [sys.executable, "-m", "imagen_fast", "video", "-", "-o", "-", "-n", str(repeater)]
@@ -223,7 +232,8 @@ def test_pipes(make, repeater, look_at, tmp_path):
 
 def test_a_command_that_fails_with_a_decoder_at_work_ends(make, repeater, tmp_path):
     source = make(tmp_path / "a.mp4", frames=25, size=(64, 96))
-    line = [sys.executable, "-m", "imagen_fast", "video", source, "-o", "b.jpg", "-n", repeater]
+    line = [sys.executable, "-m", "imagen_fast", "video", source, "-o", tmp_path / "b.webm"]
+    line += ["-n", repeater, "--codec", "h264"]  # which webm cannot hold
     for _ in range(3):
         done = subprocess.run(line, capture_output=True, timeout=60)
         assert done.returncode == 1
@@ -284,23 +294,26 @@ def test_an_output_that_exists_is_kept(make, video, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "code", "says"),
     [
-        (("-o", "b.xyz"), ".xyz is no video"),
-        (("-o", "b.mp4", "--codec", "nothing"), "no encoder 'nothing'"),
-        (("-o", "b.mp4", "--codec", "aac"), "expected one for videos"),
-        (("-o", "b.webm", "--codec", "h264"), "does not support"),
-        (("-o", "b.mkv", "--codec", "ffv1", "--crf", "20"), "has no --crf"),
-        (("-o", "b.mp4", "--preset", "nonsense"), "libx264"),
-        (("-o", "b.mp4", "--task", "stylize"), "its command is upscale"),
+        (("-o", "b.xyz"), 2, ".xyz is no video"),
+        (("-o", "a.mp4", "--codec", "nothing"), 2, "no encoder 'nothing'"),  # and exists
+        (("-o", "b.mp4", "--codec", "aac"), 2, "expected one for videos"),
+        (("-o", "b.gif", "--codec", "h264"), 2, "--codec is for videos"),
+        (("-o", "b.webm", "--codec", "h264"), 1, "does not support"),
+        (("-o", "b.mkv", "--codec", "ffv1", "--crf", "20"), 2, "ffv1 has no --crf"),
+        (("-o", "b.gif", "--crf", "20"), 2, "gif has no --crf"),
+        (("-o", "b", "--preset", "slow"), 2, "png has no --preset"),
+        (("-o", "b.mp4", "--preset", "nonsense"), 1, "libx264"),
+        (("-o", "b.mp4", "--task", "stylize"), 2, "its command is upscale"),
     ],
 )
 def test_what_cannot_be_written_is_said_before_anything_is_computed(
-    make, video, tmp_path, arguments, says, monkeypatch
+    make, video, tmp_path, arguments, code, says, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     done = video(make(tmp_path / "a.mp4"), *arguments)
-    assert done.exit_code in (1, 2)
+    assert done.exit_code == code
     assert says in done.output
     assert not list(tmp_path.glob("b.*"))
 
