@@ -153,6 +153,39 @@ def test_a_webp_may_state_a_wrong_length(tmp_path, photo, lossless):
         read_bytes(tmp_path, whole[: len(whole) // 2])
 
 
+JPEGS_2000 = {
+    "whole": {},
+    "codestream": {"no_jp2": True},
+    "tiles": {"tile_size": (32, 48)},
+    "layers": {"quality_layers": [20, 5, 1], "irreversible": True},
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS_2000)
+def test_a_jpeg_2000_needs_no_end_mark_and_may_have_anything_behind_it(tmp_path, photo, kind):
+    whole = encoded(photo, "JPEG2000", **JPEGS_2000[kind])
+    expected = read_bytes(tmp_path, whole).color
+    for content in (whole[:-2], whole[:-1], whole + VIDEO, whole + bytes(1000), whole + whole):
+        same(read_bytes(tmp_path, content), expected)
+    for missing in (3, 4, 5, 17, 200, 1000, len(whole) // 2):
+        for end in (b"", b"\xff\xd9"):
+            with pytest.raises(ImageError):
+                read_bytes(tmp_path, whole[:-missing] + end)
+
+
+def test_a_jpeg_2000_of_which_tiles_are_missing_stays_an_error(tmp_path, photo):
+    whole = encoded(photo, "JPEG2000", tile_size=(32, 48), no_jp2=True)
+    starts = [at for at in range(len(whole)) if whole[at : at + 4] == b"\xff\x90\0\n"]
+    assert len(starts) == 15
+    for start in starts[1:]:  # all that comes before it is whole
+        for end in (b"", b"\xff\xd9"):
+            with pytest.raises(ImageError, match="some of its picture is missing"):
+                read_bytes(tmp_path, whole[:start] + end)
+    parts = whole[: starts[3]] + whole[starts[4] :]  # one in the middle
+    with pytest.raises(ImageError, match="some of its picture is missing"):
+        read_bytes(tmp_path, parts)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_tiff_may_state_wrong_lengths_of_what_is_not_compressed(tmp_path, photo, dtype):
     samples = photo.astype(dtype)
