@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import imagen_fast
+from imagen_fast import c_library
 from imagen_fast.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
@@ -105,3 +106,13 @@ def test_the_python_page_has_every_option_of_load_with_its_default() -> None:
         default = parameter.default
         shown = {str: f'`"{default}"`', type: ""}.get(type(default), f"`{default}`")
         assert f"| `{name}` | {shown} |".replace("  ", " ") in text.replace("  ", " ")
+
+
+@pytest.mark.skipif(c_library.missing() is not None, reason="the C library is not built")
+def test_the_pages_say_how_large_the_library_is() -> None:
+    """To a tenth: compilers differ."""
+    size = c_library.shared().stat().st_size / 1e6
+    pages = {"README.md": "a library of ([0-9.]+) MB", "docs/embed.md": "library has ([0-9.]+) MB"}
+    for page, said in pages.items():
+        (stated,) = re.findall(said, (ROOT / page).read_text("utf-8"))
+        assert float(stated) == pytest.approx(size, rel=0.1)
