@@ -14,6 +14,7 @@ import numpy as np
 
 from imagen_fast.graph.activations import ACTIVATIONS
 from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.linear import collapsed
 from imagen_fast.graph.operation import MAX_READ, Operation
 from imagen_fast.graph.rewriting import Array, Rewriting, Tensors
 from imagen_fast.graph.spelling import norm, spelled
@@ -175,6 +176,8 @@ def before_convolutions(net: Rewriting, x: Operation) -> Operation | None:
     if found is None:
         return None
     source, scale, offset = found
+    if np.any(offset) and not net.maker(x.inputs[0]):
+        return None  # it would be computed nevertheless if one of the others cannot
     a = net.settings(x)
     if net.values[source] != net.values[x.inputs[0]]:
         return None
@@ -349,6 +352,7 @@ RULES: tuple[Rule, ...] = (
     permutations,
     borders,
     residuals,
+    collapsed,
     shuffles,
     joined,
     weighted_norms,

@@ -21,7 +21,8 @@ Tensors = dict[str, Array]
 class Rewriting:
     """Operations and weights, and who reads what.
 
-    Weights are never changed, since another operation may read them too: a rule adds new ones.
+    Weights are never changed, since another operation may read them too: a rule adds new ones, in
+    float64, which are rounded at the end.
     """
 
     def __init__(self, graph: Graph, tensors: Mapping[str, Array]) -> None:
@@ -70,8 +71,7 @@ class Rewriting:
             names[role] = f"{old.output}.{role}"
             while names[role] in self.tensors:
                 names[role] += "'"
-            with np.errstate(over="ignore"):  # what overflows is not taken
-                self.tensors[names[role]] = np.ascontiguousarray(array, np.float32)
+            self.tensors[names[role]] = np.asarray(array, np.float64)
         defaults = {name: default for name, (_, default) in KINDS[kind].attributes.items()}
         how = {k: v for k, v in how.items() if v != defaults.get(k) or defaults.get(k) is None}
         return Operation(kind, old.output, tuple(inputs), names, how)
@@ -98,7 +98,9 @@ class Rewriting:
                 return False
         except SpecError:
             return False
-        if not all(np.isfinite(self.tensors[name]).all() for name in new.tensors.values()):
+        if not all(
+            np.isfinite(_rounded(self.tensors[name])).all() for name in new.tensors.values()
+        ):
             return False
         self.operations[old.output] = new
         self._readers.update(new.inputs)
@@ -114,4 +116,9 @@ class Rewriting:
     def result(self) -> tuple[Graph, Tensors]:
         """The graph now, and the weights that it names."""
         graph = Graph(self.graph.inputs, tuple(self.operations.values()), self.graph.outputs)
-        return graph, {name: self.tensors[name] for name in graph.tensors}
+        return graph, {name: _rounded(self.tensors[name]) for name in graph.tensors}
+
+
+def _rounded(weight: Array) -> Array:
+    with np.errstate(over="ignore"):  # what overflows is not taken
+        return np.ascontiguousarray(weight, np.float32)

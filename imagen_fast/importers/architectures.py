@@ -34,18 +34,15 @@ class Reader:
             raise OperationError(f"its tensor {name!r} {problem}")
         return x
 
-    def conv(self, name: str, x: str, slope: float = 1.0) -> str:
-        """A convolution that keeps the size, with leaky ReLU unless its slope is 1."""
+    def conv(self, name: str, x: str, slope: float = 1.0, border: int | None = None) -> str:
+        """A convolution with leaky ReLU unless its slope is 1.
+
+        Args:
+            border: zeros around its picture; None: as many as keep the size.
+        """
         weight, bias = self.tensor(f"{name}.weight", 4), self.state.get(f"{name}.bias")
-        return self.leaky(self.convolved(weight, bias, x), slope)
-
-    def convolved(self, weight: Array, bias: Array | None, x: str) -> str:
-        """The same, of weights that were computed."""
-        border = weight.shape[2] // 2
-        return self.a.convolution(x, weight, bias, pads=(border,) * 4)
-
-    def leaky(self, x: str, slope: float) -> str:
-        """Leaky ReLU."""
+        border = weight.shape[2] // 2 if border is None else border
+        x = self.a.convolution(x, weight, bias, pads=(border,) * 4)
         return x if slope == 1.0 else self.a.function(x, "leaky_relu", slope=slope)
 
 
@@ -132,7 +129,7 @@ def _span(r: Reader) -> str:
         x = a.affine(x, np.full(3, 255.0), -255.0 * mean)
 
     def conv(name: str, y: str) -> str:
-        return r.convolved(*_branches(r, name), y)
+        return _branches(r, name, y)
 
     def silu(y: str) -> str:
         return a.function(y, "silu")
@@ -153,19 +150,14 @@ def _span(r: Reader) -> str:
     return a.add("pixel_shuffle", x, factor=_factor(a.channels(x)))
 
 
-def _branches(r: Reader, name: str) -> tuple[Array, Array]:
-    """One 3×3 convolution of the branches that SPAN trains: 1×1 · 3×3 · 1×1, and 1×1 beside."""
+def _branches(r: Reader, name: str, x: str) -> str:
+    """What SPAN trains in the place of a convolution: 1×1 · 3×3 · 1×1, and 1×1 beside."""
     if f"{name}.sk.weight" not in r.state:
-        return r.tensor(f"{name}.eval_conv.weight", 4), r.tensor(f"{name}.eval_conv.bias", 1)
-    weights = [r.tensor(f"{name}.conv.{i}.weight", 4).astype(np.float64) for i in range(3)]
-    biases = [r.tensor(f"{name}.conv.{i}.bias", 1).astype(np.float64) for i in range(3)]
-    first, middle, last = weights
-    last, first = last[:, :, 0, 0], first[:, :, 0, 0]
-    weight = np.einsum("om,mnyx,ni->oiyx", last, middle, first)
-    inner = np.einsum("mnyx,n->m", middle, biases[0]) + biases[1]
-    bias = last @ inner + biases[2] + r.tensor(f"{name}.sk.bias", 1)
-    weight[:, :, 1, 1] += r.tensor(f"{name}.sk.weight", 4)[:, :, 0, 0]
-    return weight.astype(np.float32), bias.astype(np.float32)
+        return r.conv(f"{name}.eval_conv", x)
+    y = r.a.pad(x, 1, "zero")
+    for i in range(3):
+        y = r.conv(f"{name}.conv.{i}", y, border=0)
+    return r.a.total([y, r.conv(f"{name}.sk", x)])
 
 
 ARCHITECTURES: dict[str, tuple[re.Pattern[str], Callable[[Reader], str]]] = {
