@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -142,6 +143,12 @@ def remove_leftovers(folder: Path) -> list[Path]:
             path.unlink()
             removed.append(path)
     return removed
+
+
+def tidy(folder: Path) -> None:
+    """`remove_leftovers`, with a warning for each."""
+    for path in remove_leftovers(folder):
+        warnings.warn(f"removed {path}, left unfinished by a killed run", stacklevel=3)
 
 
 def discard_all() -> None:

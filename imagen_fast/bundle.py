@@ -126,11 +126,12 @@ def describe(bundle: Bundle) -> dict[str, str]:
     return said
 
 
-def save_bundle(bundle: Bundle, path: str | Path) -> None:
+def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = True) -> None:
     """Write a bundle; the file appears under its name only when it is complete.
 
     Raises:
-        WeightsError: a tensor is neither float32 nor float16, or the file cannot be written.
+        WeightsError: a tensor is neither float32 nor float16, the file cannot be written, or there
+            is one of this name and `replace` is False.
     """
     path = Path(path)
     for name, tensor in bundle.tensors.items():
@@ -140,10 +141,8 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in bundle.tensors.items()}
     metadata = {**bundle.metadata, **describe(bundle), "format": FORMAT}
     data = save(tensors, metadata)
-    try:
-        atomic.write(path, data)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot write: {error.strerror or error}") from error
+    with atomic.refused_as(WeightsError, path):
+        atomic.write(path, data, replace=replace)
 
 
 class _Reader:

@@ -7,9 +7,13 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
+import imagen_fast
 from imagen_fast import atomic
 from imagen_fast.cli import main
+from imagen_fast.tasks import generated
+from imagen_fast.tasks.whole_file import check_place
 
 
 def names(folder):
@@ -109,6 +113,28 @@ def test_leftovers_are_those_whose_writer_is_dead(tmp_path):
     assert atomic.remove_leftovers(tmp_path) == []
     assert len(names(tmp_path)) == 3
     assert atomic.remove_leftovers(tmp_path / "missing") == []
+
+
+def a_picture(folder):
+    Image.new("RGB", (3, 2)).save(folder / "a.png")
+    imagen_fast.upscale(folder / "a.png", 2, backend="fake")
+
+
+def a_page(folder):
+    check_place(folder / "a.html", (".html",), overwrite=False)
+
+
+def a_way(folder):
+    generated.output_files(folder / "a.gif", "a", generated.Wanted(2, 0), False, False, True)
+
+
+@pytest.mark.parametrize("write", [a_picture, a_page, a_way])
+def test_whatever_writes_a_file_removes_leftovers_and_says_so(tmp_path, write):
+    left = tmp_path / ".imagen-fast-0123456789abcdef.part"
+    left.touch()
+    with pytest.warns(UserWarning, match=f"removed {left}, left unfinished by a killed run"):
+        write(tmp_path)
+    assert not left.exists()
 
 
 def test_a_process_that_ends_at_once_leaves_nothing(tmp_path):

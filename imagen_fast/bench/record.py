@@ -31,10 +31,14 @@ def record(command: str, rows: Sequence[Row], load: Sequence[float | None], **fa
     return about | {"load": list(load)} | facts | {"rows": list(rows)}
 
 
-def write(made: Record, path: Path) -> None:
-    """A new file, or one more line of one that ends in .jsonl. Raises BenchmarkError."""
+def write(made: Record, path: Path, *, replace: bool = True) -> None:
+    """A new file, or one more line of one that ends in .jsonl.
+
+    Raises BenchmarkError, also where a file that would be new is there and `replace` is False.
+    """
     with atomic.refused_as(BenchmarkError, path):
         if path.suffix == LINES:
+            replace = True
             text = path.read_text("utf-8") if path.exists() else ""
             text += json.dumps(made, allow_nan=False)
         else:
@@ -45,7 +49,7 @@ def write(made: Record, path: Path) -> None:
             )
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
-        atomic.write(path, f"{text}\n".encode())
+        atomic.write(path, f"{text}\n".encode(), replace=replace)
 
 
 def read(path: Path) -> list[Record]:

@@ -126,14 +126,14 @@ def command(overwrite: bool, **given: Any) -> None:
         warn_of_more(given["threads"])
         say = stack.enter_context(saying(given["quiet"]))
         made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
-    _show(made, page)
+    _show(made, page, overwrite)
     if figures:
-        record.write(made, figures)
+        record.write(made, figures, replace=overwrite)
     for kept in filter(None, (figures, page)):
         click.echo(f"written: {kept}")
 
 
-def _show(made: Record, page: Path | None) -> None:
+def _show(made: Record, page: Path | None, overwrite: bool) -> None:
     """Print a table, what was left out, and how to read it; keep it as a page if there is one."""
     from rich.console import Console
 
@@ -161,5 +161,5 @@ def _show(made: Record, page: Path | None) -> None:
     took = f"{span(made['seconds'])}; load of the machine before and after: {loads}"
     console.print(f"{took}; {machine['date']} UTC, commit {machine['commit']}", style="dim")
     if page:
-        with whole_file(page, True) as file:
+        with whole_file(page, overwrite) as file:
             file.write(console.export_html().encode())

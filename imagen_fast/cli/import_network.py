@@ -47,7 +47,7 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
     if _is_ours(model):
         raise click.UsageError(f"{shown(model)} is no network of others; -n takes it as it is")
     bundle = importers.load(model)
-    save_bundle(bundle, output)
+    save_bundle(bundle, output, replace=overwrite)
     if not quiet:
         click.echo(f"{shown(output)}: {output.stat().st_size / 1e6:.1f} MB")
         for line in facts(bundle):

@@ -164,7 +164,8 @@ def _finetune(start: str, folder: Path, options: dict[str, str | float | None]) 
 
     warn_of_more(None if options["threads"] is None else int(options["threads"]))
     gain = finetune(start, folder, output, given)
-    write(page, Picture(page_of([crop(pictures) for pictures in gain.pictures])))
+    crops = [crop(pictures) for pictures in gain.pictures]
+    write(page, Picture(page_of(crops)), overwrite=False)
     change = f"{gain.before:.2f} to {gain.after:.2f} dB on what was held out"
     if gain.after > gain.before:
         click.echo(f"{output}: from {change}; {page}: before, after, truth")

@@ -72,8 +72,6 @@ def export(
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
     check_place(target, ("",), overwrite, ExportError)
     check_place(beside := manifest.path_beside(target), ("",), overwrite, ExportError)
-    for leftover in atomic.remove_leftovers(target.parent):
-        say(f"removed {leftover}, left unfinished by a killed run")
     if missing := form.missing(verify=verified):
         raise ExportError(f"cannot export to {kind}: {missing}")
     bundle = load_model(source)

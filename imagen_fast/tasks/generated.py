@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from imagen_fast import atomic
 from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import FORMATS, check_output
@@ -101,6 +102,7 @@ def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: b
     if not overwrite and (there := [path for path in itertools.chain(*files) if path.exists()]):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
     to.paths[0].parent.mkdir(parents=True, exist_ok=True)
+    atomic.tidy(to.paths[0].parent)
     if to.kind in ("strip", "animation"):
         stops = list(latents)
         if to.kind == "animation":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
@@ -103,8 +102,7 @@ def single(
     source, target = _places(image, output, suffix, overwrite)
     with atomic.refused_as(ImageError, target):  # where the current folder is gone
         folder = Path(os.path.realpath(target)).parent
-    for leftover in atomic.remove_leftovers(folder):
-        warnings.warn(f"removed {leftover}, left unfinished by a killed run", stacklevel=2)
+    atomic.tidy(folder)
     with load(name, **options) as engine:
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for

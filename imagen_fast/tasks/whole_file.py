@@ -20,7 +20,7 @@ def check_place(
 ) -> None:
     """Raise `refusal` where such a file cannot be written: to be called before the work.
 
-    Its name has to end in one of `suffixes`.
+    Its name has to end in one of `suffixes`. What killed runs left beside it is removed.
     """
     if target.exists() and not target.is_file():
         what = "a folder" if target.is_dir() else "a device or a pipe"
@@ -33,6 +33,7 @@ def check_place(
         raise refusal(f"{target}: the folder {target.parent} does not exist; create it first")
     with atomic.refused_as(refusal, target):
         atomic.check(target)
+    atomic.tidy(target.parent)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def finetune(start: str, folder: Path, output: Path, run: dict[str, object]) -> 
             if not outcome.finished:
                 after, _ = validate(trainer.average, held_out, processes.device)
         better = after > trainer.before
-        save_bundle(load_bundle(outcome.bundle) if better else bundle, output)
+        save_bundle(load_bundle(outcome.bundle) if better else bundle, output, replace=False)
         shown = [
             [picture(model, low, processes.device) for model in (old, trainer.average)] + [high]
             for low, high in held_out

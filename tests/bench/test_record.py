@@ -32,6 +32,17 @@ def test_lines_are_added(tmp_path):
     assert [found["seconds"] for found in record.read(tmp_path / "runs.jsonl")] == [1, 2]
 
 
+def test_what_appeared_meanwhile_is_kept(tmp_path):
+    made = record.record("", ROWS, ())
+    for name in ("run.json", "runs.jsonl"):
+        record.write(made, tmp_path / name)
+    with pytest.raises(BenchmarkError, match="appeared while"):
+        record.write(made | {"more": 1}, tmp_path / "run.json", replace=False)
+    assert record.read(tmp_path / "run.json") == [made]
+    record.write(made, tmp_path / "runs.jsonl", replace=False)  # which is only added to
+    assert record.read(tmp_path / "runs.jsonl") == [made, made]
+
+
 def test_nothing_is_left_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(BenchmarkError, match="cannot write"):

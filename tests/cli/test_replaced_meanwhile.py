@@ -1,10 +1,12 @@
 """A file that appears at an output's name while its picture is computed stays there."""
 
 import stat
+from pathlib import Path
 
 import pytest
 
 import imagen_fast
+from imagen_fast.bench import record
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ExportError, ImageError
 from imagen_fast.image.read import read
@@ -98,6 +100,38 @@ def test_python_keeps_it_too(fake_model, picture, files, tmp_path, meanwhile):
     assert files(tmp_path) == ["a.png", "big.png"]
     imagen_fast.upscale(path, 2, overwrite=True, **options)
     assert read(target).color.shape == (12, 16, 3)
+
+
+def test_an_import_keeps_it_too(command, small_bundle, tmp_path, monkeypatch):
+    target = tmp_path / "a.safetensors"
+
+    def load(path):
+        target.write_bytes(b"precious")
+        return small_bundle
+
+    monkeypatch.setattr("imagen_fast.importers.load", load)
+    (tmp_path / "a.onnx").touch()
+    result = command("import", tmp_path / "a.onnx")
+    assert result.exit_code == 1
+    assert f"{target} exists: it appeared while" in result.stderr
+    assert target.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["run.json", "page.html"])
+def test_a_measurement_keeps_it_too(command, tmp_path, monkeypatch, name):
+    results = Path(__file__).parents[2] / "benchmarks/results/amd-epyc-25-17-2-cores/bench.jsonl"
+
+    def run(*arguments):
+        (tmp_path / name).write_bytes(b"precious")
+        return record.read(results)[-1]
+
+    monkeypatch.setattr("imagen_fast.bench.session.run", run)
+    kind = name.split(".")[1]
+    result = command("bench", f"--{kind}", tmp_path / name)
+    assert result.exit_code == 1
+    assert f"{tmp_path / name} exists: it appeared while" in result.stderr
+    assert "p50" in result.stdout
+    assert (tmp_path / name).read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.onnx.json"])
