@@ -56,12 +56,7 @@ def restore(
     strength: float = 1.0,
     mask: PathLike | Image | NDArray[Any] | None = None,
     model: PathLike | None = None,
-    output: PathLike | None = None,
-    overwrite: bool = False,
-    quality: int | None = None,
-    background: str | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[LoadOptions],
+    **options: Unpack[FileOptions],
 ) -> Path | Image | NDArray[Any]:
     """Take noise, JPEG blocks and blur out of a picture.
 
@@ -84,19 +79,14 @@ def restore(
         BackendError, TilingError: see `imagen_fast.load`.
     """
     model = model_for(RESTORE, model, options.get("backend", "auto"))
-    holes = None if mask is None else mask_of(mask, max_pixels)
+    holes = None if mask is None else mask_of(mask, options.get("max_pixels", DEFAULT_MAX_PIXELS))
     check_strength(strength)
     return single(
         image,
         model,
         lambda engine: Restorer(engine, strength, holes),
         RESTORE.suffix_for(1),
-        output=output,
-        overwrite=overwrite,
-        quality=quality,
-        background=background,
-        max_pixels=max_pixels,
-        options=options,
+        options,
     )
 
 

@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -66,13 +66,7 @@ def single(
     name: PathLike,
     through: Callable[[Engine], Pictures],
     suffix: str,
-    *,
-    output: PathLike | None,
-    overwrite: bool,
-    quality: int | None,
-    background: str | None,
-    max_pixels: int,
-    options: LoadOptions,
+    options: FileOptions,
     color: bool = False,
 ) -> Path | Image | NDArray[Any]:
     """The picture through the model `name`; a file is written beside it, or as `output`.
@@ -82,7 +76,9 @@ def single(
     Raises:
         ImageError, WeightsError, BackendError, TilingError: see `upscale`.
     """
-    max_pixels = _whole("max_pixels", max_pixels, 2**62)
+    output, overwrite = options.get("output"), options.get("overwrite", False)
+    quality, background = options.get("quality"), options.get("background")
+    max_pixels = _whole("max_pixels", options.get("max_pixels", DEFAULT_MAX_PIXELS), 2**62)
     if quality is not None:
         quality = _whole("quality", quality, 100)
     if not isinstance(image, str | os.PathLike):
@@ -92,10 +88,10 @@ def single(
                 "output, overwrite, quality, background and max_pixels are for paths only; "
                 "save the returned picture yourself"
             )
-        with load(name, **options) as engine:
+        with load(name, **of_load(options)) as engine:
             result: Image | NDArray[Any] = through(engine)(image)
             return result
-    check(name, **options)
+    check(name, **of_load(options))
     from imagen_fast.image.background import color_of, in_color, opaque_where_needed
 
     behind = None if background is None else color_of(background)
@@ -103,7 +99,7 @@ def single(
     with atomic.refused_as(ImageError, target):  # where the current folder is gone
         folder = Path(os.path.realpath(target)).parent
     atomic.tidy(folder)
-    with load(name, **options) as engine:
+    with load(name, **of_load(options)) as engine:
         from imagen_fast.image.read import read
         from imagen_fast.image.write import writer_for
 
@@ -113,6 +109,12 @@ def single(
             for rows in through(engine).stream(picture):
                 writer.write(rows)
     return target
+
+
+def of_load(options: FileOptions) -> LoadOptions:
+    """Those for `load`, which refuses what nobody knows."""
+    of_files = FileOptions.__annotations__.keys() - LoadOptions.__annotations__.keys()
+    return cast(LoadOptions, {key: x for key, x in options.items() if key not in of_files})
 
 
 def _whole(name: str, value: object, most: int) -> int:

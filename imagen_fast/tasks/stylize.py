@@ -62,12 +62,7 @@ def stylize(
     keep_colors: bool = False,
     save_style: PathLike | None = None,
     model: PathLike | None = None,
-    output: PathLike | None = None,
-    overwrite: bool = False,
-    quality: int | None = None,
-    background: str | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[LoadOptions],
+    **options: Unpack[FileOptions],
 ) -> Path | Image | NDArray[Any]:
     """Draw a picture in the manner of a painting.
 
@@ -97,11 +92,12 @@ def stylize(
     model = model_for(STYLIZE, model)
     check_strength(strength)
     styles = _pairs(style)
+    overwrite = options.get("overwrite", False)
     if save_style is not None:
         check_place(Path(save_style), (SUFFIX,), overwrite)
 
     def through(engine: Engine) -> Stylizer:
-        found = style_of(engine, styles, max_pixels)
+        found = style_of(engine, styles, options.get("max_pixels", DEFAULT_MAX_PIXELS))
         if save_style is not None:
             found.save(save_style, overwrite=overwrite)
         return Stylizer(engine, found, strength, keep_colors)
@@ -111,12 +107,7 @@ def stylize(
         model,
         through,
         STYLIZE.suffix_for(1),
-        output=output,
-        overwrite=overwrite,
-        quality=quality,
-        background=background,
-        max_pixels=max_pixels,
-        options=options,
+        options,
         color=True,
     )
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine
 from imagen_fast.errors import WeightsError
-from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.loading import load
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE
@@ -26,6 +25,7 @@ from imagen_fast.tasks.single import (
     LoadOptions,
     PathLike,
     Pictures,
+    of_load,
     single,
 )
 
@@ -57,12 +57,7 @@ def upscale(
     scale: int = 4,
     *,
     model: PathLike | None = None,
-    output: PathLike | None = None,
-    overwrite: bool = False,
-    quality: int | None = None,
-    background: str | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Unpack[LoadOptions],
+    **options: Unpack[FileOptions],
 ) -> Path | Image | NDArray[Any]:
     """Enlarge a picture `scale` times. For many pictures, `load` an engine once.
 
@@ -101,7 +96,7 @@ def upscale(
                 return engine
             return automatic(
                 engine,
-                lambda path: others.enter_context(load(path, **options)),
+                lambda path: others.enter_context(load(path, **of_load(options))),
                 partial(
                     logging.getLogger("imagen_fast").info,
                     "the picture: %s: %s takes it, not %s",
@@ -113,12 +108,7 @@ def upscale(
             name,
             through,
             UPSCALE.suffix_for(scale),
-            output=output,
-            overwrite=overwrite,
-            quality=quality,
-            background=background,
-            max_pixels=max_pixels,
-            options=options,
+            options,
         )
 
 
