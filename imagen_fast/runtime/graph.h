@@ -61,30 +61,6 @@ struct Operation {
         pad,
         crop
     };
-    enum class Activation {
-        none,
-        relu,
-        leaky_relu,
-        prelu,
-        silu,
-        sigmoid,
-        gelu,
-        gelu_tanh,
-        mish,
-        tanh,
-        hard_swish,
-        clamp,
-        elu,
-        softplus,
-        abs,
-        square,
-        sqrt,
-        reciprocal,
-        exp,
-        log,
-        erf,
-        power
-    };
     enum class Over { picture, channels };
 
     Kind kind{};
@@ -94,7 +70,7 @@ struct Operation {
     // Those of its kind; others keep these values.
     int channels = 0, kernel = 3, stride = 1, factor = 1, head_dim = 0, window = 0, shift = 0,
         first = 0, minus = 0, margin = 0, halvings = 0;
-    Activation activation = Activation::none;
+    cpu::Activation activation = cpu::Activation::none;
     cpu::Padding padding = cpu::Padding::zero;
     cpu::Reduction function = cpu::Reduction::mean;
     Over over = Over::picture;

@@ -8,7 +8,7 @@ namespace imagen_fast {
 namespace {
 
 using Kind = Operation::Kind;
-using Activation = Operation::Activation;
+using cpu::Activation;
 using Attribute = KindRow::Attribute;
 
 template <class Word>

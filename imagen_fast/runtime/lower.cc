@@ -176,7 +176,7 @@ private:
         const Operation* sum = nullptr;
         if (!(graph_.values[by] == graph_.values[product.output]) ||
             !(graph_.values[other] == graph_.values[product.output]) ||
-            activation->activation > Operation::Activation::softplus) {
+            activation->activation > cpu::Activation::softplus) {
             return false;  // one counts for all channels or pixels, or convolutions know no such function
         }
         if (activation->kind == Kind::sum && activation->inputs.size() == 1) {
@@ -229,7 +229,7 @@ private:
         });
     }
     static bool is_linear(const Operation& o) {
-        return o.minus == 0 && o.activation == Operation::Activation::none && o.scale == 1 && o.offset == 0;
+        return o.minus == 0 && o.activation == cpu::Activation::none && o.scale == 1 && o.offset == 0;
     }
     static bool is_plain(const Operation& o) {
         return o.kind == Kind::convolution && o.stride == 1 && is_linear(o) && o.inputs.size() == 1;

@@ -13,27 +13,6 @@ namespace {
 
 using Kind = Operation::Kind;
 
-const std::map<Operation::Activation, cpu::Activation> kActivations = {
-    {Operation::Activation::silu, cpu::Activation::silu},
-    {Operation::Activation::sigmoid, cpu::Activation::sigmoid},
-    {Operation::Activation::gelu, cpu::Activation::gelu},
-    {Operation::Activation::gelu_tanh, cpu::Activation::gelu_tanh},
-    {Operation::Activation::mish, cpu::Activation::mish},
-    {Operation::Activation::tanh, cpu::Activation::tanh},
-    {Operation::Activation::hard_swish, cpu::Activation::hard_swish},
-    {Operation::Activation::clamp, cpu::Activation::clamp},
-    {Operation::Activation::elu, cpu::Activation::elu},
-    {Operation::Activation::softplus, cpu::Activation::softplus},
-    {Operation::Activation::abs, cpu::Activation::abs},
-    {Operation::Activation::square, cpu::Activation::square},
-    {Operation::Activation::sqrt, cpu::Activation::sqrt},
-    {Operation::Activation::reciprocal, cpu::Activation::reciprocal},
-    {Operation::Activation::exp, cpu::Activation::exp},
-    {Operation::Activation::log, cpu::Activation::log},
-    {Operation::Activation::erf, cpu::Activation::erf},
-    {Operation::Activation::power, cpu::Activation::power},
-};
-
 class Builder {
 public:
     Builder(const Graph& graph, const std::vector<Storage>& storage, const Tensors& tensors,
@@ -215,7 +194,7 @@ private:
 
     template <class Make>
     cpu::Op* finished(const Operation& o, Make make) {
-        using Activation = Operation::Activation;
+        using cpu::Activation;
         const int channels = graph_.values[o.output].channels;
         std::vector<float> slopes;
         cpu::Finish finish;
@@ -227,8 +206,6 @@ private:
         finish.high = static_cast<float>(o.high);
         finish.exponent = static_cast<float>(o.exponent);
         switch (o.activation) {
-            case Activation::none:
-                break;
             case Activation::relu:
                 slopes.assign(static_cast<std::size_t>(channels), 0.0f);
                 break;
@@ -239,10 +216,10 @@ private:
                 slopes = take(o, "slopes", {channels});
                 break;
             default:
-                finish.activation = kActivations.at(o.activation);
+                finish.activation = o.activation;
         }
         if (!slopes.empty()) {
-            finish.activation = cpu::Activation::slopes;
+            finish.activation = Activation::slopes;
             finish.slopes = slopes.data();
         }
         return make(finish);

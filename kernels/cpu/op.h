@@ -51,10 +51,13 @@ public:
     virtual void run(int block, const Args&, std::byte* scratch) const = 0;
 };
 
-// The activations that kernels know; ReLU and leaky ReLU are `slopes`.
+// The activations of graphs; kernels get `slopes` for the three after it.
 enum class Activation {
     none,
     slopes,
+    relu,
+    leaky_relu,
+    prelu,
     silu,
     sigmoid,
     gelu,
