@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imagen_fast.bench import gpu
-from imagen_fast.bench.process import Child
 from imagen_fast.bench.runtimes import Contestant, Images, Run, find
 from imagen_fast.bench.timing import for_a_while
+from imagen_fast.errors import BenchmarkError
 
 LONGEST = 0.3  # seconds of a turn, or one run
 GRACE = 60.0  # seconds that one run may take
+LAST_WORDS = 300  # characters of what a process wrote before it ended
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,60 @@ class Readiness:
     seconds: float
 
 
+class Child:
+    """A fresh Python that answers calls. A context manager; leaving it ends it.
+
+    What the process and its libraries print goes to a file, of which an error shows the end.
+    """
+
+    def __init__(self) -> None:
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 (open as long as the process)
+        self.started = time.monotonic()
+        self._pool = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_begin, initargs=(self._log.name,)
+        )
+        self.pid: int = self.ask(GRACE, os.getpid)
+
+    def ask(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a module's function answers there.
+
+        Raises:
+            BenchmarkError: it failed, its process ended, or it took longer than `seconds`, after
+                which the process is ended.
+        """
+        try:
+            answer, error = self._pool.submit(_answered, function, *arguments).result(seconds)
+        except TimeoutError:
+            self.close()
+            raise BenchmarkError(f"no answer within {seconds:.0f} s") from None
+        except BrokenProcessPool:
+            self._log.seek(0)
+            text = " ".join(self._log.read().decode(errors="replace").split())
+            raise BenchmarkError(f"its process ended: …{text[-LAST_WORDS:]}") from None
+        if error:
+            raise BenchmarkError(error)
+        return answer
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._pool.shutdown()
+        self._log.close()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
 class Worker(Child):
     """A contestant's process, as others see it. All methods raise BenchmarkError."""
 
     def __init__(self, c: Contestant) -> None:
-        super().__init__(_Answers(c))
+        super().__init__()
+        self._contestant = c
         self._first_at: float | None = None
 
     def prepare(self, images: Images, file: str | Path, seconds: float) -> Readiness:
@@ -46,48 +101,60 @@ class Worker(Child):
         `file` is what the runtime reads.
         """
         with tempfile.NamedTemporaryFile(suffix=".npy") as output:
-            isa, at = self.ask(("prepare", images, str(file), output.name), seconds)
+            asked = (self._contestant, images, str(file), output.name)
+            isa, at = self.ask(seconds, _prepare, *asked)
             self._first_at = self._first_at or at
             return Readiness(np.load(output.name), isa, self._first_at - self.started)
 
     def burst(self, seconds: float = LONGEST) -> list[float]:
         """Milliseconds of each run of a turn of about so many seconds."""
-        found: list[float] = self.ask(("burst", seconds), 2 * seconds + 3 * GRACE)
+        found: list[float] = self.ask(2 * seconds + 3 * GRACE, _burst, seconds)
         return found
 
     def memory(self) -> tuple[int | None, int | None]:
         """Most bytes since it was last made ready, and bytes on GPUs; None where nobody says."""
-        found: tuple[int | None, int | None] = self.ask(("memory",), GRACE)
-        return found
-
-
-class _Answers:
-    """The contestant in its own process, which answers `Worker`'s requests."""
-
-    def __init__(self, contestant: Contestant) -> None:
-        self._contestant = contestant
-        self._run: Run | None = None
-
-    def __call__(self, request: tuple[Any, ...]) -> Any:
-        return getattr(self, request[0])(*request[1:])
-
-    def prepare(self, images: Images, file: str, output: str) -> tuple[str, float]:
-        self._run = None  # a network at a time
-        gc.collect()
-        with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
-            Path("/proc/self/clear_refs").write_text("5")
-        self._run, isa = find(self._contestant.runtime).ready(self._contestant, images, file)
-        result, at = self._run(), time.monotonic()
-        np.save(output, np.ascontiguousarray(result, np.float32))
-        return isa, at
-
-    def burst(self, seconds: float) -> list[float]:
-        assert self._run is not None
-        return list(for_a_while(self._run, seconds)())
-
-    def memory(self) -> tuple[int | None, int | None]:
         on_gpu = self._contestant.device != "cpu"
-        return _peak(), gpu.memory(os.getpid()) if on_gpu else None
+        peak: int | None = self.ask(GRACE, _peak)
+        return peak, gpu.memory(self.pid) if on_gpu else None
+
+
+# From here on: in the process itself.
+
+
+def _begin(log: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+
+
+def _answered(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """The answer, or an error in words: an exception of another library may not travel."""
+    try:
+        return function(*arguments), ""
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason given"
+        return None, f"{type(error).__name__}: {reason[:LAST_WORDS]}"
+
+
+_ready: list[Run] = []  # a network at a time
+
+
+def _prepare(c: Contestant, images: Images, file: str, output: str) -> tuple[str, float]:
+    _ready.clear()
+    gc.collect()
+    with suppress(OSError):  # no Linux, or not allowed: the peak is the whole process's
+        Path("/proc/self/clear_refs").write_text("5")
+    run, isa = find(c.runtime).ready(c, images, file)
+    result, at = run(), time.monotonic()
+    _ready.append(run)
+    # In a file, since a message would be a copy of it in this process's memory.
+    np.save(output, np.ascontiguousarray(result, np.float32))
+    return isa, at
+
+
+def _burst(seconds: float) -> list[float]:
+    return list(for_a_while(_ready[0], seconds)())
 
 
 def _peak() -> int | None:
