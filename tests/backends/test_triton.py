@@ -18,6 +18,7 @@ pytest.importorskip("triton")
 
 from imagen_fast.kernels.triton.kinds import ROWS
 from imagen_fast.kernels.triton.launch import DTYPES
+from random_bundles import TWO_LEVELS
 from triton_launches import FLOOR, reference, rms
 
 from imagen_fast.backends import NonFiniteError, choose
@@ -89,15 +90,19 @@ def test_inputs_and_outputs_by_name(case: str, bundle_of: Callable[..., Bundle])
     compare(bundle_of(MIXED), "fp16", *NAMED[case])
 
 
-PRESETS = [("tiny", 1), ("tiny", 4), ("base", 2)]
+WIDE = {
+    "two levels": (TWO_LEVELS, 5),
+    "two levels, x1": (replace(TWO_LEVELS, scale=1), 5),
+    "base": (preset("base", 2), 1),
+}
 
 
-@pytest.mark.parametrize(("name", "scale"), PRESETS)
+@pytest.mark.parametrize("name", WIDE)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_presets(name: str, scale: int, precision: str, bundle_of: Callable[..., Bundle]) -> None:
+def test_wide_networks(name: str, precision: str, bundle_of: Callable[..., Bundle]) -> None:
     """At their own widths, and an odd size."""
-    image = random(1, 5 if name == "tiny" else 1, 3, 3)
-    compare(bundle_of(preset(name, scale)), precision, {"image": image}, ["picture"])
+    spec, rows = WIDE[name]
+    compare(bundle_of(spec), precision, {"image": random(1, rows, 3, 3)}, ["picture"])
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")

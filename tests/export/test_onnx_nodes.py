@@ -12,7 +12,7 @@ from imagen_fast.export.options import ExportOptions
 from numpy.typing import NDArray
 
 from imagen_fast.bundle import Bundle
-from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.spec import Level, ModelSpec
 
 torch = pytest.importorskip("torch", reason="the reference needs PyTorch")
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -22,16 +22,13 @@ from imagen_fast.export.onnx import export  # noqa: E402 (needs onnx)
 from imagen_fast.models.build import build  # noqa: E402 (needs torch)
 
 ONE = ModelSpec(scale=1, levels=(Level(16, convs=1),), head_dim=8)
-TINY = preset("tiny", 4)
 SPECS = {
     "one level, scale 1": ONE,
     "scale 2": replace(ONE, scale=2),
     "scale 3, grey, more blocks": replace(
         ONE, scale=3, image_channels=1, levels=(Level(16, depth=3, convs=0),)
     ),
-    "scale 4, the tiny preset": replace(
-        TINY, levels=tuple(replace(level, channels=32) for level in TINY.levels)
-    ),
+    "scale 4, two levels": ModelSpec(levels=(Level(32), Level(32))),
     "mixed": ModelSpec(
         scale=2,
         levels=(Level(20, depth=2, convs=1), Level(30, attention="global"), Level(10, convs=0)),
@@ -104,7 +101,7 @@ def operators(
     )
 
 
-@pytest.mark.parametrize("name", ["mixed", "scale 4, the tiny preset"])
+@pytest.mark.parametrize("name", ["mixed", "scale 4, two levels"])
 def test_attention_nodes(name: str, bundle_of: Callable[..., Bundle]) -> None:
     spec = SPECS[name]
     blocks = sum(2 * level.depth for level in spec.levels)

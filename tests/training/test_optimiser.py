@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from imagen_fast.models.generator import Generator
-from imagen_fast.spec import ModelSpec, preset
+from imagen_fast.spec import Level, ModelSpec
 from imagen_fast.training.config import OptimiserConfig
 from imagen_fast.training.optimiser import Muon, build_optimisers, orthogonal
 
@@ -56,7 +56,7 @@ def test_muon_leaves_parameters_without_a_gradient_alone():
 
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 def test_every_parameter_has_one_optimiser(name):
-    spec = ModelSpec(levels=preset("tiny").levels, latent_channels=4)
+    spec = ModelSpec(levels=(Level(32), Level(32)), latent_channels=4)
     model = Generator(spec)
     optimisers = build_optimisers(model, OptimiserConfig(name))
     held = [
@@ -69,7 +69,7 @@ def test_every_parameter_has_one_optimiser(name):
 
 
 def test_muon_takes_hidden_matrices_alone():
-    model = Generator(ModelSpec(levels=preset("tiny").levels, latent_channels=4))
+    model = Generator(ModelSpec(levels=(Level(32), Level(32)), latent_channels=4))
     names = {id(p): name for name, p in model.named_parameters()}
     groups = build_optimisers(model, OptimiserConfig("muon"))["muon"].param_groups
     taken = {names[id(p)] for p in groups[0]["params"]}
