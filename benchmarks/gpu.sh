@@ -27,6 +27,7 @@ trap 'rm -rf "$stage"' EXIT
 mkdir "$stage/imagen_fast"
 ln -s "$root"/imagen_fast/* "$stage/imagen_fast"
 ln -s "$root/kernels" "$root/export" "$stage/imagen_fast"
-export PYTHONSAFEPATH=1 PYTHONPATH="$stage:$root/benchmarks${PYTHONPATH:+:$PYTHONPATH}"
+tests="$root/tests:$root/tests/graph:$root/tests/parity"  # the harness of parity
+export PYTHONSAFEPATH=1 PYTHONPATH="$stage:$root/benchmarks:$tests${PYTHONPATH:+:$PYTHONPATH}"
 export PATH="$PATH:/usr/local/cuda/bin"  # where CUDA's tools are if nobody says
 "${PYTHON:-python3}" -m "${MODULE:-on_gpu}" "$@"

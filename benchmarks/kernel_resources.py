@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from typing import Any
@@ -90,38 +90,24 @@ def blocks(arch: int, warps: int, registers: int, shared: int) -> int:
     return min(held // warps, (memory << 10) // (shared + 1024), threads // (32 * warps))
 
 
-def measured_apart(arch: int, dtype: str) -> list[dict[str, Any]]:
-    """`measure` in a fresh process with an empty cache and without Triton's interpreter."""
+def measured_apart(arch: int) -> Iterator[dict[str, Any]]:
+    """In bf16, in a fresh process with an empty cache and without Triton's interpreter."""
     with tempfile.TemporaryDirectory() as cache:
-        done = subprocess.run(
-            [sys.executable, __file__, str(arch), dtype],
-            stdout=subprocess.PIPE, text=True, check=True,
-            env={**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": cache},
-        )  # fmt: skip
-    return [json.loads(line) for line in done.stdout.splitlines()]
+        environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": cache}
+        line = [sys.executable, __file__, str(arch), "bf16"]
+        yield from map(json.loads, subprocess.check_output(line, env=environment).splitlines())
 
 
-def table(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Markdown: a line a form, a column an architecture."""
-    named: dict[str, dict[int, str]] = {}
-    for row in rows:
-        units = " ".join(f"{row[u]} {u}" for u in ("HGMMA", "HMMA", "UTCMMA") if row[u])
-        units += f" in {row['waits']}" if row["waits"] else ""
-        cell = f"{row['registers']} / {row['shared'] / 1024:.0f} KiB / {units or 'FFMA'}"
-        cell += f" / {row['blocks']}" + (f" / {row['spills']} spills" if row["spills"] else "")
-        cell += "".join(f" / {x}" for x in row["warnings"])
-        named.setdefault(row["name"], {})[row["arch"]] = cell
-    archs = sorted({arch for cells in named.values() for arch in cells})
-    heads = ["registers / shared memory / matrix instructions / blocks"]
-    heads += [f"sm_{x}" for x in archs]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * (1 + len(archs)) + "|"
-    for name, cells in sorted(named.items()):
-        yield f"| `{name}` | " + " | ".join(cells.get(a, "") for a in archs) + " |"
+def cell(row: dict[str, Any]) -> str:
+    units = " ".join(f"{row[u]} {u}" for u in ("HGMMA", "HMMA", "UTCMMA") if row[u]) or "FFMA"
+    units += f" in {row['waits']}" if row["waits"] else ""
+    parts = [row["registers"], f"{row['shared'] / 1024:.0f} KiB", units, row["blocks"]]
+    parts += [f"{row['spills']} spills"] if row["spills"] else []
+    return " / ".join(map(str, [*parts, *row["warnings"]]))
 
 
 def main() -> None:
-    """Compile and print."""
+    """Compile and print: a line a form, a column an architecture."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("arch", type=int, nargs="?", choices=ARCHITECTURES)
@@ -132,11 +118,17 @@ def main() -> None:
     if options.dtype:
         measure(options.arch, options.dtype, options.wide, options.unbounded)
         return
-    archs = [options.arch] if options.arch else ARCHITECTURES
-    rows = [row for arch in archs for row in measured_apart(arch, "bf16")]
+    archs = [options.arch] if options.arch else list(ARCHITECTURES)
+    cells = {(x["name"], x["arch"]): cell(x) for arch in archs for x in measured_apart(arch)}
     print("# What the kernels of the shipped models take in bf16, read from their machine code\n")
     print(f"By `python benchmarks/kernel_resources.py`, with triton {version('triton')}.\n")
-    print("\n".join(table(rows)))
+    heads = [
+        "registers / shared memory / matrix instructions / blocks",
+        *(f"sm_{x}" for x in archs),
+    ]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for name in sorted({name for name, _ in cells}):
+        print(f"| `{name}` | {' | '.join(cells.get((name, arch), '') for arch in archs)} |")
 
 
 if __name__ == "__main__":

@@ -8,20 +8,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from imagen_fast.bench import machine
 from imagen_fast.bench.record import Record, Row, read
 from imagen_fast.bench.timing import Summary
-from imagen_fast.bundle import load_bundle
-from imagen_fast.catalogue import resolve
-from imagen_fast.graph.cost import flops as graph_flops
 
 ROOT = Path(__file__).parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "performance.md"
@@ -94,24 +91,18 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value >= 20 else f"{value:.1f} ms"
 
 
-def title(network: str, runtime: str, made: Record) -> str:
-    name = NETWORKS[network][0] if network else f"`{made['model']}`, {gflop(made):.0f} GFLOP"
-    return f"{name} on {TITLES[runtime]}"
-
-
 def gflop(made: Record) -> float:
     """Of this project's network, which has its name from its size, and changes with its weights."""
     return next(row["gflop"] for row in rows(made) if not row["network"] and row.get("gflop"))
 
 
-def quality(network: str, made: Record) -> str:
-    """PSNR on Set5."""
-    if network:
-        psnr = NETWORKS[network][1]
-    elif not (psnr := made["settings"].get("set5")):  # earlier records say it themselves
+def named(network: str, runtime: str, made: Record) -> tuple[str, str]:
+    """A line's title, and PSNR on Set5."""
+    name, psnr = NETWORKS.get(network, (f"`{made['model']}`, {gflop(made):.0f} GFLOP", None))
+    if not network and not (psnr := made["settings"].get("set5")):  # earlier records say it
         ours = (x for x in result("quality.json")["rows"] if x["model"] == made["model"])
         psnr = next(ours)["set5"]["model"]["psnr"]
-    return "not published" if psnr is None else f"{psnr:.2f} dB"
+    return f"{name} on {TITLES[runtime]}", "not published" if psnr is None else f"{psnr:.2f} dB"
 
 
 def short(made: Record) -> str:
@@ -121,45 +112,33 @@ def short(made: Record) -> str:
     return f"{' '.join(name.split())}, {isa}"
 
 
-def table(heads: list[str], lines: list[list[str]]) -> str:
-    cells = [heads, ["---"] * len(heads), *lines]
-    return (
-        "\n".join(f"| {' | '.join(line)} |" for line in cells)
-        .replace("| --- ", "|---")
-        .replace("--- |", "---|")
-    )
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    first, *rest = (f"| {' | '.join(line)} |" for line in (heads, *lines))
+    return "\n".join([first, f"|{'---|' * len(heads)}", *rest])
 
 
 def comparison() -> str:
     """The README's table: time beside quality, on every CPU."""
-    measured = sorted(records("cpu"), key=gflop)  # today's network first
-    first, lines = measured[0], []
+    measured, lines = sorted(records("cpu"), key=gflop), []  # today's network first
     for network, runtime in COMPARED:
-        of: dict[str, list[str]] = {}  # title → quality and times
+        of: dict[tuple[str, str], list[str]] = {}  # title and quality → times
         for place, made in enumerate(measured):
             same = (x for x in rows(made) if (x["network"], x["runtime"]) == (network, runtime))
             if fastest := next(same, None):
-                empty = [quality(network, made), *["-"] * len(measured)]
-                cells = of.setdefault(title(network, runtime, made), empty)
-                cells[1 + place] = milliseconds(median(fastest))
+                cells = of.setdefault(named(network, runtime, made), ["-"] * len(measured))
+                cells[place] = milliseconds(median(fastest))
         bold = "**" if (network, runtime) == COMPARED[0] else ""
-        lines += [[f"{bold}{cell}{bold}" for cell in (name, *cells)] for name, cells in of.items()]
-    scale = first["settings"]["scale"]
-    heads = [f"{SIDE}×{SIDE}, {scale} times larger", "PSNR, Set5", *map(short, measured)]
+        lines += [[f"{bold}{cell}{bold}" for cell in (*who, *cells)] for who, cells in of.items()]
+    settings = measured[0]["settings"]
+    heads = [f"{SIDE}×{SIDE}, {settings['scale']} times larger", "PSNR, Set5"]
     dates = sorted({made["machine"]["date"][:10] for made in measured})
     below = (
-        f"Medians of `imagen-fast bench`, {first['settings']['threads']} threads, each at its "
+        f"Medians of `imagen-fast bench`, {settings['threads']} threads, each at its "
         f"fastest precision, {' and '.join(dates)}. PSNR of others as published for weights "
         "trained for it; as Real-ESRGAN trains RRDB, for texture, it has less. "
         "[Every row, machine, version and command](docs/performance.md)."
     )
-    today = graph_flops(load_bundle(resolve(first["model"])).graph, SIDE, SIDE) / 1e9
-    if all(round(gflop(made)) != round(today) for made in measured):
-        below += (
-            f" The shipped `{first['model']}` is a network of {today:.0f} GFLOP by now, with the "
-            "quality below; it has not been timed on these machines yet."
-        )
-    return "\n\n".join([table(heads, lines), below, real_esrgan()])
+    return "\n\n".join([table([*heads, *map(short, measured)], lines), below, real_esrgan()])
 
 
 def real_esrgan() -> str:
@@ -189,10 +168,10 @@ def device(made: Record) -> list[str]:
     lines = []
     for (network, runtime), by in together.items():
         times = [milliseconds(median(by[p])) if p in by else "-" for p in precisions]
-        lines.append([title(network, runtime, made), quality(network, made), *times])
         half = [row["psnr"] for precision, row in by.items() if precision != "fp32"]
         # What half precision costs; with random weights the figure would say nothing.
-        lines[-1].append("-" if network or not half else f"{half[0]:.0f} dB")
+        rounding = "-" if network or not half else f"{half[0]:.0f} dB"
+        lines.append([*named(network, runtime, made), *times, rounding])
     heads = [f"{SIDE}², {made['settings']['threads']} threads", "Set5", *precisions, "rounding"]
     facts, before = made["machine"], made["load"][0]
     versions = [f"{x} {facts['versions'][x]}" for x in LIBRARIES if x in facts["versions"]]
@@ -237,28 +216,23 @@ def wrapped(text: str, width: int = 100) -> str:
     )
 
 
-def main() -> None:
+def main(check: bool) -> int:
     """Write, or check."""
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
     before, rest = README.read_text("utf-8").split(BEGIN)
     text = f"{before}{BEGIN}\n\n{wrapped(comparison())}\n\n{END}{rest.split(END)[1]}"
-    stale = False
-    for path, wanted in {README: text, PAGE: f"{wrapped(page())}\n"}.items():
-        if path.read_text("utf-8") != wanted:
-            stale = True
-            if options.check:
-                print(f"{path.name} is not what the results say: run benchmarks/readme.py")
-            else:
-                path.write_text(wanted, "utf-8")
-    if not options.check:
-        import charts
+    pages = {README: text, PAGE: f"{wrapped(page())}\n"}
+    stale = [path for path, wanted in pages.items() if path.read_text("utf-8") != wanted]
+    if check:
+        for path in stale:
+            print(f"{path.name} is not what the results say: run benchmarks/readme.py")
+        return len(stale)
+    import charts
 
-        charts.latency(records("cpu")[0], PICTURE)
-    sys.exit(options.check and stale)
+    for path in stale:
+        path.write_text(pages[path], "utf-8")
+    charts.latency(records("cpu")[0], PICTURE)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main("--check" in sys.argv))

@@ -40,8 +40,7 @@ for _ in sys.stdin:
 """
 
 
-def burst(child: subprocess.Popen[str]) -> list[float]:
-    """A turn."""
+def turn(child: subprocess.Popen[str]) -> list[float]:
     print(file=child.stdin)
     return [float(child.stdout.readline())]
 
@@ -56,7 +55,7 @@ def slower_by(python: str, size: int, precision: str, seconds: float) -> float:
             line = [program, "-c", ENGINE, MODEL, precision, images, folder / f"{name}.npy"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             child = stack.enter_context(subprocess.Popen(line, bufsize=1, **pipes))
-            bursts[name] = partial(burst, child)
+            bursts[name] = partial(turn, child)
             bursts[name]()  # loads the model, and does not count
         outputs = [np.load(folder / f"{name}.npy") for name in ("new", "old")]
         psnr, wrong = check(*outputs, precision)

@@ -23,6 +23,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,29 +44,6 @@ Frame = NDArray[np.uint8]
 Enlarge = Callable[[Sequence[Frame]], list[Frame]]
 
 
-def main(models: Sequence[str]) -> None:
-    """Measure, keep and print."""
-    methods: dict[str, Enlarge] = {"bicubic": bicubic}
-    for name in models:
-        methods[name] = by_model(name)
-    methods[f"{models[0]}, every frame twice"] = repeated(methods[models[0]])
-    rows = {name: {} for name in methods}
-    for clip in CLIPS:
-        true = read(clip)
-        small = [rounded(resize(x, x.shape[0] // SCALE, x.shape[1] // SCALE)) for x in true]
-        flows = [flow(after, before) for before, after in pairwise(true)]
-        for name, enlarge in methods.items():
-            made = enlarge(small)
-            quality = [luma_psnr(a, b, border=SCALE) for a, b in zip(made, true, strict=True)]
-            rows[name][clip] = {
-                "psnr": round(float(np.mean(quality)), 3),
-                "flicker": round(flicker(made, true, flows), 3),
-            }
-    kept = {"machine": describe(), "versions": {"opencv": cv2.__version__}, "rows": rows}
-    RESULT.write_text(json.dumps(kept, indent=1) + "\n")
-    print(table(rows))
-
-
 def read(clip: str) -> list[Frame]:
     """The true frames, cropped to a multiple of the scale."""
     data = Path(os.environ.get("IMAGEN_FAST_DATA", Path(__file__).parents[2] / "shared/data"))
@@ -78,29 +56,20 @@ def read(clip: str) -> list[Frame]:
 
 
 def bicubic(frames: Sequence[Frame]) -> list[Frame]:
-    """Each enlarged by bicubic interpolation."""
     return [rounded(resize(x, x.shape[0] * SCALE, x.shape[1] * SCALE)) for x in frames]
 
 
-def by_model(name: str) -> Enlarge:
+def by_model(name: str, frames: Sequence[Frame]) -> list[Frame]:
     """Each enlarged by a model, which knows of those before if it is one for videos."""
-
-    def enlarge(frames: Sequence[Frame]) -> list[Frame]:
-        height, width = frames[0].shape[:2]
-        with imagen_fast.load(name) as engine, engine.stream_video(width, height) as stream:
-            return [stream.push(frame) for frame in frames]
-
-    return enlarge
+    height, width = frames[0].shape[:2]
+    with imagen_fast.load(name) as engine, engine.stream_video(width, height) as stream:
+        return [stream.push(frame) for frame in frames]
 
 
-def repeated(enlarge: Enlarge) -> Enlarge:
+def repeated(name: str, frames: Sequence[Frame]) -> list[Frame]:
     """Every second frame is that before it over again: still, and wrong."""
-
-    def hold(frames: Sequence[Frame]) -> list[Frame]:
-        made = enlarge(frames)
-        return [made[number // 2 * 2] for number in range(len(made))]
-
-    return hold
+    made = by_model(name, frames)
+    return [made[number // 2 * 2] for number in range(len(made))]
 
 
 def flow(start: Frame, end: Frame) -> NDArray[np.float32]:
@@ -128,17 +97,29 @@ def flicker(
     return float(np.sqrt(np.mean(squares)))
 
 
-def table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
-    """PSNR and flicker by clip and on average, in Markdown."""
-    heads = [*CLIPS, "mean"]
-    lines = [f"| ×{SCALE} | " + " | ".join(f"{clip}: PSNR, flicker" for clip in heads) + " |"]
-    lines.append("|---" * (len(heads) + 1) + "|")
+def main(models: Sequence[str]) -> None:
+    """Measure, keep and print."""
+    methods: dict[str, Enlarge] = {name: partial(by_model, name) for name in models}
+    methods = {"bicubic": bicubic} | methods
+    methods[f"{models[0]}, every frame twice"] = partial(repeated, models[0])
+    rows = {name: {} for name in methods}
+    for clip in CLIPS:
+        true = read(clip)
+        small = [rounded(resize(x, x.shape[0] // SCALE, x.shape[1] // SCALE)) for x in true]
+        flows = [flow(after, before) for before, after in pairwise(true)]
+        for name, enlarge in methods.items():
+            made = enlarge(small)
+            psnr = [luma_psnr(a, b, border=SCALE) for a, b in zip(made, true, strict=True)]
+            found = {"psnr": float(np.mean(psnr)), "flicker": flicker(made, true, flows)}
+            rows[name][clip] = {what: round(value, 3) for what, value in found.items()}
+    kept = {"machine": describe(), "versions": {"opencv": cv2.__version__}, "rows": rows}
+    RESULT.write_text(json.dumps(kept, indent=1) + "\n")
+    heads = " | ".join(f"{clip}: PSNR, flicker" for clip in (*CLIPS, "mean"))
+    print(f"| ×{SCALE} | {heads} |\n{'|---' * (2 + len(CLIPS))}|")
     for name, clips in rows.items():
-        cells = [[clips[clip][what] for clip in CLIPS] for what in ("psnr", "flicker")]
-        pairs = zip(*((*values, float(np.mean(values))) for values in cells), strict=True)
-        shown = (f"{quality:.2f} dB, {level:.2f}" for quality, level in pairs)
-        lines.append(f"| {name} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+        pairs = [(found["psnr"], found["flicker"]) for found in clips.values()]
+        cells = (f"{psnr:.2f} dB, {level:.2f}" for psnr, level in (*pairs, np.mean(pairs, 0)))
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Fixtures for every test: models with random weights, and where the pictures are."""
 
-import dataclasses
 import os
 import shutil
 import signal
@@ -13,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_bundles import random_bundle
 
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.graph import network
-from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.spec import Level, ModelSpec
 
 # Ctrl-C reaches the commands under test even where the tests run behind a shell's `&`, which has
 # its children ignore it.
@@ -55,36 +55,6 @@ def pytest_report_header() -> str:
     return f"{said}, left out: {', '.join(collect_ignore)}" if collect_ignore else said
 
 
-GAINS = {".proj.weight": 4, "heads.": 0.4, "decoder.ups.": 0.4, "latent.": 1.5}  # by part of a name
-
-
-def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:
-    """Random weights, strong enough that every block's reach shows in the output.
-
-    What a fresh network draws, written without PyTorch so that an install without it can be
-    tested; but what starts near the identity there (projections, ups, heads) is scaled up, so that
-    a missing halo changes the picture visibly.
-    """
-    rng, tensors = np.random.default_rng(seed), dict[str, np.ndarray]()
-    bound = 0.0  # of the latest layer's weights, and of its bias, which follows them
-    for name, shape in network(spec).tensors.items():
-        if name.endswith(".temperature"):
-            values = np.full(shape, 6)
-        elif name.endswith(".position"):
-            values = 0.02 * rng.standard_normal(shape)
-        elif name.endswith(".weight"):
-            bound = int(np.prod(shape[1:])) ** -0.5
-            gain = next((gain for part, gain in GAINS.items() if part in name), 1)
-            values = gain * rng.uniform(-bound, bound, shape)
-        else:
-            values = rng.uniform(-bound, bound, shape) * (not name.startswith("heads."))
-        tensors[name] = values.astype(np.float32)
-    task = "upscale" if spec.scale > 1 else "restore"
-    if spec.architecture == "temporal":
-        task = "video"
-    return Bundle(spec, tensors, {"name": f"sr-x{spec.scale}", "size": "test", "task": task})
-
-
 @pytest.fixture(scope="session")
 def bundle_of() -> Callable[[ModelSpec], Bundle]:
     """`random_bundle`."""
@@ -93,10 +63,8 @@ def bundle_of() -> Callable[[ModelSpec], Bundle]:
 
 @pytest.fixture(scope="session")
 def tiny_bundle() -> Bundle:
-    """The tiny preset at scale 2, with its reach but 32 channels, which is five times as fast."""
-    spec = preset("tiny", scale=2)
-    levels = tuple(dataclasses.replace(level, channels=32) for level in spec.levels)
-    return random_bundle(dataclasses.replace(spec, levels=levels))
+    """Two levels, scale 2."""
+    return random_bundle(ModelSpec(scale=2, levels=(Level(32), Level(32))))
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +127,6 @@ def gpu_pictures(tmp_path_factory: pytest.TempPathFactory) -> Any:
     pytest.importorskip("triton", reason="needs Triton")
     from imagen_fast.export.options import ExportOptions
 
-    from imagen_fast.graph import network
     from imagen_fast.tasks.export import export
 
     spec = ModelSpec("style", 1, (Level(16, convs=1), Level(32, convs=1, attention="global")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from imagen_fast.graph import Graph, Grid, Input, Operation, Output
+from imagen_fast.graph.cost import flops
 from imagen_fast.graph.passes import needed
 
 Size = tuple[int, int, int]  # N, H, W
@@ -31,26 +32,17 @@ class Layer:
         return Graph.from_json(self.text)
 
     @property
-    def operation(self) -> Operation:
-        """The only one."""
-        (found,) = self.graph.operations
-        return found
-
-    @property
     def name(self) -> str:
         """As tables have it: `window attention, 64 of 64, 64, 64; shift 4`."""
-        x, graph = self.operation, self.graph
+        (x,), graph = self.graph.operations, self.graph
         read = ", ".join(str(graph.values[name].channels) if name else "-" for name in x.inputs)
         facts = [f"{key} {value}" for key, value in x.attributes.items() if key != "channels"]
         kind = x.kind.replace("_", " ")
         return "; ".join([f"{kind}, {graph.values['y'].channels} of {read}", *facts])
 
     @property
-    def pixels(self) -> int:
-        """Of the result, all channels counted: about the work that there is."""
-        value = self.graph.values["y"]
-        height, width = value.grid.size(*self.size[1:])
-        return self.size[0] * height * width * value.channels
+    def flops(self) -> int:
+        return self.size[0] * flops(self.graph, *self.size[1:])
 
 
 def layers(graph: Graph, n: int, h: int, w: int) -> dict[Layer, int]:

@@ -1,97 +1,98 @@
-"""Every kernel and whole networks against float64: at most twice PyTorch's error.
-
-    python -m on_gpu.parity --out OUT --dtype bf16 [--watched]
+"""Every kernel and whole networks against float64, by the harness of tests/parity.
 
 Memory that is to be written is filled before, once with NaN and once with zeros: what differs
-between the two was not written, or was read before it was. Exit code 1 if anything errs by more,
-fails, or is not told apart from what is finite. --watched is for compute-sanitizer: kernels alone,
-over a small odd shape, compared with nothing. Here every tensor has memory of its own, whose end is
-seen; the program in C++ has one for all.
+between the two was not written, or was read before it was. Something is not right if it errs by
+more than is allowed, fails, or is not told apart from what is finite.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 from unittest import mock
 
+import network_cases
 import numpy as np
 import torch
+from random_bundles import random_bundle
+from reference import DTYPES, Reference
 
 from imagen_fast.backends import triton as triton_backend
 from imagen_fast.backends.base import NonFiniteError
 from imagen_fast.backends.triton import Triton
 from imagen_fast.bundle import Bundle, load_bundle
 from imagen_fast.catalogue import shipped
-from imagen_fast.graph import network
-from imagen_fast.graph.passes import needed
+from imagen_fast.graph import Graph
 from imagen_fast.models.build import build
-from imagen_fast.models.generator import Generator
-from imagen_fast.models.listing import ListingGenerator
-from imagen_fast.models.operations import run_steps, steps
-from imagen_fast.spec import Level, ModelSpec, preset
-from on_gpu import cases, timing
+from imagen_fast.spec import Level, ModelSpec
+from on_gpu.cases import Case, judged
 from on_gpu.layers import Layer, layers
-from on_gpu.part import DTYPES, Part
+from on_gpu.part import Part
 
 # Whole windows and tiles; a batch of odd sides; long and thin; one pixel.
 SIZES = ((1, 64, 64), (2, 37, 75), (1, 3, 517), (1, 1, 1))
-# No width fills a tile; attention over everything; an odd window; a latent.
-MIXED = ModelSpec(
-    scale=3,
-    levels=(Level(20, depth=2, convs=1), Level(30, attention="global"), Level(10, convs=0)),
-    head_dim=5,
-    window=6,
-    latent_channels=3,
-)
 NARROW = ModelSpec(scale=2, levels=(Level(32, convs=1),))
+MIXED = "odd channels, heads and windows"
+PICTURES = ("x4", "x1, odd sides", "small", "base", MIXED)  # of `network_cases`, beside the shipped
+OTHERS = ("a latent and features", "listing")
 POISON = (0xFF, 0x00)  # NaN in every float type, and zero
 
 
-def networks(dry: bool) -> dict[str, Bundle]:
-    """Shipped ones with their weights, others with random ones."""
-    specs = {"narrow x2": NARROW}
-    if dry:
-        return {name: network_bundle(spec) for name, spec in specs.items()}
-    specs |= {f"tiny x{scale}": preset("tiny", scale) for scale in (4, 1)}
-    specs |= {"small x4": preset("small", 4), "base x2": preset("base", 2), "mixed x3": MIXED}
-    pictures = [x for x in shipped() if x.header.task.inputs == ("image",)]
-    found = {x.header.metadata["name"]: load_bundle(x.path) for x in pictures}
-    return {**found, **{name: network_bundle(spec) for name, spec in specs.items()}}
+def compare(part: Part) -> None:
+    """Everything."""
+    networks = {"narrow": random_bundle(NARROW)}
+    if not part.dry:
+        pictures = [x for x in shipped() if x.header.task.inputs == ("image",)]
+        networks |= {x.header.metadata["name"]: load_bundle(x.path) for x in pictures}
+        networks |= {name: network_cases.made(name)[0] for name in PICTURES}
+    for dtype in part.dtypes:
+        for name, bundle in networks.items():
+            part.attempt(network_errors, bundle, dtype, what="network", dtype=dtype, network=name)
+        for name in OTHERS[1:] if part.dry else OTHERS:
+            part.attempt(case_errors, name, dtype, what="network", dtype=dtype, network=name)
+        for weight in () if part.compiles else (3e38, 1e5):
+            part.attempt(overflow, dtype, weight, what="overflow", dtype=dtype, weight=weight)
+        sizes = ((1, 2, 3),) if part.dry else SIZES
+        kernel_rows(part, dtype, [x.graph for x in networks.values()], sizes, kernel_errors)
 
 
-def kernel_rows(part: Part, name: str) -> None:
-    graphs = [x.graph for x in networks(part.dry).values()]
-    sizes = ((1, 2, 3),) if part.dry else SIZES
-    if "watched" in part.flags and not part.dry:
-        graphs, sizes = [network(preset("tiny", 4)), network(MIXED)], ((2, 11, 71),)
-    done: set[tuple[Layer, bool]] = set()
-    for layer in (x for size in sizes for graph in graphs for x in layers(graph, *size)):
+def watched(part: Part) -> None:
+    """For compute-sanitizer: kernels alone, over a small odd shape, compared with nothing.
+
+    Here every tensor has memory of its own, whose end is seen; the program in C++ has one for all.
+    """
+    graphs = [network_cases.made(name)[0].graph for name in ("x4", MIXED)]
+    size = (2, 11, 71)
+    if part.dry:
+        graphs, size = [random_bundle(NARROW).graph], (1, 2, 3)
+    for dtype in part.dtypes:
+        kernel_rows(part, dtype, graphs, [size], lambda *x, part: {"ok": written(*x, part=part)[1]})
+
+
+def kernel_rows(part: Part, dtype: str, graphs: Iterable[Graph], sizes: Any, work: Any) -> None:
+    found = dict.fromkeys(x for size in sizes for graph in graphs for x in layers(graph, *size))
+    for layer in found:
         pictures = any(x.picture for x in layer.graph.inputs.values())
         for as_bytes in (True, False) if pictures else (True,):
-            if (layer, as_bytes) not in done:
-                done.add((layer, as_bytes))
-                facts = {"kernel": layer.name, "size": layer.size, "bytes": as_bytes}
-                work = partial(kernel_errors, layer, name, part, as_bytes)
-                part.attempt(work, what="kernel", dtype=name, **facts)
+            facts = {"kernel": layer.name, "size": layer.size, "bytes": as_bytes}
+            part.attempt(work, layer, dtype, as_bytes, what="kernel", dtype=dtype, **facts)
 
 
-def kernel_errors(layer: Layer, name: str, part: Part, as_bytes: bool = True) -> dict[str, Any]:
-    case = cases.make(layer, name, part.device, as_bytes)
-    outputs = []
+def written(layer: Layer, dtype: str, as_bytes: bool, part: Part) -> tuple[Case, bool]:
+    """The case after a run, and whether it wrote all that it is to write."""
+    case, outputs = Case(layer, dtype, part.device, as_bytes), []
     for byte in POISON:
         poison(case.written, byte)
         outputs.append(case.ours().clone())
+    return case, torch.equal(*outputs)
+
+
+def kernel_errors(layer: Layer, dtype: str, as_bytes: bool, part: Part) -> dict[str, Any]:
+    case, all_written = written(layer, dtype, as_bytes, part)
     if part.compiles:
         return {}
-    if "watched" in part.flags:
-        return {"ok": torch.equal(*outputs)}
-    found = timing.errors(outputs[0], case.theirs(DTYPES[name])(), case.theirs(torch.float64)())
-    found["written"] = torch.equal(*outputs)
-    found["ok"] &= found["written"]
-    return found
+    found = case.errors(case.written[0])
+    return found | {"written": all_written, "ok": found["ok"] and all_written}
 
 
 def poison(tensors: Iterable[torch.Tensor], byte: int) -> None:
@@ -102,76 +103,57 @@ def poison(tensors: Iterable[torch.Tensor], byte: int) -> None:
             torch.cuda.synchronize()  # before other streams write there
 
 
-def network_bundle(spec: ModelSpec) -> Bundle:
-    """Random weights under which every block shows in the output."""
-    torch.manual_seed(0)
-    network: Any = (ListingGenerator if spec.architecture == "listing" else Generator)(spec)
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            gain = 10 if "proj" in name or ".ups." in name else 1
-            weight.mul_(1.5 if spec.architecture == "listing" else gain)
-    return Bundle(spec, {name: x.detach().numpy() for name, x in network.state_dict().items()})
-
-
-def definition(
-    bundle: Bundle, given: dict[str, Any], output: str, dtype: torch.dtype, part: Part
-) -> torch.Tensor:
-    """An output in a dtype, by `models/operations.py`; (N, H, W, C), on the CPU."""
-    graph = needed(bundle.graph.given(list(given)), [output])
-    weights, inputs = (
-        {key: torch.from_numpy(x).to(part.device, dtype) for key, x in found.items()}
-        for found in (bundle.tensors, given)
-    )
-    planes = {key: x.movedim(3, 1) for key, x in inputs.items()}
-    y = run_steps(steps(graph), weights, planes)[output].movedim(1, 3)
-    return (y.clamp(0, 1) if graph.outputs[output].picture else y).cpu()
-
-
-def output_errors(
-    bundle: Bundle, given: dict[str, Any], output: str, name: str, part: Part
-) -> dict[str, Any]:
-    """One output of the backend, from these inputs."""
-    backend = Triton(bundle, precision=name, device=part.device.type)
-    ours = torch.from_numpy(backend.run(given, [output])[output])
+def case_errors(name: str, dtype: str, part: Part) -> dict[str, Any]:
+    """Outputs of a case of tests/parity."""
+    bundle, given, wanted = network_cases.made(name)
+    backend = Triton(bundle, precision=dtype, device=part.device.type)
+    found = backend.run(given, wanted)
     backend.close()
-    if part.compiles:
-        return {}
-    kinds = (DTYPES[name], torch.float64)
-    return timing.errors(ours, *(definition(bundle, given, output, kind, part) for kind in kinds))
+    return {} if part.compiles else verdict(reference(bundle, given, found, part), found, dtype)
 
 
-def network_errors(bundle: Bundle, name: str, part: Part) -> dict[str, Any]:
-    """A batch through the backend, in bytes and floats, in chunks and one by one, all levels."""
+def reference(bundle: Bundle, given: Any, outputs: Iterable[str], part: Part) -> Reference:
+    device = part.device.type
+    return Reference(bundle.graph, bundle.tensors, given, list(outputs), "kernel", device)
+
+
+def verdict(reference: Reference, found: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """Of each output, and whether all are right."""
+    each = {name: judged(reference, name, x, dtype) for name, x in found.items()}
+    return {"outputs": each, "ok": all(x["ok"] for x in each.values())}
+
+
+def network_errors(bundle: Bundle, dtype: str, part: Part) -> dict[str, Any]:
+    """A batch through the backend, in bytes and floats, in chunks and one by one, and the coarsest
+    level.
+    """
     side = (2, 3, 2) if part.dry else (3, 45, 83)
     tiles = np.random.default_rng(0).integers(0, 256, (*side, 3), np.uint8)
     floats = tiles.astype(np.float32) / np.float32(255)
-    backend = Triton(bundle, precision=name, device=part.device.type)
-    with torch.inference_mode():
-        ours, in_bytes = backend.run(floats), backend.run(tiles)
-        again = []
-        for byte in POISON:
-            poison(memory_of(backend), byte)
-            again.append(backend.run(floats))
-        alone = [backend.run(floats[i : i + 1])[0] for i in range(len(floats))]
-        with mock.patch.object(triton_backend, "CHUNK_PIXELS", 1):  # one by one, through two slots
-            chunks = backend.run(floats)
-        backend.close()
-        coarsest = [x for x in bundle.graph.outputs if x.startswith("picture")][-1]
-        coarse = output_errors(bundle, {"image": floats}, coarsest, name, part)
-        if part.compiles:
-            return {}
-        kinds = (DTYPES[name], torch.float64)
-        theirs, truth = (definition(bundle, {"image": floats}, "picture", k, part) for k in kinds)
-    found = timing.errors(torch.from_numpy(ours), theirs, truth)
-    most = 0.51 + 255 * 2 * float(np.abs(ours - truth.numpy()).max())
+    backend = Triton(bundle, precision=dtype, device=part.device.type)
+    ours, in_bytes = backend.run(floats), backend.run(tiles)
+    again = []
+    for byte in POISON:
+        poison(memory_of(backend), byte)
+        again.append(backend.run(floats))
+    alone = [backend.run(floats[i : i + 1])[0] for i in range(len(floats))]
+    with mock.patch.object(triton_backend, "CHUNK_PIXELS", 1):  # one by one, through two slots
+        chunks = backend.run(floats)
+    coarsest = [x for x in bundle.graph.outputs if x.startswith("picture")][-1]
+    outputs = backend.run({"image": floats}, [coarsest]) | {"picture": ours}
+    backend.close()
+    if part.compiles:
+        return {}
+    definition = reference(bundle, {"image": floats}, outputs, part)
+    found, truth = verdict(definition, outputs, dtype), definition.truth["picture"]
+    most = 0.51 + 255 * 2 * float(np.abs(ours - truth).max())
     checks = {
-        "bytes": bool(np.abs(in_bytes - 255 * truth.numpy()).max() <= most),
+        "bytes": bool(np.abs(in_bytes - 255 * truth).max() <= most),
         "written": all(np.array_equal(x, ours) for x in again),
         "alone": np.array_equal(alone, ours),
         "chunks": np.array_equal(chunks, ours),
     }
-    found["ok"] &= coarse["ok"] and all(checks.values())
-    return found | checks | {"coarsest": coarse}
+    return found | checks | {"ok": found["ok"] and all(checks.values())}
 
 
 def memory_of(backend: Triton) -> Iterable[torch.Tensor]:
@@ -183,68 +165,21 @@ def memory_of(backend: Triton) -> Iterable[torch.Tensor]:
             yield from slot.results.values()
 
 
-def latent_errors(name: str, part: Part) -> dict[str, Any]:
-    """From a latent, with another picture's features as context."""
-    bundle = network_bundle(MIXED)
-    backend = Triton(bundle, precision=name, device=part.device.type)
-    names = [x for x in bundle.graph.outputs if x.startswith("features")]
-    features = backend.run({"image": torch.rand(1, 12, 16, 3).numpy()}, names)
-    backend.close()
-    given = {f"latent.context.{i}": x for i, x in enumerate(features.values())}
-    latent = torch.randn(1, 3, 4, 3).numpy()
-    return output_errors(bundle, {"latent": latent, **given}, "sample", name, part)
-
-
-def listing_errors(name: str, part: Part) -> dict[str, Any]:
-    bundle = network_bundle(preset("listing", 1))
-    ((first, value),) = bundle.graph.inputs.items()
-    x = torch.randn(2, 1, 30 if part.dry else 1030, value.channels).numpy()
-    return output_errors(bundle, {first: x}, next(iter(bundle.graph.outputs)), name, part)
-
-
-def overflow(name: str, part: Part, weight: float) -> dict[str, Any]:
+def overflow(dtype: str, weight: float, part: Part) -> dict[str, Any]:
     """What is not finite is told, though a clamp would hide it, and what is finite is not.
 
     weight: each of the head's, which add up features of some tens. With 3e38 the picture is beyond
     every dtype's range, with 1e5 beyond fp16's alone.
     """
-    bundle = network_bundle(NARROW)
+    bundle = random_bundle(NARROW)
     bundle.tensors["encoder.stem.weight"] *= 100
     bundle.tensors["heads.0.conv.weight"][:] = weight
-    white = np.full((1, 9, 9, 3), 255, np.uint8)
-    x = torch.ones(1, 3, 9, 9, dtype=DTYPES[name], device=part.device)
-    with torch.inference_mode():
-        y = build(bundle).to(part.device, DTYPES[name])(x)
+    x = torch.ones(1, 3, 9, 9, dtype=DTYPES[dtype], device=part.device)
+    y = build(bundle).to(part.device, DTYPES[dtype])(x)
     finite = bool(torch.isfinite(y).all())
-    backend = Triton(bundle, precision=name, device=part.device.type)
+    backend = Triton(bundle, precision=dtype, device=part.device.type)
     try:
-        backend.run(white)
+        backend.run(np.full((1, 9, 9, 3), 255, np.uint8))
     except NonFiniteError:
         return {"finite": finite, "ok": not finite}
     return {"finite": finite, "ok": finite}
-
-
-def main() -> int:
-    part = Part(__doc__, exact=True, flags=("watched",))
-    with torch.inference_mode():
-        for name in part.dtypes:
-            if "watched" not in part.flags:
-                network_rows(part, name)
-            kernel_rows(part, name)
-    return part.finish()
-
-
-def network_rows(part: Part, name: str) -> None:
-    for network_name, bundle in networks(part.dry).items():
-        work = partial(network_errors, bundle, name, part)
-        part.attempt(work, what="network", dtype=name, network=network_name)
-    if not part.dry:
-        part.attempt(partial(latent_errors, name, part), what="latent with context", dtype=name)
-    part.attempt(partial(listing_errors, name, part), what="listing", dtype=name)
-    for weight in () if part.compiles else (3e38, 1e5):
-        work = partial(overflow, name, part, weight)
-        part.attempt(work, what="overflow", dtype=name, weight=weight)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,12 +1,19 @@
-"""What the parts have in common: their options, where they run, and the file of their rows."""
+"""What the parts have in common: their options, where they run, and the file of their rows.
+
+    python -m on_gpu.part MODULE.FUNCTION --out OUT
+
+calls a part's function with a `Part`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +21,9 @@ import torch
 
 from on_gpu import compiler
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Calls of the driver that fail are not its business: the library asks what may be refused.
+SANITIZER = ("compute-sanitizer", "--report-api-errors", "no", "--error-exitcode", "9")
+MODES = ("--dry-run", "--compile-only")
 
 
 class Part:
@@ -26,50 +35,37 @@ class Part:
             launches them, when `finish` is called; nothing is computed or compared.
         device: where.
         failed: whether anything so far was not right.
-        dtypes: names of those that are asked for.
-        flags: those of the part's own options that are given.
 
     Args:
-        doc: the part's own, for --help.
-        arguments: the command line's; those of this process if None.
+        out: folder of the rows' file.
+        mode: one of `MODES`, or "".
+        dtypes: names of those that are asked for.
         exact: whether answers are compared rather than timed.
-        flags: names of the part's own options.
     """
 
     def __init__(
         self,
-        doc: str | None,
-        arguments: list[str] | None = None,
+        out: Path,
+        mode: str = "",
+        dtypes: Sequence[str] = (),
+        seconds: float = 120,
         exact: bool = False,
-        flags: Sequence[str] = (),
     ) -> None:
-        parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-        parser.add_argument("--out", type=Path, required=True, help="folder of the rows' file")
-        parser.add_argument("--seconds", type=float, default=120)
-        parser.add_argument("--dtype", choices=DTYPES, action="append")
-        parser.add_argument("--dry-run", action="store_true")
-        parser.add_argument("--compile-only", action="store_true")
-        for flag in flags:
-            parser.add_argument(f"--{flag}", action="store_true")
-        options = parser.parse_args(arguments)
-        self.flags = {flag for flag in flags if getattr(options, flag)}
-        self.dry: bool = options.dry_run
-        self.compiles: bool = options.compile_only
+        self.dry, self.compiles = (mode == name for name in MODES)
         if self.compiles:
             compiler.install()
             compiler.postpone()
-        self.out: Path = options.out
-        self._end = time.monotonic() + options.seconds
-        self.device = torch.device("cpu" if self.dry or self.compiles else "cuda")
-        self.dtypes: list[str] = options.dtype or (["fp16"] if self.dry else ["bf16"])
-        self.failed = False
+        self.out, self.failed = out, False
+        self.device = torch.device("cpu" if mode else "cuda")
+        self.dtypes = tuple(dtypes) or ("fp16" if self.dry else "bf16",)
+        self._end = time.monotonic() + seconds
         # The fastest algorithm is found by timing, so it differs from run to run, and rounds as
         # it likes: what is compared takes the same one always.
         torch.backends.cudnn.benchmark = not exact
         torch.backends.cudnn.deterministic = exact
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, ours and theirs
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._path = self.out / f"rows-{'-'.join(self.dtypes)}.jsonl"
+        out.mkdir(parents=True, exist_ok=True)
+        self._path = out / f"rows-{'-'.join(self.dtypes)}.jsonl"
 
     def finish(self) -> int:
         """The exit code; what was to be compiled is."""
@@ -83,13 +79,13 @@ class Part:
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def attempt(self, work: Callable[[], dict[str, Any]], **row: Any) -> None:
+    def attempt(self, work: Callable[..., dict[str, Any]], *arguments: Any, **row: Any) -> None:
         """The row with what `work` gives; where it fails, with the reason and `ok` false."""
         if time.monotonic() > self._end:
             self.add(**row, left_out="no time was left")
             return
         try:
-            found = work()
+            found = work(*arguments, part=self)
         except Exception as error:  # whatever it is, the others are still to be measured
             traceback.print_exc()
             reason = " ".join(str(error).split())[:500]
@@ -97,3 +93,24 @@ class Part:
             return
         if not self.compiles:
             self.add(**row, **found)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("work", metavar="MODULE.FUNCTION")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--dtype", action="append", default=[])
+    for mode in MODES:
+        parser.add_argument(mode, dest="mode", action="store_const", const=mode, default="")
+    options = parser.parse_args()
+    module, name = options.work.split(".")
+    exact = module == "parity"
+    part = Part(options.out, options.mode, options.dtype, options.seconds, exact)
+    with torch.inference_mode():
+        getattr(import_module(f"on_gpu.{module}"), name)(part)
+    return part.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from imagen_fast.bench.timing import Summary
+
 NAMES = ("kernel", "network", "key", "size", "batch", "side", "dtype")
 
 
@@ -19,10 +21,21 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
         if row.get("ok") is False:
             yield f"not right: {row['what']} {place} {row.get('failed', '')}".rstrip()
         for where in ("on the device", "from memory to memory", ""):
-            if found := (row.get(where, {}) if where else row).get("median_us"):
+            samples = (row.get(where, {}) if where else row).get("samples_us")
+            if medians := {name: Summary.of(x).p50 for name, x in (samples or {}).items()}:
+                said = f"{row['what']} {place} {where}: {_beside(medians)}"
                 cold = f"; whole process {min(row['cold_ms']):.0f} ms" if "cold_ms" in row else ""
-                roof = _roof(row, ceilings)
-                yield f"{row['what']} {place} {where}: {_medians(found)}{cold}{roof}"
+                floor, ours = roofline(row, ceilings), medians.get("triton")
+                roof = f"; {floor / ours:.0%} of the roofline" if floor and ours else ""
+                yield f"{said}{cold}{roof}"
+
+
+def _beside(medians: dict[str, float]) -> str:
+    ours = medians.get("triton")
+    return "; ".join(
+        f"{name} {value:.1f} µs" + (f" ({value / ours:.2f}x)" if ours and name != "triton" else "")
+        for name, value in medians.items()
+    )
 
 
 def roofline(row: dict[str, Any], ceilings: dict[str, Any]) -> float | None:
@@ -52,16 +65,3 @@ def ending(part: dict[str, Any]) -> str:
 
 def _finished(part: dict[str, Any]) -> bool:
     return None not in part["exit_codes"] and not any("left_out" in row for row in part["rows"])
-
-
-def _medians(medians: dict[str, float]) -> str:
-    ours = medians.get("triton")
-    return "; ".join(
-        f"{name} {value:.1f} µs" + (f" ({value / ours:.2f}x)" if ours and name != "triton" else "")
-        for name, value in medians.items()
-    )
-
-
-def _roof(row: dict[str, Any], ceilings: dict[str, Any]) -> str:
-    floor, ours = roofline(row, ceilings), row.get("median_us", {}).get("triton")
-    return f"; {floor / ours:.0%} of the roofline" if floor and ours else ""

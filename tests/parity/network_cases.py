@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+from random_bundles import TWO_LEVELS, random_bundle
+from random_graphs import inputs_for, weights_for
+
+from imagen_fast.bundle import Bundle
+from imagen_fast.graph import network
+from imagen_fast.graph.passes import needed
 from imagen_fast.spec import Level, ModelSpec, preset
 
 Shape = tuple[int, int, int]
@@ -35,7 +42,7 @@ MIXED = ModelSpec(
     window=6,
     latent_channels=3,
 )
-TINY = replace(preset("tiny", 3), latent_channels=8)
+TINY = replace(TWO_LEVELS, scale=3, latent_channels=8)
 GLOBAL = ModelSpec(scale=2, levels=(Level(32, convs=1), Level(64, convs=1, attention="global")))
 WIDE = ModelSpec(scale=1, levels=(Level(96, convs=1),), head_dim=96, window=10)
 GREY = ModelSpec(scale=3, image_channels=1, levels=(Level(16, depth=3, convs=0),), head_dim=8)
@@ -51,20 +58,24 @@ LISTING = preset("listing", 1)
 ODD = replace(LISTING, levels=(Level(37, 1, convs=0, attention="global"),), head_dim=37)
 
 
+def two_levels(scale: int) -> ModelSpec:
+    return replace(TWO_LEVELS, scale=scale)
+
+
 def names(what: str, start: int = 1) -> tuple[str, ...]:
     """Of all three levels."""
     return ((what,) if start else ()) + tuple(f"{what}.{i}" for i in range(start, 3))
 
 
 CASES = {
-    "x4": Case(preset("tiny", 4), (1, 16, 16)),
-    "x3, batch": Case(preset("tiny", 3), (3, 13, 8)),
-    "x2, smaller than a window": Case(preset("tiny", 2), (1, 8, 5), exported=False),
-    "x1, odd sides": Case(preset("tiny", 1), (1, 9, 31)),
-    "one pixel": Case(preset("tiny", 4), (2, 1, 1)),
-    "one row": Case(preset("tiny", 2), (1, 1, 50), exported=False),
-    "one column": Case(preset("tiny", 2), (1, 50, 1), exported=False),
-    "more than one block of pixels in a row": Case(preset("tiny", 2), (1, 3, 103), exported=False),
+    "x4": Case(two_levels(4), (1, 16, 16)),
+    "x3, batch": Case(two_levels(3), (3, 13, 8)),
+    "x2, smaller than a window": Case(two_levels(2), (1, 8, 5), exported=False),
+    "x1, odd sides": Case(two_levels(1), (1, 9, 31)),
+    "one pixel": Case(two_levels(4), (2, 1, 1)),
+    "one row": Case(two_levels(2), (1, 1, 50), exported=False),
+    "one column": Case(two_levels(2), (1, 50, 1), exported=False),
+    "more than one block of pixels in a row": Case(two_levels(2), (1, 3, 103), exported=False),
     "small": Case(preset("small", 4), (1, 20, 12), exported=False),
     "base": Case(preset("base", 4), (1, 10, 12), exported=False),
     "odd channels, heads and windows": Case(MIXED, (2, 19, 21)),
@@ -72,6 +83,7 @@ CASES = {
     "global, several blocks of tokens": Case(GLOBAL, (1, 40, 38), exported=False),
     "head wider than a register tile": Case(WIDE, (1, 21, 12)),
     "grey, more blocks": Case(GREY, (3, 5, 33)),
+    "the preset tiny": Case(preset("tiny", 4), (1, 9, 14)),
     "one resolution": Case(PLAIN, (1, 17, 22)),
     "features": Case(MIXED, (2, 13, 18), names("features", 0)),
     "every level": Case(MIXED, (2, 13, 18), names("picture")),
@@ -92,3 +104,24 @@ CASES = {
     "listing, fills no vector, one row": Case(ODD, (1, 1, 1)),
     "listing, more rows than a block": Case(ODD, (2, 1, 333), exported=False),
 }
+
+
+def made(name: str) -> tuple[Bundle, dict[str, Any], tuple[str, ...]]:
+    """A case's network with random weights, its inputs, and names of the outputs."""
+    case, rng = CASES[name], np.random.default_rng(1)
+    if case.spec.architecture in ("hierarchical", "temporal"):
+        bundle = random_bundle(case.spec)
+    else:  # not much stronger, or each softmax of the listing picks one row
+        weights = weights_for(network(case.spec), np.random.default_rng(0))
+        bundle = Bundle(case.spec, {name: np.float32(0.85) * x for name, x in weights.items()})
+    wanted = case.wanted or (next(iter(bundle.graph.outputs)),)
+    prefix = "latent.context." if wanted[0].startswith("sample") else "context."
+    if case.spec.architecture == "temporal":
+        prefix = "previous"
+    arrays = inputs_for(bundle.graph, *case.shape, rng)
+    if "latent" in arrays:
+        arrays["latent"] = 4 * np.abs(arrays["latent"])
+    read = needed(bundle.graph, wanted).inputs
+    given = {n: arrays[n] for n, x in read.items() if not x.optional}
+    given |= {n: x for n, x in arrays.items() if case.context and n.startswith(prefix)}
+    return bundle, given, wanted

@@ -23,7 +23,7 @@ from engines import ENGINES, Engine, Run
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ImagenError
-from imagen_fast.graph import Graph, network
+from imagen_fast.graph import Graph
 from imagen_fast.graph.kinds import KINDS
 from imagen_fast.graph.passes import needed
 
@@ -39,7 +39,6 @@ SHORT = (
 )
 
 Arrays = dict[str, NDArray[Any]]
-BundleOf = Callable[..., Bundle]
 
 
 @dataclass(frozen=True)
@@ -57,24 +56,11 @@ def operation(name: str, shape: tuple[int, int, int]) -> Case:
     return Case("operation", bundle, [(inputs_for(graph, *shape, rng), ["y"])])
 
 
-def whole(name: str, bundle_of: BundleOf) -> Case:
-    case, rng = network_cases.CASES[name], np.random.default_rng(1)
-    if case.spec.architecture in ("hierarchical", "temporal"):
-        bundle = bundle_of(case.spec)
-    else:  # not much stronger, or each softmax of the listing picks one row
-        weights = weights_for(network(case.spec), np.random.default_rng(0))
-        bundle = Bundle(case.spec, {name: np.float32(0.85) * x for name, x in weights.items()})
-    wanted = case.wanted or (next(iter(bundle.graph.outputs)),)
-    prefix = "latent.context." if wanted[0].startswith("sample") else "context."
-    if case.spec.architecture == "temporal":
-        prefix = "previous"
-    arrays = inputs_for(bundle.graph, *case.shape, rng)
-    if "latent" in arrays:
-        arrays["latent"] = 4 * np.abs(arrays["latent"])
-    read = needed(bundle.graph, wanted).inputs
-    given = {n: arrays[n] for n, x in read.items() if not x.optional}
-    given |= {n: x for n, x in arrays.items() if case.context and n.startswith(prefix)}
-    return Case("levels" if case.wanted else "picture", bundle, [(given, wanted)])
+def whole(name: str) -> Case:
+    bundle, given, wanted = network_cases.made(name)
+    return Case(
+        "levels" if network_cases.CASES[name].wanted else "picture", bundle, [(given, wanted)]
+    )
 
 
 def hand_written(shape: tuple[int, int, int]) -> Case:
@@ -98,22 +84,19 @@ def drawn(seed: int) -> Case:
     return Case("random", bundle, runs)
 
 
-CASES: dict[str, Callable[[BundleOf], Case]] = {}
-for name, shape in product(operation_cases.GRAPHS, operation_cases.SHAPES):
-    made = partial(operation, name, shape)
-    CASES[f"{name} at {'x'.join(map(str, shape))}"] = lambda of, made=made: made()
-for name in network_cases.CASES:
-    CASES[f"network: {name}"] = partial(whole, name)
-for shape in HAND_SHAPES:
-    CASES[f"hand-written at {shape}"] = lambda of, shape=shape: hand_written(shape)
-for seed in SEEDS:
-    CASES[f"random {seed}"] = lambda of, seed=seed: drawn(seed)
+CASES: dict[str, Callable[[], Case]] = {
+    f"{name} at {'x'.join(map(str, shape))}": partial(operation, name, shape)
+    for name, shape in product(operation_cases.GRAPHS, operation_cases.SHAPES)
+}
+CASES |= {f"network: {name}": partial(whole, name) for name in network_cases.CASES}
+CASES |= {f"hand-written at {shape}": partial(hand_written, shape) for shape in HAND_SHAPES}
+CASES |= {f"random {seed}": partial(drawn, seed) for seed in SEEDS}
 
 
 @lru_cache(maxsize=2)
-def case_of(name: str, bundle_of: BundleOf) -> tuple[Case, Callable[[int], Reference]]:
+def case_of(name: str) -> tuple[Case, Callable[[int], Reference]]:
     """The case, and the reference of each of its runs."""
-    case = CASES[name](bundle_of)
+    case = CASES[name]()
 
     def reference(run: int) -> Reference:
         graph, (given, wanted) = case.bundle.graph, case.runs[run]
@@ -139,8 +122,8 @@ def pairs() -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "engine"), pairs())
-def test_parity(name: str, engine: Engine, bundle_of: BundleOf) -> None:
-    case, reference = case_of(name, bundle_of)
+def test_parity(name: str, engine: Engine) -> None:
+    case, reference = case_of(name)
     run, refused = made(engine, case)
     if run is None:
         engine_name, operation = engine.name.split()[0], name.rpartition(" at ")[0]

@@ -1,8 +1,16 @@
-"""kernels/cpu, one file at a time: networks in which the others have little to do."""
+"""Backends on the presets, those that have not run on a GPU yet among them; and kernels/cpu, one
+file at a time: networks in which the others have little to do.
+"""
 
 import pytest
 
-from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.spec import Level, ModelSpec, preset
+
+BACKENDS = [
+    *(("native", name, 128) for name in ("tiny", "small", "base")),
+    *(("eager", "tiny", 128), ("compiled", "tiny", 128)),
+    *(("triton", "tiny", side) for side in (256, 512)),
+]
 
 WIDTHS = (32, 64, 96, 128)
 
@@ -27,7 +35,16 @@ NETWORKS |= {
 NETWORKS["pointwise"] = (ModelSpec(levels=tuple(Level(64, convs=0) for _ in range(6))), 128)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+both = pytest.mark.parametrize("precision", ["fp32", "bf16"])
+
+
+@both
+@pytest.mark.parametrize(("backend", "name", "side"), BACKENDS)
+def bench_engine(time_backend, backend, name, side, precision):
+    time_backend(preset(name), side, precision, backend)
+
+
+@both
 @pytest.mark.parametrize("name", NETWORKS)
 def bench_kernel(time_backend, name, precision):
     time_backend(*NETWORKS[name], precision)
