@@ -52,18 +52,26 @@ Planes planes_of(const FrameMemory& frame, FrameLayout layout) {
     return {planes[0], planes[1], planes[2], strides[0], strides[1], strides[2], 1};
 }
 
-View packed(std::vector<std::uint8_t>& pixels, std::int64_t height, std::int64_t width) {
+View rgb(std::uint8_t* pixels, std::int64_t row, std::int64_t height, std::int64_t width) {
     View view;
-    view.data = reinterpret_cast<std::byte*>(pixels.data());
+    view.data = reinterpret_cast<std::byte*>(pixels);
     view.bytes = true;
     view.channels = 3;
     view.images = 1;
     view.height = height;
     view.width = width;
     view.pixel_stride = 3;
-    view.row_stride = 3 * width;
-    view.image_stride = height * view.row_stride;
+    view.row_stride = row;
+    view.image_stride = height * row;
     return view;
+}
+
+View packed(std::vector<std::uint8_t>& pixels, std::int64_t height, std::int64_t width) {
+    return rgb(pixels.data(), 3 * width, height, width);
+}
+
+View rgb(const FrameMemory& frame, std::int64_t height, std::int64_t width) {
+    return rgb(frame.planes[0], frame.strides[0], height, width);
 }
 
 }  // namespace
@@ -89,20 +97,6 @@ VideoStream::VideoStream(PictureEngine& engine, const StreamOptions& options)
     if (halved(options.out) || recurrent_) {
         made_.resize(static_cast<std::size_t>(3 * options.height * options.width * scale * scale));
     }
-}
-
-View VideoStream::rgb(const FrameMemory& frame, std::int64_t height, std::int64_t width) const {
-    View view;
-    view.data = reinterpret_cast<std::byte*>(frame.planes[0]);
-    view.bytes = true;
-    view.channels = 3;
-    view.images = 1;
-    view.height = height;
-    view.width = width;
-    view.pixel_stride = 3;
-    view.row_stride = frame.strides[0];
-    view.image_stride = height * frame.strides[0];
-    return view;
 }
 
 // As imagen_fast/recurrent.py has it, which says what the numbers are.

@@ -40,7 +40,6 @@ public:
 private:
     void run_recurrent(const View& in, const View& out, const Watch&);
     bool is_cut(const View& frame);
-    View rgb(const FrameMemory&, std::int64_t height, std::int64_t width) const;
 
     PictureEngine& engine_;
     const StreamOptions options_;
