@@ -199,13 +199,13 @@ def kernel(x, SIZE: tl.constexpr):
     a = tl.load(x + tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)[None, :])
     tl.store(x + tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)[None, :], tl.dot(a, a))
 
-x = torch.empty(512 * 512)
+x = torch.empty(256 * 256)
 kernel[(1,)](x, 16)
 assert driver.launches == 1
 with pytest.raises(RuntimeError, match="grid"):
     kernel[(1, 65536)](x, 16)
 with pytest.raises(triton.runtime.errors.OutOfResources):
-    kernel[(1,)](x, 512, num_warps=8)
+    kernel[(1,)](x, 256, num_warps=8)
 """
     compiling(program, tmp_path / "cache")
 

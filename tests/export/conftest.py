@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from openvino_process import infer
 
 from imagen_fast.bundle import Bundle
-from imagen_fast.spec import Level, ModelSpec, preset
+from imagen_fast.spec import Level, ModelSpec
 
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 RUNTIMES = ("onnxruntime", "openvino")
@@ -76,8 +76,3 @@ def whole(smallest: Bundle) -> bytes:
     from imagen_fast.export.options import ExportOptions
 
     return export(smallest, ExportOptions())
-
-
-@pytest.fixture(scope="session")
-def tiny_preset(bundle_of: Callable[[ModelSpec], Bundle]) -> Bundle:
-    return bundle_of(preset("tiny", 4))
