@@ -30,7 +30,7 @@ from imagen_fast import _native
 from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.runtimes import Contestant, openvino
-from imagen_fast.bench.timing import Burst, Summary, for_a_while, in_turns
+from imagen_fast.bench.timing import Summary, for_a_while, in_turns
 from imagen_fast.cores import cores
 from imagen_fast.image.picture import Picture
 from imagen_fast.tasks.discovery import in_folder
@@ -88,20 +88,6 @@ def set5(ready: Runner) -> float:
     return round(mean(scores).psnr, 2)
 
 
-def processor_time(run: Callable[[], object], seconds: float) -> Burst:
-    """A turn: what runs cost this process, whatever else the machine does."""
-
-    def burst() -> list[float]:
-        times, end = [], time.monotonic() + seconds
-        while not times or time.monotonic() < end:
-            start = time.process_time()
-            run()
-            times.append(1e3 * (time.process_time() - start))
-        return times
-
-    return burst
-
-
 def contestants(path: str, given: Any, stack: ExitStack) -> Iterator[tuple[record.Row, Runner]]:
     """A file's, ours first."""
     precision = "bf16" if given.isa in _native.available("bf16") else "fp32"
@@ -127,12 +113,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     given = parser.parse_args()
     given.threads = 1 if given.loaded else given.threads
-    turn, load = processor_time if given.loaded else for_a_while, machine.load()
+    clock, load = time.process_time if given.loaded else time.perf_counter, machine.load()
     with ExitStack() as stack:
         files = (given.model, *given.files)
         found = [pair for path in files for pair in contestants(path, given, stack)]
         runs = {str(i): ready(pictures(1, SIDE)) for i, (_, ready) in enumerate(found)}
-        samples = in_turns({i: turn(run, TURN) for i, run in runs.items()}, given.seconds)
+        bursts = {i: for_a_while(run, TURN, clock) for i, run in runs.items()}
+        samples = in_turns(bursts, given.seconds)
         rows = [row | {"size": SIDE} for row, _ in found]
         for row, taken, (_, ready) in zip(rows, samples.values(), found, strict=True):
             row["samples_ms"] = taken

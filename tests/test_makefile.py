@@ -10,18 +10,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def lines(target: str, folder: Path) -> list[str]:
-    """The commands of a target where nothing is set up yet, none of them run."""
+def made(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `make` says in a folder that has what a clone has of the installation."""
     if not (make := shutil.which("make")):
         pytest.skip("needs make")
     for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
-    command = [make, "--dry-run", target]
     # Not as a part of the `make test` that may run this: it would say which folder it enters.
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    done = subprocess.run(
-        command, cwd=folder, env=outside, capture_output=True, text=True, check=True
-    )
+    command = [make, *arguments]
+    return subprocess.run(command, cwd=folder, env=outside, capture_output=True, text=True)
+
+
+def lines(target: str, folder: Path) -> list[str]:
+    """The commands of a target where nothing is set up yet, none of them run."""
+    done = made(folder, "--dry-run", target)
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
@@ -43,16 +47,10 @@ def test_developing_adds_to_what_the_demo_installs_and_builds_once(
 
 
 def test_a_session_that_fails_does_not_keep_others_from_running(tmp_path: Path) -> None:
-    for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho ran "$@"\nexit 1\n')
     python.chmod(0o755)
-    (tmp_path / ".venv").mkdir()
-    for stamp in (".installed", ".ready"):
-        (tmp_path / ".venv" / stamp).touch()
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", f"BIN={tmp_path}", "test"]
-    done = subprocess.run(command, cwd=tmp_path, env=outside, capture_output=True, text=True)
+    stamps = [f".venv/{name}" for name in (".installed", ".ready")]
+    done = made(tmp_path, f"BIN={tmp_path}", *(f"--old-file={x}" for x in stamps), "test")
     assert done.returncode != 0
     assert done.stdout.count("ran -m pytest") == 3

@@ -67,18 +67,20 @@ def in_turns(
     return samples
 
 
-def once(run: Callable[[], object]) -> Burst:
-    """A turn that is one run."""
+def once(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Burst:
+    """A turn that is one run, by a clock that tells seconds."""
 
     def burst() -> list[float]:
-        start = time.perf_counter()
+        start = clock()
         run()
-        return [1e3 * (time.perf_counter() - start)]
+        return [1e3 * (clock() - start)]
 
     return burst
 
 
-def for_a_while(run: Callable[[], object], seconds: float) -> Burst:
+def for_a_while(
+    run: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> Burst:
     """A turn that is runs for so many seconds, at least one, after some that do not count."""
 
     def burst() -> list[float]:
@@ -91,7 +93,7 @@ def for_a_while(run: Callable[[], object], seconds: float) -> Burst:
             times += one()
         return times
 
-    one = once(run)
+    one = once(run, clock)
     return burst
 
 

@@ -39,27 +39,27 @@ class Readiness:
     seconds: float
 
 
-class Child:
-    """A fresh Python that answers calls. A context manager; leaving it ends it.
+class Worker:
+    """A contestant's process, a fresh Python, as others see it; a context manager that ends it.
 
-    What the process and its libraries print goes to a file, of which an error shows the end.
+    All methods raise BenchmarkError: something failed there, the process ended, or it took longer
+    than so many seconds, after which it is ended. What the process and its libraries print goes to
+    a file, of which an error shows the end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, c: Contestant) -> None:
+        self._contestant = c
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 (open as long as the process)
-        self.started = time.monotonic()
+        self._started, self._first_at = time.monotonic(), 0.0
         self._pool = ProcessPoolExecutor(
             1, get_context("spawn"), initializer=_begin, initargs=(self._log.name,)
         )
         self.pid: int = self.ask(GRACE, os.getpid)
 
     def ask(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a module's function answers there.
-
-        Raises:
-            BenchmarkError: it failed, its process ended, or it took longer than `seconds`, after
-                which the process is ended.
-        """
+        """What a module's function answers there."""
+        if self._log.closed:
+            raise BenchmarkError("its process has ended")
         try:
             answer, error = self._pool.submit(_answered, function, *arguments).result(seconds)
         except TimeoutError:
@@ -68,32 +68,11 @@ class Child:
         except BrokenProcessPool:
             self._log.seek(0)
             text = " ".join(self._log.read().decode(errors="replace").split())
+            self._left()
             raise BenchmarkError(f"its process ended: …{text[-LAST_WORDS:]}") from None
         if error:
             raise BenchmarkError(error)
         return answer
-
-    def close(self) -> None:
-        """End the process, whatever it is doing."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self._pool.shutdown()
-        self._log.close()
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-class Worker(Child):
-    """A contestant's process, as others see it. All methods raise BenchmarkError."""
-
-    def __init__(self, c: Contestant) -> None:
-        super().__init__()
-        self._contestant = c
-        self._first_at: float | None = None
 
     def prepare(self, images: Images, file: str | Path, seconds: float) -> Readiness:
         """Make ready for images (N, H, W, 3) float32, and run them once.
@@ -104,7 +83,7 @@ class Worker(Child):
             asked = (self._contestant, images, str(file), output.name)
             isa, at = self.ask(seconds, _prepare, *asked)
             self._first_at = self._first_at or at
-            return Readiness(np.load(output.name), isa, self._first_at - self.started)
+            return Readiness(np.load(output.name), isa, self._first_at - self._started)
 
     def burst(self, seconds: float = LONGEST) -> list[float]:
         """Milliseconds of each run of a turn of about so many seconds."""
@@ -116,6 +95,24 @@ class Worker(Child):
         on_gpu = self._contestant.device != "cpu"
         peak: int | None = self.ask(GRACE, _peak)
         return peak, gpu.memory(self.pid) if on_gpu else None
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        if not self._log.closed:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._left()
+
+    def _left(self) -> None:
+        """It is there no more, and its number may become another's."""
+        self._pool.shutdown()
+        self._log.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 # From here on: in the process itself.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -65,10 +64,6 @@ class Discriminator(nn.Module):
             if isinstance(layer, ConvBlock):
                 features.append(x)
         return self.head(x), features
-
-    def probability(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] → (N,), the mean over patches of the probability of real."""
-        return torch.sigmoid(self(image)).mean(dim=(1, 2, 3))
 
     def plain(self) -> Discriminator:
         """Writes the spectral norms into the weights, in place, and returns self."""

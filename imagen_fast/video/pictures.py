@@ -96,7 +96,6 @@ class AnimationSource:
     """An animated GIF, WebP or PNG. See `frames.Source`.
 
     Attributes:
-        loops: how often it is played; 0 for ever.
     """
 
     def __init__(self, path: Path, cut: Cut) -> None:
@@ -111,7 +110,6 @@ class AnimationSource:
             raise VideoError(
                 f"{path}: is a picture that does not move; enlarge it with imagen-fast upscale"
             )
-        self.loops = int(self._image.info.get("loop", 1))
         width, height = self._image.size
         try:
             check_size(width, height, DEFAULT_MAX_PIXELS)

@@ -13,12 +13,10 @@ def discriminator(normalised=False):
 @pytest.mark.parametrize(
     ("size", "grid"), [((16, 16), (4, 4)), ((13, 6), (4, 2)), ((1, 1), (1, 1))]
 )
-def test_one_logit_a_patch_and_one_probability_a_picture(size, grid):
+def test_one_logit_a_patch(size, grid):
     images = torch.rand(3, 3, *size)
     model = discriminator()
-    logits = model(images)
-    assert logits.shape == (3, 1, *grid)
-    torch.testing.assert_close(model.probability(images), logits.sigmoid().flatten(1).mean(1))
+    assert model(images).shape == (3, 1, *grid)
 
 
 def test_spectral_norm_bounds_every_weight():
