@@ -33,7 +33,7 @@ class Ended(KeyboardInterrupt):
 
 class Interruptible(AbstractContextManager["Interruptible"]):
     """Within it SIGINT, SIGTERM and SIGHUP raise a KeyboardInterrupt once; another one ends the
-    process here and now, after `summary`.
+    process here and now, after `summary`. If there is nothing to wait for, the first one does.
 
     It is not raised a second time, because that may never arrive: Python drops what is raised
     while an object is removed, and inside of its own locks makes another error of it.
@@ -47,9 +47,11 @@ class Interruptible(AbstractContextManager["Interruptible"]):
 
     said = "interrupted"
 
-    def __init__(self, summary: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, summary: Callable[[], object] = lambda: None, *, at_once: bool = False
+    ) -> None:
         self.number: int = signal.SIGINT
-        self._summary, self._came = summary, False
+        self._summary, self._over = summary, at_once
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruptible:
@@ -61,9 +63,9 @@ class Interruptible(AbstractContextManager["Interruptible"]):
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        if self._came:
+        if self._over:
             self.end()
-        self._came = True
+        self._over = True
         raise KeyboardInterrupt if number == signal.SIGINT else Ended
 
     def end(self) -> NoReturn:

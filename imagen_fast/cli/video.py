@@ -181,7 +181,14 @@ def command(
         encoding(wanted.output, codec, crf, preset)
     warnings.simplefilter("ignore", engine.PrecisionWarning)
     began = time.perf_counter()
-    with Interruptible() as ending, ExitStack() as stack:
+    progress: Frames | None = None
+
+    def kept() -> None:
+        if progress is not None:
+            progress.interrupted()
+
+    # The frames that are being computed take long and are lost; finished segments are on the disk.
+    with Interruptible(kept, at_once=True), ExitStack() as stack:
         try:
             job = stack.enter_context(Job(wanted))
             progress = stack.enter_context(Frames(job, quiet))
@@ -196,10 +203,6 @@ def command(
             frames = job.run(through, facts, progress.advanced)
         except BrokenPipeError:
             leave(NOBODY_READS)
-        except KeyboardInterrupt:
-            ending.ignore()
-            progress.interrupted()
-            leave(128 + ending.number)  # as shells report it
     progress.warn(job.notes[told:])
     if not quiet:
         look = job.form.look

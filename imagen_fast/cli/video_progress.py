@@ -85,14 +85,10 @@ class Frames:
 
     def interrupted(self) -> None:
         """Say what is kept, and how to go on."""
-        output = self._job.wanted.output
-        kept = self._count // self._job.segment_length * self._job.segment_length
         self.__exit__()
-        if output is None or not kept:
-            print("interrupted", file=sys.stderr)
-        else:
+        if kept := self._job.keep():
             print(
-                f"interrupted; {kept} frames are kept in {shown(output)}.parts, and the same "
+                f"{kept} frames are kept in {shown(str(self._job.wanted.output))}.parts, and the same "
                 "command goes on from there",
                 file=sys.stderr,
             )

@@ -85,6 +85,7 @@ class Job:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
+        self._parts: Parts | None = None
         _check_places(wanted.source, wanted.output, wanted.overwrite)
         self.source = open_source(wanted.source, wanted.cut, wanted.rate)
         try:
@@ -136,6 +137,7 @@ class Job:
         if output is None:
             return self._to_pipe(models, tell)
         with Parts(output, self._description(facts), fresh=self.wanted.overwrite) as parts:
+            self._parts = parts
             length = self.segment_length
             kept = parts.finished
             writer = _Segments(self, parts, length)
@@ -146,6 +148,15 @@ class Job:
             self._finish(output, parts, numbers)
             parts.remove()
         return frames
+
+    def keep(self) -> int:
+        """How many frames are finished, for a process that ends now; of none nothing is left."""
+        if self._parts is None:
+            return 0
+        if not (segments := len(self._parts.finished)):
+            self._parts.remove()
+        frames = segments * self.segment_length
+        return min(frames, self.source.count or frames)
 
     @property
     def segment_length(self) -> int:

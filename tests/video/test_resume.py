@@ -29,7 +29,7 @@ def start(source: Path, out: Path, model: Path, *more: str) -> subprocess.Popen[
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     while not path.exists():
-        assert process.poll() is None, "it ended before it wrote this"
+        assert process.poll() is None, process.communicate()
         time.sleep(0.002)  # a segment takes many times as long
 
 
@@ -66,7 +66,40 @@ def test_an_interrupted_run_says_what_is_kept(source, repeater, tmp_path):
     wait_for(tmp_path / "b.mp4.parts" / "000000.packets", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
-    assert "120 frames are kept in" in errors
+    assert f"120 frames are kept in {out}.parts, and the same command goes on" in errors
+    assert errors.endswith("\ninterrupted\n")
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from imagen_fast.cli import main
+from imagen_fast.engine import Engine
+
+def compute(self, picture):
+    Path(sys.argv[1]).touch()
+    time.sleep(100)  # as a large frame takes
+
+Engine.__call__ = compute
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_no_frame(source, repeater, tmp_path, number):
+    """And leaves nothing of a run that has finished nothing."""
+    line = [sys.executable, "-c", SLOW, tmp_path / "computing", "video", source, "-n", repeater]
+    line += ["-o", tmp_path / "b.mp4", "--backend", "fake"]
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}[number]
+    process = subprocess.Popen(
+        list(map(str, line)), stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(number, usual),
+    )  # fmt: skip
+    wait_for(tmp_path / "computing", process)
+    process.send_signal(number)
+    assert process.communicate(timeout=50) == (None, "interrupted\n")
+    assert process.returncode == 128 + number
+    assert [path.name for path in tmp_path.iterdir()] == ["computing"]
 
 
 def test_a_damaged_segment_is_made_again(source, repeater, video, tmp_path):
