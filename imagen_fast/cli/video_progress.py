@@ -87,11 +87,9 @@ class Frames:
         """Say what is kept, and how to go on."""
         self.__exit__()
         if kept := self._job.keep():
-            print(
-                f"{kept} frames are kept in {shown(str(self._job.wanted.output))}.parts, and the same "
-                "command goes on from there",
-                file=sys.stderr,
-            )
+            where = f"{shown(str(self._job.wanted.output))}.parts"
+            line = f"{kept} frames are kept in {where}, and the same command goes on from there"
+            print(line, file=sys.stderr)
 
     def speed(self, recent: bool = False) -> str:
         """Frames a second, of all or of the last ones."""
