@@ -12,12 +12,12 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from imagen_fast.bench import machine
 from imagen_fast.bench.record import Record, Row, read
+from imagen_fast.bench.table import markdown
 from imagen_fast.bench.timing import Summary
 
 ROOT = Path(__file__).parents[1]
@@ -112,11 +112,6 @@ def short(made: Record) -> str:
     return f"{' '.join(name.split())}, {isa}"
 
 
-def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    first, *rest = (f"| {' | '.join(line)} |" for line in (heads, *lines))
-    return "\n".join([first, f"|{'---|' * len(heads)}", *rest])
-
-
 def comparison() -> str:
     """The README's table: time beside quality, on every CPU."""
     measured, lines = sorted(records("cpu"), key=gflop), []  # today's network first
@@ -138,7 +133,7 @@ def comparison() -> str:
         "trained for it; as Real-ESRGAN trains RRDB, for texture, it has less. "
         "[Every row, machine, version and command](docs/performance.md)."
     )
-    return "\n\n".join([table([*heads, *map(short, measured)], lines), below, real_esrgan()])
+    return "\n\n".join([markdown([*heads, *map(short, measured)], lines), below, real_esrgan()])
 
 
 def real_esrgan() -> str:
@@ -184,7 +179,7 @@ def device(made: Record) -> list[str]:
         f"{busy}. {', '.join(versions)}; commit {facts['commit']}. Raw samples in "
         f"`benchmarks/results/{machine.folder_name(facts)}/bench.jsonl`."
     )
-    return [f"## {short(made)}", table(heads, lines), about]
+    return [f"## {short(made)}", markdown(heads, lines), about]
 
 
 def page() -> str:

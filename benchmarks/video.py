@@ -34,6 +34,7 @@ from PIL import Image
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
+from imagen_fast.bench.table import markdown
 from imagen_fast.image.degradation import rounded
 from imagen_fast.image.resample import resize
 from imagen_fast.metrics import luma, luma_psnr
@@ -114,12 +115,13 @@ def main(models: Sequence[str]) -> None:
             rows[name][clip] = {what: round(value, 3) for what, value in found.items()}
     kept = {"machine": describe(), "versions": {"opencv": cv2.__version__}, "rows": rows}
     RESULT.write_text(json.dumps(kept, indent=1) + "\n")
-    heads = " | ".join(f"{clip}: PSNR, flicker" for clip in (*CLIPS, "mean"))
-    print(f"| ×{SCALE} | {heads} |\n{'|---' * (2 + len(CLIPS))}|")
+    lines = []
     for name, clips in rows.items():
         pairs = [(found["psnr"], found["flicker"]) for found in clips.values()]
         cells = (f"{psnr:.2f} dB, {level:.2f}" for psnr, level in (*pairs, np.mean(pairs, 0)))
-        print(f"| {name} | {' | '.join(cells)} |")
+        lines.append([name, *cells])
+    heads = (f"{clip}: PSNR, flicker" for clip in (*CLIPS, "mean"))
+    print(markdown([f"×{SCALE}", *heads], lines))
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ import torch
 from imagen_fast.kernels.triton.launch import DTYPES
 from imagen_fast.kernels.triton.program import Program, Target, Weights, program_of
 from numpy.typing import NDArray
+from reference import Reference, rms
 from torch import Tensor
 
 from imagen_fast.graph import Graph
 from imagen_fast.graph.passes import needed
-from imagen_fast.models.operations import run_graph
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter has no bf16: its sums and products work on the bit patterns.
 KINDS = ["fp16", "bf16"] if DEVICE == "cuda" else ["fp32", "fp16"]
-# What rounding the result alone costs: an error below it says nothing.
-FLOOR = {"fp32": 1e-7, "fp16": 2e-4, "bf16": 2e-3}
 MARGIN = 1 << 12
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -75,47 +73,19 @@ def amid_nan(x: Tensor) -> Tensor:
     return memory[MARGIN : MARGIN + x.numel()].view(x.shape).copy_(x)
 
 
-def reference(
-    graph: Graph, tensors: Arrays, inputs: Arrays, wanted: Sequence[str], kind: torch.dtype
-) -> dict[str, Tensor]:
-    """The definitions, computed in a precision; pictures clamped."""
-
-    def values(x: NDArray[np.generic]) -> Tensor:
-        y = torch.from_numpy(x.astype(np.float64)).to(DEVICE)
-        return (y / 255 if x.dtype == np.uint8 else y).to(kind).permute(0, 3, 1, 2)
-
-    weights = {
-        n: torch.from_numpy(x.astype(np.float32)).to(DEVICE, kind) for n, x in tensors.items()
-    }
-    with torch.inference_mode():
-        found = run_graph(graph, weights, {name: values(x) for name, x in inputs.items()}, wanted)
-    return {
-        name: (x.clamp(0, 1) if graph.outputs[name].picture else x).permute(0, 2, 3, 1).double()
-        for name, x in found.items()
-    }
-
-
-def rms(error: Tensor) -> float:
-    return float(error.double().square().mean().sqrt())
-
-
 def assert_parity(
     graph: Graph, tensors: Arrays, inputs: Arrays, wanted: Sequence[str], kind: str, **target: int
 ) -> dict[str, Tensor]:
     """At most twice PyTorch's error in the same precision, plus a floor; the outputs."""
     ours, finite = run(graph, tensors, inputs, wanted, kind, **target)
     assert finite
-    truth = reference(graph, tensors, inputs, wanted, torch.float64)
-    theirs = reference(graph, tensors, inputs, wanted, DTYPES[kind])
+    given = {name: x / np.float32(255) if x.dtype == np.uint8 else x for name, x in inputs.items()}
+    definition = Reference(graph, tensors, given, wanted, "kernel", DEVICE)
     for name in wanted:
-        assert ours[name].shape == truth[name].shape
-        scale = rms(truth[name])
-        error = rms(
-            ours[name].double() / (255 if ours[name].dtype == torch.uint8 else 1) - truth[name]
-        )
-        allowed = 2 * rms(theirs[name] - truth[name]) + FLOOR[kind] * scale
-        if ours[name].dtype == torch.uint8:
-            allowed += 0.5 / 255
+        of_bytes, found = ours[name].dtype == torch.uint8, ours[name].double().cpu().numpy()
+        assert found.shape == definition.truth[name].shape
+        error, _, allowed = definition.errors(name, found / 255 if of_bytes else found, kind)
+        allowed += 0.5 / 255 if of_bytes else 0
         assert error <= allowed, f"{name}: {error:.2e}, allowed {allowed:.2e}"
-        assert scale > 0.01
+        assert rms(definition.truth[name]) > 0.01
     return ours

@@ -1,8 +1,8 @@
-"""Rows as the one table that people see."""
+"""Rows as the one table that people see, and tables of pages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_fast.bench.record import Row
@@ -61,6 +61,12 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
         if why := row.get("why"):
             said = [str(row[name]) for name in names if name in row]
             console.print(f"{' '.join(said)}: {why}", style="red", markup=False)
+
+
+def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table of a page."""
+    first, *rest = (f"| {' | '.join(line)} |" for line in (heads, *lines))
+    return "\n".join([first, f"|{'---|' * len(heads)}", *rest])
 
 
 def wide_enough(console: Console) -> Console:
