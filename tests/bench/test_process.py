@@ -1,8 +1,10 @@
 """A contestant's process that answers, fails, ends, hangs or chatters."""
 
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,24 @@ def test_who_takes_too_long_is_ended():
         assert time.monotonic() - start < 10
         with pytest.raises(ProcessLookupError):
             os.kill(child.pid, 0)
+
+
+def test_who_asked_and_is_killed_leaves_nobody_behind():
+    program = """
+import time
+from imagen_fast.bench.runtimes import Contestant
+from imagen_fast.bench.worker import Worker
+
+if __name__ == "__main__":
+    print(Worker(Contestant("native", "fp32", 1)).pid, flush=True)
+    time.sleep(600)
+"""
+    line = [sys.executable, "-c", program]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        parent.kill()
+    end = time.monotonic() + 20
+    while (there := Path(f"/proc/{child}").exists()) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not there
