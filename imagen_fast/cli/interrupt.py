@@ -70,18 +70,13 @@ class Interruptible(AbstractContextManager["Interruptible"]):
 
     def end(self) -> NoReturn:
         """Say how it ended, as far as that can be said in the middle of anything, and `leave`."""
-        self.ignore()
+        if threading.current_thread() is threading.main_thread():
+            for number in _USUAL:
+                signal.signal(number, signal.SIG_IGN)
         for say in (self._summary, lambda: click.echo(self.said, err=True)):
             with suppress(Exception):  # such as of a line that was just being printed
                 say()
         leave(128 + self.number)  # as shells report it
-
-    def ignore(self) -> None:
-        """From now on nothing interrupts any more: the process is about to `leave`."""
-        self._before.clear()
-        if threading.current_thread() is threading.main_thread():
-            for number in _USUAL:
-                signal.signal(number, signal.SIG_IGN)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
