@@ -192,7 +192,7 @@ def _sides(graph: Graph, grid: Grid, options: ExportOptions) -> tuple[Size, Size
     for side in (f"{own}height", f"{own}width"):
         text = f"ceil({side}/{2**grid.halvings})" if grid.halvings else side
         text = f"{grid.factor}*{text}" if grid.factor > 1 else text
-        found.append(f"{text}+{2 * grid.margin}" if grid.margin else text)
+        found.append(f"{text}+{grid.around}" if grid.around else text)
     return found[0], found[1]
 
 

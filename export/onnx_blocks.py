@@ -96,7 +96,7 @@ class Blocks:
         with nodes.scope("shape"):
             for side in sides:
                 coarse = nodes.div(nodes.add(side, part - 1), part)
-                found.append(nodes.add(nodes.mul(coarse, grid.factor), 2 * grid.margin))
+                found.append(nodes.add(nodes.mul(coarse, grid.factor), grid.around))
         return found[0], found[1]
 
     def tensor(

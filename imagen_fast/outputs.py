@@ -79,7 +79,7 @@ def _halo(
     for name in names:
         part, grid = needed(graph, [name]), _grid(graph, name)
         own = radius(part)
-        if own is None or averages(part) or grid.margin or not grid.of:
+        if own is None or averages(part) or grid.around or not grid.of:
             raise TilingError(
                 f"the output {name!r} depends on the whole picture, and one of {width} × {height} "
                 f"pixels takes more memory than there is for it (enough for {side} × {side}); make "

@@ -86,6 +86,8 @@ class Graph:
         for name, output in self.outputs.items():
             if output.value not in self.values:
                 raise SpecError(f"output {name!r} is {output.value!r}, which no operation gives")
+            if self.values[output.value].grid.around % 2:
+                raise SpecError(f"output {name!r} has pixels that lie between an input's")
             given = self.inputs.get(output.value)
             if given is not None and given.optional and not given.default:
                 raise SpecError(f"output {name!r} is an input that may be left out")
@@ -163,7 +165,7 @@ class Graph:
     def scale(self) -> int:
         """By how much the first output is larger than the first input; 0 if it is no multiple."""
         grid = self.values[next(iter(self.outputs.values())).value].grid
-        whole = grid.of == next(iter(self.inputs)) and not grid.halvings and not grid.margin
+        whole = grid.of == next(iter(self.inputs)) and not grid.halvings and not grid.around
         return grid.factor if whole else 0
 
     @property

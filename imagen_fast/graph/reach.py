@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from imagen_fast.graph.graph import Graph
+from imagen_fast.graph.grid import Grid
 from imagen_fast.graph.kind import EVERYTHING, Interval
 from imagen_fast.graph.kinds import KINDS, period
 from imagen_fast.graph.operation import Operation
@@ -58,9 +59,17 @@ def reads(graph: Graph, position: int) -> Interval | None:
                 low, high = kind.reads(kind.settings(operation), values, pixels, place)
                 if low <= EVERYTHING[0]:
                     return None
+                if _lies_between(graph.values[name].grid, graph.values[operation.output].grid):
+                    low, high = low - 1, high + 1
                 before = wanted.get(name, (low, high))
                 wanted[name] = min(low, before[0]), max(high, before[1])
     return wanted.get(image, (position, position))
+
+
+def _lies_between(x: Grid, y: Grid) -> bool:
+    """Whether half a pixel of one grid counts where positions on it become those on the other."""
+    halfway = x.around % 2 or y.around % 2
+    return bool(halfway) and (x.halvings, x.factor) != (y.halvings, y.factor)
 
 
 def radius(graph: Graph) -> int | None:

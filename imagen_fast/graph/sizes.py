@@ -73,11 +73,15 @@ def _cropped(a: Settings, x: Read) -> Value:
         grid.of == target.of
         and grid.factor << target.halvings == target.factor << grid.halvings
         and grid.halvings >= target.halvings
-        and grid.margin - a["margin"] == target.margin
+        and grid.around - 2 * a["margin"] == target.around
     )
     if not covered:
         raise SpecError(f"its input lies on {grid}, and less {a['margin']} is no {target}")
     return Value(first(x).channels, target)
+
+
+def _cropped_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interval:
+    return _enlarged_reads(a, x, pixels, place) if place else pixels  # what it is like has them too
 
 
 SIZES: Mapping[str, Kind] = {
@@ -151,6 +155,7 @@ SIZES: Mapping[str, Kind] = {
         ("x", "like?"),
         {"margin": (Whole(0, 4096), 0), "factor": (Whole(1, 16), 1)},
         _cropped,
+        reads=_cropped_reads,
         flops=lambda a, x, y: 0,
     ),
 }

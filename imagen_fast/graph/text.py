@@ -46,5 +46,5 @@ def _size(grid: Grid) -> str:
         return "1 pixel"
     part = f"/{2**grid.halvings}" if grid.halvings else ""
     factor = f"·{grid.factor}" if grid.factor > 1 else ""
-    margin = f"+{grid.margin}" if grid.margin else ""
+    margin = f"+{grid.around}" if grid.around else ""
     return f"{grid.of}{part}{factor}{margin}"

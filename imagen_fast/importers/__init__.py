@@ -104,11 +104,14 @@ def _load(path: Path, changed: int, size: int) -> Bundle:
         fitted = fit(network, network.full or 1)
         made = _bundle(path, network, fitted, network.full or 1)
         if network.full is None:
-            from imagen_fast.importers.probe import returns_the_picture
+            from imagen_fast.importers.probe import enlarges_well, returns_the_picture
 
-            white = fit(network, 255)
-            alternative = _bundle(path, network, white, 255)
-            return alternative if returns_the_picture(alternative, made) else made
+            white = _bundle(path, network, fit(network, 255), 255)
+            if returns_the_picture(white, made):
+                return white
+            if network.may_add:
+                sum_ = _bundle(path, network, fit(network, adds=True), 1)
+                return sum_ if returns_the_picture(sum_, made) and enlarges_well(sum_) else made
     except OperationError as error:
         raise OperationError(f"{path}: {error}") from error
     return made

@@ -34,6 +34,7 @@ class Foreign:
         sizes: of pictures for which the graph must come out the same.
         full: the number that is white; None if the file does not say.
         facts: about the file.
+        may_add: what comes out may be what is to be added to the picture, enlarged.
     """
 
     draw: Draw
@@ -41,6 +42,7 @@ class Foreign:
     sizes: tuple[tuple[int, int], ...] = SIZES
     full: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    may_add: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,19 @@ class Fitted:
     margin: int
 
 
-def fit(network: Foreign, full: int = 1) -> Fitted:
+def fit(network: Foreign, full: int = 1, adds: bool = False) -> Fitted:
     """The graph of a network for pictures of any size, in RGB and from 0 to 1.
 
     Args:
         full: the number that is white to the network.
+        adds: the picture with each pixel repeated is added to what comes out.
 
     Raises:
         OperationError: an operation is none of ours, or the graph depends on the picture's size.
     """
     draw, channels, sizes = network.draw, network.channels, network.sizes
     halvings, margin = _found(draw, channels, sizes[0])
-    fitted = [_drawn(draw, channels, margin, halvings, size, full) for size in sizes]
+    fitted = [_drawn(draw, channels, margin, halvings, size, full, adds) for size in sizes]
     for other in fitted[1:]:
         same = other.graph == fitted[0].graph and all(
             (other.tensors[name] == x).all() for name, x in fitted[0].tensors.items()
@@ -107,7 +110,7 @@ def _least(draw: Draw, a: Assembly, output: str, size: tuple[int, int]) -> int:
     grid = a.values[output].grid
     start = a.values[a.start].grid
     scale = grid.factor >> grid.halvings
-    least = WIDE - grid.margin // scale
+    least = WIDE - grid.around // (2 * scale)
     for margin in range(max(least, 1), WIDE + 1):
         smaller = Assembly(a.values[IMAGE].channels, margin, start.halvings)
         try:
@@ -119,7 +122,13 @@ def _least(draw: Draw, a: Assembly, output: str, size: tuple[int, int]) -> int:
 
 
 def _drawn(
-    draw: Draw, channels: int, margin: int, halvings: int, size: tuple[int, int], full: int
+    draw: Draw,
+    channels: int,
+    margin: int,
+    halvings: int,
+    size: tuple[int, int],
+    full: int,
+    adds: bool,
 ) -> Fitted:
     a = Assembly(channels, margin, halvings)
     a.start = a.affine(a.start, full, 0.0)
@@ -127,7 +136,9 @@ def _drawn(
     grid = a.values[output].grid
     scale = grid.factor >> grid.halvings
     if grid != Grid(IMAGE, 0, scale):
-        output = a.add("crop", output, IMAGE, margin=grid.margin, factor=scale)
+        output = a.add("crop", output, IMAGE, margin=grid.around // 2, factor=scale)
+    if adds:
+        output = a.total([output, a.add("nearest", IMAGE, factor=scale)])
     graph, tensors = fused(a.graph(output), a.tensors)
     if channels == a.channels(output) == 1:
         graph = _of_three(graph)

@@ -26,7 +26,7 @@ def network(path: Path) -> Foreign:
     def draw(a: Assembly, size: tuple[int, int]) -> str:
         return _drawn(a, layers, Weights(weights))
 
-    return Foreign(draw, channels, SIZES[:1], None, {"format": "ncnn"})
+    return Foreign(draw, channels, SIZES[:1], None, {"format": "ncnn"}, may_add=True)
 
 
 def _drawn(a: Assembly, layers: list[Layer], weights: Weights) -> str:

@@ -129,7 +129,7 @@ def _crop(call: Call) -> list[Blob]:
     value = a.values[call.x]
     if len(call.inputs) == 2:  # to the size of another value, about the middle or not
         like = a.values[call.value(1)]
-        margin = value.grid.margin - like.grid.margin
+        margin = (value.grid.around - like.grid.around) // 2
         offsets = {layer.whole(0), layer.whole(1)}
         if layer.arrays or offsets != {margin} or layer.whole(2):
             raise OperationError(f"it begins at {offsets}; expected {margin}, about the middle")

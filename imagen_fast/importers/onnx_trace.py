@@ -97,7 +97,7 @@ class Trace:
         self, model: OnnxModel, operators: dict[str, Operator], a: Assembly, size: tuple[int, int]
     ) -> None:
         self.model, self.a = model, a
-        margin = 2 * a.values[a.start].grid.margin
+        margin = a.values[a.start].grid.around
         self.size = (size[0] - margin, size[1] - margin)
         self.values: dict[str, Operand] = dict(model.weights)
         start = self.whole(a.start)

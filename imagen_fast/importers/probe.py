@@ -1,13 +1,18 @@
-"""Which of two readings of a network gives a photograph back, larger: seen by running both."""
+"""Which reading of a network gives a photograph back, larger: seen by running them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from imagen_fast import backends
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import ImagenError
 from imagen_fast.export.photograph import load, shaped
+
+Picture = NDArray[Any]  # (1, H, W, 3), from 0 to 1
 
 SIDE = 64
 CLOSE = 0.1  # root of the mean square, of white: what enlarges or restores is closer
@@ -16,12 +21,30 @@ CLOSE = 0.1  # root of the mean square, of white: what enlarges or restores is c
 def returns_the_picture(one: Bundle, other: Bundle) -> bool:
     """Whether the first gives a picture that is close, and half as far away as the second's."""
     picture = shaped(load(None), 1, SIDE, SIDE, 3).astype(np.float32) / 255
-    distance = _distance(one, picture)
-    return distance < CLOSE and distance < _distance(other, picture) / 2
+    large = _repeated(picture, one.graph.scale)
+    distance = _distance(one, picture, large)
+    return distance < CLOSE and distance < _distance(other, picture, large) / 2
 
 
-def _distance(bundle: Bundle, picture: np.ndarray) -> float:
-    """From the picture with its pixels repeated; infinite where nothing here can run it."""
+def enlarges_well(bundle: Bundle) -> bool:
+    """Whether a photograph made smaller comes out closer to it than with its pixels repeated."""
+    scale = bundle.graph.scale
+    side = SIDE // scale
+    large = shaped(load(None), 1, scale * side, scale * side, 3).astype(np.float32) / 255
+    small = large.reshape(1, side, scale, side, scale, 3).mean((2, 4))
+    return _distance(bundle, small, large) < _root(_repeated(small, scale) - large)
+
+
+def _repeated(picture: Picture, scale: int) -> Picture:
+    return picture.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def _root(x: Picture) -> float:
+    return float(np.sqrt(np.square(x).mean()))
+
+
+def _distance(bundle: Bundle, picture: Picture, large: Picture) -> float:
+    """From what is expected of a picture; infinite where nothing here can run it."""
     for name in ("native", "eager"):
         kind = backends.backend_class(name)
         if kind.missing():
@@ -31,12 +54,9 @@ def _distance(bundle: Bundle, picture: np.ndarray) -> float:
         except ImagenError:
             continue  # it lacks an operation
         try:
-            output = backend.run(picture)
+            return _root(backend.run(picture) - large)
         except ImagenError:
             return np.inf
         finally:
             backend.close()
-        scale = bundle.graph.scale
-        large = picture.repeat(scale, axis=1).repeat(scale, axis=2)
-        return float(np.sqrt(np.square(output - large).mean()))
     return np.inf

@@ -80,7 +80,7 @@ void write_info(imagen_fast_info* info, const Value& value, const std::string& n
              value.grid.of,
              value.grid.halvings,
              value.grid.factor,
-             value.grid.margin};
+             value.grid.around / 2};
     std::memcpy(info, &known, std::min(size, sizeof known));
 }
 

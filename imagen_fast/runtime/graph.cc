@@ -32,7 +32,7 @@ int Graph::output(std::string_view wanted) const {
 
 int Graph::scale() const {
     const Grid& grid = values[static_cast<std::size_t>(outputs[0].value)].grid;
-    return grid.halvings || grid.margin || grid.of != 0 ? 0 : grid.factor;
+    return grid.halvings || grid.around || grid.of != 0 ? 0 : grid.factor;
 }
 
 bool Graph::recurrent() const {

@@ -15,18 +15,18 @@ namespace imagen_fast {
 
 constexpr int kNone = -1;  // a value that is left out, an input that there is none of
 
-// Relative to the input number `of`: (factor · ⌈height / 2^halvings⌉ + 2 · margin, …); of kNone: a
+// Relative to the input number `of`: (factor · ⌈height / 2^halvings⌉ + around, …); of kNone: a
 // single pixel, of the whole picture.
 struct Grid {
-    int of = 0, halvings = 0, factor = 1, margin = 0;
+    int of = 0, halvings = 0, factor = 1, around = 0;
 
     bool operator==(const Grid& o) const {
-        return of == o.of && halvings == o.halvings && factor == o.factor && margin == o.margin;
+        return of == o.of && halvings == o.halvings && factor == o.factor && around == o.around;
     }
     bool one_pixel() const { return of == kNone; }
     std::int64_t size(std::int64_t of_input) const {
         const std::int64_t part = std::int64_t{1} << halvings;
-        return one_pixel() ? 1 : factor * ((of_input + part - 1) / part) + 2 * margin;
+        return one_pixel() ? 1 : factor * ((of_input + part - 1) / part) + around;
     }
 };
 

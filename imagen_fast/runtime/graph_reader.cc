@@ -57,6 +57,10 @@ public:
             one.picture = record.boolean("picture");
             record.done();
             const auto input = static_cast<std::size_t>(one.value);
+            if (graph_.values[input].grid.around % 2) {
+                throw WeightsError("output '" + one.name +
+                                   "' has pixels that lie between an input's");
+            }
             if (input < graph_.inputs.size() && graph_.inputs[input].optional &&
                 graph_.inputs[input].standing_in == kNone) {
                 throw WeightsError("output '" + one.name + "' is an input that may be left out");

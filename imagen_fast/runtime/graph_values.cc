@@ -171,8 +171,8 @@ private:
     }
 
     Grid halved(Grid grid) const {
-        expect(!grid.one_pixel() && grid.margin % 2 == 0, "its grid cannot be halved");
-        grid.margin /= 2;
+        expect(!grid.one_pixel() && grid.around % 2 == 0, "its grid cannot be halved");
+        grid.around /= 2;
         if (grid.factor % 2 == 0) {
             grid.factor /= 2;
         } else {
@@ -183,24 +183,24 @@ private:
     }
     Grid enlarged(Grid grid, int factor) const {
         expect(factor == 1 || !grid.one_pixel(), "a single pixel cannot be enlarged");
-        expect(grid.factor * factor <= kMostFactor && grid.margin * factor <= kMostFactor,
+        expect(grid.factor * factor <= kMostFactor && grid.around * factor <= kMostFactor,
                "its grid is too fine");
         grid.factor *= factor;
-        grid.margin *= factor;
+        grid.around *= factor;
         return grid;
     }
     Grid widened(Grid grid, int margin) const {
         expect(margin == 0 || !grid.one_pixel(), "a single pixel has no margin");
-        grid.margin += margin;
-        expect(grid.margin >= 0 && grid.margin <= kMostFactor, "its grid has no such margin");
+        grid.around += 2 * margin;
+        expect(grid.around >= 0 && grid.around <= kMostFactor, "its grid has no such margin");
         return grid;
     }
     Grid completed(Grid grid) const {
         const int part = 1 << o_.halvings;
-        if (part == 1 || (!grid.one_pixel() && grid.margin == 0 && grid.factor % part == 0)) {
+        if (part == 1 || (!grid.one_pixel() && grid.around == 0 && grid.factor % part == 0)) {
             return grid;
         }
-        expect(!grid.one_pixel() && grid.margin == 0 && grid.factor == 1 &&
+        expect(!grid.one_pixel() && grid.around == 0 && grid.factor == 1 &&
                    grid.halvings + o_.halvings <= kMostHalvings,
                "its grid cannot be completed");
         return {grid.of, grid.halvings + o_.halvings, part, 0};
@@ -212,7 +212,7 @@ private:
         const std::int64_t one = 1;
         expect(grid.of == target.of &&
                    grid.factor * (one << target.halvings) == target.factor * (one << grid.halvings) &&
-                   grid.halvings >= target.halvings && grid.margin - o_.margin == target.margin,
+                   grid.halvings >= target.halvings && grid.around - 2 * o_.margin == target.around,
                "what it is like does not lie within its input");
         return target;
     }

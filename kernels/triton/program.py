@@ -229,8 +229,8 @@ class _Builder:
     def shape(self, value: str) -> tuple[Number, ...]:
         found = self.graph.values[value]
         n, h, w = self.sizes[found.grid.of]
-        part, factor, margin = 2**found.grid.halvings, found.grid.factor, 2 * found.grid.margin
-        h, w = (cdiv(side, part) * factor + margin for side in (h, w))
+        part, factor, around = 2**found.grid.halvings, found.grid.factor, found.grid.around
+        h, w = (cdiv(side, part) * factor + around for side in (h, w))
         return n, h, w, found.channels
 
     def step(self, operation: Operation) -> None:

@@ -90,7 +90,7 @@ def test_a_pixel_reads_none_but_those_that_its_row_says(case: str) -> None:
     other = image.clone()
     other[..., middle] += 1.0
     difference = (run(graph, other) - run(graph, image)).abs().amax((0, 1, 2))
-    changed = difference.nonzero().ravel() - graph.values["y"].grid.margin
+    changed = difference.nonzero().ravel() - graph.values["y"].grid.around // 2
     reading = [
         pixel
         for pixel in range(-4, len(difference))
@@ -114,7 +114,7 @@ def test_valid_convolutions_eat_a_margin_and_a_crop_ends_at_the_picture() -> Non
     b.add("crop", "y", x, "image", margin=8, factor=2)
     b.outputs["y"] = Output("y")
     graph = b.graph()
-    assert graph.values["a"].grid.margin == 4
+    assert graph.values["a"].grid.around == 8
     assert graph.values["y"].grid.size(7, 10) == (14, 20)
     assert graph.scale == 2
     constant = torch.ones(1, CHANNELS, 7, 10, dtype=torch.float64)
@@ -149,13 +149,13 @@ def test_every_kind_and_every_function_is_defined() -> None:
         (
             "convolution",
             {"channels": 4, "kernel": 3, "padding": "valid"},
-            "0 pixels around a picture, and 1 are lost",
+            "0 pixels around a picture, and 2 are lost",
         ),
         ("convolution", {"channels": 3, "kernel": 3, "depthwise": True}, "expected 4"),
         ("convolution", {"channels": 3, "kernel": 2, "padding": "valid"}, "odd kernels"),
         ("transposed_convolution", {"channels": 3, "kernel": 3}, "even"),
         ("pixel_unshuffle", {"factor": 3}, "power of two"),
-        ("crop", {"margin": 1}, "0 pixels around a picture, and 1 are lost"),
+        ("crop", {"margin": 1}, "0 pixels around a picture, and 2 are lost"),
         ("crop", {"factor": 2}, "nothing"),
         ("sum", {"minus": 1}, "fewer"),
         ("convolution", {"channels": 3, "kernel": 1, "activation": "exp"}, "expected Word"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from checkpoints import RRDB, Compact
 from ncnn_files import Writer
+from nested import Nested
 from reference import Reference, rms
 from safetensors.torch import save_file
 from torch import nn
@@ -85,12 +86,19 @@ def _valid(folder: Path) -> Path:
     return folder / "a.bin"
 
 
+def _nested(folder: Path) -> Path:
+    torch.manual_seed(0)
+    Nested(24).write(folder / "a")
+    return folder / "a.param"
+
+
 CASES = {
     "onnx: ConvNeXt": _onnx(networks.network("ConvNeXt", "ConvNeXt", "ConvNeXt")),
     "onnx: NAFNet": _onnx(networks.network("NAFNet", "NAFNet", "strided", "NAFNet")),
     **{f"onnx: drawn {seed}": _onnx(networks.drawn(seed)) for seed in (3, 4, 5)},
     "ncnn: norms": _norms,
     "ncnn: valid": _valid,
+    "ncnn: nested": _nested,
     "checkpoint: RRDB": _checkpoint(RRDB(64, 32, 2), lighter=0.5),
     "checkpoint: Compact": _checkpoint(Compact(48, 6, scale=2)),
 }
