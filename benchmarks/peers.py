@@ -20,9 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from imagen_fast.export import onnx
+from imagen_fast.export.options import ExportOptions
 from numpy.typing import NDArray
 
 import imagen_fast
@@ -31,6 +34,8 @@ from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.picture import pictures
 from imagen_fast.bench.runtimes import Contestant, openvino
 from imagen_fast.bench.timing import Summary, for_a_while, in_turns
+from imagen_fast.bundle import load_bundle
+from imagen_fast.catalogue import resolve
 from imagen_fast.cores import cores
 from imagen_fast.image.picture import Picture
 from imagen_fast.tasks.discovery import in_folder
@@ -88,6 +93,13 @@ def set5(ready: Runner) -> float:
     return round(mean(scores).psnr, 2)
 
 
+def exported(model: str, folder: Path) -> str:
+    """This project's, as a file for OpenVINO."""
+    path = folder / f"{model}.onnx"
+    path.write_bytes(onnx.export(load_bundle(resolve(model)), ExportOptions()))
+    return str(path)
+
+
 def contestants(path: str, given: Any, stack: ExitStack) -> Iterator[tuple[record.Row, Runner]]:
     """A file's, ours first."""
     precision = "bf16" if given.isa in _native.available("bf16") else "fp32"
@@ -106,7 +118,7 @@ def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+")
-    parser.add_argument("--model", default="sr-x4-tiny")
+    parser.add_argument("--model", default="sr-x4")
     parser.add_argument("--isa", default=_native.available("bf16")[0])
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--loaded", action="store_true")
@@ -115,7 +127,8 @@ def main() -> None:
     given.threads = 1 if given.loaded else given.threads
     clock, load = time.process_time if given.loaded else time.perf_counter, machine.load()
     with ExitStack() as stack:
-        files = (given.model, *given.files)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        files = (exported(given.model, folder), *given.files)
         found = [pair for path in files for pair in contestants(path, given, stack)]
         runs = {str(i): ready(pictures(1, SIDE)) for i, (_, ready) in enumerate(found)}
         bursts = {i: for_a_while(run, TURN, clock) for i, run in runs.items()}

@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ BEGIN, END = "<!-- comparison: benchmarks/readme.py -->", "<!-- /comparison -->"
 TITLES = {
     "native": "imagen-fast",
     "openvino": "OpenVINO",
+    "ncnn": "ncnn",
     "onnxruntime": "ONNX Runtime",
     "torch": "PyTorch, channels_last",
     "torch-compile": "PyTorch, compiled",
@@ -35,30 +37,34 @@ TITLES = {
     "eager": "backend `eager`",
     "compiled": "backend `compiled`",
 }
-# Other people's networks, which were timed with random weights: title, and dB on Set5 at ×4 as
-# published (arXiv:2311.12770, 2302.13800, 2108.10257, and 1809.00219 as trained for PSNR).
-NETWORKS = {
-    "span": ("SPAN, 48 channels", 32.20),
-    "compact": ("Compact (SRVGG, 64 × 16)", None),
-    "safmn": ("SAFMN, 240K", 32.18),
-    "swinir-light": ("SwinIR-light", 32.44),
-    "rrdb": ("RRDB (Real-ESRGAN)", 32.73),
+# Networks of peers.json. With their published weights, as the README has them:
+PUBLISHED = {
+    "sr-x4": "`sr-x4`, shipped",
+    "disp-x4": "DISP, 164K",
+    "span-c28-x4": "SPAN, 28 channels",
+    "imdn-x4": "IMDN, 715K",
+    "realesr-animevideov3-x4": "Real-ESRGAN's small one, for drawings",
 }
-# What the README compares, in its order: network ("" for this project's) and runtime.
-OTHERS = ("span", "safmn", "swinir-light", "rrdb")
-COMPARED = (("", "native"), ("", "openvino"), *((name, "openvino") for name in OTHERS))
+# With random ones, which take the same time; and one that enlarges twice.
+OTHERS = {
+    "compact-64": "Compact, 64 × 16",
+    "span-48": "SPAN, 48 channels, its training branches",
+    "rrdb-x4": "ESRGAN (RRDB), 16.7M",
+    "convnext-48": "ConvNeXt blocks, 48 channels",
+    "nafnet-32": "NAFNet blocks, 32 channels",
+    "waifu2x-photo-scale2.0x_model": "waifu2x photo, twice as large",
+}
 INTRODUCTION = """\
 # Performance
 
 Written by `python benchmarks/readme.py` from `benchmarks/results`, which holds every single time.
 
-**Set5** is quality: PSNR in dB to the original on the Set5 pictures, four times enlarged; this
-project's as measured by `benchmarks/quality.py`, others' as published (their networks have random
-weights here, which take the time of trained ones). **Rounding** is not quality: PSNR of the bf16
-output to the same network's in fp32; all fp32 outputs agree to 140 dB or better."""
+**Set5** is quality: PSNR in dB to the original on the Set5 pictures, four times enlarged.
+**Rounding** is not quality: PSNR of the bf16 output to the same network's in fp32; all fp32 outputs
+agree to 140 dB or better."""
 SIDE = 256
 BUSY = 0.3  # load before a run from which others must have used the machine
-LIBRARIES = ("torch", "openvino", "onnxruntime", "tensorrt")
+LIBRARIES = ("torch", "openvino", "onnxruntime", "tensorrt", "ncnn")
 
 
 def result(name: str) -> Any:
@@ -72,12 +78,12 @@ def records(kind: str) -> list[Record]:
 
 
 def rows(made: Record) -> list[Row]:
-    """Those with times at 256², one picture at once, the fastest first; ours has no name."""
+    """This project's network at 256², one picture at once, by whoever has a time; fastest first."""
     found = [
-        row | {"network": "" if row["network"] == made["model"] else row["network"]}
+        row
         for row in made["rows"]
         if row.get("samples_ms") and (row["size"], row["batch"]) == (SIDE, 1)
-        if row["network"] in (made["model"], *NETWORKS)
+        if row["network"] == made["model"]
     ]
     return sorted(found, key=median)
 
@@ -93,16 +99,15 @@ def milliseconds(value: float) -> str:
 
 def gflop(made: Record) -> float:
     """Of this project's network, which has its name from its size, and changes with its weights."""
-    return next(row["gflop"] for row in rows(made) if not row["network"] and row.get("gflop"))
+    return next(row["gflop"] for row in rows(made) if row.get("gflop"))
 
 
-def named(network: str, runtime: str, made: Record) -> tuple[str, str]:
-    """A line's title, and PSNR on Set5."""
-    name, psnr = NETWORKS.get(network, (f"`{made['model']}`, {gflop(made):.0f} GFLOP", None))
-    if not network and not (psnr := made["settings"].get("set5")):  # earlier records say it
+def quality(made: Record) -> str:
+    """PSNR on Set5."""
+    if not (psnr := made["settings"].get("set5")):  # earlier records say it themselves
         ours = (x for x in result("quality.json")["rows"] if x["model"] == made["model"])
         psnr = next(ours)["set5"]["model"]["psnr"]
-    return f"{name} on {TITLES[runtime]}", "not published" if psnr is None else f"{psnr:.2f} dB"
+    return f"{psnr:.2f} dB"
 
 
 def short(made: Record) -> str:
@@ -113,43 +118,37 @@ def short(made: Record) -> str:
 
 
 def comparison() -> str:
-    """The README's table: time beside quality, on every CPU."""
-    measured, lines = sorted(records("cpu"), key=gflop), []  # today's network first
-    for network, runtime in COMPARED:
-        of: dict[tuple[str, str], list[str]] = {}  # title and quality → times
-        for place, made in enumerate(measured):
-            same = (x for x in rows(made) if (x["network"], x["runtime"]) == (network, runtime))
-            if fastest := next(same, None):
-                cells = of.setdefault(named(network, runtime, made), ["-"] * len(measured))
-                cells[place] = milliseconds(median(fastest))
-        bold = "**" if (network, runtime) == COMPARED[0] else ""
-        lines += [[f"{bold}{cell}{bold}" for cell in (*who, *cells)] for who, cells in of.items()]
-    settings = measured[0]["settings"]
-    heads = [f"{SIDE}×{SIDE}, {settings['scale']} times larger", "PSNR, Set5"]
-    dates = sorted({made["machine"]["date"][:10] for made in measured})
-    below = (
-        f"Medians of `imagen-fast bench`, {settings['threads']} threads, each at its "
-        f"fastest precision, {' and '.join(dates)}. PSNR of others as published for weights "
-        "trained for it; as Real-ESRGAN trains RRDB, for texture, it has less. "
-        "[Every row, machine, version and command](docs/performance.md)."
-    )
-    return "\n\n".join([markdown([*heads, *map(short, measured)], lines), below, real_esrgan()])
-
-
-def real_esrgan() -> str:
-    """What benchmarks/peers.py found: the other way in which people enlarge on a CPU."""
+    """The README's table, and how it was measured."""
     found = result("peers.json")
-    ours, *others = found["rows"]
-    best = min((row for row in others if row["runtime"] == "ncnn"), key=median)
-    facts = found["machine"]
-    busy = "; others used it as well" if (found["load"][0] or 0) > BUSY else ""
+    measured = f"Medians of `benchmarks/peers.py`, {circumstances(found)}."
+    more = "[More networks, and this one on other runtimes](docs/performance.md)."
+    return "\n\n".join([networks(found, PUBLISHED), f"{measured} {more}"])
+
+
+def networks(found: Record, titles: Mapping[str, str]) -> str:
+    """Time beside quality on both engines that run a network; the first row is this project's."""
+    times: dict[str, dict[str, Row]] = {}
+    for row in found["rows"]:
+        times.setdefault(row["network"], {})[row["runtime"]] = row
+    lines = []
+    for network, title in titles.items():
+        ours, (runtime, theirs) = (by := dict(times[network])).pop("native"), *by.items()
+        psnr = f"{ours['set5']:.2f} dB" if network in PUBLISHED else "not published"
+        fast, slow = median(ours), median(theirs)
+        cells = [psnr, milliseconds(fast), f"{milliseconds(slow)}, {TITLES[runtime]}"]
+        lines.append([title, *cells, f"{slow / fast:.1f}"])
+    lines[0] = [f"**{cell}**" for cell in lines[0]]
+    heads = [f"{SIDE}×{SIDE}, 4 times larger", "PSNR, Set5", "imagen-fast", "another runtime", "×"]
+    return markdown(heads, lines)
+
+
+def circumstances(found: Record) -> str:
+    facts, before = found["machine"], found["load"][0]
+    busy = "; others used it as well" if (before or 0) > BUSY else ""
+    versions = [f"{x} {facts['versions'][x]}" for x in LIBRARIES if x in facts["versions"]]
     return (
-        f"Real-ESRGAN's small network on ncnn, as its tools run it without a GPU, takes "
-        f"{milliseconds(median(best))} where `{ours['network']}` takes "
-        f"{milliseconds(median(ours))}, and has {best['set5']:.2f} dB on Set5 to "
-        f"{ours['set5']:.2f}; it is trained to make drawings sharp, which PSNR does not reward "
-        f"(`benchmarks/peers.py`, {facts['date'][:10]}, {facts['cores']} cores of an "
-        f"{facts['cpu']}, {facts['family_model']}{busy})."
+        f"{facts['date'][:10]}, {found['threads']} of {facts['cores']} cores of an {short(found)}, "
+        f"bf16{busy}; {', '.join(versions)}"
     )
 
 
@@ -157,16 +156,15 @@ def device(made: Record) -> list[str]:
     """One device's heading, its table, and what it was measured on."""
     found = rows(made)
     precisions = [p for p in ("fp32", "bf16", "fp16") if any(x["precision"] == p for x in found)]
-    together: dict[tuple[str, str], dict[str, Row]] = {}
+    together: dict[str, dict[str, Row]] = {}
     for row in found:
-        together.setdefault((row["network"], row["runtime"]), {})[row["precision"]] = row
+        together.setdefault(row["runtime"], {})[row["precision"]] = row
     lines = []
-    for (network, runtime), by in together.items():
+    for runtime, by in together.items():
         times = [milliseconds(median(by[p])) if p in by else "-" for p in precisions]
         half = [row["psnr"] for precision, row in by.items() if precision != "fp32"]
-        # What half precision costs; with random weights the figure would say nothing.
-        rounding = "-" if network or not half else f"{half[0]:.0f} dB"
-        lines.append([*named(network, runtime, made), *times, rounding])
+        rounding = f"{half[0]:.0f} dB" if half else "-"
+        lines.append([TITLES[runtime], quality(made), *times, rounding])
     heads = [f"{SIDE}², {made['settings']['threads']} threads", "Set5", *precisions, "rounding"]
     facts, before = made["machine"], made["load"][0]
     versions = [f"{x} {facts['versions'][x]}" for x in LIBRARIES if x in facts["versions"]]
@@ -174,8 +172,9 @@ def device(made: Record) -> list[str]:
     if before and before > BUSY:
         busy += ": others used it as well, and ratios hold better than milliseconds"
     about = (
-        f"Medians. `{made['command']}`, {facts['date'][:10]}, {facts['cores']} cores of an "
-        f"{facts['cpu']} (family and model {facts['family_model']}; {', '.join(facts['isa'])})"
+        f"Medians of `{made['model']}`, {gflop(made):.0f} GFLOP. `{made['command']}`, "
+        f"{facts['date'][:10]}, {facts['cores']} cores of an {facts['cpu']} (family and model "
+        f"{facts['family_model']}; {', '.join(facts['isa'])})"
         f"{busy}. {', '.join(versions)}; commit {facts['commit']}. Raw samples in "
         f"`benchmarks/results/{machine.folder_name(facts)}/bench.jsonl`."
     )
@@ -184,7 +183,7 @@ def device(made: Record) -> list[str]:
 
 def page() -> str:
     """All of docs/performance.md."""
-    start, memory = result("startup.json"), result("memory.json")
+    start, memory, found = result("startup.json"), result("memory.json"), result("peers.json")
     ratio = next(x["times"] for x in start["rows"] if x["runtime"] == "upscale of 256×256")
     large = memory["rows"][0]
     others = (
@@ -194,7 +193,14 @@ def page() -> str:
         f"{large['seconds']:.0f} s and {large['peak_bytes'] / 1e9:.2f} GB ({large['precision']}, "
         f"`benchmarks/programs.py memory`, {memory['machine']['date'][:10]})."
     )
-    parts = [INTRODUCTION, *(part for made in records("cpu") for part in device(made))]
+    about = (
+        f"Each on this engine and on another: `{found['command']}`, "
+        f"{circumstances(found)}; commit {found['machine']['commit']}. Those that are not "
+        "published have random weights, which take the time of trained ones. Raw samples in "
+        "`benchmarks/results/peers.json`."
+    )
+    parts = [INTRODUCTION, "## Other people's networks", networks(found, PUBLISHED | OTHERS), about]
+    parts += [*(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
     parts += ["## Start, and a large photograph", others, "## On a GPU"]
     parts += [part for made in records("cuda") for part in device(made)] or ["Not measured."]
