@@ -69,7 +69,7 @@ class Eager(Backend):
         """From free memory: half of it on CUDA, less on the CPU, which others use too."""
         import torch
 
-        budget = memory.budget()
+        budget = memory.budget(self.graph)
         if self.device != "cpu":
             budget = int(torch.cuda.mem_get_info(self.device)[0]) // 2
         return memory.pixels(self.graph, budget, BYTES_PER_PIXEL_AND_CHANNEL)

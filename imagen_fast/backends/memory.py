@@ -6,6 +6,7 @@ import os
 
 from imagen_fast.graph import Graph
 from imagen_fast.graph.passes import needed
+from imagen_fast.graph.reach import averages
 
 # A larger tile is no faster per pixel on a CPU, and costs memory that someone else may want.
 CPU_BUDGET = 1 << 30
@@ -25,9 +26,12 @@ def available() -> int:
     return available_memory()
 
 
-def budget() -> int:
-    """Bytes of main memory that a run may take: a part, since others use it too."""
-    return min(available() // 4, CPU_BUDGET)
+def budget(graph: Graph) -> int:
+    """Bytes of main memory that a run may take: a part, since others use it too.
+
+    A larger part of means over the picture, which must not be cut to be exact.
+    """
+    return available() // 2 if averages(graph) else min(available() // 4, CPU_BUDGET)
 
 
 def pixels(graph: Graph, bytes_: int, bytes_per_channel: int) -> int:

@@ -63,7 +63,7 @@ class OnnxRuntime(Exported):
     @property
     def capacity(self) -> int:
         """From free memory on the CPU; of a GPU's nobody tells, so a moderate part is taken."""
-        budget = memory.budget() if self.device == "cpu" else CUDA_BUDGET
+        budget = memory.budget(self.graph) if self.device == "cpu" else CUDA_BUDGET
         return memory.pixels(self.graph, budget, BYTES_PER_PIXEL_AND_CHANNEL)
 
     def _made(self, options: ExportOptions) -> Session:

@@ -18,6 +18,13 @@ const Graph& checked(const Graph& graph, const EngineOptions& options) {
     return graph;
 }
 
+// Whether it computes means over the picture, which must not be cut to be exact.
+bool averages(const Graph& graph) {
+    return std::any_of(graph.operations.begin(), graph.operations.end(), [](const Operation& x) {
+        return x.kind == Operation::Kind::reduce && x.over == Operation::Over::picture;
+    });
+}
+
 }  // namespace
 
 // The last plan, and the memory that it and those before it work in.
@@ -60,7 +67,7 @@ std::int64_t Engine::capacity(std::int64_t budget) const {
     // more memory someone else may want.
     constexpr std::int64_t most = 512 << 20;
     if (budget == 0) {
-        budget = std::min(available_memory() / 4, most);
+        budget = averages(graph) ? available_memory() / 2 : std::min(available_memory() / 4, most);
     }
     // Of a tile that is large enough for its borders and the threads' scratch not to count.
     constexpr int side = 2048;
