@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from reference import FLOORS, rms
 
+import imagen_fast
 from imagen_fast import importers
 from imagen_fast.backends.native import Native
-from imagen_fast.bundle import Bundle
+from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.graph.reach import averages
 from imagen_fast.metrics import luma_psnr
 from imagen_fast.models.operations import run_graph
 
@@ -105,3 +107,22 @@ def test_set5_in_bf16_is_as_in_fp32(bundle: Bundle, set5: tuple[Pictures, Pictur
     for isa in _native.available("bf16"):
         found = mean(Native(bundle, precision="bf16", isa=isa).run)
         assert abs(found - expected) <= 0.05, f"{isa}: {found:.3f} dB, in fp32 {expected:.3f}"
+
+
+def test_tiles_equal_the_whole(bundle: Bundle, tmp_path: Path) -> None:
+    save_bundle(bundle, tmp_path / "a.safetensors")
+    picture = np.random.default_rng(0).random((141, 97, 3), np.float32)
+
+    def run(**how: int) -> NDArray[Any]:
+        model = str(tmp_path / "a.safetensors")
+        with imagen_fast.load(model, backend="native", precision="fp32", **how) as engine:
+            return engine(picture)
+
+    whole = run()
+    if averages(bundle.graph):
+        with pytest.warns(RuntimeWarning, match="means over the whole picture"):
+            assert np.abs(run(tile=72) - whole).max() > 0.01
+        return
+    (truth,) = on_pytorch(bundle, [255 * picture[None]], torch.float64)
+    rounding = np.abs(whole - truth[0]).max()
+    assert np.abs(run(tile=72) - whole).max() <= 2 * rounding + 1e-6
