@@ -20,7 +20,7 @@
 #define API __attribute__((visibility("default")))
 enum { MOST = 64 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, speaking = PTHREAD_MUTEX_INITIALIZER;
 static FILE* file;
 static int handles, failed_calls, clears;
 static uint64_t cleared;
@@ -39,12 +39,14 @@ static int number(const char* name, int usual) {
 static void say(const char* format, ...) {
     va_list arguments;
     va_start(arguments, format);
+    pthread_mutex_lock(&speaking); /* a line is one thread's */
     if (!file) {
         file = fopen(getenv("DOUBLE_LOG"), "a");
     }
     vfprintf(file, format, arguments);
     fputc('\n', file);
     fflush(file);
+    pthread_mutex_unlock(&speaking);
     va_end(arguments);
 }
 
