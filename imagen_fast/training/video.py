@@ -21,7 +21,8 @@ class Video(Supervised):
 
     Clips are made of photographs by the motion of a camera, which is known to a part of a pixel:
     the error of each frame's luma is compared with that of the frame before along the true motion,
-    as `benchmarks/video.py` measures flicker.
+    as `benchmarks/video.py` measures flicker: by absolute differences, or by squared ones where the
+    pixel loss is `l2`.
     """
 
     columns = ("loss", "pixel", "frequency", "steady")
@@ -33,6 +34,7 @@ class Video(Supervised):
         super().__init__(network, config, processes)
         self._temporal, self._video, self._seed = network, video, config.run.seed
         self._scale = config.model.scale
+        self._power = 2 if config.loss.pixel == "l2" else 1
 
     def _forward(self) -> Pictures:
         return self._temporal.clip
@@ -46,7 +48,7 @@ class Video(Supervised):
         losses = self.loss([made.flatten(0, 1)], true.flatten(0, 1))
         error = ((made - true) * LUMA.to(made.device)).sum(2, keepdim=True)
         before, inside = path.between().sample(error[:, :-1].flatten(0, 1), error.shape[-1])
-        change = (error[:, 1:].flatten(0, 1) - before).abs()
+        change = (error[:, 1:].flatten(0, 1) - before).abs() ** self._power
         losses["steady"] = (change * inside).mean() / inside.float().mean()
         losses["loss"] = losses["loss"] + self._video.steady * losses["steady"]
         self._update(losses["loss"], self._parameters, self.optimisers.values())

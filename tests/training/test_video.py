@@ -120,6 +120,18 @@ def test_steps_make_errors_steadier(folder: Path) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_changes_of_errors_are_squared_where_errors_are(folder: Path) -> None:
+    steady = {}
+    for pixel in ("l1", "l2"):
+        config = parse_config({**tables(folder), "loss": {"pixel": pixel}})
+        torch.manual_seed(0)
+        assert config.video
+        method = Video(Temporal(config.model.spec), config, config.video, Processes("cpu", 1))
+        patches = photographs(2, 48)
+        steady[pixel] = float(method.step(0, patches, patches)["steady"])
+    assert steady["l1"] ** 2 <= steady["l2"] < 0.5 * steady["l1"]
+
+
 @pytest.mark.parametrize(
     ("section", "values", "said"),
     [
