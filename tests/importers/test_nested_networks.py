@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import networks
@@ -13,14 +14,13 @@ import torch.nn.functional as F
 from imagen_fast.export.options import ExportOptions
 from ncnn_files import Writer
 from nested import MARGIN, MULTIPLE, SCALE, Nested
-from running import decibels, defined
+from running import computed, decibels, defined
 
 from imagen_fast import importers, tiling
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import Output
 from imagen_fast.graph.reach import reads
-from imagen_fast.models.operations import run_graph
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,7 @@ def test_tiles_equal_the_whole(module: Nested, tmp_path: Path) -> None:
     overlap = bundle.exact_overlap
     assert overlap is not None
     image = torch.rand(1, 3, 160, 96, dtype=torch.float64)
-    tensors = {name: torch.from_numpy(x.copy()).double() for name, x in bundle.tensors.items()}
-
-    def run(tiles: np.ndarray) -> np.ndarray:
-        given = {"image": torch.from_numpy(tiles).permute(0, 3, 1, 2)}
-        output = run_graph(bundle.graph, tensors, given)["picture"]
-        return output.permute(0, 2, 3, 1).numpy()
-
+    run = partial(computed, bundle)
     rows = image[0].permute(1, 2, 0).numpy()
     whole = run(rows[None])[0]
     for core in (8, 14):  # tiles that begin on other pixels

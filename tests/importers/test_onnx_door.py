@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import networks
 import numpy as np
 import pytest
 import torch
-from running import decibels, defined
+from running import computed, decibels, defined
 from torch import nn
 
 from imagen_fast import importers
 from imagen_fast.bundle import load_bundle, save_bundle
 from imagen_fast.errors import OperationError, WeightsError
-from imagen_fast.models.operations import run_graph
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -173,13 +173,7 @@ def test_tiles_with_the_exact_overlap_equal_the_whole(tmp_path: Path) -> None:
     bundle = importers.load(tmp_path / "a.onnx")
     assert bundle.exact_overlap is not None
     image = picture(150, 96).double()
-    tensors = {name: torch.from_numpy(x.copy()).double() for name, x in bundle.tensors.items()}
-
-    def run(tiles: np.ndarray) -> np.ndarray:
-        given = {"image": torch.from_numpy(tiles).permute(0, 3, 1, 2)}
-        output = run_graph(bundle.graph, tensors, given)["picture"]
-        return output.permute(0, 2, 3, 1).numpy()
-
+    run = partial(computed, bundle)
     rows = image[0].permute(1, 2, 0).numpy()
     tile = 2 * bundle.exact_overlap + 48
     grid = tiling.cut(150, 96, tile, bundle.exact_overlap, bundle.alignment)
