@@ -102,7 +102,8 @@ typedef struct imagen_fast_options {
     int32_t reserved;    /* 0 */
     uint64_t memory;     /* bytes that feature maps may take, by which `tile` 0 is chosen; 0: a
                             quarter of the free memory (within the control group), up to 512 MiB;
-                            of a GPU: half of its free memory */
+                            of a GPU, and for a model with means over the whole picture: half of
+                            the free memory */
     const char* device;  /* NULL or "cpu"; "cuda" or "cuda:N": an NVIDIA GPU, for models that
                             `imagen-fast export --format bundle` wrote, of which `precision`,
                             unless AUTO, must be the model's, `isa` NULL, and the options of
@@ -193,7 +194,11 @@ IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NO
 
 /* Runs pictures of any size, one after the other, in tiles that overlap and blend. Result and
  * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
- * (255). Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral. Working memory depends on the tile and the width: see imagen_fast_memory.
+ * (255). Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral.
+ * Working memory depends on the tile and the width: see imagen_fast_memory. A model that computes
+ * means over the whole picture is another in tiles: it runs whole, or, where memory does not allow
+ * that and no `tile` was chosen, gives INVALID_ARGUMENT; imagen_fast_memory and frames of a stream
+ * as well.
  * After an error the output holds anything. `options` may be NULL.
  * Errors: INVALID_ARGUMENT, UNSUPPORTED (the model makes no picture of a picture, threads cannot be
  * started), OUT_OF_MEMORY, NOT_FINITE,

@@ -18,13 +18,6 @@ const Graph& checked(const Graph& graph, const EngineOptions& options) {
     return graph;
 }
 
-// Whether it computes means over the picture, which must not be cut to be exact.
-bool averages(const Graph& graph) {
-    return std::any_of(graph.operations.begin(), graph.operations.end(), [](const Operation& x) {
-        return x.kind == Operation::Kind::reduce && x.over == Operation::Over::picture;
-    });
-}
-
 }  // namespace
 
 // The last plan, and the memory that it and those before it work in.
@@ -66,7 +59,7 @@ std::int64_t Engine::capacity(std::int64_t budget) const {
     // Overlaps cost an eighth of the time with tiles of this size, and a quarter with a third of it;
     // more memory someone else may want.
     constexpr std::int64_t most = 512 << 20;
-    if (budget == 0) {
+    if (budget == 0) {  // a picture with means over it must not be cut, so it may take more
         budget = averages(graph) ? available_memory() / 2 : std::min(available_memory() / 4, most);
     }
     // Of a tile that is large enough for its borders and the threads' scratch not to count.

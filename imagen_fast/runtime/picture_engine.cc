@@ -71,6 +71,7 @@ PictureEngine::PictureEngine(const Bundle& bundle, const PictureOptions& options
       options_(options),
       runner_(runner_of(bundle, options)),
       pictures_(makes_pictures(bundle.graph)),
+      averages_(averages(bundle.graph)),
       tileable_(bundle.tileable),
       overlap_(options.overlap < 0 ? default_overlap(tileable_, options.tile) : options.overlap) {
     if (options.tile < 0) {
@@ -81,14 +82,15 @@ PictureEngine::PictureEngine(const Bundle& bundle, const PictureOptions& options
         return;
     }
     // Sizes that cannot work are an error now, whichever pictures will come.
-    const std::int64_t tile = options.tile ? options.tile : automatic(capacity() + 1, 1);
+    const std::int64_t most = options.tile ? 0 : capacity();
+    const std::int64_t tile = options.tile ? options.tile : automatic(most + 1, 1, most);
     grid_of(tile + 1, tile + 1, tile, overlap_, tileable_.alignment);
 }
 
 std::int64_t PictureEngine::capacity() const { return runner_->capacity(options_.memory); }
 
-std::int64_t PictureEngine::automatic(std::int64_t height, std::int64_t width) const {
-    const std::int64_t most = capacity();
+std::int64_t PictureEngine::automatic(std::int64_t height, std::int64_t width,
+                                      std::int64_t most) const {
     const std::int64_t tile = automatic_tile(height, width, most, overlap_, tileable_.alignment,
                                              runner_->largest_tile());
     if (height > most / width && tile > most / tile) {
@@ -117,8 +119,17 @@ Tiling PictureEngine::grid(std::int64_t height, std::int64_t width) const {
             return *last_cut_;
         }
     }
-    const std::int64_t tile = options_.tile ? options_.tile : automatic(height, width);
-    return grid_of(height, width, tile, overlap_, tileable_.alignment);
+    if (options_.tile) {
+        return grid_of(height, width, options_.tile, overlap_, tileable_.alignment);
+    }
+    const std::int64_t most = capacity();
+    if (averages_ && height > most / width) {
+        throw ArgumentError("the model computes means over the whole picture, and one of " +
+                            text({height, width}) + " pixels takes more memory than there is for "
+                            "it (enough for " + std::to_string(most) + " pixels); choose a tile "
+                            "to have it in tiles, which changes it, or allow more memory");
+    }
+    return grid_of(height, width, automatic(height, width, most), overlap_, tileable_.alignment);
 }
 
 void PictureEngine::refuse_others() const {

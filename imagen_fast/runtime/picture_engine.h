@@ -44,7 +44,8 @@ public:
 
     // Runs pictures one after the other, in tiles. Throws BackendError: the model makes no
     // pictures of pictures; ArgumentError: the views do not fit each other, floats lie outside 0 to
-    // 1; MemoryError; NotFiniteError; CancelledError.
+    // 1, the model computes means over the picture, for all of which there is too little memory, and
+    // no tile was chosen; MemoryError; NotFiniteError; CancelledError.
     void run(const View& in, const View& out, const Watch& = {});
 
     // All at once and each as one tile. Throws as `run`, and ArgumentError: too many pixels.
@@ -75,7 +76,8 @@ private:
     void refuse_others() const;
     void check(const View& in, const View& out) const;
     std::int64_t capacity() const;
-    std::int64_t automatic(std::int64_t height, std::int64_t width) const;
+    // The tile of a picture, of which `most` pixels may be computed at once.
+    std::int64_t automatic(std::int64_t height, std::int64_t width, std::int64_t most) const;
     Tiling grid(std::int64_t height, std::int64_t width) const;
     Tiling cut(std::int64_t height, std::int64_t width);
     void compute(const Shape&, const void* in, void* out, bool bytes,
@@ -85,7 +87,7 @@ private:
 
     const PictureOptions options_;
     const std::unique_ptr<Runner> runner_;
-    const bool pictures_;
+    const bool pictures_, averages_;
     const Tileable tileable_;
     const std::int64_t overlap_;
     std::atomic<std::uint64_t> cancels_{0};

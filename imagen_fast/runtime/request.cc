@@ -131,6 +131,14 @@ bool makes_pictures(const Graph& graph) {
     return std::count(read.begin() + 1, read.begin() + graph.inputs.size(), 1) == 0;
 }
 
+bool averages(const Graph& graph) {
+    const std::vector<char> read = values_read(graph, Request::picture({1, 1, 1}));
+    return std::any_of(graph.operations.begin(), graph.operations.end(), [&](const Operation& x) {
+        return read[x.output] && x.kind == Operation::Kind::reduce &&
+               x.over == Operation::Over::picture;
+    });
+}
+
 std::vector<char> needed(const Graph& graph, const Request& request) {
     if (request.given.empty() || request.wanted.empty()) {
         throw ArgumentError("a run needs an input and an output");

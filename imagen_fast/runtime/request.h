@@ -58,6 +58,10 @@ Request usual(const Graph&, const Shape&, std::vector<int> wanted = {0});
 // many channels, larger by a whole factor.
 bool makes_pictures(const Graph&);
 
+// Whether the first output depends on means, or the like, over the whole picture: cut into tiles it
+// is another.
+bool averages(const Graph&);
+
 // The size of a value. Throws ArgumentError: the input that it depends on is not given; BackendError:
 // it is too large.
 Shape shape_of(const Graph&, const Request&, int value);

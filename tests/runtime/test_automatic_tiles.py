@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_interface import CANCELLED, Engine, Failed, library
+from c_interface import CANCELLED, INVALID, Engine, Failed, library
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,8 @@ from imagen_fast import TilingError, c_library, load
 from imagen_fast.backends import memory, native
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.engine import Engine as PythonEngine
+from imagen_fast.graph import Input, Output
+from imagen_fast.graph.builder import Builder
 from imagen_fast.image.picture import Picture
 from imagen_fast.spec import Level, ModelSpec
 
@@ -163,3 +165,32 @@ print(json.dumps(counts))
     counts = json.loads(done.stdout)
     assert counts["Python"] == [1, 1, 4, 4, 1, 4]
     assert counts["C"] == counts["Python"]
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_means_over_the_picture_are_not_cut_unasked(
+    read: bool, lib: ctypes.CDLL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In C as in Python; unless the picture does not depend on them, but another output alone."""
+    b = Builder()
+    b.inputs["image"] = Input(3, picture=True)
+    b.add("reduce", "mean", "image", function="mean", over="picture")
+    b.add("sum", "added", "image", *(["mean"] if read else []), scale=0.5)
+    b.outputs["picture"], b.outputs["mean"] = Output("added", picture=True), Output("mean")
+    path, budget, size = tmp_path / "m.safetensors", 5 * MB, (1500, 1400)
+    save_bundle(Bundle(b.graph(), {}), path)
+    monkeypatch.setattr(native.Native, "budget", budget)
+    whole = (100, 130)
+    with Engine(lib, path, precision="fp32", memory=budget) as engine:
+        assert tiles_in_c(engine, *whole) == 1
+        if not read:
+            assert tiles_in_c(engine, *size) > 1
+            return
+        for refused in (lambda: tiles_in_c(engine, *size), lambda: engine.memory(*size)):
+            with pytest.raises(Failed, match=r"means over the whole picture.*choose a tile") as got:
+                refused()
+            assert got.value.status == INVALID
+    with load(path, backend="native", precision="fp32") as twin, pytest.raises(TilingError):
+        tiles_in_python(twin, *size)
+    with Engine(lib, path, precision="fp32", memory=budget, tile=512) as engine:
+        assert tiles_in_c(engine, *size) > 1
