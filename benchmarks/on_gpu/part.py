@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from on_gpu import compiler
+import triton_driver_double
 
 # Calls of the driver that fail are not its business: the library asks what may be refused.
 SANITIZER = ("compute-sanitizer", "--report-api-errors", "no", "--error-exitcode", "9")
@@ -31,8 +30,8 @@ class Part:
 
     Attributes:
         dry: on the CPU, in Triton's interpreter, over tiny shapes: everything but the figures.
-        compiles: kernels are compiled for a GPU that need not be here (`compiler`), as a live run
-            launches them, when `finish` is called; nothing is computed or compared.
+        compiles: kernels are compiled as a live run launches them, when `finish` is called, for a
+            GPU that need not be here (`triton_driver_double`); nothing is computed or compared.
         device: where.
         failed: whether anything so far was not right.
 
@@ -53,8 +52,8 @@ class Part:
     ) -> None:
         self.dry, self.compiles = (mode == name for name in MODES)
         if self.compiles:
-            compiler.install()
-            compiler.postpone()
+            triton_driver_double.install()
+            triton_driver_double.postpone()
         self.out, self.failed = out, False
         self.device = torch.device("cpu" if mode else "cuda")
         self.dtypes = tuple(dtypes) or ("fp16" if self.dry else "bf16",)
@@ -69,7 +68,7 @@ class Part:
 
     def finish(self) -> int:
         """The exit code; what was to be compiled is."""
-        for row in compiler.compiled() if self.compiles else ():
+        for row in triton_driver_double.compiled() if self.compiles else ():
             self.add(what="compile", **row)
         return int(self.failed)
 
