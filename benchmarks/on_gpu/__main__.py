@@ -48,7 +48,7 @@ class Step:
 
 
 def work(name: str, *options: str, dtypes: Line = ()) -> Line:
-    """The line of a function of this package, over some dtypes."""
+    """The line of a part's function, over some dtypes."""
     chosen = [option for dtype in dtypes for option in ("--dtype", dtype)]
     return (sys.executable, "-m", "on_gpu.part", name, *options, *chosen)
 
@@ -56,27 +56,27 @@ def work(name: str, *options: str, dtypes: Line = ()) -> Line:
 def steps(mode: str) -> list[Step]:
     """What is dearest to know comes first."""
     dry, dtypes = mode == MODES[0], ("bf16", "fp16")
-    every = work("parity.compare", MODES[1], dtypes=dtypes)
+    every = work("gpu_parity.compare", MODES[1], dtypes=dtypes)
     if mode == MODES[1]:
         return [Step("compile", 1, (every,), "every kernel compiles", True)]
-    build, watched = work("embedded.build"), work("parity.watched")
+    build, watched = work("on_gpu.embedded.build"), work("gpu_parity.watched")
     watched = watched if dry else (*SANITIZER, "--tool", "memcheck", *watched)
-    compare = [work("parity.compare", dtypes=(x,)) for x in dtypes[1 if dry else 0 :]]
+    compare = [work("gpu_parity.compare", dtypes=(x,)) for x in dtypes[1 if dry else 0 :]]
     found = [
         # An interpreter has nothing to compile.
         (0.2, "compile", (build,) if dry else (every, build),
          "every kernel compiles, and the C++ program"),
         (0.2, "parity", tuple(compare), "every kernel and network is right in every dtype"),
-        (0.14, "sanitizer", (work("embedded.watched"), watched),
+        (0.14, "sanitizer", (work("on_gpu.embedded.watched"), watched),
          "no kernel reads or writes beyond its memory"),
-        (0.06, "embedded", (work("embedded.measure"),),
+        (0.06, "embedded", (work("on_gpu.embedded.measure"),),
          "the C++ program is right, and how fast it is"),
-        (0.06, "end to end", (work("speed.eager"),),
+        (0.06, "end to end", (work("on_gpu.speed.eager"),),
          "how fast pictures are beside PyTorch eager"),
-        (0.02, "ceilings", (work("speed.ceilings"),), "what this GPU can do at most"),
-        (0.18, "compiled", (work("speed.compiled"),),
+        (0.02, "ceilings", (work("on_gpu.speed.ceilings"),), "what this GPU can do at most"),
+        (0.18, "compiled", (work("on_gpu.speed.compiled"),),
          "how fast pictures are beside torch.compile"),
-        (0.14, "kernels", (work("speed.kernels"),),
+        (0.14, "kernels", (work("on_gpu.speed.kernels"),),
          "how fast each kernel is beside its roof and PyTorch's"),
     ]  # fmt: skip
     decide = ("compile", "parity", "sanitizer", "embedded")

@@ -103,11 +103,11 @@ def main() -> int:
     for mode in MODES:
         parser.add_argument(mode, dest="mode", action="store_const", const=mode, default="")
     options = parser.parse_args()
-    module, name = options.work.split(".")
-    exact = module == "parity"
+    module, _, name = options.work.rpartition(".")
+    exact = module == "gpu_parity"
     part = Part(options.out, options.mode, options.dtype, options.seconds, exact)
     with torch.inference_mode():
-        getattr(import_module(f"on_gpu.{module}"), name)(part)
+        getattr(import_module(module), name)(part)
     return part.finish()
 
 

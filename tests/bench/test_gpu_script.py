@@ -7,7 +7,6 @@ import sys
 import venv
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -29,13 +28,6 @@ def on_gpu(monkeypatch):
     import on_gpu.__main__
 
     return on_gpu
-
-
-@pytest.fixture
-def part(on_gpu, tmp_path):
-    from on_gpu.part import Part
-
-    return Part(tmp_path, "--dry-run")
 
 
 def rehearse(out, *options):
@@ -106,83 +98,6 @@ def test_without_git_the_commit_is_passed_in(tmp_path):
     (tmp_path / "imagen_fast").mkdir()
     done = subprocess.run(line, capture_output=True, env={**environment, "COMMIT": "abc"})
     assert done.returncode == 0
-
-
-def test_what_is_not_written_or_read_too_early_is_not_right(part, monkeypatch):
-    from on_gpu import cases, parity
-    from on_gpu.layers import layers
-    from random_bundles import random_bundle
-
-    found = layers(random_bundle(parity.NARROW).graph, 1, 2, 3)
-    layer = next(x for x in found if x.name.startswith("convolution, 32 of 32"))
-    assert parity.kernel_errors(layer, "fp16", True, part)["ok"]
-    whole = cases.Case.ours
-
-    def leaving_one(case):
-        left = case.written[0][0, 1, 2, 5].clone()
-        out = whole(case)
-        out[0, 1, 2, 5] = left
-        return out
-
-    monkeypatch.setattr(cases.Case, "ours", leaving_one)
-    found = parity.kernel_errors(layer, "fp16", True, part)
-    assert not found["written"]
-    assert not found["ok"]
-
-
-@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
-def test_the_overflow_check_takes_right_code_and_no_other(part, monkeypatch, dtype):
-    """Judged by the reference, which computes in every dtype on a CPU."""
-    from on_gpu import parity
-
-    from imagen_fast.models.build import build
-
-    class Right:
-        says = True
-
-        def __init__(self, bundle, precision, device):
-            self.network = build(bundle).to(parity.DTYPES[precision])
-
-        def run(self, tiles):
-            x = torch.from_numpy(tiles).movedim(3, 1).to(next(self.network.parameters()).dtype)
-            if not torch.isfinite(self.network(x / 255)).all():
-                raise parity.NonFiniteError("not finite")
-
-    class Silent(Right):
-        def run(self, tiles):
-            pass
-
-    class Shy(Right):
-        def run(self, tiles):
-            raise parity.NonFiniteError("not finite")
-
-    def verdicts(backend):
-        monkeypatch.setattr(parity, "Triton", backend)
-        return [parity.overflow(dtype, weight, part)["ok"] for weight in (3e38, 1e5)]
-
-    small = dtype == "fp16"
-    assert verdicts(Right) == [True, True]
-    assert verdicts(Silent) == [False, not small]
-    assert verdicts(Shy) == [True, small]
-
-
-def test_the_truth_is_of_the_weights_as_they_are(part):
-    """Not of those that were rounded for the comparison: a network errs by its own rounding."""
-    from on_gpu import parity
-    from random_bundles import random_bundle
-
-    from imagen_fast.backends.eager import Eager
-
-    bundle = random_bundle(parity.NARROW)
-    given = {"image": np.random.default_rng(0).random((2, 3, 2, 3), np.float32)}
-    found = parity.reference(bundle, given, ["picture"], part)
-    expected = Eager(bundle, device="cpu", precision="fp32").run(given, ["picture"])["picture"]
-    np.testing.assert_allclose(found.truth["picture"], expected, atol=2e-5)
-    error = np.abs(found.theirs("fp16")["picture"] - expected).max()
-    assert 2e-5 < error < 0.05
-    assert parity.verdict(found, {"picture": expected}, "fp16")["ok"]
-    for wrong in (expected + 0.1, np.full_like(expected, np.nan)):
-        assert not parity.verdict(found, {"picture": wrong}, "fp16")["ok"]
 
 
 def test_algorithms_are_not_chosen_by_timing_where_answers_are_compared(on_gpu, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
-# Where the parts of benchmarks/gpu.sh are, and the harness of parity.
+# Where the parts of benchmarks/gpu.sh are, and the harness of gpu_parity.
 FOLDERS = [str(ROOT / x) for x in ("benchmarks", "tests", "tests/graph", "tests/parity")]
 
 
@@ -32,8 +32,8 @@ def test_a_live_run_finds_compiled_what_it_launches(tmp_path):
     program = """
 import sys
 from pathlib import Path
+import gpu_parity
 import triton_driver_double as double
-from on_gpu import parity
 from on_gpu.layers import layers
 from on_gpu.part import Part
 from random_bundles import random_bundle
@@ -43,11 +43,11 @@ if __name__ == "__main__":
     part = Part(Path(sys.argv[1]), "--compile-only")
     if sys.argv[2] == "live":
         double.Launch.run = double.at_once
-    bundle = random_bundle(parity.NARROW)
+    bundle = random_bundle(gpu_parity.NARROW)
     with torch.inference_mode():
         for layer in layers(bundle.graph, 1, 3, 517):
-            assert parity.kernel_errors(layer, "bf16", True, part) == {}
-        assert parity.network_errors(bundle, "bf16", part) == {}
+            assert gpu_parity.kernel_errors(layer, "bf16", True, part) == {}
+        assert gpu_parity.network_errors(bundle, "bf16", part) == {}
     assert part.finish() == 0
 """
     out = tmp_path / "out"

@@ -1,6 +1,7 @@
-"""Where what parity shares with other tests lies."""
+"""Where what parity shares with other tests, and with the run on a GPU, lies."""
 
 import sys
 from pathlib import Path
 
-sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("graph", "export")]
+ROOT = Path(__file__).parents[2]
+sys.path += [str(ROOT / folder) for folder in ("tests/graph", "tests/export", "benchmarks")]

@@ -1,4 +1,4 @@
-"""Every kernel and whole networks against float64, by the harness of tests/parity.
+"""On a GPU: every kernel and whole networks against float64, for benchmarks/gpu.sh.
 
 Memory that is to be written is filled before, once with NaN and once with zeros: what differs
 between the two was not written, or was read before it was. Something is not right if it errs by
@@ -14,6 +14,9 @@ from unittest import mock
 import network_cases
 import numpy as np
 import torch
+from on_gpu.cases import Case, judged
+from on_gpu.layers import Layer, layers
+from on_gpu.part import Part
 from random_bundles import random_bundle
 from reference import DTYPES, Reference
 
@@ -25,9 +28,6 @@ from imagen_fast.catalogue import shipped
 from imagen_fast.graph import Graph
 from imagen_fast.models.build import build
 from imagen_fast.spec import Level, ModelSpec
-from on_gpu.cases import Case, judged
-from on_gpu.layers import Layer, layers
-from on_gpu.part import Part
 
 # Whole windows and tiles; a batch of odd sides; long and thin; one pixel.
 SIZES = ((1, 64, 64), (2, 37, 75), (1, 3, 517), (1, 1, 1))
