@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -56,6 +58,7 @@ class OnnxProcess:
     """The process of a file. Everything that goes wrong in it is a BackendError of one line."""
 
     def __init__(self, data: bytes, threads: int | None = None) -> None:
+        self._over = ""  # why it is no more, which every later question is told as well
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         ours, theirs = socketpair()
         limits = [str(theirs.fileno()), str(memory.available()), str(threads or cores())]
@@ -90,6 +93,8 @@ class OnnxProcess:
             self.close()
 
     def _ask(self, *parts: bytes | memoryview) -> Any:
+        if self._over:
+            raise BackendError(self._over)
         try:
             for part in parts:
                 self._pipe.send_bytes(part)
@@ -106,15 +111,17 @@ class OnnxProcess:
                 return self._pipe.recv_bytes()
         except (EOFError, OSError):
             raise self._ended() from None
-        self.close()
-        raise BackendError(f"ONNX Runtime gave nothing within {SECONDS:.0f} s")
+        raise self._ended(f"ONNX Runtime gave nothing within {SECONDS:.0f} s")
 
-    def _ended(self) -> BackendError:
-        code = self._process.wait()
-        self._log.seek(0)
-        text = " ".join(self._log.read().decode(errors="replace").split())[-LAST_WORDS:]
+    def _ended(self, why: str = "") -> BackendError:
+        if not why:
+            code = self._process.wait()
+            self._log.seek(0)
+            text = " ".join(self._log.read().decode(errors="replace").split())[-LAST_WORDS:]
+            why = f"ONNX Runtime's process ended with code {code} {text and f'({text})'}"
+        self._over = why
         self.close()
-        return BackendError(f"ONNX Runtime's process ended with code {code} {text and f'({text})'}")
+        return BackendError(why)
 
 
 class OnnxFileSession:
@@ -154,6 +161,7 @@ def main() -> None:
     import resource
 
     pipe = Connection(int(sys.argv[1]))
+    threading.Thread(target=_end_with_parent, args=[pipe.fileno()], daemon=True).start()
     # Imported before memory is limited: libraries take address space of which they use little.
     from imagen_fast.export.onnx_session import Session
 
@@ -178,6 +186,14 @@ def main() -> None:
             continue
         pipe.send_bytes(json.dumps({"shape": found.shape}).encode())
         pipe.send_bytes(np.ascontiguousarray(found).data.cast("B"))
+
+
+def _end_with_parent(pipe: int) -> None:
+    """Else a parent that is killed would leave a run behind, which may take for ever."""
+    hung_up = select.poll()
+    hung_up.register(pipe, 0)
+    hung_up.poll()
+    os._exit(1)
 
 
 def _address_space() -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +129,63 @@ def test_time_is_limited(tokens: tuple[nn.Module, Path], monkeypatch: pytest.Mon
     monkeypatch.setattr("imagen_fast.backends.onnx_process.SECONDS", 0.01)
     with pytest.raises(BackendError, match="nothing within"):
         process.run("image", np.zeros((1, 3, 512, 512), np.float32))
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file whose loop no run comes out of."""
+    helper, numbers, truth = onnx.helper, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    real = onnx.TensorProto.FLOAT
+    values = {"i": numbers, "c": truth, "x": real, "d": truth, "y": real}
+    i, c, x, d, y = (
+        helper.make_tensor_value_info(name, kind, None if kind == real else [])
+        for name, kind in values.items()
+    )
+    same = [helper.make_node("Identity", [a], [b]) for a, b in (("c", "d"), ("x", "y"))]
+    body = helper.make_graph(same, "body", [i, c, x], [d, y])
+    loop = helper.make_node("Loop", ["often", "go", "image"], ["picture"], body=body)
+    image, picture = (
+        helper.make_tensor_value_info(name, real, [1, 3, None, None])
+        for name in ("image", "picture")
+    )
+    weights = [
+        helper.make_tensor("often", numbers, [], [1 << 60]),
+        helper.make_tensor("go", truth, [], [True]),
+    ]
+    graph = helper.make_graph([loop], "endless", [image], [picture], weights)
+    path = tmp_path_factory.mktemp("endless") / "endless.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def test_who_asks_again_is_told_why_the_process_is_no_more(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the search for the sizes does that a file takes."""
+    process = OnnxProcess(endless.read_bytes(), threads=1)
+    monkeypatch.setattr("imagen_fast.backends.onnx_process.SECONDS", 0.2)
+    for _ in range(2):
+        with pytest.raises(BackendError, match="nothing within 0 s"):
+            process.run("image", np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_the_process_ends_with_one_that_is_killed(endless: Path) -> None:
+    code = """if True:
+        import sys, threading, numpy
+        from pathlib import Path
+        from imagen_fast.backends.onnx_process import OnnxProcess
+        process = OnnxProcess(Path(sys.argv[1]).read_bytes(), threads=1)
+        print(process._process.pid, flush=True)
+        process.run("image", numpy.zeros((1, 3, 8, 8), numpy.float32))
+    """
+    with subprocess.Popen([sys.executable, "-c", code, endless], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        time.sleep(0.5)  # the run has begun
+        parent.kill()
+    started, running = time.monotonic(), Path(f"/proc/{child}/exe")  # none of a zombie's
+    while (still := running.exists()) and time.monotonic() < started + 20:
+        time.sleep(0.05)
+    if still:
+        os.kill(child, signal.SIGKILL)
+    assert not still
