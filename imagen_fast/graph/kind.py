@@ -27,6 +27,9 @@ class Whole:
         """Whether an attribute may be this."""
         return type(value) is int and self.low <= value <= self.high
 
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
 
 @dataclass(frozen=True)
 class Number:
@@ -37,6 +40,9 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
         return abs(value) < 1e30  # so NaN is none; whole numbers may be too large for a float
+
+    def __str__(self) -> str:
+        return "a number"
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,9 @@ class Word:
         """Whether an attribute may be this."""
         return value in self.of
 
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.of)}"
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -57,6 +66,9 @@ class Flag:
     def check(self, value: Attribute) -> bool:
         """Whether an attribute may be this."""
         return type(value) is bool
+
+    def __str__(self) -> str:
+        return "true or false"
 
 
 Range = tuple[Whole | Number | Word | Flag, Attribute | None]  # and the default

@@ -158,7 +158,11 @@ def test_every_kind_and_every_function_is_defined() -> None:
         ("crop", {"margin": 1}, "0 pixels around a picture, and 2 are lost"),
         ("crop", {"factor": 2}, "nothing"),
         ("sum", {"minus": 1}, "fewer"),
-        ("convolution", {"channels": 3, "kernel": 1, "activation": "exp"}, "expected Word"),
+        (
+            "convolution",
+            {"channels": 3, "kernel": 1, "activation": "exp"},
+            "expected one of none, ",
+        ),
     ],
 )
 def test_attributes_that_do_not_fit_are_refused(

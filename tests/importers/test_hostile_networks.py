@@ -196,7 +196,8 @@ HOSTILE = {
         "no picture of channels",
     ),
     "many channels": (
-        model(node("SpaceToDepth", ["x"], ["y"], blocksize=1 << 20)), "factor|channels",
+        model(node("SpaceToDepth", ["x"], ["y"], blocksize=1 << 20)),
+        "factor is 1048576; expected a whole number from 1 to 16",
     ),
     "weights above the folder": (elsewhere("../w.bin"), "no file beside it"),
     "weights elsewhere": (elsewhere("/etc/passwd"), "no file beside it"),
