@@ -32,7 +32,7 @@ import imagen_fast
 from imagen_fast import _native
 from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.runtimes import Contestant, openvino
+from imagen_fast.bench.runtimes import Contestant, ncnn, openvino
 from imagen_fast.bench.timing import Summary, for_a_while, in_turns
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
@@ -54,27 +54,8 @@ def on_openvino(path: Path, precision: str, threads: int) -> Runner:
 
 
 def on_ncnn(path: Path, precision: str, threads: int) -> Runner:
-    import ncnn
-
-    net = ncnn.Net()
-    net.opt.num_threads, net.opt.use_vulkan_compute = threads, False
-    net.opt.use_bf16_storage = precision == "bf16"
-    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
-        raise SystemExit(f"{path}: ncnn cannot read it, or the .bin beside it")
-    picture, enlarged = net.input_names()[0], net.output_names()[-1]
-
-    def ready(images: Images) -> Callable[[], Images]:
-        planes = np.ascontiguousarray(images[0].transpose(2, 0, 1))  # (3, H, W)
-
-        def run() -> Images:
-            extractor = net.create_extractor()
-            extractor.input(picture, ncnn.Mat(planes))
-            made = np.array(extractor.extract(enlarged)[1])  # (3, s·H, s·W)
-            return made.clip(0, 1).transpose(1, 2, 0)[None]
-
-        return run
-
-    return ready
+    of = Contestant("ncnn", precision, threads)
+    return lambda images: ncnn(of, images, str(path))[0]
 
 
 RUNTIMES = {".onnx": ("openvino", on_openvino), ".param": ("ncnn", on_ncnn)}

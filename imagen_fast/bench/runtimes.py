@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from imagen_fast.backends import BACKENDS, backend_class
 from imagen_fast.bundle import load_bundle
+from imagen_fast.errors import BenchmarkError
 from imagen_fast.extras import BUILD_AGAIN, install
 
 Images = NDArray[np.float32]  # (N, H, W, 3), in [0, 1]
@@ -72,6 +73,28 @@ def onnxruntime(c: Contestant, images: Images, file: str) -> tuple[Run, str]:
     return lambda: _pictures(session.run(None, {name: x})[0]), ""
 
 
+def ncnn(c: Contestant, images: Images, file: str) -> tuple[Run, str]:
+    """The ncnn package on the CPU, on a .param file and the .bin beside it, picture by picture."""
+    import ncnn as package
+
+    net = package.Net()
+    net.opt.num_threads, net.opt.use_vulkan_compute = c.threads, False
+    net.opt.use_bf16_storage = c.precision == "bf16"
+    if net.load_param(file) or net.load_model(str(Path(file).with_suffix(".bin"))):
+        raise BenchmarkError("ncnn cannot read it, or the .bin beside it")
+    planes, picture, enlarged = _planes(images), net.input_names()[0], net.output_names()[-1]
+
+    def run() -> Images:
+        made = []
+        for x in planes:
+            extractor = net.create_extractor()
+            extractor.input(picture, package.Mat(x))
+            made.append(np.array(extractor.extract(enlarged)[1]))  # (3, s·H, s·W)
+        return _pictures(np.stack(made))
+
+    return run, ""
+
+
 def _planes(images: Images) -> Images:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))  # (N, 3, H, W)
 
@@ -88,7 +111,7 @@ class Runtime:
     Attributes:
         ready: takes the contestant, the images, and the path of what it reads.
         library: the package that it needs.
-        reads: a bundle or an ONNX file.
+        reads: a bundle, an ONNX file, or the .param file that the network came in.
         precisions: that it computes in.
         kinds: of devices that it serves.
         extra: of pyproject.toml, that brings the library; "" for what is always there.
@@ -96,7 +119,7 @@ class Runtime:
 
     ready: Callable[[Contestant, Images, str], tuple[Run, str]]
     library: str
-    reads: Literal["bundle", "onnx"] = "onnx"
+    reads: Literal["bundle", "onnx", "param"] = "onnx"
     precisions: tuple[str, ...] = ("fp32",)
     kinds: tuple[str, ...] = ("cpu",)
     extra: str = "bench"
@@ -112,6 +135,7 @@ class Runtime:
 PEERS = {
     "openvino": Runtime(openvino, "openvino", precisions=("fp32", "bf16")),
     "onnxruntime": Runtime(onnxruntime, "onnxruntime"),
+    "ncnn": Runtime(ncnn, "ncnn", "param", precisions=("fp32", "bf16")),
 }
 # The library that takes a backend's time to import, and the extra that brings it.
 LIBRARIES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from imagen_fast.backends import backend_class, memory
 from imagen_fast.bench import gpu, machine
@@ -40,6 +43,7 @@ class BenchOptions:
 
     Attributes:
         model: the bundle's path.
+        param: of the network that it was imported from, where that is ncnn's.
         backends, peers: names; None for all that work here.
         precisions: None for fp32 and bf16, the one that `auto` takes first.
         device: cpu, cuda, or auto for a GPU if there is one.
@@ -56,6 +60,7 @@ class BenchOptions:
     precisions: tuple[str, ...] | None = None
     sizes: tuple[int, ...] = SIZES
     batches: tuple[int, ...] = (1,)
+    param: Path | None = None
 
     def check(self) -> None:
         """Raises BenchmarkError for a name that is nobody's, or that cannot run here."""
@@ -81,10 +86,12 @@ def contestants(options: BenchOptions) -> tuple[list[Contestant], dict[str, str]
     for name in sorted((*ours, *peers), key=("eager", "compiled").__contains__):
         runtime = find(name)
         fitting = [precision for precision in wanted if precision in runtime.precisions]
-        if options.device not in runtime.kinds or not fitting:
+        readable = runtime.reads != "param" or options.param
+        if options.device not in runtime.kinds or not fitting or not readable:
             if name in (*(options.backends or ()), *(options.peers or ())):
                 kinds, precisions = (" or ".join(x) for x in (runtime.kinds, runtime.precisions))
-                missing[name] = f"it computes in {precisions}, on {kinds}"
+                files = "" if readable else ", networks from .param files"
+                missing[name] = f"it computes in {precisions}, on {kinds}{files}"
             continue
         if why := runtime.missing():
             missing[name] = why
@@ -152,7 +159,9 @@ class Contest:
         self.rows: list[Row] = []
         self.left_out: dict[str, list[str]] = {}
         self._options, self._folder, self._say = options, folder, say
-        self._graph = read_header(options.model).graph
+        header = read_header(options.model)
+        self._graph = header.graph
+        self._margin = json.loads(header.metadata.get("imported", "{}")).get("margin", 0)
         self._workers: dict[Contestant, Worker] = {}
         self._failed: set[Contestant] = set()
         self._seen: set[Worker] = set()  # of which a row has said how long they took to start
@@ -211,6 +220,8 @@ class Contest:
         """
         size, batch, file = row["size"], row["batch"], self._file(c, row["size"], row["batch"])
         worker = self._worker(c)
+        if find(c.runtime).reads == "param":  # without the border that imported graphs put around
+            images = np.pad(images, [(0, 0), *2 * [(self._margin,) * 2], (0, 0)], "edge")
         answer = worker.prepare(images, file, limit)
         row["isa"] = answer.isa
         if worker not in self._seen:
@@ -241,15 +252,18 @@ class Contest:
 
     def _file(self, c: Contestant, size: int, batch: int) -> Path:
         """What the contestant's runtime reads."""
-        if find(c.runtime).reads == "bundle":
-            return self._options.model
+        options, reads = self._options, find(c.runtime).reads
+        if reads == "bundle":
+            return options.model
+        if reads == "param" and options.param:
+            return options.param
         path = self._folder / f"{size}-{batch}.onnx"
         if not path.exists():
             from imagen_fast.export import onnx
             from imagen_fast.export.options import ExportOptions as Export
 
             shape = (size, size) if size**2 <= onnx.MOST_PIXELS else None
-            bundle = load_bundle(self._options.model)
+            bundle = load_bundle(options.model)
             path.write_bytes(onnx.export(bundle, Export(shape=shape, batch=batch)))
         return path
 

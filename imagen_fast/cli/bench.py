@@ -55,7 +55,7 @@ def _list(flag: str, metavar: str, text: str) -> Callable[[Any], Any]:
     "--model",
     default="sr-x4",
     show_default=True,
-    help="A name from `imagen-fast models`, or a bundle.",
+    help="A name from `imagen-fast models`, a bundle, or somebody's network.",
 )
 @_list("--backend", "NAME,...", "Backends of this project. [all that work here]")
 @_list("--peers", "all|none|NAME,...", "Other runtimes. [all that are installed]")
@@ -105,7 +105,8 @@ def command(overwrite: bool, **given: Any) -> None:
     from imagen_fast.bundle import read_header
 
     with ExitStack() as stack:
-        path = stack.enter_context(importers.as_bundle(catalogue.resolve(given["model"])))
+        file = catalogue.resolve(given["model"])
+        path = stack.enter_context(importers.as_bundle(file))
         if "image" not in read_header(path).graph.inputs:
             raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")
         options = session.BenchOptions(
@@ -115,6 +116,7 @@ def command(overwrite: bool, **given: Any) -> None:
             **{key: given[key] for key in ("device", "peers")},
             **{"backends": given["backend"], "precisions": given["precision"]},
             **{"sizes": given["size"], "batches": given["batch"]},
+            param=file.with_suffix(".param") if file.suffix in importers.NCNN else None,
         )
         with as_usage(BenchmarkError):
             options.check()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from ncnn_files import Writer
 from running import decibels, defined
 from torch import Tensor, nn
 
 from imagen_fast import importers
+from imagen_fast.cli import main as cli
 from imagen_fast.errors import ImagenError, OperationError
 
 PUBLISHED = {
@@ -147,3 +150,24 @@ def test_int8_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes((0x000D4B38).to_bytes(4, "little") + bytes(81))
     with pytest.raises(OperationError, match="int8"):
         importers.load(tmp_path / "a.bin")
+
+
+def test_bench_times_it_on_ncnn_too(tmp_path: Path) -> None:
+    """Its own file, with the border around the picture that it eats, and checked as all are."""
+    pytest.importorskip("ncnn", reason="the extra bench is not installed")
+    pytest.importorskip("imagen_fast._native", reason="the extension is not built")
+    torch.manual_seed(0)
+    w = Writer()
+    w.add("Input", [], ["data"])
+    w.conv(nn.Conv2d(3, 8, 3), "data", "a", "9=2", "-23310=1,0.1")
+    w.conv(nn.ConvTranspose2d(8, 3, 4, 2, 3), "a", "out")
+    w.write(tmp_path / "a")
+    arguments = ["bench", "-n", str(tmp_path / "a.bin"), "--backend", "native", "--peers", "ncnn"]
+    arguments += ["--size", "16", "--batch", "2", "--threads", "1", "--duration", "40"]
+    done = CliRunner().invoke(cli, [*arguments, "--json", str(tmp_path / "a.json"), "-q"])
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert {(x["runtime"], x["precision"]) for x in rows if x.get("samples_ms")} == {
+        (runtime, precision) for runtime in ("native", "ncnn") for precision in ("fp32", "bf16")
+    }, rows
+    assert all(x["psnr"] is None or x["psnr"] > 80 for x in rows if x["precision"] == "fp32")
