@@ -26,13 +26,12 @@ from typing import Any
 import numpy as np
 from imagen_fast.export import onnx
 from imagen_fast.export.options import ExportOptions
-from numpy.typing import NDArray
 
 import imagen_fast
 from imagen_fast import _native
 from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.runtimes import Contestant, ncnn, openvino
+from imagen_fast.bench.runtimes import PEERS, Contestant, Images, Run
 from imagen_fast.bench.timing import Summary, for_a_while, in_turns
 from imagen_fast.bundle import load_bundle
 from imagen_fast.catalogue import resolve
@@ -44,21 +43,8 @@ from imagen_fast.tasks.protocols import PROTOCOLS
 
 RESULT = Path(__file__).parent / "results" / "peers.json"
 SIDE, TURN = 256, 0.5
-Images = NDArray[np.float32]  # (1, H, W, 3), from 0 to 1
-Runner = Callable[[Images], Callable[[], Images]]  # what runs pictures of a size
-
-
-def on_openvino(path: Path, precision: str, threads: int) -> Runner:
-    of = Contestant("openvino", precision, threads)
-    return lambda images: openvino(of, images, str(path))[0]
-
-
-def on_ncnn(path: Path, precision: str, threads: int) -> Runner:
-    of = Contestant("ncnn", precision, threads)
-    return lambda images: ncnn(of, images, str(path))[0]
-
-
-RUNTIMES = {".onnx": ("openvino", on_openvino), ".param": ("ncnn", on_ncnn)}
+RUNTIMES = {".onnx": "openvino", ".param": "ncnn"}
+Runner = Callable[[Images], Run]  # what runs pictures of a size
 
 
 def set5(ready: Runner) -> float:
@@ -90,9 +76,12 @@ def contestants(path: str, given: Any, stack: ExitStack) -> Iterator[tuple[recor
     )
     row = {"network": Path(path).stem, "precision": precision, "scale": engine.scale}
     yield row | {"runtime": "native"}, lambda images: partial(engine.run, images)
-    if (suffix := Path(path).suffix) in RUNTIMES:
-        runtime, make = RUNTIMES[suffix]
-        yield row | {"runtime": runtime}, make(Path(path), **settings)
+    if runtime := RUNTIMES.get(Path(path).suffix):
+        other = Contestant(runtime, **settings)
+        yield (
+            row | {"runtime": runtime},
+            lambda images: PEERS[runtime].ready(other, images, path)[0],
+        )
 
 
 def main() -> None:

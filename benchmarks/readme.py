@@ -207,12 +207,12 @@ def page() -> str:
     return "\n\n".join(parts)
 
 
-def wrapped(text: str, width: int = 100) -> str:
+def wrapped(text: str) -> str:
     """Paragraphs at the pages' width; tables, pictures and headings as they are."""
     return "\n\n".join(
         part
         if part.startswith(("|", "!", "#"))
-        else textwrap.fill(part, width, break_long_words=False, break_on_hyphens=False)
+        else textwrap.fill(part, 100, break_long_words=False, break_on_hyphens=False)
         for part in text.split("\n\n")
     )
 
