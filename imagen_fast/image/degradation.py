@@ -21,11 +21,9 @@ from imagen_fast.image.resample import resize
 Uint8 = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-# How pixels that a mask names are shown to a model: a chessboard that no picture has.
-HOLE = np.array([[0, 255, 0], [255, 0, 255]], np.uint8)
 FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.BOX)
 GAMMA = 2.2
-KINDS = ("blur", "rescale", "noise", "jpeg", "scratches", "holes")
+KINDS = ("blur", "rescale", "noise", "jpeg", "scratches")
 _LIGHT = np.linspace(0, 1, 256, dtype=np.float32) ** GAMMA  # level → what the sensor saw
 # Deviation of a sensor's noise at each level, 1 at level 128: photons, and a floor for reading.
 _SHOT = np.sqrt((_LIGHT + 0.02) / (_LIGHT[128] + 0.02))
@@ -109,14 +107,6 @@ def scratches(height: int, width: int, part: float, rng: np.random.Generator) ->
     return np.asarray(image)
 
 
-def with_holes(picture: Uint8, mask: Mask) -> Uint8:
-    """The picture (H, W, 3) with the chessboard where the mask is set."""
-    y, x = np.nonzero(mask)
-    picture = picture.copy()
-    picture[y, x] = HOLE[(y + x) % 2]
-    return picture
-
-
 @dataclass(frozen=True)
 class Degradation:
     """A mixture, drawn anew for each patch: which steps, in which order and how strong.
@@ -134,7 +124,6 @@ class Degradation:
             the rest the same in every channel.
         jpeg, jpeg_quality: share; quality. A third keeps its colours at full resolution.
         scratches: share with lines of one colour on it, for a model to find.
-        holes: share with lines that a mask names: see `with_holes`.
         alone: share of the patches with several of these that keep one, drawn evenly. A model
             that seldom sees a JPEG that is nothing else learns to expect blur and noise in it.
     """
@@ -149,7 +138,6 @@ class Degradation:
     jpeg: float = 0.5
     jpeg_quality: tuple[float, float] = (8.0, 95.0)
     scratches: float = 0.0
-    holes: float = 0.0
     alone: float = 0.0
 
     def __post_init__(self) -> None:
@@ -180,14 +168,12 @@ class Degradation:
             "jpeg": self._jpeg,
             "scratches": _scratched,
         }
-        for kind in rng.permutation([kind for kind in taken if kind in steps]):
+        for kind in rng.permutation(taken):
             low = steps[kind](low, rng)
         if low.shape[:2] != (h, w):
             low = resized(low, h, w, FILTERS[rng.integers(3)])
         if grey:
             low, high = np.repeat(low, 3, 2), np.repeat(high, 3, 2)
-        if "holes" in taken:  # last, because nothing happens to what a mask says
-            low = with_holes(low, scratches(h, w, rng.uniform(0.01, 0.1), rng))
         return low, high
 
     def _blurred(self, x: Uint8, rng: np.random.Generator) -> Uint8:

@@ -11,6 +11,7 @@ import numpy as np
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
 from imagen_fast.image.degradation import Uint8
+from imagen_fast.image.inpaint import inpainted
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.image.read import read
 from imagen_fast.tasks.protocols import Protocol, Quality
@@ -53,7 +54,8 @@ def evaluate(paths: Sequence[Path], protocol: Protocol, engine: Engine | None) -
         if engine is None:
             yield Score(path.name, baseline, None)
             continue
-        found = engine(Picture(case.given)).color
+        given = case.given if case.mask is None else inpainted(case.given, case.mask)
+        found = engine(Picture(given)).color
         shown = crop([case.simple, found, case.truth])
         yield Score(path.name, baseline, protocol.quality(found, case), shown)
 

@@ -75,7 +75,7 @@ class Protocol:
         if self.holes:
             height, width = given.shape[:2]
             mask = degradation.scratches(height, width, self.holes, rng)
-            given = degradation.with_holes(given, mask)
+            given = np.where(mask[..., None], np.uint8(255), given)
             telea = _telea()
             return Case(given, truth, telea(given, mask) if telea else given, mask)
         simple = given if self.scale == 1 else rounded(resize(given, *truth.shape[:2]))

@@ -1,4 +1,4 @@
-"""Restore a picture: as much of what the model makes of it as is asked for, and holes filled."""
+"""Restore a picture: its holes filled, then as much of the model's changes as is asked for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError, ImageWarning
 from imagen_fast.image.array import from_array
-from imagen_fast.image.degradation import HOLE, Mask
+from imagen_fast.image.degradation import Mask
 from imagen_fast.image.given import picture_of
+from imagen_fast.image.inpaint import inpainted
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.samples import Samples
@@ -65,7 +66,7 @@ def restore(
         strength: from 0, the picture as it is, to 1, all that the model changes: each sample moves
             so far from the one to the other.
         mask: a picture of the same size, light (128 or more of 255) where there are holes or
-            scratches: there the model's picture stands whatever the strength.
+            scratches, which are filled from around them before the model sees the picture.
         model: a bundle's path; by default the shipped model.
         output: for a path, the file to write; `{stem}_restored.png` beside the input by default.
         overwrite, quality, background, max_pixels, options: see `upscale`.
@@ -74,7 +75,8 @@ def restore(
         A Pillow image, an array or the path of the written file, as `image` was.
 
     Raises:
-        ImageError: see `upscale`; or the strength is out of range, or the mask of another size.
+        ImageError: see `upscale`; or the strength is out of range, or the mask is of another
+            size or set everywhere.
         WeightsError: no such model, it does not restore, or it is damaged.
         BackendError, TilingError: see `imagen_fast.load`.
     """
@@ -123,7 +125,7 @@ def _light(samples: Samples) -> Mask:
 
 
 class Restorer(LaidOver):
-    """An engine whose picture is laid over the one that it got, `strength` of it."""
+    """An engine whose picture is laid over the one that it got, its holes filled."""
 
     def __init__(self, engine: Engine, strength: float = 1.0, mask: Mask | None = None) -> None:
         super().__init__(engine, strength)
@@ -135,34 +137,17 @@ class Restorer(LaidOver):
         """The restored picture's rows, as `Engine.stream`.
 
         Raises:
-            ImageError: the mask is of another size.
+            ImageError: the mask is of another size, or set everywhere.
         """
-        given, channels = self._shown(picture), picture.color.shape[2]
-        # What was neutral stays so, although the chessboard is not.
-        neutral = self._mask is not None and not np.ptp(picture.color, axis=2).any()
-        top = 0
-        for rows in self._engine.stream(given, progress):
-            bottom = top + len(rows)
-            color, alpha = rows[..., : given.color.shape[2]], rows[..., given.color.shape[2] :]
-            if neutral:
-                grey = np.rint(color.mean(2, keepdims=True)).astype(rows.dtype)
-                color = np.repeat(grey, channels, axis=2)
-            mixed = self._mixed(picture.color[top:bottom], color)
-            if self._mask is not None:
-                mixed = np.where(self._mask[top:bottom, :, None], color, mixed)
-            yield np.concatenate([mixed, alpha], axis=2) if alpha.shape[2] else mixed
-            top = bottom
-
-    def _shown(self, picture: Picture) -> Picture:
-        """As the model gets it: a chessboard where the mask is set."""
-        if self._mask is None:
-            return picture
         color = picture.color
-        if self._mask.shape != color.shape[:2]:
-            (height, width), (h, w) = self._mask.shape, color.shape[:2]
-            raise ImageError(f"the mask is {width} × {height}, the picture {w} × {h}")
-        color = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color.copy()
-        y, x = np.nonzero(self._mask)
-        full = np.iinfo(color.dtype).max // 255
-        color[y, x] = HOLE[(y + x) % 2].astype(color.dtype) * full
-        return Picture(color, picture.alpha, picture.metadata, picture.notes)
+        if self._mask is not None:
+            if self._mask.shape != color.shape[:2]:
+                (height, width), (h, w) = self._mask.shape, color.shape[:2]
+                raise ImageError(f"the mask is {width} × {height}, the picture {w} × {h}")
+            color = inpainted(color, self._mask)
+            picture = Picture(color, picture.alpha, picture.metadata, picture.notes)
+        channels, top = color.shape[2], 0
+        for rows in self._engine.stream(picture, progress):
+            mixed = self._mixed(color[top : top + len(rows)], rows[..., :channels])
+            yield np.concatenate([mixed, rows[..., channels:]], axis=2)
+            top += len(rows)

@@ -70,21 +70,15 @@ def test_jpeg_is_worse_at_lower_quality_and_blurs_colours_alone_when_subsampled(
     assert d.jpeg(picture[..., :1], 10).shape == (40, 56, 1)
 
 
-def test_scratches_cover_their_part_and_holes_are_a_chessboard(rng, picture):
+def test_scratches_cover_their_part(rng):
     mask = d.scratches(320, 480, 0.05, rng)
     assert mask.shape == (320, 480)
     assert 0.05 <= mask.mean() < 0.07
-    mask = d.scratches(40, 56, 0.1, rng)
-    shown = d.with_holes(picture, mask)
-    assert np.array_equal(shown[~mask], picture[~mask])
-    y, x = np.nonzero(mask)
-    assert {tuple(c) for c in shown[mask][(y + x) % 2 == 0]} == {(0, 255, 0)}
-    assert {tuple(c) for c in shown[mask][(y + x) % 2 == 1]} == {(255, 0, 255)}
 
 
 def test_a_mixture_is_the_same_for_the_same_seed_and_no_other(picture):
     everything = d.Degradation(**dict.fromkeys(
-        ("grey", "blur", "rescale", "noise", "jpeg", "scratches", "holes"), 0.5))  # fmt: skip
+        ("grey", "blur", "rescale", "noise", "jpeg", "scratches"), 0.5))  # fmt: skip
     high = picture.repeat(2, 0).repeat(2, 1)
     seen = set()
     for seed in range(40):
@@ -107,8 +101,8 @@ def test_what_has_no_share_does_not_happen(picture, rng):
 
 @pytest.mark.parametrize(("alone", "least", "most"), [(0.0, 0, 0), (1.0, 10, 35)])
 def test_of_several_steps_one_may_be_kept(picture, alone, least, most):
-    every = d.Degradation(blur=1, rescale=1, noise=1, jpeg=1, holes=1, alone=alone)
-    unchanged = 0  # but for a few holes: one patch in five is expected to be
+    every = d.Degradation(blur=1, rescale=1, noise=1, jpeg=1, scratches=1, alone=alone)
+    unchanged = 0  # but for a few scratches: one patch in five is expected to be
     for seed in range(100):
         low, _ = every(picture, picture, np.random.default_rng(seed))
         unchanged += bool((low == picture).all(2).mean() > 0.7)

@@ -11,7 +11,7 @@ from PIL import Image
 import imagen_fast
 from imagen_fast import ImageError, ImageWarning, WeightsError
 from imagen_fast.cli import main
-from imagen_fast.image.degradation import with_holes
+from imagen_fast.image.inpaint import inpainted
 from imagen_fast.tasks.restore import mask_of, restore
 
 
@@ -41,15 +41,15 @@ def test_strength_goes_evenly_from_the_picture_to_the_models(restorer: Path, pic
     assert changes == sorted(set(changes))
 
 
-def test_holes_are_shown_to_the_model_and_filled_whatever_the_strength(
+def test_holes_are_filled_before_the_model_and_whatever_the_strength(
     restorer: Path, picture: Any, mask: Any
 ) -> None:
-    with imagen_fast.load(restorer) as engine:
-        seen = engine(with_holes(picture, mask))
-    np.testing.assert_array_equal(restore(picture, model=restorer, mask=mask), seen)
-    filled = restore(picture, model=restorer, mask=mask, strength=0)
-    np.testing.assert_array_equal(filled[mask], seen[mask])
-    np.testing.assert_array_equal(filled[~mask], picture[~mask])
+    filled = inpainted(picture, mask)
+    for strength in (0.0, 0.4, 1.0):
+        np.testing.assert_array_equal(
+            restore(picture, model=restorer, mask=mask, strength=strength),
+            restore(filled, model=restorer, strength=strength),
+        )
 
 
 @pytest.mark.parametrize("kind", ["grey", "deep", "floats", "alpha", "neutral"])
@@ -123,6 +123,8 @@ def test_what_cannot_be_restored(restorer: Path, picture: Any, mask: Any, tmp_pa
             restore(picture, model=restorer, strength=strength)
     with pytest.raises(ImageError, match="the mask is 33 × 21, the picture 34 × 21"):
         restore(picture, model=restorer, mask=mask[:, 1:])
+    with pytest.raises(ImageError, match="the mask covers the whole picture"):
+        restore(picture, model=restorer, mask=np.ones_like(mask))
     with pytest.raises(WeightsError, match="enlarges 4 times; expected one that restores"):
         restore(picture, model="sr-x4")
     for name in ("a.png", "b.png"):
