@@ -25,8 +25,9 @@ def inpainted(color: Samples, mask: NDArray[np.bool_]) -> Samples:
     Raises:
         ImageError: the mask is set everywhere.
     """
+    result: Samples = color.copy()
     if not mask.any():
-        return color.copy()
+        return result
     if mask.all():
         raise ImageError("the mask covers the whole picture; expected some of it to go on from")
     holes = _Holes(mask)
@@ -34,7 +35,6 @@ def inpainted(color: Samples, mask: NDArray[np.bool_]) -> Samples:
     values[holes.inner] = _peeled(values, holes)
     right = -holes.bent(np.where(holes.is_inner[:, None], 0, values))
     made = _conjugate_gradients(holes, right, values[holes.inner])
-    result = color.copy()
     made = rounded(made.clip(0, full(color.dtype)), color.dtype)
     result.reshape(-1, color.shape[2])[holes.at[holes.inner]] = made
     return result
@@ -102,7 +102,7 @@ def _conjugate_gradients(holes: _Holes, right: Floats, start: Floats) -> Floats:
         whole[holes.inner] = inner
         return holes.bent(whole)
 
-    values = start.copy()
+    values: Floats = start.copy()
     residual = right - apply(values)
     direction = residual.copy()
     square = (residual**2).sum(0)
@@ -121,7 +121,7 @@ def _conjugate_gradients(holes: _Holes, right: Floats, start: Floats) -> Floats:
 
 def _wider(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask and its neighbours above, below, left and right."""
-    wide = mask.copy()
+    wide: NDArray[np.bool_] = mask.copy()
     wide[1:] |= mask[:-1]
     wide[:-1] |= mask[1:]
     wide[:, 1:] |= mask[:, :-1]

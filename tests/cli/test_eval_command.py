@@ -138,8 +138,9 @@ def test_every_protocol_measures_a_model_beside_its_baseline(
             continue
         arguments = ("eval", tmp_path / "in", "-n", restoring, "--backend", "fake", "--json")
         record = json.loads(command(*arguments, "--protocol", name).stdout)
-        assert record["mean"]["model"] == record["mean"]["input"], name
-        assert 5 < record["mean"]["input"]["psnr"] < 50
+        found, given = record["mean"]["model"]["psnr"], record["mean"]["input"]["psnr"]
+        assert 5 < given < 50
+        assert found > given + 30 if name == "scratches" else found == given, name
 
 
 def test_holes_are_measured_in_themselves_and_beside_telea(monkeypatch):
