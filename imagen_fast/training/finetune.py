@@ -6,14 +6,14 @@ import copy
 import json
 import math
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.errors import TrainingError
-from imagen_fast.image.degradation import Uint8
+from imagen_fast.image.degradation import Degradation, Uint8
 from imagen_fast.spec import ModelSpec
 from imagen_fast.training.config import Config
 from imagen_fast.training.config_file import parse_config
@@ -99,6 +99,7 @@ def _config(start: str, bundle: Bundle, folder: Path, name: str, run: dict[str, 
         "optimiser": {"lr": 3e-4, "muon_lr": 5e-3, "warmup": 20, "ema": 0.99},
         "run": {"validate_every": 100, "checkpoint_seconds": 1e9, "checkpoint_every": 10**9, **run},
     }
-    if training.get("degradation"):
-        tables["degradation"] = training["degradation"]
+    if harm := training.get("degradation"):
+        known = {field.name for field in fields(Degradation)}  # older weights may name others
+        tables["degradation"] = {name: value for name, value in harm.items() if name in known}
     return parse_config(tables)

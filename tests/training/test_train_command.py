@@ -109,9 +109,11 @@ def test_a_model_that_repairs_is_trained_on_the_same_degradations(tables, larger
     config = write_toml(tmp_path / "run.toml", tables)
     assert invoke(config, "--steps", "1", "-o", str(tmp_path / "start")).exit_code == 0
     output = tmp_path / "mine.safetensors"
-    result = finetuned(
-        tmp_path / "start" / "sr-x2-test.safetensors", larger, output, "--steps", "1"
-    )
+    start = tmp_path / "start" / "sr-x2-test.safetensors"
+    older = start.read_bytes().replace(b'\\"alone\\"', b'\\"holes\\"')  # a kind that is no more
+    assert older != start.read_bytes()
+    start.write_bytes(older)
+    result = finetuned(start, larger, output, "--steps", "1")
     assert result.exit_code == 0, result.output
     degradation = json.loads(load_bundle(output).metadata["training"])["degradation"]
     assert (degradation["noise"], degradation["jpeg"]) == (1.0, 0.0)
