@@ -1,4 +1,4 @@
-"""README's comparison, docs/performance.md and its picture, all from benchmarks/results.
+"""README's comparison, that of docs/performance.md and its picture, all from benchmarks/results.
 
     python benchmarks/readme.py           writes all three
     python benchmarks/readme.py --check   exit code 1 if the pages are not what the results say
@@ -54,14 +54,6 @@ OTHERS = {
     "nafnet-32": "NAFNet blocks, 32 channels",
     "waifu2x-photo-scale2.0x_model": "waifu2x photo, twice as large",
 }
-INTRODUCTION = """\
-# Performance
-
-Written by `python benchmarks/readme.py` from `benchmarks/results`, which holds every single time.
-
-**Set5** is quality: PSNR in dB to the original on the Set5 pictures, four times enlarged.
-**Rounding** is not quality: PSNR of the bf16 output to the same network's in fp32; all fp32 outputs
-agree to 140 dB or better."""
 SIDE = 256
 BUSY = 0.3  # load before a run from which others must have used the machine
 LIBRARIES = ("torch", "openvino", "onnxruntime", "tensorrt", "ncnn")
@@ -182,7 +174,7 @@ def device(made: Record) -> list[str]:
 
 
 def page() -> str:
-    """All of docs/performance.md."""
+    """What docs/performance.md has of it."""
     start, memory, found = result("startup.json"), result("memory.json"), result("peers.json")
     ratio = next(x["times"] for x in start["rows"] if x["runtime"] == "upscale of 256×256")
     large = memory["rows"][0]
@@ -199,7 +191,7 @@ def page() -> str:
         "published have random weights, which take the time of trained ones. Raw samples in "
         "`benchmarks/results/peers.json`."
     )
-    parts = [INTRODUCTION, "## Other people's networks", networks(found, PUBLISHED | OTHERS), about]
+    parts = ["## Other people's networks", networks(found, PUBLISHED | OTHERS), about]
     parts += [*(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
     parts += ["## Start, and a large photograph", others, "## On a GPU"]
@@ -219,9 +211,10 @@ def wrapped(text: str) -> str:
 
 def main(check: bool) -> int:
     """Write, or check."""
-    before, rest = README.read_text("utf-8").split(BEGIN)
-    text = f"{before}{BEGIN}\n\n{wrapped(comparison())}\n\n{END}{rest.split(END)[1]}"
-    pages = {README: text, PAGE: f"{wrapped(page())}\n"}
+    pages = {}
+    for path, text in ((README, comparison()), (PAGE, page())):
+        before, rest = path.read_text("utf-8").split(BEGIN)
+        pages[path] = f"{before}{BEGIN}\n\n{wrapped(text)}\n\n{END}{rest.split(END)[1]}"
     stale = [path for path, wanted in pages.items() if path.read_text("utf-8") != wanted]
     if check:
         for path in stale:

@@ -86,9 +86,9 @@ class Worker:
             self._first_at = self._first_at or at
             return Readiness(np.load(output.name), isa, self._first_at - self._started)
 
-    def burst(self, seconds: float = LONGEST) -> list[float]:
-        """Milliseconds of each run of a turn of about so many seconds."""
-        found: list[float] = self.ask(2 * seconds + 3 * GRACE, _burst, seconds)
+    def burst(self) -> list[float]:
+        """Milliseconds of each run of a turn."""
+        found: list[float] = self.ask(2 * LONGEST + 3 * GRACE, _burst)
         return found
 
     def memory(self) -> tuple[int | None, int | None]:
@@ -160,8 +160,8 @@ def _prepare(c: Contestant, images: Images, file: str, output: str) -> tuple[str
     return isa, at
 
 
-def _burst(seconds: float) -> list[float]:
-    return list(for_a_while(_ready[0], seconds)())
+def _burst() -> list[float]:
+    return list(for_a_while(_ready[0], LONGEST)())
 
 
 def _peak() -> int | None:

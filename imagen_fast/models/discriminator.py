@@ -20,7 +20,6 @@ class Discriminator(nn.Module):
         channels: width at the picture's own size; a multiple of head_dim.
         depth: how many times the size is halved.
         head_dim: channels of one attention head.
-        image_channels: channels of the picture.
         fold: side of the squares of pixels that become channels before the stem: 2 makes it four
             times as fast, and pictures of an odd side are none that it takes.
         normalised: constrain every weight by its largest singular value (Miyato et al. 2018,
@@ -29,17 +28,16 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int = 32,
-        depth: int = 3,
+        channels: int,
+        depth: int,
         *,
         head_dim: int = 32,
-        image_channels: int = 3,
         fold: int = 1,
-        normalised: bool = False,
+        normalised: bool,
     ) -> None:
         super().__init__()
         self.fold = fold
-        self.stem = nn.Conv2d(image_channels * fold**2, channels, 3, padding=1)
+        self.stem = nn.Conv2d(3 * fold**2, channels, 3, padding=1)
         layers: list[nn.Module] = []
         for _ in range(depth):
             layers += [ConvBlock(channels), Down(channels, 2 * channels)]

@@ -17,6 +17,7 @@ FILTERS = 96  # at each size
 SIZES = 3  # each half of the one before
 SIDE = 5  # of a filter
 BATCH = 64
+PAIRS = 500  # of pictures that are compared
 SSIM_WINDOW = 7
 SSIM_WEIGHTS = (0.2, 0.3, 0.5)  # of three sizes, the finest first
 
@@ -48,15 +49,13 @@ def features(pictures: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def kernel_distance(real: Tensor, made: Tensor, unit: Tensor | None = None) -> float:
+def kernel_distance(real: Tensor, made: Tensor) -> float:
     """The squared maximum mean discrepancy of two sets of features, (N, F) and (M, F), unbiased.
 
     The kernel is (x·y / F + 1)³ (KID: Binkowski et al. 2018, arXiv:1801.01401) of features in
-    units of their deviation, that of `unit` or else of `real`. About 0, and then perhaps below it,
-    for two halves of one set.
+    units of the real ones' deviation. About 0, and then perhaps below it, for halves of one set.
     """
-    base = real if unit is None else unit
-    x, y = (((part - base.mean(0)) / (base.std(0) + 1e-6)).double() for part in (real, made))
+    x, y = (((part - real.mean(0)) / (real.std(0) + 1e-6)).double() for part in (real, made))
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -69,7 +68,7 @@ def kernel_distance(real: Tensor, made: Tensor, unit: Tensor | None = None) -> f
 
 
 @torch.no_grad()
-def likeness(pictures: Tensor, pairs: int = 500) -> float:
+def likeness(pictures: Tensor) -> float:
     """The mean MS-SSIM of three sizes over pairs of different pictures (N, 3, H, W), of luma.
 
     Low where pictures differ; 1 where all are the same (Wang et al. 2003; as a measure of variety:
@@ -77,7 +76,7 @@ def likeness(pictures: Tensor, pairs: int = 500) -> float:
     """
     grey = pictures.float().mean(1, keepdim=True)
     every = torch.tensor(list(combinations(range(len(grey)), 2)))
-    chosen = every[torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[:pairs]]
+    chosen = every[torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[:PAIRS]]
     return float(ms_ssim(grey[chosen[:, 0]], grey[chosen[:, 1]]).mean())
 
 
