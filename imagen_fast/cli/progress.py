@@ -148,8 +148,9 @@ class Bar(Report):
         super().__init__(jobs, notes)
         self._todo = sum(not job.problem and not job.skip for job in jobs)
         self._started = 0
-        self._progress = _progress(several=self._todo > 1)
-        self._task = self._progress.add_task("loading the model", total=None, failures="")
+        # A strip of a large picture can take minutes: look that far back to estimate the rest.
+        self._progress = bar(self._todo > 1, 900, "red")
+        self._task = self._progress.add_task("loading the model", total=None, note="")
 
     def __enter__(self) -> Bar:
         if self._todo:
@@ -184,8 +185,7 @@ class Bar(Report):
         if len(self.jobs) == 1:
             super().failed(result)
         else:
-            failures = f"{self.counts()['failed']} failed"
-            self._progress.update(self._task, failures=failures)
+            self._progress.update(self._task, note=f"{self.counts()['failed']} failed")
 
     def overview(self, seconds: float) -> None:
         """Print the table."""
@@ -208,7 +208,8 @@ class Bar(Report):
         Console().print(table)
 
 
-def _progress(several: bool) -> Progress:
+def bar(several: bool, mean_of: float, style: str = "") -> Progress:
+    """On stderr, over tasks with a `note` in a style; the last `mean_of` seconds tell the rest."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -219,14 +220,13 @@ def _progress(several: bool) -> Progress:
         TimeRemainingColumn,
     )
 
-    # A strip of a large picture can take minutes: look that far back to estimate the rest.
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn() if several else TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[failures]}", style="red"),
+        TextColumn("{task.fields[note]}", style=style),
         console=Console(stderr=True),
         transient=True,
-        speed_estimate_period=900,
+        speed_estimate_period=mean_of,
     )

@@ -8,13 +8,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imagen_fast.cli.progress import describe
+from imagen_fast.cli.progress import bar, describe
 from imagen_fast.cli.text import duration, short, shown
 from imagen_fast.video.job import Job
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from imagen_fast.engine import Engine
 
 # Seconds between two lines where there is no terminal, and frames that the speed is a mean of.
@@ -31,9 +29,9 @@ class Frames:
         self._began = self._said = time.perf_counter()
         self._bar = None
         if sys.stderr.isatty() and not quiet:
-            self._bar = _bar()
+            self._bar = bar(True, 300)
             total = job.source.count or None
-            self._task = self._bar.add_task("loading the model", total=total, speed="")
+            self._task = self._bar.add_task("loading the model", total=total, note="")
 
     def __enter__(self) -> Frames:
         if self._bar is not None:
@@ -73,7 +71,7 @@ class Frames:
                 description=description,
                 completed=self._count,
                 total=max(total, self._count) or None,
-                speed=self.speed(recent=True),
+                note=self.speed(recent=True),
             )
         elif now - self._said >= EVERY and not self._quiet:
             self._said = now
@@ -110,25 +108,3 @@ class Frames:
             self._bar.console.print(line, markup=False, highlight=False, style="dim")
         else:
             print(line, file=sys.stderr, flush=True)
-
-
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        speed_estimate_period=300,
-    )
