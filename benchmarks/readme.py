@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from charts import latency, timed
+
 from imagen_fast.bench import machine
 from imagen_fast.bench.record import Record, Row, read
 from imagen_fast.bench.table import markdown
@@ -71,13 +73,7 @@ def records(kind: str) -> list[Record]:
 
 def rows(made: Record) -> list[Row]:
     """This project's network at 256², one picture at once, by whoever has a time; fastest first."""
-    found = [
-        row
-        for row in made["rows"]
-        if row.get("samples_ms") and (row["size"], row["batch"]) == (SIDE, 1)
-        if row["network"] == made["model"]
-    ]
-    return sorted(found, key=median)
+    return sorted((row for row in timed(made) if row["size"] == SIDE), key=median)
 
 
 def median(row: Row) -> float:
@@ -87,11 +83,6 @@ def median(row: Row) -> float:
 def milliseconds(value: float) -> str:
     """With three digits or so."""
     return f"{value:.0f} ms" if value >= 20 else f"{value:.1f} ms"
-
-
-def gflop(made: Record) -> float:
-    """Of this project's network, which has its name from its size, and changes with its weights."""
-    return next(row["gflop"] for row in rows(made) if row.get("gflop"))
 
 
 def quality(made: Record) -> str:
@@ -163,8 +154,9 @@ def device(made: Record) -> list[str]:
     busy = f", with a load of {before} before it began" if before is not None else ""
     if before and before > BUSY:
         busy += ": others used it as well, and ratios hold better than milliseconds"
+    gflop = next(row["gflop"] for row in found if row.get("gflop"))  # a name's network may change
     about = (
-        f"Medians of `{made['model']}`, {gflop(made):.0f} GFLOP. `{made['command']}`, "
+        f"Medians of `{made['model']}`, {gflop:.0f} GFLOP. `{made['command']}`, "
         f"{facts['date'][:10]}, {facts['cores']} cores of an {facts['cpu']} (family and model "
         f"{facts['family_model']}; {', '.join(facts['isa'])})"
         f"{busy}. {', '.join(versions)}; commit {facts['commit']}. Raw samples in "
@@ -220,11 +212,9 @@ def main(check: bool) -> int:
         for path in stale:
             print(f"{path.name} is not what the results say: run benchmarks/readme.py")
         return len(stale)
-    import charts
-
     for path in stale:
         path.write_text(pages[path], "utf-8")
-    charts.latency(records("cpu")[0], PICTURE)
+    latency(records("cpu")[0], PICTURE)
     return 0
 
 

@@ -64,28 +64,24 @@ def steps(mode: str) -> list[Step]:
     compare = [work("gpu_parity.compare", dtypes=(x,)) for x in dtypes[1 if dry else 0 :]]
     found = [
         # An interpreter has nothing to compile.
-        (0.2, "compile", (build,) if dry else (every, build),
-         "every kernel compiles, and the C++ program"),
-        (0.2, "parity", tuple(compare), "every kernel and network is right in every dtype"),
-        (0.14, "sanitizer", (work("on_gpu.embedded.watched"), watched),
-         "no kernel reads or writes beyond its memory"),
-        (0.06, "embedded", (work("on_gpu.embedded.measure"),),
-         "the C++ program is right, and how fast it is"),
-        (0.06, "end to end", (work("on_gpu.speed.eager"),),
-         "how fast pictures are beside PyTorch eager"),
-        (0.02, "ceilings", (work("on_gpu.speed.ceilings"),), "what this GPU can do at most"),
-        (0.18, "compiled", (work("on_gpu.speed.compiled"),),
-         "how fast pictures are beside torch.compile"),
-        (0.14, "kernels", (work("on_gpu.speed.kernels"),),
-         "how fast each kernel is beside its roof and PyTorch's"),
+        Step("compile", 0.2, (build,) if dry else (every, build),
+             "every kernel compiles, and the C++ program", True),
+        Step("parity", 0.2, tuple(compare), "every kernel and network is right in every dtype",
+             True),
+        Step("sanitizer", 0.14, (work("on_gpu.embedded.watched"), watched),
+             "no kernel reads or writes beyond its memory", True),
+        Step("embedded", 0.06, (work("on_gpu.embedded.measure"),),
+             "the C++ program is right, and how fast it is", True),
+        Step("end to end", 0.06, (work("on_gpu.speed.eager"),),
+             "how fast pictures are beside PyTorch eager"),
+        Step("ceilings", 0.02, (work("on_gpu.speed.ceilings"),), "what this GPU can do at most"),
+        Step("compiled", 0.18, (work("on_gpu.speed.compiled"),),
+             "how fast pictures are beside torch.compile"),
+        Step("kernels", 0.14, (work("on_gpu.speed.kernels"),),
+             "how fast each kernel is beside its roof and PyTorch's"),
     ]  # fmt: skip
-    decide = ("compile", "parity", "sanitizer", "embedded")
     # The interpreter takes long, and `compiled` does the same and more.
-    return [
-        Step(name, share, commands, tells, name in decide)
-        for share, name, commands, tells in found
-        if not (dry and name == "end to end")
-    ]
+    return [step for step in found if not (dry and step.name == "end to end")]
 
 
 def run(step: Step, folder: Path, seconds: float, mode: str = "") -> dict[str, Any]:

@@ -122,10 +122,6 @@ def enlarge(
     return times, whole, np.fromfile(out, np.uint8)
 
 
-def random_tiles(count: int, height: int, width: int) -> Any:
-    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
-
-
 def watched(part: Part) -> None:
     """Under each tool of compute-sanitizer, over a small odd shape: memcheck decides.
 
@@ -133,8 +129,10 @@ def watched(part: Part) -> None:
     than the hardware does. A dry run has no tool.
     """
 
+    size = (1, 3, 5, 3) if part.dry else (2, 11, 71, 3)
+    tiles = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+
     def under(tool: str, dtype: str, part: Part) -> dict[str, Any]:
-        tiles = random_tiles(*((1, 3, 5) if part.dry else (2, 11, 71)))
         try:
             enlarge(dtype, tiles, 0, part, *(() if part.dry else (*SANITIZER, "--tool", tool)))
         except RuntimeError as error:
