@@ -14,7 +14,7 @@ from imagen_fast.graph.builder import Builder
 
 
 def made_up() -> Graph:
-    """Two branches of odd channel counts, a coarser second input, two outputs."""
+    """Two branches of odd channel counts, a coarser second input, three outputs."""
     b = Builder()
     b.inputs = {"image": Input(3, picture=True), "style": Input(11, grid=Grid("image", 1))}
 
@@ -32,7 +32,11 @@ def made_up() -> Graph:
     joined = b.add("concatenate", "joined", left, right, left)
     x = conv("mixed", joined, channels=20, kernel=1, activation="silu")
     b.convolution("subpixel_convolution", "large", x, "image", module="up", channels=3, factor=2)
-    b.outputs = {"picture": Output("large", picture=True), "mixed": Output("mixed")}
+    b.outputs = {
+        "picture": Output("large", picture=True),
+        "mixed": Output("mixed"),
+        "same": Output("image", picture=True),
+    }
     return b.graph()
 
 
@@ -40,7 +44,7 @@ def made_up() -> Graph:
 def test_it_runs_everywhere(engine: Engine) -> None:
     graph, rng = made_up(), np.random.default_rng(0)
     weights, given = dict(weights_for(graph, rng)), inputs_for(graph, 2, 9, 14, rng)
-    wanted = ["picture", "mixed"]
+    wanted = ["picture", "mixed", "same"]
     run = engine.make(Bundle(graph, weights), given, wanted)
     found = run(given, wanted)
     assert Reference(graph, weights, given, wanted).problem(found, engine.precision) == ""
