@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from random_graphs import weights_for
+from numpy.typing import NDArray
+from random_graphs import inputs_for, weights_for
+
+sys.path.append(str(Path(__file__).parents[1] / "parity"))
+from operation_cases import GRAPHS
 
 from imagen_fast.errors import SpecError
 from imagen_fast.graph import Graph, Input, Output
 from imagen_fast.graph.activations import ACTIVATIONS, FUNCTIONS
 from imagen_fast.graph.builder import Builder
+from imagen_fast.graph.elementwise import ONE_PIXEL
 from imagen_fast.graph.kind import EVERYTHING
 from imagen_fast.graph.kinds import KINDS
 from imagen_fast.models.operations import ACTIVATIONS as DEFINED
 from imagen_fast.models.operations import DEFINITIONS, run_graph
 
 CHANNELS = 4
-Case = tuple[str, dict[str, Any]]
-CASES: dict[str, Case] = {
-    **{
-        f"convolution {kernel} by {stride}": (
-            "convolution",
-            {"channels": 3, "kernel": kernel, "stride": stride, "padding": padding},
-        )
-        for kernel, stride, padding in [
-            (1, 1, "zero"), (1, 2, "zero"), (2, 1, "edge"), (2, 2, "reflect"), (3, 2, "zero"),
-            (4, 1, "zero"), (4, 2, "edge"), (5, 1, "reflect"), (7, 2, "zero"), (9, 1, "zero"),
-        ]
-    },
-    "depthwise": ("convolution", {"channels": CHANNELS, "kernel": 7, "depthwise": True}),
-    "transposed 2": ("transposed_convolution", {"channels": 3}),
-    "transposed 4": ("transposed_convolution", {"channels": 3, "kernel": 4}),
-    "transposed 6": ("transposed_convolution", {"channels": 3, "kernel": 6}),
-    "layer norm": ("layer_norm", {}),
-    "mean of channels": ("reduce", {"function": "mean", "over": "channels"}),
-    "deviation": ("reduce", {"function": "deviation", "over": "picture"}),
-    "unshuffle": ("pixel_unshuffle", {"factor": 4}),
-    "bilinear": ("bilinear", {"factor": 3}),
-    "max pool 2": ("max_pool", {"kernel": 2, "stride": 2}),
-    "max pool 3": ("max_pool", {"kernel": 3}),
-    "max pool 3 by 2": ("max_pool", {"kernel": 3, "stride": 2}),
-    "pad": ("pad", {"padding": "reflect", "margin": 3}),
-    "complete": ("pad", {"padding": "edge", "halvings": 3}),
-}  # fmt: skip
+Arrays = Mapping[str, NDArray[np.float32]]
 
 
 def graph_of(kind: str, attributes: dict[str, Any]) -> Graph:
@@ -57,50 +39,47 @@ def graph_of(kind: str, attributes: dict[str, Any]) -> Graph:
     return b.graph()
 
 
-def run(graph: Graph, image: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    weights = weights_for(graph, np.random.default_rng(seed))
+def run(graph: Graph, given: Arrays) -> torch.Tensor:
+    weights = weights_for(graph, np.random.default_rng(0))
     tensors = {name: torch.from_numpy(x).double() for name, x in weights.items()}
-    return run_graph(graph, tensors, {"image": image})[next(iter(graph.outputs))]
+    arrays = {name: torch.from_numpy(x).double().movedim(3, 1) for name, x in given.items()}
+    return run_graph(graph, tensors, arrays)["y"]
 
 
-def picture(height: int, width: int) -> torch.Tensor:
-    values = np.random.default_rng(1).standard_normal((1, CHANNELS, height, width))
-    return torch.from_numpy(values)
+def inputs(graph: Graph, height: int, width: int) -> Arrays:
+    return inputs_for(graph, 1, height, width, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_result_is_of_the_size_that_its_row_says(case: str) -> None:
-    graph = graph_of(*CASES[case])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_result_is_of_the_size_that_its_row_says(name: str) -> None:
+    graph = GRAPHS[name]
     value = graph.values["y"]
     for height, width in [(8, 16), (9, 13), (5, 1), (1, 2)]:  # odd sides, and too few to mirror
-        found = run(graph, picture(height, width))
-        assert found.shape == (1, value.channels, *value.grid.size(height, width))
+        found = run(graph, inputs(graph, height, width))
+        size = (1, 1) if value.grid == ONE_PIXEL else value.grid.size(height, width)
+        assert found.shape == (1, value.channels, *size)
         assert found.isfinite().all()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_pixel_reads_none_but_those_that_its_row_says(case: str) -> None:
-    kind, attributes = CASES[case]
-    graph = graph_of(kind, attributes)
-    operation = graph.operations[0]
-    settings = KINDS[kind].settings(operation)
-    values = [graph.values["image"]]
-    side, middle = 48, 24
-    image = picture(3, side)
-    other = image.clone()
-    other[..., middle] += 1.0
-    difference = (run(graph, other) - run(graph, image)).abs().amax((0, 1, 2))
-    changed = difference.nonzero().ravel() - graph.values["y"].grid.around // 2
-    reading = [
-        pixel
-        for pixel in range(-4, len(difference))
-        if (interval := KINDS[kind].reads(settings, values, (pixel, pixel), 0)) == EVERYTHING
-        or interval[0] <= middle <= interval[1]
-    ]
-    assert len(changed)
-    assert set(changed.tolist()) <= set(reading)
-    if kind not in ("reduce", "max_pool", "bilinear", "transposed_convolution"):
-        assert set(changed.tolist()) == set(reading)
+@pytest.mark.parametrize("name", [name for name, x in GRAPHS.items() if len(x.operations) == 1])
+def test_a_pixel_reads_those_that_its_row_says_and_no_others(name: str) -> None:
+    graph = GRAPHS[name]
+    (operation,) = graph.operations
+    row = KINDS[operation.kind]
+    values = [graph.values[x] if x else None for x in operation.inputs]
+    for place, read in enumerate(operation.inputs):
+        if not read:
+            continue
+        given = inputs(graph, 3, 48)
+        middle = given[read].shape[2] // 2
+        other = {**given, read: given[read].copy()}
+        other[read][:, :, middle] += 1.0
+        changed = (run(graph, other) - run(graph, given)).abs().amax((0, 1, 2)) > 0
+        first = -(graph.values["y"].grid.around // 2)
+        pixels = range(first, first + len(changed))
+        said = [row.reads(row.settings(operation), values, (x, x), place) for x in pixels]
+        expected = [x == EVERYTHING or x[0] <= middle <= x[1] for x in said]
+        assert changed.tolist() == expected
 
 
 def test_valid_convolutions_eat_a_margin_and_a_crop_ends_at_the_picture() -> None:
@@ -117,8 +96,7 @@ def test_valid_convolutions_eat_a_margin_and_a_crop_ends_at_the_picture() -> Non
     assert graph.values["a"].grid.around == 8
     assert graph.values["y"].grid.size(7, 10) == (14, 20)
     assert graph.scale == 2
-    constant = torch.ones(1, CHANNELS, 7, 10, dtype=torch.float64)
-    found = run(graph, constant)
+    found = run(graph, {"image": np.ones((1, 7, 10, CHANNELS), np.float32)})
     assert found.shape == (1, 3, 14, 20)
     # Of a constant picture with edges repeated, all pixels of a phase are alike.
     assert (found[:, :, ::2, ::2] - found[:, :, :1, :1]).abs().max() < 1e-12
@@ -132,10 +110,11 @@ def test_one_pixel_and_one_channel_count_for_all() -> None:
     b.add("product", "product", "most", "image", "mean")
     b.add("sum", "y", "product", "most", "mean", minus=2, activation="abs", scale=2.0, offset=1.0)
     b.outputs["y"] = Output("y")
-    image = picture(5, 6)
+    given = inputs(b.graph(), 5, 6)
+    image = torch.from_numpy(given["image"]).double().movedim(3, 1)
     mean, most = image.mean((2, 3), keepdim=True), image.amax(1, keepdim=True)
     expected = 2 * (most * image * mean - most - mean).abs() + 1
-    assert torch.allclose(run(b.graph(), image), expected)
+    assert torch.allclose(run(b.graph(), given), expected)
 
 
 def test_every_kind_and_every_function_is_defined() -> None:

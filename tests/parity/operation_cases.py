@@ -44,6 +44,7 @@ CASES: dict[str, Case] = {
     "transposed": ("transposed_convolution", (13,), {"channels": 7}),
     "transposed, skip": ("transposed_convolution", (13, 7), {"channels": 7}),
     "transposed 4×4, skip": ("transposed_convolution", (5, 6), {"channels": 6, "kernel": 4}),
+    "transposed 6×6": ("transposed_convolution", (4,), {"channels": 3, "kernel": 6}),
     "windows": ("window_attention", (16,), {"head_dim": 8, "window": 8}),
     "windows shifted, context, addition": (
         "window_attention",
@@ -80,6 +81,7 @@ CASES: dict[str, Case] = {
     "halve": ("halve", (3,), {}),
     "max pool 2 by 2": ("max_pool", (8,), {"kernel": 2, "stride": 2}),
     "max pool 3": ("max_pool", (7,), {"kernel": 3}),
+    "max pool 3 by 2": ("max_pool", (5,), {"kernel": 3, "stride": 2}),
     "pad, mirrored": ("pad", (4,), {"padding": "reflect", "margin": 3}),
     "pad to multiples": ("pad", (4,), {"padding": "edge", "halvings": 3}),
 }  # fmt: skip
