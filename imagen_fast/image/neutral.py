@@ -14,6 +14,7 @@ from imagen_fast.samples import Samples
 
 # Input pixels; as far as bicubic reduction spreads colour, the widest kernel in common use.
 REACH = 2
+ROWS = 32  # input rows at a time, of which what is computed on the way stays small
 
 
 def channel_mean(samples: Samples) -> Samples:
@@ -38,11 +39,12 @@ def keep_neutral(tiles: Samples, output: Samples) -> None:
     neutral = (red == green) & (green == blue)
     for axis in (1, 2):
         neutral = _all_within_reach(neutral, axis)
-    if not neutral.any():
-        return
     scale = output.shape[1] // tiles.shape[1]
-    where = neutral.repeat(scale, axis=1).repeat(scale, axis=2)
-    np.copyto(output, channel_mean(output)[..., None], where=where[..., None])
+    for top in range(0, tiles.shape[1], ROWS):
+        part, rows = neutral[:, top : top + ROWS], output[:, scale * top : scale * (top + ROWS)]
+        if part.any():
+            where = part.repeat(scale, axis=1).repeat(scale, axis=2)
+            np.copyto(rows, channel_mean(rows)[..., None], where=where[..., None])
 
 
 def _all_within_reach(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:

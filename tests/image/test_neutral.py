@@ -1,8 +1,10 @@
 """Where a picture has no colour nearby, its enlargement has none."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imagen_fast.image.neutral import channel_mean, keep_neutral
@@ -17,6 +19,7 @@ from imagen_fast.image.neutral import channel_mean, keep_neutral
     st.sampled_from([np.uint8, np.float32]),
     st.integers(0, 99),
 )
+@example(70, 5, 2, 0.02, np.uint8, 0)  # higher than what is computed at a time
 def test_pixels_up_to_two_from_colour_stay_and_others_take_their_mean(
     height: int, width: int, scale: int, share: float, dtype: type, seed: int
 ) -> None:
@@ -44,3 +47,16 @@ def test_the_mean_of_bytes_is_rounded_to_the_nearest(value: int) -> None:
     for other in (0, value - 1, value):
         pixel = np.uint8([value, other, value])
         assert channel_mean(pixel) == round((2 * value + other) / 3)
+
+
+def test_little_memory_is_taken_on_the_way() -> None:
+    tiles = np.zeros((1, 256, 256, 3), np.uint8)
+    output = np.random.default_rng(0).integers(0, 256, (1, 1024, 1024, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        keep_neutral(tiles, output)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert not np.ptp(output, axis=3).any()
+    assert taken < output.nbytes / 2
