@@ -144,18 +144,23 @@ def stream(
         band = whole[:rows]
         for columns in _batches(tiling.columns, batch):
             tiles = np.stack([picture[row.start : row.stop, c.start : c.stop] for c in columns])
-            for column, output in zip(columns, run(tiles), strict=True):
-                answer = output[_inner(row, scale), _inner(column, scale)]
-                target = band[:, scale * column.low : scale * column.high]
-                fade = scale * column.ramp
-                target[:, :fade] = _mix(target[:, :fade], answer[:, :fade], axis=1)
-                target[:, fade:] = answer[:, fade:]
+            _place(run(tiles), band, row, columns, scale)
         if carry is not None:
             band[: len(carry)] = _mix(carry, band[: len(carry)], axis=0)
         final = rows - scale * ramp_below
         for first in range(0, final, STRIP):
             yield band[first : min(first + STRIP, final)].copy()
         carry = band[final:].copy()
+
+
+def _place(outputs: Samples, band: Samples, row: Span, columns: list[Span], scale: int) -> None:
+    """Tiles of a row into its band; a function, so that none is held while the next is computed."""
+    for column, output in zip(columns, outputs, strict=True):
+        answer = output[_inner(row, scale), _inner(column, scale)]
+        target = band[:, scale * column.low : scale * column.high]
+        fade = scale * column.ramp
+        target[:, :fade] = _mix(target[:, :fade], answer[:, :fade], axis=1)
+        target[:, fade:] = answer[:, fade:]
 
 
 def _mix(old: Samples, new: Samples, axis: int) -> Samples:

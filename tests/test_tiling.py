@@ -1,6 +1,7 @@
 """Cutting and joining alone; that tiled equals whole for a real network is in test_engine.py."""
 
 import tracemalloc
+import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -201,3 +202,17 @@ def test_automatic_tiles() -> None:
     assert automatic(30_000, 20_000, 10**8, overlap=32, alignment=16, largest=1024) == 1024
     # However little memory there is, a tile has room for its overlaps.
     cut(3000, 2000, automatic(3000, 2000, 10, overlap=100, alignment=16, largest=1024), 100, 16)
+
+
+def test_no_tile_is_held_while_the_next_is_computed() -> None:
+    held: list[weakref.ref[Samples]] = []
+
+    def run(tiles: Samples) -> Samples:
+        assert not held or held.pop()() is None
+        output = enlarge(2)(tiles)
+        held.append(weakref.ref(output))
+        return output
+
+    for _ in stream(np.zeros((90, 90, 3), np.uint8), cut(90, 90, 40, 8, 1), 2, run):
+        pass
+    assert held
