@@ -1,22 +1,26 @@
-"""What whole programs cost, as people run them.
+"""What whole programs cost, as people run them, and what a pixel costs.
 
-    python benchmarks/programs.py startup|memory|embed [--rounds 9] [--size 6000x4000]
+    python benchmarks/programs.py startup|memory|pixels|embed [--models sr-x4 FILE ...]
+        [--rounds 9] [--size 6000x4000] [--loaded]
 
 startup: the command, the package and an enlarged picture of 256×256, in turns with `import torch`,
-each a fresh Python. memory: the most that enlarging one photograph of --size four times takes in
-fp32, from file to file: everything that the process had, as the kernel counted. embed: a program
-in C++ (on_gpu/enlarge.cc) for every size and number of threads, and examples/c, both compiled with
-the installed library. Prints a table and keeps it in benchmarks/results.
+each a fresh Python. memory: the most that enlarging one photograph of --size takes with each of
+--models, from file to file: everything that the process had, as the kernel counted. pixels: bytes
+of 256² to 4096², untiled, in turns; × is a pixel's time beside 256²'s. --loaded is for a machine
+that does other things meanwhile: one thread, its processor time, and the least of each. embed: a
+program in C++ (on_gpu/enlarge.cc) for every size and number of threads, and examples/c, both
+compiled with the installed library. Prints a table and keeps it in benchmarks/results.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,15 +28,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import imagen_fast
 from imagen_fast import c_library
 from imagen_fast.bench import machine, record, table
 from imagen_fast.bench.picture import pictures
-from imagen_fast.bench.timing import Burst, Summary, in_turns, once
+from imagen_fast.bench.timing import Burst, Summary, for_a_while, in_turns, once
 from imagen_fast.catalogue import resolve
+from imagen_fast.cores import cores
 
 HERE = Path(__file__).parent
 MODEL = "sr-x4-tiny"
 SIZES, THREADS = (64, 256, 1024, 2048), (1, 2)
+SIDES, TURN = (256, 512, 1024, 2048, 4096), 0.3
 COMMANDS = {
     "import torch": ["-c", "import torch"],
     "imagen-fast --help": ["-m", "imagen_fast", "--help"],
@@ -71,12 +78,44 @@ def startup(folder: Path, given: argparse.Namespace) -> Found:
 def memory(folder: Path, given: argparse.Namespace) -> Found:
     width, height = map(int, given.size.split("x"))
     photograph(folder / "in.png", width, height)
-    line = [sys.executable, "-m", "imagen_fast", "upscale", "in.png", "-s", "4"]
-    run = partial(subprocess.run, [*line, "--precision", "fp32"], check=True, cwd=folder)
-    (taken,) = once(run)()
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    row = {"width": width, "height": height, "scale": 4, "precision": "fp32"}
-    return [row | {"peak_bytes": peak, "seconds": taken / 1e3, "samples_ms": [taken]}], {}
+    rows = []
+    for model in given.models:
+        line = [sys.executable, "-m", "imagen_fast", "upscale", "in.png", "--overwrite", "-n"]
+        start = time.perf_counter()
+        with subprocess.Popen([*line, resolve(model).absolute()], cwd=folder) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        taken = time.perf_counter() - start
+        if process.returncode:
+            raise SystemExit(f"{model}: upscale ended with {process.returncode}")
+        row = {"network": Path(model).stem, "width": width, "height": height, "seconds": taken}
+        row |= {"peak_bytes": usage.ru_maxrss << 10, "samples_ms": [1e3 * taken]}
+        with imagen_fast.load(model) as engine:
+            rows.append(row | {"scale": engine.scale})
+    return rows, {}
+
+
+def pixels(folder: Path, given: argparse.Namespace) -> Found:
+    clock, threads = (time.process_time, 1) if given.loaded else (time.perf_counter, cores())
+    rows: list[record.Row] = []
+    for model in given.models:
+        with imagen_fast.load(model, backend="native", threads=threads) as engine:
+            runs = {
+                str(side): for_a_while(
+                    partial(engine.run, (255 * pictures(1, side)).round().astype(np.uint8)),
+                    TURN,
+                    clock,
+                )
+                for side in SIDES
+            }
+            samples = in_turns(runs, 0, least=given.rounds, most=given.rounds)
+            about = {"network": Path(model).stem, "precision": engine.info()["precision"]}
+        for side, taken in zip(SIDES, samples.values(), strict=True):
+            ms = min(taken) if given.loaded else Summary.of(taken).p50
+            row = {"size": side, "nanoseconds": 1e6 * ms / side**2, "samples_ms": taken}
+            rows.append(about | row)
+            rows[-1]["times"] = row["nanoseconds"] / rows[-1 - SIDES.index(side)]["nanoseconds"]
+    return rows, {"threads": threads, "loaded": given.loaded}
 
 
 def embed(folder: Path, given: argparse.Namespace) -> Found:
@@ -106,13 +145,15 @@ def embed(folder: Path, given: argparse.Namespace) -> Found:
     return rows, {f"{name}_bytes": path.stat().st_size for name, path in programs.items()}
 
 
-MEASURES = {"startup": startup, "memory": memory, "embed": embed}
+MEASURES = {"startup": startup, "memory": memory, "pixels": pixels, "embed": embed}
 
 
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=MEASURES)
+    parser.add_argument("--models", nargs="+", default=["sr-x4"])
+    parser.add_argument("--loaded", action="store_true")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", default="6000x4000", metavar="WIDTHxHEIGHT")
     given, load = parser.parse_args(), machine.load()
