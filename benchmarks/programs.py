@@ -162,7 +162,7 @@ def main() -> None:
     table.show(rows)
     for row in rows if given.what != "startup" else ():
         print({key: value for key, value in row.items() if key != "samples_ms"})
-    command = " ".join(["python", "benchmarks/programs.py", *sys.argv[1:]])
+    command = f"python benchmarks/programs.py {' '.join(Path(x).name for x in sys.argv[1:])}"
     made = record.record(command, rows, (load, machine.load()), **facts)
     record.write(made, HERE / "results" / f"{given.what}.json")
 

@@ -165,17 +165,40 @@ def device(made: Record) -> list[str]:
     return [f"## {short(made)}", markdown(heads, lines), about]
 
 
+def pixels(made: Record) -> list[str]:
+    """What a pixel costs at every size, and how that was measured."""
+    by: dict[str, list[Row]] = {}
+    for row in made["rows"]:
+        by.setdefault(row["network"], []).append(row)
+    sides = [f"{row['size']}²" for row in next(iter(by.values()))]
+    lines = [
+        [PUBLISHED[name], f"{rows[0]['nanoseconds']:.0f} ns", *(f"{x['times']:.2f}" for x in rows)]
+        for name, rows in by.items()
+    ]
+    how = "least processor time of one thread, others were at work" if made["loaded"] else "medians"
+    about = (
+        f"A pixel's time beside one of {sides[0]}, the whole picture in one piece, "
+        f"{made['rows'][0]['precision']}; {how}. `{made['command']}`, "
+        f"{made['machine']['date'][:10]}, {short(made)}."
+    )
+    return [markdown(["untiled", f"a pixel at {sides[0]}", *sides], lines), about]
+
+
 def page() -> str:
     """What docs/performance.md has of it."""
     start, memory, found = result("startup.json"), result("memory.json"), result("peers.json")
     ratio = next(x["times"] for x in start["rows"] if x["runtime"] == "upscale of 256×256")
     large = memory["rows"][0]
+    peaks = " and ".join(
+        f"{row['peak_bytes'] / 1e6:.0f} MB with {PUBLISHED[row['network']].partition(',')[0]}"
+        for row in memory["rows"]
+    )
     others = (
         f"A 256×256 file is enlarged, whole process, in {ratio:.2f} of the time that `import "
         f"torch` takes (`benchmarks/programs.py startup`, {start['machine']['date'][:10]}); a "
-        f"{large['width']}×{large['height']} photograph {large['scale']} times as large took "
-        f"{large['seconds']:.0f} s and {large['peak_bytes'] / 1e9:.2f} GB ({large['precision']}, "
-        f"`benchmarks/programs.py memory`, {memory['machine']['date'][:10]})."
+        f"{large['width']}×{large['height']} photograph {large['scale']} times as large takes at "
+        f"most {peaks}, from file to file (`{memory['command']}`, {short(memory)}, "
+        f"{memory['machine']['date'][:10]})."
     )
     about = (
         f"Each on this engine and on another: `{found['command']}`, "
@@ -186,6 +209,7 @@ def page() -> str:
     parts = ["## Other people's networks", networks(found, PUBLISHED | OTHERS), about]
     parts += [*(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
+    parts += pixels(result("pixels.json"))
     parts += ["## Start, and a large photograph", others, "## On a GPU"]
     parts += [part for made in records("cuda") for part in device(made)] or ["Not measured."]
     return "\n\n".join(parts)

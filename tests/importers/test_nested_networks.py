@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from imagen_fast.export.options import ExportOptions
 from ncnn_files import Writer
 from nested import MARGIN, MULTIPLE, SCALE, Nested
 from running import computed, decibels, defined
@@ -104,14 +103,3 @@ def test_a_pixel_reads_none_but_those_that_the_reach_says(module: Nested, tmp_pa
         low, high = reads(bundle.graph, position) or (0, 0)
         assert low <= changing.min() <= low + 4
         assert high - 4 <= changing.max() <= high
-
-
-def test_they_are_exported_again(module: Nested, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from imagen_fast.export.onnx import export
-
-    bundle = imported(module, "ncnn", tmp_path)
-    image = torch.rand(1, 3, 21, 31)
-    session = onnxruntime.InferenceSession(export(bundle, ExportOptions()))
-    (found,) = session.run(None, {"image": image.numpy()})
-    assert decibels(found, defined(bundle, image).clamp(0, 1)) >= 100

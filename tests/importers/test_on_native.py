@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import RRDB, Compact
+from imagen_fast.export.onnx import export
+from imagen_fast.export.options import ExportOptions
 from ncnn_files import Writer
 from nested import Nested
 from reference import Reference, rms
+from running import decibels, defined
 from safetensors.torch import save_file
 from torch import nn
 
@@ -118,3 +121,13 @@ def test_networks_are_as_exact_as_their_definitions(name: str, tmp_path: Path) -
     for isa in _native.available("bf16"):
         found = Native(bundle, precision="bf16", isa=isa, threads=1).run(image)
         assert not reference.problem({"picture": found}, "bf16"), isa
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_they_are_exported_again(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    bundle = importers.load(CASES[name](tmp_path))
+    image = torch.rand(1, 3, 21, 31, generator=torch.Generator().manual_seed(1))
+    session = onnxruntime.InferenceSession(export(bundle, ExportOptions()))
+    (found,) = session.run(None, {"image": image.numpy()})
+    assert decibels(found, defined(bundle, image)) >= 100
