@@ -50,6 +50,7 @@ public:
     const float* slopes() const { return static_cast<const float*>(slopes_.data()); }
     bool nothing(const Args& args) const { return nothing() && args.additions == 0; }
     bool nothing() const { return activation_ == Activation::none && !scaled(); }
+    bool only_adds() const { return nothing() && added_ == Finish::Added::added; }
     bool scaled() const { return scale_ != 1 || offset_ != 0; }
     Activation activation() const { return activation_; }
     Finish::Added added() const { return added_; }

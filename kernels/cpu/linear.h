@@ -49,16 +49,34 @@ public:
     // values (count, width()) → pixels x to x + count - 1 of row y of image n of `args.out`
     void store(const float* values, int count, const Finisher<S>& finisher, const Args& args, int n,
                int y, int x) const {
+        using Vec = typename S::Vec;
         const Plane& plane = args.out;
-        Scalar* out = plane.at<Scalar>(n, y, x);
-        for (int i = 0; i < count; ++i, values += width(), out += plane.pixel) {
-            for (int c = 0; c < plane.channels; c += 2 * S::lanes) {
-                auto low = S::load(values + c), high = S::load(values + c + S::lanes);
-                if (!finisher.nothing(args)) {
-                    finisher.finish(args, n, y, x + i, c, low, high);
+        const auto all = [&](auto finish) {
+            Scalar* out = plane.at<Scalar>(n, y, x);
+            const int channels = plane.channels;
+            const bool streamed = plane.streamed;
+            for (int i = 0; i < count; ++i, values += width(), out += plane.pixel) {
+                for (int c = 0; c < channels; c += 2 * S::lanes) {
+                    Vec low = S::load(values + c), high = S::load(values + c + S::lanes);
+                    finish(i, c, low, high);
+                    put<S>(out + c, low, high, streamed);
                 }
-                put<S>(out + c, low, high, plane.streamed);
             }
+        };
+        // The commonest finishes are chosen here, not for each vector.
+        if (finisher.nothing(args)) {
+            all([](int, int, Vec&, Vec&) {});
+        } else if (finisher.only_adds() && args.additions == 1) {
+            const Scalar* added = args.added[0].at<Scalar>(n, y, x);
+            const std::ptrdiff_t pixel = args.added[0].pixel;
+            all([=](int i, int c, Vec& low, Vec& high) {
+                low = S::add(S::load(added + i * pixel + c), low);
+                high = S::add(S::load(added + i * pixel + c + S::lanes), high);
+            });
+        } else {
+            all([&](int i, int c, Vec& low, Vec& high) {
+                finisher.finish(args, n, y, x + i, c, low, high);
+            });
         }
     }
 

@@ -206,23 +206,38 @@ public:
         const int n = block / args.out.height, y = block % args.out.height;
         const auto* weight = static_cast<const float*>(weight_.data());
         const auto* bias = static_cast<const float*>(bias_.data());
-        for (int x = 0; x < args.out.width; ++x) {
-            const Scalar* in = args.x.at<Scalar>(n, y, x);
-            Scalar* out = args.out.at<Scalar>(n, y, x);
-            const float mean = channels_.mean(in);
-            const float root = 1.0f / ::sqrtf(channels_.variance(in, mean) + epsilon_);
-            const Vec middle = S::set(mean), factor = S::set(root);
-            const auto norm = [&](int c) {
-                const Vec from = S::mul(S::sub(S::load(in + c), middle), factor);
-                return S::fma(from, S::load(weight + c), S::load(bias + c));
-            };
-            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
-                put<S>(out + c, norm(c), norm(c + S::lanes), args.out.streamed);
+        const int width = args.out.width, channels = args.out.channels;
+        const bool streamed = args.out.streamed;
+        for (int first = 0; first < width; first += kPixels) {
+            const int count = width - first < kPixels ? width - first : kPixels;
+            const Scalar* in = args.x.at<Scalar>(n, y, first);
+            Scalar* out = args.out.at<Scalar>(n, y, first);
+            float means[kPixels], roots[kPixels];
+            for (int i = 0; i < count; ++i) {
+                means[i] = channels_.mean(in + i * args.x.pixel);
+            }
+            for (int i = 0; i < count; ++i) {
+                roots[i] = channels_.variance(in + i * args.x.pixel, means[i]);
+            }
+            for (int i = 0; i < count; ++i) {
+                roots[i] = 1.0f / ::sqrtf(roots[i] + epsilon_);
+            }
+            for (int i = 0; i < count; ++i, in += args.x.pixel, out += args.out.pixel) {
+                const Vec middle = S::set(means[i]), factor = S::set(roots[i]);
+                const auto norm = [&](int c) {
+                    const Vec from = S::mul(S::sub(S::load(in + c), middle), factor);
+                    return S::fma(from, S::load(weight + c), S::load(bias + c));
+                };
+                for (int c = 0; c < channels; c += 2 * S::lanes) {
+                    put<S>(out + c, norm(c), norm(c + S::lanes), streamed);
+                }
             }
         }
     }
 
 private:
+    static constexpr int kPixels = 16;  // at a time: one's sums need not wait for another's roots
+
     Channels<S> channels_;
     float epsilon_;
     Buffer weight_, bias_;
