@@ -13,6 +13,7 @@ from imagen_fast.backends import NonFiniteError, choose
 from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError, WeightsError
+from imagen_fast.metrics import psnr
 from imagen_fast.spec import Level, ModelSpec
 
 pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -51,8 +52,7 @@ def test_one_session_serves_every_shape(precision: str, tiny_bundle: Bundle) -> 
         x = tiles(*shape)
         output = backend.run(x)
         assert output.dtype == np.float32
-        psnr = -10 * np.log10(np.mean((output.astype(np.float64) - native.run(x)) ** 2))
-        assert psnr > BARS[precision], shape
+        assert psnr(output, native.run(x)) > BARS[precision], shape
         bytes_ = (x * 255).round().astype(np.uint8)
         far = np.abs(backend.run(bytes_).astype(int) - native.run(bytes_)).max()
         assert far <= (1 if precision == "fp32" else 3)
