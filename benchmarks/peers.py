@@ -1,6 +1,6 @@
 """Other people's networks on this project's engine, beside the runtimes that they came from.
 
-    python benchmarks/peers.py FILE ... [--isa amx|avx512|avx2] [--threads N] [--loaded]
+    python benchmarks/peers.py [FILE ...] [--isa amx|avx512|avx2] [--threads N] [--loaded]
 
 A FILE is an ONNX network of open size, which OpenVINO runs as well, or an ncnn network (FILE.param
 beside FILE.bin), which ncnn runs. They, and this project's --model, enlarge the same 256×256
@@ -87,7 +87,7 @@ def contestants(path: str, given: Any, stack: ExitStack) -> Iterator[tuple[recor
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+")
+    parser.add_argument("files", nargs="*")
     parser.add_argument("--model", default="sr-x4")
     parser.add_argument("--isa", default=_native.available("bf16")[0])
     parser.add_argument("--threads", type=int, default=cores())
