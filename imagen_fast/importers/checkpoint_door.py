@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from imagen_fast.errors import WeightsError
+from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
 from imagen_fast.importers import architectures, checkpoint_file
 from imagen_fast.importers.checkpoint_file import State
@@ -38,30 +41,53 @@ def _through_spandrel(path: Path, state: State) -> Foreign:
     """What spandrel makes of the weights, exported by torch and read by the ONNX door."""
     from imagen_fast.importers import onnx_door
 
-    try:
-        import torch
-
-        spandrel: Any = import_module("spandrel")
-
-        tensors = {name: torch.from_numpy(x) for name, x in state.items()}
-        found: Any = spandrel.ModelLoader(device="cpu").load_from_state_dict(tensors)
-        axes = {2: "height", 3: "width"}
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "network.onnx"
-            torch.onnx.export(
-                found.model.eval(),
-                (torch.zeros(1, found.input_channels, SIDE, SIDE),),
-                str(file),
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["image"],
-                output_names=["picture"],
-                dynamic_axes={"image": axes, "picture": axes},
-            )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        try:
+            architecture = _export(state, file)
+        except Exception as error:  # what spandrel and the exporter make of unknown networks
+            reason = " ".join(str(error).split())[:200]
+            raise WeightsError(
+                f"{path}: not known here, and not read through spandrel ({reason})"
+            ) from error
+        try:
             made = onnx_door.network(file)
-    except WeightsError:
-        raise
-    except Exception as error:  # what spandrel and the exporter make of unknown networks
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path}: neither known here nor to spandrel ({reason})") from error
-    return replace(made, full=1, facts={"format": f"{found.architecture.name}, by spandrel"})
+        except (OperationError, WeightsError) as error:
+            raise type(error)(str(error).replace(str(file), str(path))) from error
+    return replace(made, full=1, facts={"format": f"{architecture}, by spandrel"})
+
+
+def _export(state: State, file: Path) -> str:
+    """The network as an ONNX file; returns the name of its architecture."""
+    import torch
+
+    spandrel: Any = import_module("spandrel")
+    tensors = {name: torch.from_numpy(x) for name, x in state.items()}
+    found: Any = spandrel.ModelLoader(device="cpu").load_from_state_dict(tensors)
+    # By itself, the exporter would make inputs of what `forward` has defaults for.
+    alone = torch.nn.Sequential(found.model).eval()
+    axes = {2: "height", 3: "width"}
+    with warnings.catch_warnings(), _silent(torch._C):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            alone,
+            (torch.zeros(1, found.input_channels, SIDE, SIDE),),
+            str(file),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["picture"],
+            dynamic_axes={"image": axes, "picture": axes},
+        )
+    return str(found.architecture.name)
+
+
+@contextmanager
+def _silent(inner: Any) -> Iterator[None]:
+    """Without what torch's exporter prints of a failure, the whole network, in whichever mode."""
+    log = getattr(inner, "_jit_onnx_log", None)
+    inner._jit_onnx_log = lambda *what: None
+    try:
+        yield
+    finally:
+        inner._jit_onnx_log = log
