@@ -5,7 +5,7 @@
 Reads style/ and content/ below $IMAGEN_FAST_DATA and writes OUT/sheet.png and OUT/style.json. The
 statistics of manner are no training losses: colours by histogram, texture by correlations between
 the bands of a steerable pyramid (Portilla and Simoncelli 2000). Both are told as parts of what they
-were before. Drawing is SSIM of Sobel's edges.
+were before. Drawing is SSIM of Sobel's edges. `moved` says the same of the colours' move alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 import imagen_fast
 from imagen_fast import metrics
 from imagen_fast.bench.machine import describe
+from imagen_fast.image.palette import palette_of, recolored, table_of
 from imagen_fast.tasks.generated import sheet
 from imagen_fast.tasks.style import read_style
 from imagen_fast.tasks.stylize import LUMA, Stylizer
@@ -113,9 +114,12 @@ def main() -> None:
                 drawn = Stylizer(engine, style)(photograph)
                 page.append(drawn)
                 pair = {"painting": name, "photograph": number}
-                for what, far in {"colors": colors, "texture": texture}.items():
-                    pair[what] = far(drawn, painting) / far(photograph, painting)
-                pairs.append(pair | {"drawing": drawing(drawn, photograph)})
+                moved = recolored(photograph, table_of(*map(palette_of, (photograph, painting))))
+                for name_of, made in {"": drawn, "moved ": moved}.items():
+                    for what, far in {"colors": colors, "texture": texture}.items():
+                        pair[name_of + what] = far(made, painting) / far(photograph, painting)
+                    pair[name_of + "drawing"] = drawing(made, photograph)
+                pairs.append(pair)
         style = read_style(engine, paintings[1])
         found = [Stylizer(engine, style, s)(photographs[1]) for s in STRENGTHS]
     by_strength = {
@@ -123,7 +127,7 @@ def main() -> None:
         "colors": [colors(x, paintings[1]) for x in found],
         "drawing": [drawing(x, photographs[1]) for x in found],
     }
-    names = ("colors", "texture", "drawing")
+    names = [name for name in pairs[0] if name not in ("painting", "photograph")]
     mean = {name: float(np.mean([pair[name] for pair in pairs])) for name in names}
     result: dict[str, Any] = {"machine": describe(), "mean": mean, "strength": by_strength}
     result["pairs"] = pairs

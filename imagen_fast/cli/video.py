@@ -39,6 +39,7 @@ from imagen_fast.tasks.laid_over import LaidOver
 from imagen_fast.tasks.restore import Restorer
 from imagen_fast.tasks.stylize import STYLIZE, Stylizer, style_of
 from imagen_fast.video.codecs import encoding
+from imagen_fast.video.frames import Source
 from imagen_fast.video.job import Job, Wanted
 from imagen_fast.video.parts import earlier_job
 from imagen_fast.video.pipeline import Compute
@@ -199,7 +200,7 @@ def command(
             progress.loaded(models[0])
             facts = {**models[0].info(), "file": _digest(catalogue.resolve(name))}
             facts |= {"strength": strength, "style": _digest(style) if style else ""}
-            through = [_compute(task, one, strength, style) for one in models]
+            through = [_compute(task, one, strength, style, job.source) for one in models]
             frames = job.run(through, facts, progress.advanced)
         except BrokenPipeError:
             leave(NOBODY_READS)
@@ -252,7 +253,7 @@ def _tile(job: Job, name: str, options: dict[str, Any]) -> int:
 
 
 def _compute(
-    task: Task, model: engine.Engine, strength: float | None, style: Path | None
+    task: Task, model: engine.Engine, strength: float | None, style: Path | None, source: Source
 ) -> Compute:
     """What makes a result of a frame."""
     if model.graph.recurrent:
@@ -263,7 +264,8 @@ def _compute(
     assert strength is not None
     through: LaidOver = Restorer(model, strength)
     if style is not None:
-        through = Stylizer(model, style_of(model, [(style, 1.0)]), strength)
+        read = style_of(model, [(style, 1.0)])
+        through = Stylizer(model, read, strength, first=source.first())
 
     def compute(picture: Picture) -> Picture:
         rows = np.concatenate(list(through.stream(picture)))

@@ -19,13 +19,14 @@ from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.given import rgb_of
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.palette import COLORS, Palette, palette_of
 from imagen_fast.image.resample import resize
 from imagen_fast.tasks.whole_file import check_place, whole_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMAT = "imagen-fast-style-1"
+FORMAT = "imagen-fast-style-2"
 SUFFIX = ".safetensors"
 # Pixels that a painting is reduced or enlarged to, of whatever shape: as in training, where strokes
 # have the size of the picture's details.
@@ -41,10 +42,12 @@ class Style:
 
     Attributes:
         tokens: (1, h, w, C) float32.
+        palette: (COLORS, 3) float32, its colours.
         model: which weights they are of, as `fingerprint` gives it.
     """
 
     tokens: NDArray[np.float32]
+    palette: Palette
     model: str
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -55,7 +58,8 @@ class Style:
         """
         check_place(Path(path), (SUFFIX,), overwrite)
         with whole_file(Path(path), overwrite) as file:
-            file.write(save({"tokens": self.tokens}, {"format": FORMAT, "model": self.model}))
+            tensors = {"tokens": self.tokens, "palette": self.palette}
+            file.write(save(tensors, {"format": FORMAT, "model": self.model}))
 
 
 AnyStyle: TypeAlias = "str | os.PathLike[str] | Image | NDArray[Any] | Style"
@@ -90,7 +94,9 @@ def read_style(engine: Engine, style: AnyStyle, max_pixels: int = DEFAULT_MAX_PI
 
 
 def mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
-    """Several styles as one: of each as many of its tokens, evenly spread, as its weight says.
+    """Several styles as one: of each as many of its tokens and colours as its weight says.
+
+    They are spread evenly over the painting.
 
     Raises:
         ImageError: there is none, or a weight is not a number above 0.
@@ -101,13 +107,21 @@ def mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
         raise ImageError(f"the weights of the styles are {list(weights)}; expected numbers above 0")
     if len(styles) == 1:
         return styles[0]
-    flat = [style.tokens.reshape(-1, style.tokens.shape[3]) for style in styles]
-    most, total = max(map(len, flat)), sum(weights)
-    found = []
-    for tokens, weight in zip(flat, weights, strict=True):
-        count = max(1, round(most * weight / total))
-        found.append(tokens[np.linspace(0, len(tokens) - 1, count).round().astype(int)])
-    return Style(np.concatenate(found)[None, None], styles[0].model)
+    tokens = _mixed([x.tokens.reshape(-1, x.tokens.shape[3]) for x in styles], weights)
+    palette = _mixed([x.palette for x in styles], weights)
+    return Style(tokens[None, None], _spread(palette, COLORS), styles[0].model)
+
+
+def _mixed(parts: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
+    most, total = max(map(len, parts)), sum(weights)
+    counts = [max(1, round(most * weight / total)) for weight in weights]
+    return np.concatenate([_spread(x, n) for x, n in zip(parts, counts, strict=True)])
+
+
+def _spread(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """So many of the rows, evenly spread."""
+    found: NDArray[np.float32] = rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    return found
 
 
 def fingerprint(engine: Engine) -> str:
@@ -124,7 +138,8 @@ def _encoded(engine: Engine, painting: Any, model: str) -> Style:
     factor = (AREA / (height * width)) ** 0.5
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     reduced = resize(rgb, *size).clip(0, 1)
-    return Style(engine.compute({"style": reduced[None]}, ["tokens"])["tokens"], model)
+    tokens = engine.compute({"style": reduced[None]}, ["tokens"])["tokens"]
+    return Style(tokens, palette_of(np.rint(rgb * 255).astype(np.uint8)), model)
 
 
 def _saved(path: Path) -> Style:
@@ -138,14 +153,19 @@ def _saved(path: Path) -> Style:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise wrong("it holds no style")
-            names = list(file.keys())
-            shape = file.get_slice("tokens").get_shape() if names == ["tokens"] else []
+            if sorted(file.keys()) != ["palette", "tokens"]:
+                raise wrong("its tensors are others than a style's")
+            slices = [file.get_slice(name) for name in ("tokens", "palette")]
+            shape, colors = (x.get_shape() for x in slices)
             whole = len(shape) == 4 and shape[0] == 1 and 0 < shape[1] * shape[2] <= MOST_TOKENS
-            if not whole or file.get_slice("tokens").get_dtype() != "F32":
-                raise wrong("its tokens are of another kind")
-            tokens: NDArray[np.float32] = file.get_tensor("tokens")
+            types = {x.get_dtype() for x in slices}
+            if not whole or colors != [COLORS, 3] or types != {"F32"}:
+                raise wrong("its tensors are of another kind")
+            style = Style(
+                file.get_tensor("tokens"), file.get_tensor("palette"), metadata.get("model", "")
+            )
     except (SafetensorError, OSError, ValueError) as error:
         raise wrong(f"not a safetensors file, or damaged ({error})") from error
-    if not np.isfinite(tokens).all():
+    if not (np.isfinite(style.tokens).all() and np.isfinite(style.palette).all()):
         raise wrong("it holds values that are not finite")
-    return Style(tokens, metadata.get("model", ""))
+    return style

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from imagen_fast.engine import Engine
 from imagen_fast.image.background import in_color
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
+from imagen_fast.image.palette import Table, palette_of, recolored, table_of
 from imagen_fast.image.picture import Picture
 from imagen_fast.samples import Samples, full, rounded
 from imagen_fast.task import TASKS
@@ -125,7 +127,8 @@ def style_of(
 class Stylizer(LaidOver):
     """An engine with a style, whose picture is laid over the one that it got.
 
-    Takes pictures in colour when it streams; others become so when it is called.
+    The engine sees the picture in the painting's colours; `first` is the picture that says how
+    colours move to them, each by itself unless given: a film's frames go by the first of them.
     """
 
     def __init__(
@@ -134,17 +137,22 @@ class Stylizer(LaidOver):
         style: Style,
         strength: float = DEFAULT_STRENGTH,
         keep_colors: bool = False,
+        first: Picture | None = None,
     ) -> None:
         super().__init__(engine, strength)
         self._also, self._keep_colors = {"tokens": style.tokens}, keep_colors
+        self._palette = style.palette
+        self._table = None if first is None else self._table_for(in_color(first))
 
     def stream(
         self, picture: Picture, progress: Callable[[float], None] | None = None
     ) -> Iterator[Samples]:
         """The stylized picture's rows (h, W, 3), or with alpha (h, W, 4), as `Engine.stream`."""
         picture = in_color(picture)
+        table = self._table_for(picture) if self._table is None else self._table
+        moved = replace(picture, color=recolored(picture.color, table))
         top = 0
-        for rows in self._engine.stream(picture, progress, self._also):
+        for rows in self._engine.stream(moved, progress, self._also):
             before = picture.color[top : top + len(rows)]
             after = rows[..., :3]
             if self._keep_colors:
@@ -152,6 +160,9 @@ class Stylizer(LaidOver):
             mixed = self._mixed(before, after)
             yield np.concatenate([mixed, rows[..., 3:]], axis=2)
             top += len(rows)
+
+    def _table_for(self, picture: Picture) -> Table:
+        return table_of(palette_of(picture.color), self._palette)
 
 
 def _with_colors_of(before: Samples, after: Samples) -> Samples:

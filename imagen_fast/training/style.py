@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imagen_fast.image import palette
 from imagen_fast.models.style import Stylizer
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, PatchSampler, load_pairs
@@ -21,6 +23,8 @@ MARGIN = 8  # pixels around a patch that do not count: there are zeros beyond th
 
 class Style(Supervised):
     """Pictures whose statistics are a painting's and whose edges are a photograph's.
+
+    The network gets the photograph in the painting's colours, as `tasks.stylize` hands it in.
 
     Paintings are reduced to `side` pixels, and patches of them are turned, mirrored and, two of
     three, recoloured, so that few paintings teach many.
@@ -61,9 +65,10 @@ class Style(Supervised):
         self._paintings.generator.manual_seed(self._seed + number)
         _, painting = self._paintings.next(self._processes.rank, self._processes.count)
         painting = recolored(painting, self._paintings.generator)
+        content = torch.stack([moved(*pair) for pair in zip(high, painting, strict=True)])
         inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
         with self._autocast(high):
-            picture = self._network(high, painting).float()[inner]
+            picture = self._network(content, painting).float()[inner]
             with torch.no_grad():
                 wanted = self._statistics(painting)
             found = self._statistics(picture)
@@ -95,6 +100,17 @@ def _wake(network: Stylizer) -> None:
         network.attention.proj.weight.mul_(10)
         network.attention.temperature.fill_(3)
         network.head.conv.weight.mul_(4)
+
+
+def moved(photograph: Tensor, painting: Tensor) -> Tensor:
+    """(3, H, W) in [0, 1] with its colours moved to the painting's."""
+    pixels = [
+        np.rint(255 * x.permute(1, 2, 0).cpu().numpy()).astype(np.uint8)
+        for x in (photograph, painting)
+    ]
+    table = palette.table_of(*map(palette.palette_of, pixels))
+    found = torch.tensor(palette.recolored(pixels[0], table), device=photograph.device)
+    return found.permute(2, 0, 1) / 255
 
 
 def recolored(patches: Tensor, random: torch.Generator) -> Tensor:

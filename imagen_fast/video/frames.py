@@ -94,6 +94,9 @@ class Source(Protocol):
     count: int
     notes: list[str]
 
+    def first(self) -> Picture:
+        """The first frame's picture; before `frames` alone."""
+
     def frames(self, skip: Callable[[int], bool]) -> Iterator[Frame]:
         """Every frame in order. Those whose numbers `skip` takes come without a picture.
 

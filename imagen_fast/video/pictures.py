@@ -75,6 +75,10 @@ class SequenceSource:
             first.width, first.height, _pix_fmt(first, alpha), 1 / rate, rate, OF_PICTURES
         )
 
+    def first(self) -> Picture:
+        """See `frames.Source`."""
+        return _read(self.files[0])
+
     def frames(self, skip: Callable[[int], bool]) -> Iterator[Frame]:
         """See `frames.Source`."""
         before: Picture | None = None
@@ -144,6 +148,12 @@ class AnimationSource:
             self._image.load()  # of WebP the duration is known only then
         except Exception as error:  # decoders fail on damaged files in every way there is
             raise VideoError(f"{self.path}: frame {number} is damaged: {error}") from error
+
+    def first(self) -> Picture:
+        """See `frames.Source`."""
+        frame = next(self.frames(lambda index: False))
+        assert frame.picture is not None  # the first is never one over again
+        return frame.picture
 
     def frames(self, skip: Callable[[int], bool]) -> Iterator[Frame]:
         """See `frames.Source`."""

@@ -208,6 +208,10 @@ class ContainerSource:
             if packet is None:
                 return
 
+    def first(self) -> Picture:
+        """See `frames.Source`."""
+        return Converter(self.look.color, self.look.height).picture(self._first)
+
     def frames(self, skip: Callable[[int], bool]) -> Iterator[Frame]:
         """See `frames.Source`. Only once."""
         converter = Converter(self.look.color, self.look.height)

@@ -168,11 +168,12 @@ def test_grey_pictures_take_the_painting_s_colors(
 
 
 def test_still_parts_of_frames_do_not_flicker(model: Path, picture: Any, paintings: Any) -> None:
-    """What changes elsewhere in a frame changes nothing beyond the network's reach."""
+    """What changes elsewhere in a film's frame changes nothing beyond the network's reach."""
     moved = picture.copy()
     moved[:, 150:] = 255 - moved[:, 150:]
     with imagen_fast.load(model, precision="fp32") as engine:
-        through = Stylizer(engine, read_style(engine, paintings[0]))
+        style = read_style(engine, paintings[0])
+        through = Stylizer(engine, style, first=Picture(picture))
         before, after = through(picture), through(moved)
         reach = radius(engine.graph)
     assert reach is not None
@@ -221,15 +222,17 @@ def test_what_cannot_be_stylized(model: Path, picture: Any, paintings: Any, tmp_
         stylize(picture, model, model=model)
     with pytest.raises(WeightsError, match=r"no such file; expected a painting, or a style"):
         stylize(picture, tmp_path / "none.safetensors", model=model)
-    tokens = load_file(kept)["tokens"]
-    metadata = {"format": "imagen-fast-style-1", "model": "x"}
+    style = load_file(kept)
+    metadata = {"format": "imagen-fast-style-2", "model": "x"}
     for wrong, said in (
-        ({"tokens": tokens[0]}, "of another kind"),
-        ({"tokens": tokens.astype(np.float16)}, "of another kind"),
-        ({"tokens": np.full_like(tokens, np.nan)}, "not finite"),
-        ({"more": tokens}, "of another kind"),
+        ({"tokens": style["tokens"][0]}, "of another kind"),
+        ({"tokens": style["tokens"].astype(np.float16)}, "of another kind"),
+        ({"tokens": np.full_like(style["tokens"], np.nan)}, "not finite"),
+        ({"palette": style["palette"][1:]}, "of another kind"),
+        ({"palette": np.full_like(style["palette"], np.inf)}, "not finite"),
+        ({"more": style["palette"]}, "others than a style's"),
     ):
-        save_file(wrong, kept, metadata)
+        save_file(style | wrong, kept, metadata)
         with pytest.raises(WeightsError, match=said):
             stylize(picture, kept, model=model)
     kept.write_bytes(kept.read_bytes()[:40])
