@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -151,9 +152,11 @@ class AnimationSource:
 
     def first(self) -> Picture:
         """See `frames.Source`."""
-        frame = next(self.frames(lambda index: False))
-        assert frame.picture is not None  # the first is never one over again
-        return frame.picture
+        # Opened again: Pillow does not go back from the middle of every animated PNG.
+        with closing(AnimationSource(self.path, self._cut)) as other:
+            picture = next(other.frames(lambda index: False)).picture
+        assert picture is not None  # the first is never one over again
+        return picture
 
     def frames(self, skip: Callable[[int], bool]) -> Iterator[Frame]:
         """See `frames.Source`."""
