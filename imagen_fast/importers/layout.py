@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imagen_fast.errors import OperationError
+from imagen_fast.graph.operation import MAX_CHANNELS
 from imagen_fast.importers.assembly import NO_PADS, Array, Assembly, Pads
 
 
@@ -86,6 +87,29 @@ def transposed(x: View, order: list[int]) -> View:
     if sorted(order) != list(range(len(x.dims))):
         raise OperationError(f"{order} is no order of {len(x.dims)} dimensions")
     return replace(x, dims=tuple(x.dims[i] for i in order))
+
+
+def tiled(a: Assembly, x: View, repeats: list[int]) -> View:
+    """Channels several times, in dimensions that go over nothing else. Raises OperationError."""
+    x = ready(a, x)
+    if len(repeats) != len(x.dims):
+        raise OperationError(f"{len(repeats)} repeats of {len(x.dims)} dimensions")
+    order, sizes = np.zeros(1, np.int64), [1] * len(x.dims)
+    for place, (dim, times) in enumerate(zip(x.dims, repeats, strict=True)):
+        if all(part.axis == "C" for part in dim):
+            indices = np.tile(channel_indices(dim), times)
+            order = (order[:, None] + indices).ravel()
+            sizes[place] = len(indices)
+        elif times != 1:
+            raise OperationError("it repeats rows or columns; expected channels")
+        if not 0 < len(order) <= MAX_CHANNELS:
+            raise OperationError(f"it makes {len(order)} channels; expected 1 to {MAX_CHANNELS}")
+    dims, stride = list(x.dims), len(order)
+    for place, size in enumerate(sizes):
+        stride //= size
+        if all(part.axis == "C" for part in dims[place]):
+            dims[place] = (Part("C", size, stride),) if size > 1 else ()
+    return View(a.permute(x.name, order), tuple(dims))
 
 
 def _merged(dim: list[Part]) -> Dim:

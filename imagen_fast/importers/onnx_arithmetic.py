@@ -317,6 +317,26 @@ def _slice(call: Call) -> View:
     return call.picture(call.a.pad(x.name, -cut.pop(), "zero"))
 
 
+def _scatter(call: Call) -> View:
+    """Channels in the place of others: what assigning to a slice becomes."""
+    x, new, a = call.standard(), call.standard(2), call.a
+    channels, count, places = a.channels(x.name), a.channels(new.name), call.needed(1)
+    first = int(places.ravel()[1]) if places.size > 1 else 0
+    last = first + count
+    expected = np.stack([np.zeros(count), np.arange(first, last)], -1)[None]
+    if not np.array_equal(places, expected) or call.attribute("reduction", "none") != "none":
+        raise OperationError("it replaces something else than channels side by side")
+    if first < 0 or last > channels or new.shape[2:] != x.shape[2:]:
+        raise OperationError(f"it replaces channels {first} to {last - 1} of {x.shape}")
+    around = [(0, first), (last, channels - last)]
+    before, after = ([a.cut(x.name, *part)] if part[1] else [] for part in around)
+    return call.picture(a.concatenate([*before, new.name, *after]))
+
+
+def _tile(call: Call) -> View:
+    return layout.tiled(call.a, call.view(), call.numbers("repeats", 1) or [])
+
+
 ARITHMETIC: dict[str, Operator] = {
     "Relu": _function("relu"),
     "Sigmoid": _function("sigmoid"),
@@ -353,4 +373,6 @@ ARITHMETIC: dict[str, Operator] = {
     "Concat": _concat,
     "Split": _split,
     "Slice": _slice,
+    "ScatterND": _scatter,
+    "Tile": _tile,
 }

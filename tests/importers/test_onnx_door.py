@@ -212,6 +212,28 @@ def test_resizing_by_parts(factor: float, mode: str, scale: int, tmp_path: Path)
     assert decibels(defined(bundle, image), expected) >= 110
 
 
+class Partial(nn.Module):
+    """Some channels computed in their place, and the picture's repeated (PLKSR's manner)."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__()
+        self.part, count = slice(first, last), last - first
+        self.stem, self.conv = nn.Conv2d(3, 9, 3, padding=1), nn.Conv2d(count, count, 5, padding=2)
+        self.head = nn.Conv2d(9, 12, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.stem(x)
+        y[:, self.part] = self.conv(y[:, self.part])
+        base = torch.repeat_interleave(x, 4, dim=1) + 0.1 * x.repeat(1, 4, 1, 1)
+        return nn.functional.pixel_shuffle(self.head(y) + base, 2)
+
+
+@pytest.mark.parametrize("part", [(0, 4), (3, 7), (5, 9), (0, 9)])
+def test_channels_are_replaced_and_repeated(part: tuple[int, int], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    imported_as_torch(Partial(*part).eval(), tmp_path / "a.onnx")
+
+
 class Foreign(nn.Module):
     """Softmax over rows."""
 
