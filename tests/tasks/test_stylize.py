@@ -183,6 +183,29 @@ def test_still_parts_of_frames_do_not_flicker(model: Path, picture: Any, paintin
     assert np.abs(before[:, 160:].astype(int) - after[:, 160:]).max() > 0
 
 
+def test_films_go_by_the_colors_of_their_first_frame(
+    model: Path, picture: Any, paintings: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("av", reason="needs PyAV")
+    frames = [picture, picture[::-1], 255 - picture]
+    (tmp_path / "in").mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / "in" / f"{number}.png")
+    Image.fromarray(paintings[0]).save(tmp_path / "painting.png")
+    line = ["video", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--task", "stylize"]
+    line += ["-n", str(model), "--style", str(tmp_path / "painting.png"), "--strength", "1"]
+    done = CliRunner().invoke(main, line)
+    assert done.exit_code == 0, done.output
+    with imagen_fast.load(model) as engine:
+        style = read_style(engine, paintings[0])
+        through = Stylizer(engine, style, 1.0, first=Picture(picture))
+        alone = Stylizer(engine, style, 1.0)
+        for number, frame in enumerate(frames):
+            with Image.open(tmp_path / "out" / f"{number + 1:06}.png") as image:
+                np.testing.assert_array_equal(np.asarray(image), through(frame))
+        assert np.abs(through(frames[2]).astype(int) - alone(frames[2])).max() > 5
+
+
 def test_files_on_the_command_line(
     model: Path, picture: Any, paintings: Any, tmp_path: Path
 ) -> None:
