@@ -96,14 +96,15 @@ def tiled(a: Assembly, x: View, repeats: list[int]) -> View:
         raise OperationError(f"{len(repeats)} repeats of {len(x.dims)} dimensions")
     order, sizes = np.zeros(1, np.int64), [1] * len(x.dims)
     for place, (dim, times) in enumerate(zip(x.dims, repeats, strict=True)):
-        if all(part.axis == "C" for part in dim):
-            indices = np.tile(channel_indices(dim), times)
-            order = (order[:, None] + indices).ravel()
-            sizes[place] = len(indices)
-        elif times != 1:
-            raise OperationError("it repeats rows or columns; expected channels")
-        if not 0 < len(order) <= MAX_CHANNELS:
-            raise OperationError(f"it makes {len(order)} channels; expected 1 to {MAX_CHANNELS}")
+        if any(part.axis != "C" for part in dim):
+            if times != 1:
+                raise OperationError("it repeats rows or columns; expected channels")
+            continue
+        indices = channel_indices(dim)
+        if not 0 < (count := len(order) * len(indices) * times) <= MAX_CHANNELS:
+            raise OperationError(f"it makes {count} channels; expected 1 to {MAX_CHANNELS}")
+        indices = np.tile(indices, times)
+        order, sizes[place] = (order[:, None] + indices).ravel(), len(indices)
     dims, stride = list(x.dims), len(order)
     for place, size in enumerate(sizes):
         stride //= size

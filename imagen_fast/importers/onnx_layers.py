@@ -120,13 +120,42 @@ def _batch_norm(call: Call) -> View:
 
 
 def _instance_norm(call: Call) -> View:
-    x, a = call.standard(), call.a
+    x, a = layout.ready(call.a, call.view()), call.a
+    if len(x.dims) < 4 or any(part.axis == "C" for dim in x.dims[2:] for part in dim):
+        return _group_norm(call, x)
+    x = layout.standard(a, x)
     epsilon = float(call.attribute("epsilon", 1e-5))
     mean = a.add("reduce", x.name, function="mean", over="picture")
     variance = a.add("reduce", x.name, function="variance", over="picture")
     root = a.function(a.affine(variance, 1.0, epsilon), "power", exponent=-0.5)
     normal = a.add("product", a.total([x.name, mean], minus=1), root)
     return replace(x, name=a.affine(normal, call.needed(1), call.needed(2)))
+
+
+def _group_norm(call: Call, x: View) -> View:
+    """Of (1, groups, channels of a group, rows and columns), as torch writes it."""
+    a, rest = call.a, [part for dim in x.dims[2:] for part in dim]
+    sides = [part for dim in call.picture(x.name).dims[2:] for part in dim]
+    groups, inner = (
+        layout.channel_indices(tuple(part for part in parts if part.axis == "C"))
+        for parts in (x.dims[1], rest)
+    )
+    channels = (groups[:, None] + inner).ravel()
+    if [part for part in rest if part.axis != "C"] != sides or len(channels) != a.channels(x.name):
+        raise OperationError("it goes over parts of the picture, or of its channels")
+    group = np.empty(len(channels), np.int64)
+    group[channels] = np.repeat(np.arange(len(groups)), len(inner))
+    together = (group[:, None] == group)[:, :, None, None] / len(inner)
+
+    def mean(name: str) -> str:
+        return a.convolution(a.add("reduce", name, function="mean", over="picture"), together)
+
+    from_mean = a.total([x.name, mean(x.name)], minus=1)
+    variance = mean(a.function(from_mean, "square"))
+    epsilon = float(call.attribute("epsilon", 1e-5))
+    root = a.function(a.affine(variance, 1.0, epsilon), "power", exponent=-0.5)
+    scale, offset = (call.needed(place).ravel()[group] for place in (1, 2))
+    return replace(x, name=a.affine(a.add("product", from_mean, root), scale, offset))
 
 
 def _layer_norm(call: Call) -> View:

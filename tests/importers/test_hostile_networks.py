@@ -199,6 +199,10 @@ HOSTILE = {
         model(node("SpaceToDepth", ["x"], ["y"], blocksize=1 << 20)),
         "factor is 1048576; expected a whole number from 1 to 16",
     ),
+    "many repeats": (
+        model(node("Tile", ["x", "n"], ["y"]), weights=(numbers("n", 1, 1 << 50, 1, 1),)),
+        "channels; expected 1 to",
+    ),
     "weights above the folder": (elsewhere("../w.bin"), "no file beside it"),
     "weights elsewhere": (elsewhere("/etc/passwd"), "no file beside it"),
     "weights that are not there": (elsewhere("w.bin"), "no file beside it"),

@@ -234,6 +234,17 @@ def test_channels_are_replaced_and_repeated(part: tuple[int, int], tmp_path: Pat
     imported_as_torch(Partial(*part).eval(), tmp_path / "a.onnx")
 
 
+@pytest.mark.parametrize("groups", [1, 3, 12])
+def test_group_norms(groups: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(groups, 12)
+    nn.init.uniform_(norm.weight, 0.5, 2)
+    nn.init.uniform_(norm.bias, -0.5, 0.5)
+    module = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), norm, nn.PixelShuffle(2))
+    imported_as_torch(module.eval(), tmp_path / "a.onnx")
+    assert importers.load(tmp_path / "a.onnx").exact_overlap is None
+
+
 class Foreign(nn.Module):
     """Softmax over rows."""
 
