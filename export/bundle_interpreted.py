@@ -30,8 +30,8 @@ from .verify import Arrays
 
 # Modules of kernels.triton that hold kernels: nothing else is taken from what a plan names.
 MODULES = (
-    *("attention", "attention_map", "conv3x3", "down", "elementwise", "linear"),
-    *("stem", "up", "window_attention"),
+    *("attention", "attention_map", "conv3x3", "depthwise", "down", "elementwise"),
+    *("linear", "reduce", "stem", "up", "window_attention"),
 )
 PROCESSORS = 3  # of the GPU that is played
 
@@ -87,7 +87,7 @@ def interpreted(path: Path, arch: int, arrays: list[NDArray[Any]]) -> list[NDArr
     found, sides = [], {name: x.shape[1:3] for name, x in zip(graph.inputs, arrays, strict=True)}
     for number, output in enumerate(graph.outputs.values(), len(arrays)):
         value = graph.values[output.value]
-        h, w = value.grid.size(*sides[value.grid.of])
+        h, w = value.grid.size(*sides.get(value.grid.of, (1, 1)))
         found.append(memory[number].numpy().reshape(-1, h, w, value.channels))
     return found
 

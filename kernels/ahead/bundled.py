@@ -95,7 +95,8 @@ def _record(
 def _kinds(program: Program, graph: Graph) -> list[str]:
     ends = [graph.inputs[x] for x in program.inputs] + [graph.outputs[x] for x in program.outputs]
     own = ["sample" if x.picture else "number" for x in ends]
-    return [*own, "flag", *["feature" for _ in program.work]]
+    work = (program.buffers[number].kind for number in program.work)
+    return [*own, "flag", *("number" if kind == "fp32" else "feature" for kind in work)]
 
 
 def _kernel(launch: Launch, code: Code, cubin: str, arch: int) -> dict[str, Any]:

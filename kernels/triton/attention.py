@@ -108,7 +108,7 @@ def global_attention(step: Step) -> list[Launch]:
 def in_three_steps(step: Step, attention: Attention) -> list[Launch]:
     """The launches of an attention operation, over windows or the whole picture."""
     x = step.features(0)
-    mixed = step.scratch(x, attention.columns)
+    mixed = step.scratch((*x.shape[:3], attention.columns))
     first, (q, kv), strides = projections(step, attention)
     tokens = x if step.given(1) is None else step.features(1)
     attended = _attended(step, attention, (q, kv, mixed), (x, tokens), strides)
@@ -121,11 +121,12 @@ def projections(
     """What gives q̂, and k̂ with v behind it; where they are; and elements from row to row."""
     x, columns = step.features(0), attention.columns
     if step.given(1) is None:
-        q = step.scratch(x, 3 * columns)
+        q = step.scratch((*x.shape[:3], 3 * columns))
         first = [_projected(step, attention, "qkv", x, q)]
         return first, (q, q + columns), (3 * columns, 3 * columns)
     tokens = step.features(1)
-    q, kv = step.scratch(x, columns), step.scratch(tokens, 2 * columns)
+    q = step.scratch((*x.shape[:3], columns))
+    kv = step.scratch((*tokens.shape[:3], 2 * columns))
     first = [_projected(step, attention, "q", x, q), _projected(step, attention, "kv", tokens, kv)]
     return first, (q, kv), (columns, 2 * columns)
 

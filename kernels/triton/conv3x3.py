@@ -4,7 +4,7 @@ out = shuffle(scale · activation(conv3x3(x) + b)) + first + second, where `firs
 of x and each of its pixels counts factor² times. Columns are in the order (dy, dx, channel), so
 that the shuffle is where a sum is stored; a plain convolution is one with factor 1.
 
-Two forms, with zeros around the picture:
+Two forms, with zeros around the picture, or around x if that is wider than the result:
 
 - `rows`: a program walks down a strip of the picture, all weights resident in shared memory.
   An input row, read three times (shifted left, not, right), adds to three output rows at once,
@@ -33,6 +33,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .blocks import largest_block, padded
+from .elementwise import bordered
 from .epilogue import finish, samples, store
 from .launch import Launch
 from .size import Number, cdiv, div, least, most
@@ -52,6 +53,7 @@ def add_row(
     C: tl.constexpr,
     PADDED: tl.constexpr,
     K: tl.constexpr,
+    WIDER: tl.constexpr,
 ):
     """What an input row adds to three output rows: their sums `above`, `level` and below.
 
@@ -62,7 +64,7 @@ def add_row(
     k = tl.arange(0, K)[None, :]
     place = col[:, None] * C + k
     for dx in tl.static_range(3):
-        pixel = (inside & (left + col + dx >= 1) & (col + dx <= rest))[:, None]
+        pixel = (inside & (left + col + dx >= 1 - WIDER) & (col + dx <= rest + WIDER))[:, None]
         for part in tl.static_range(PARTS):
             mask = pixel
             if part * K + K > C:
@@ -120,7 +122,7 @@ def place_sums(
 
 @triton.jit(do_not_specialize=["height", "width", "run"])
 def conv_rows_kernel(
-    x,  # (N, height, width, INNER)
+    x,  # (N, height + 2 · WIDER, width + 2 · WIDER, INNER)
     taps,  # (9, INNER', COLUMNS): tap, in, (dy, dx, out); zeros beyond INNER and FACTOR² · C
     bias,  # (COLUMNS,) fp32
     slopes,  # (COLUMNS,) fp32
@@ -136,6 +138,7 @@ def conv_rows_kernel(
     C: tl.constexpr,
     FACTOR: tl.constexpr,
     COLUMNS: tl.constexpr,
+    WIDER: tl.constexpr,
     ACTIVATION: tl.constexpr,
     SLOPE: tl.constexpr,
     SCALE: tl.constexpr,
@@ -157,8 +160,11 @@ def conv_rows_kernel(
     tile = tl.program_id(0) // BLOCKS
     left = tile % strips * BLOCK_W
     top = tile // strips % runs * run
-    line = (tile // strips // runs).to(tl.int64) * height + top  # of all images
+    image = (tile // strips // runs).to(tl.int64)
+    line = image * height + top  # of all images
     start = line * width + left
+    pitch = width + 2 * WIDER
+    origin = (line + (2 * image + 1) * WIDER) * pitch + left + WIDER  # in x
     target = (line * FACTOR * width + left) * (FACTOR * C)
     if first is not None:
         first += start * C
@@ -178,10 +184,10 @@ def conv_rows_kernel(
     for group in range(-1, last + 1, ROWS):
         for turn in tl.static_range(ROWS):
             row = group + turn
-            inside = (row <= last) & (top + row >= 0) & (top + row < height)
+            inside = (row <= last) & (top + row >= -WIDER) & (top + row < height + WIDER)
             above, level, below = add_row(
-                x + (start + row * width) * INNER, inside, col, left, rest, matrices, above, level,
-                INNER, INNER_PADDED, BLOCK_K,
+                x + (origin + row * pitch) * INNER, inside, col, left, rest, matrices, above, level,
+                INNER, INNER_PADDED, BLOCK_K, WIDER,
             )  # fmt: skip
             if ROWS > 1 or row > 0:
                 place_sums(
@@ -210,6 +216,7 @@ def conv_taps_kernel(
     C: tl.constexpr,
     FACTOR: tl.constexpr,
     COLUMNS: tl.constexpr,
+    WIDER: tl.constexpr,
     ACTIVATION: tl.constexpr,
     SLOPE: tl.constexpr,
     SCALE: tl.constexpr,
@@ -229,10 +236,12 @@ def conv_taps_kernel(
     begin = tl.program_id(0) % BLOCKS * (BLOCK_N + TAIL)
     left = tile % strips * BLOCK_W
     top = tile // strips * BLOCK_H
-    line = (tl.program_id(0) // BLOCKS // tiles).to(tl.int64) * height + top  # of all images
+    image = (tl.program_id(0) // BLOCKS // tiles).to(tl.int64)
+    line = image * height + top  # of all images
     start = line * width + left
+    pitch = width + 2 * WIDER
     target = (line * FACTOR * width + left) * (FACTOR * C)
-    x += start * INNER
+    x += ((line + (2 * image + 1) * WIDER) * pitch + left + WIDER) * INNER
     if first is not None:
         first += start * C
     if second is not None:
@@ -253,11 +262,12 @@ def conv_taps_kernel(
         channel = step % STEPS * BLOCK_K + k
         y = top + row + dy
         z = left + col + dx
-        inside = ((y >= 0) & (y < height) & (z >= 0) & (z < width))[:, None]
+        inside = (y >= -WIDER) & (y < height + WIDER) & (z >= -WIDER) & (z < width + WIDER)
+        inside = inside[:, None]
         if INNER % BLOCK_K != 0:
             inside = inside & (channel < INNER)[None, :]
         # From the tile's first pixel 32 bits hold offsets in a picture of any size.
-        at = ((row + dy) * width + col + dx) * INNER
+        at = ((row + dy) * pitch + col + dx) * INNER
         a = tl.load(x + at[:, None] + channel[None, :], mask=inside, other=0)  # (M, K)
         b = taps + (step * BLOCK_K + k)[:, None] * COLUMNS
         sums = tl.dot(a, tl.load(b + n[None, :]), sums)
@@ -337,12 +347,14 @@ def blocks(inner: int, columns: int, factor: int, arch: int) -> dict[str, Any]:
     return found
 
 
-def convolution(step: Step) -> Launch:
+def convolution(step: Step) -> list[Launch]:
     """`convolution` and `subpixel_convolution` of 3×3 taps."""
     factor = step.settings.get("factor", 1)
     packed = step.pack(lambda: pack(step.tensors, factor))
-    x, out = step.features(0), step.out
+    before, x, wider = bordered(step, step.features(0))
+    out = step.out
     n, h, w, _ = x.shape
+    h, w = (side - 2 * wider for side in (h, w))
     inner = x.channels
     outputs = step.tensors["weight"].shape[0]
     columns = padded_columns(outputs, factor)
@@ -362,9 +374,10 @@ def convolution(step: Step) -> Launch:
         tiles = strips * cdiv(h, constants["BLOCK_H"])
         grid = tiles * n * (columns // (constants["BLOCK_N"] + constants["TAIL"]))
     constants |= {"INNER": inner, "INNER_PADDED": padded_inner(inner), "C": out.channels}
-    constants |= {"FACTOR": factor, "COLUMNS": columns, "CLAMP": step.clamp, **step.activation()}
+    constants |= {"FACTOR": factor, "COLUMNS": columns, "WIDER": wider, "CLAMP": step.clamp}
+    constants |= step.activation()
     form = f"conv3x3_{'rows' if rows else 'taps'}_c{inner}_c{out.channels}"
-    return Launch(
+    launch = Launch(
         step.name(f"{form}{f'_x{factor}' if factor > 1 else ''}"),
         conv_rows_kernel if rows else conv_taps_kernel,
         (grid,),
@@ -372,6 +385,7 @@ def convolution(step: Step) -> Launch:
         constants,
         **options,
     )
+    return [*before, launch]
 
 
 def rows_of_run(strips: Number, height: Number, processors: Number) -> Number:

@@ -1,10 +1,10 @@
-"""What is computed value by value, or only moved: sums, products, parts, enlargements, halves."""
+"""What is computed value by value, or only moved: sums, products, parts, sizes, borders."""
 
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch.nn.functional as F
@@ -19,10 +19,29 @@ from .step import Step
 BLOCK_M, MOST_COLUMNS = 32, 128
 
 
+@triton.jit
+def within(place, size, BORDER: tl.constexpr):
+    """The pixel that stands for one beyond the border: the outermost (edge), mirrored (reflect)."""
+    if BORDER == "edge":
+        place = tl.minimum(tl.maximum(place, 0), size - 1)
+    elif BORDER == "reflect":  # to and fro between the ends
+        period = tl.maximum(2 * (size - 1), 1)
+        place = (place % period + period) % period
+        place = tl.minimum(place, period - place)
+    return place
+
+
+@triton.jit
+def same_place(pixel, image, n, STRIDE: tl.constexpr, ONE: tl.constexpr):
+    """Of one pixel, or of one channel, for all."""
+    channel = n if STRIDE > 1 else 0 * n
+    return (image if ONE else pixel) * STRIDE + channel
+
+
 @triton.jit(do_not_specialize=["pixels", "height", "width", "x_height", "x_width"])
 def elementwise_kernel(
     x,  # (N, x_height, x_width, X_STRIDE), features, uint8 or fp32
-    y,  # (N, height, width, C), or None
+    y,  # (N, height, width, Y_STRIDE), or None
     slopes,  # (C',) fp32, or None
     out,  # (N, height, width, OUT_STRIDE)
     not_finite,  # (1,) int32, where what leaves the network is stored
@@ -33,13 +52,15 @@ def elementwise_kernel(
     x_width,
     C: tl.constexpr,
     X_STRIDE: tl.constexpr,
+    Y_STRIDE: tl.constexpr,
     OUT_STRIDE: tl.constexpr,
-    FACTOR: tl.constexpr,  # of enlargement
-    SHUFFLE: tl.constexpr,  # by a pixel shuffle
-    BILINEAR: tl.constexpr,  # between pixels
-    HALVE: tl.constexpr,
-    CROP: tl.constexpr,  # x is the larger one
-    PRODUCT: tl.constexpr,  # of x and y, else their sum
+    X_ONE: tl.constexpr,  # x has one pixel, for all
+    Y_ONE: tl.constexpr,
+    HOW: tl.constexpr,  # x becomes the result, see `Move`
+    FACTOR: tl.constexpr,
+    FIRST: tl.constexpr,
+    BORDER: tl.constexpr,
+    COMBINED: tl.constexpr,  # with y
     ACTIVATION: tl.constexpr,
     SLOPE: tl.constexpr,
     SCALE: tl.constexpr,
@@ -56,16 +77,17 @@ def elementwise_kernel(
     pixel = m.to(tl.int64)[:, None]
     row = m // width % height
     col = m % width
-    image = (m // width // height).to(tl.int64) * x_height
-    if HALVE:
+    image = (m // width // height).to(tl.int64)
+    line = image * x_height
+    if HOW == "halve":
         value = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
         for dy in tl.static_range(2):
             for dx in tl.static_range(2):
-                line = image + tl.minimum(2 * row + dy, x_height - 1)
-                at = line * x_width + tl.minimum(2 * col + dx, x_width - 1)
+                at = (line + tl.minimum(2 * row + dy, x_height - 1)) * x_width
+                at += tl.minimum(2 * col + dx, x_width - 1)
                 value += samples(x, at[:, None] * X_STRIDE + n, mask)
         value *= 0.25
-    elif BILINEAR:
+    elif HOW == "bilinear":
         y_place = (row.to(tl.float32) + 0.5) / FACTOR - 0.5
         x_place = (col.to(tl.float32) + 0.5) / FACTOR - 0.5
         top, left = tl.floor(y_place).to(tl.int32), tl.floor(x_place).to(tl.int32)
@@ -73,23 +95,42 @@ def elementwise_kernel(
         value = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
         for dy in tl.static_range(2):
             for dx in tl.static_range(2):
-                line = image + tl.minimum(tl.maximum(top + dy, 0), x_height - 1)
-                at = line * x_width + tl.minimum(tl.maximum(left + dx, 0), x_width - 1)
+                at = (line + within(top + dy, x_height, "edge")) * x_width
+                at += within(left + dx, x_width, "edge")
                 weight = (below if dy else 1 - below) * (right if dx else 1 - right)
                 value += weight[:, None] * samples(x, at[:, None] * X_STRIDE + n, mask)
-    elif FACTOR > 1 or CROP:
-        at = ((image + row // FACTOR) * x_width + col // FACTOR)[:, None] * X_STRIDE
-        if SHUFFLE:
-            inner = (row % FACTOR * FACTOR + col % FACTOR)[:, None]
-            value = samples(x, at + n * (FACTOR * FACTOR) + inner, mask)
+    elif HOW == "nearest":
+        at = (line + row // FACTOR) * x_width + col // FACTOR
+        value = samples(x, at[:, None] * X_STRIDE + n, mask)
+    elif HOW == "pixel_shuffle":
+        at = (line + row // FACTOR) * x_width + col // FACTOR
+        inner = (row % FACTOR * FACTOR + col % FACTOR)[:, None]
+        value = samples(x, at[:, None] * X_STRIDE + n * (FACTOR * FACTOR) + inner, mask)
+    elif HOW == "pixel_unshuffle":
+        inner = n % (FACTOR * FACTOR)
+        y_place = row[:, None] * FACTOR + inner // FACTOR
+        x_place = col[:, None] * FACTOR + inner % FACTOR
+        inside = mask & (y_place < x_height) & (x_place < x_width)
+        at = (line[:, None] + y_place) * x_width + x_place
+        value = samples(x, at * X_STRIDE + n // (FACTOR * FACTOR), inside)
+    elif HOW == "window":
+        y_place = within(row + FIRST, x_height, BORDER)
+        x_place = within(col + FIRST, x_width, BORDER)
+        if BORDER == "zero":
+            inside = (y_place >= 0) & (y_place < x_height) & (x_place >= 0) & (x_place < x_width)
+            mask_x = mask & inside[:, None]
         else:
-            value = samples(x, at + n, mask)
+            mask_x = mask
+        at = (line + y_place) * x_width + x_place
+        value = samples(x, at[:, None] * X_STRIDE + n, mask_x)
     else:
-        value = samples(x, pixel * X_STRIDE + n, mask)
+        value = samples(x, same_place(pixel, image[:, None], n, X_STRIDE, X_ONE), mask)
     if y is not None:
-        other = samples(y, pixel * C + n, mask)
-        if PRODUCT:
+        other = samples(y, same_place(pixel, image[:, None], n, Y_STRIDE, Y_ONE), mask)
+        if COMBINED == "times":
             value *= other
+        elif COMBINED == "minus":
+            value -= other
         else:
             value += other
     rough: tl.constexpr = out.dtype.element_ty == tl.bfloat16
@@ -103,14 +144,20 @@ def elementwise_kernel(
 
 @dataclass(frozen=True)
 class Move:
-    """What happens on the way from x to out; see the kernel."""
+    """What happens on the way from x to out.
 
+    Attributes:
+        how: "halve", "bilinear", "nearest", "pixel_shuffle", "pixel_unshuffle" by `factor`;
+            "window": the result's first pixel is x's pixel (first, first), and beyond its border
+            lie zeros, or what `within` says; "": each pixel is of the same one.
+        combined: then "plus", "minus" or "times" y.
+    """
+
+    how: str = ""
     factor: int = 1
-    shuffle: bool = False
-    bilinear: bool = False
-    halve: bool = False
-    crop: bool = False
-    product: bool = False
+    first: int = 0
+    border: str = "zero"
+    combined: str = "plus"
     activation: str = "none"
     slope: float = 0.0
     scale: float = 1.0
@@ -129,7 +176,10 @@ def launch(
     flag: Array | None = None,
     clamp: bool = False,
 ) -> Launch:
-    """x to out, `channels` of each if they are fewer than out's; y is of as many."""
+    """x to out, `channels` of each if they are fewer than out's.
+
+    What x and y have one pixel or one channel of counts for all.
+    """
     c = channels or out.channels
     block_n = min(MOST_COLUMNS, int(triton.next_power_of_2(c)))
     _, h, w, _ = out.shape
@@ -139,51 +189,51 @@ def launch(
     }  # fmt: skip
     constants = {field.upper(): value for field, value in vars(move).items()}
     constants |= {"C": c, "X_STRIDE": x.channels, "OUT_STRIDE": out.channels, "CLAMP": clamp}
-    constants |= {"BLOCK_M": BLOCK_M, "BLOCK_N": block_n}
+    constants |= {"Y_STRIDE": y.channels if y else 1, "X_ONE": not move.how and _one(x, out)}
+    constants |= {"Y_ONE": y is not None and _one(y, out), "BLOCK_M": BLOCK_M, "BLOCK_N": block_n}
     kinds = "_".join(a.kind for a in (x, out))
     grid = cdiv(out.pixels, BLOCK_M) * -(-c // block_n)
     return Launch(f"{name}_c{c}_{kinds}", elementwise_kernel, (grid,), arguments, constants)
+
+
+def _one(x: Array, out: Array) -> bool:
+    """Whether it is a single pixel, and not the result's."""
+    return x.shape[1:3] == (1, 1) != out.shape[1:3]
 
 
 def _last(step: Step) -> dict[str, Any]:
     return {"flag": step.flag, "clamp": step.clamp}
 
 
-def _given(step: Step) -> list[Array]:
-    return [x for x in step.read if x is not None]
-
-
 def combined(step: Step) -> list[Launch]:
     """`sum` and `product`: two at a time, the last with what follows."""
-    product = step.operation.kind == "product"
-    x, *others = _given(step)
-    if any(y.channels != step.out.channels for y in (x, *others)):
-        step.refuse("an input of one channel counts for all")
+    kind, a = step.operation.kind, step.settings
+    x, *others = step.all_given
+    how = ["times" if kind == "product" else "plus"] * len(others)
+    if minus := a.get("minus", 0):
+        how[-minus:] = ["minus"] * minus
     found = []
     if len(others) > 1:
-        between = step.scratch(step.out, step.out.channels)
-        for y in others[:-1]:
-            found.append(launch(step.operation.kind, x, between, Move(product=product), y=y))
+        between = step.scratch(step.out.shape)
+        for y, with_ in zip(others[:-1], how, strict=False):
+            found.append(launch(kind, x, between, Move(combined=with_), y=y))
             x = between
-    move, slopes = Move(product=product), None
-    if not product:
-        a = step.activation()
-        offset = float(step.settings["offset"])
-        move = Move(activation=a["ACTIVATION"], slope=a["SLOPE"], scale=a["SCALE"], offset=offset)
+    move, slopes = Move(combined=how[-1] if how else "plus"), None
+    if kind == "sum":
+        of = step.activation()
+        move = replace(move, activation=of["ACTIVATION"], slope=of["SLOPE"], scale=of["SCALE"])
+        move = replace(move, offset=float(a["offset"]))
     if "slopes" in step.tensors:
         more = -step.out.channels % MOST_COLUMNS
         slopes = step.pack(lambda: {"slopes": F.pad(step.tensors["slopes"], (0, more))})["slopes"]
     y = others[-1] if others else None
-    last = launch(
-        step.operation.kind, x, step.out, move, y=y, slopes=slopes, **_last(step)
-    )  # fmt: skip
-    return [*found, last]
+    return [*found, launch(kind, x, step.out, move, y=y, slopes=slopes, **_last(step))]
 
 
 def concatenated(step: Step) -> list[Launch]:
     """`concatenate`: each input to its channels of the result."""
     found, first = [], 0
-    for x in _given(step):
+    for x in step.all_given:
         target = step.out + first
         found.append(launch("concatenate", x, target, channels=x.channels, **_last(step)))
         first += x.channels
@@ -191,16 +241,28 @@ def concatenated(step: Step) -> list[Launch]:
 
 
 def moved(step: Step) -> Launch:
-    """`slice`, `pixel_shuffle`, `nearest`, `bilinear`, `halve` and `crop`."""
-    x, kind, a = _given(step)[0], step.operation.kind, step.settings
-    move = Move(
-        a.get("factor", 1),
-        shuffle=kind == "pixel_shuffle",
-        bilinear=kind == "bilinear",
-        halve=kind == "halve",
-        crop=kind == "crop",
-    )
-    return launch(kind, x + a.get("first", 0), step.out, move, **_last(step))
+    """`halve`, and what only moves values."""
+    x, kind, a = step.all_given[0], step.operation.kind, step.settings
+    if kind == "slice":
+        return launch(kind, x + a["first"], step.out, **_last(step))
+    move = Move(kind, a.get("factor", 1))
+    if kind == "crop":
+        move = Move("window", first=a["margin"])
+    elif kind == "pad":
+        move = Move("window", first=-a["margin"], border=a["padding"])
+    return launch(kind, x, step.out, move, **_last(step))
+
+
+def bordered(step: Step, x: Array) -> tuple[list[Launch], Array, int]:
+    """For a convolution of 3×3: what comes before it, what it reads, and by how many pixels that is
+    wider all around than the result; beyond lie zeros.
+    """
+    border = step.settings.get("padding", "zero")
+    if border in ("zero", "valid"):
+        return [], x, int(border == "valid")
+    n, h, w, c = x.shape
+    wider = step.scratch((n, h + 2, w + 2, c))
+    return [launch("pad", x, wider, Move("window", first=-1, border=border))], wider, 1
 
 
 def between_samples_and_features(

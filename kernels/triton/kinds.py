@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-import torch
+from itertools import product
 
 from imagen_fast.graph.kinds import KINDS
 
@@ -13,13 +12,16 @@ from . import (
     attention,
     attention_map,
     conv3x3,
+    depthwise,
     down,
     elementwise,
     linear,
+    reduce,
     stem,
     up,
     window_attention,
 )
+from .elementwise import Move
 from .launch import Launch
 from .step import Step
 
@@ -43,26 +45,43 @@ class Row:
 
 
 def _convolution(step: Step) -> Launches:
-    if step.settings["depthwise"]:
-        step = _dense(step)
     kernel, stride = step.settings["kernel"], step.settings["stride"]
+    if step.settings["depthwise"]:
+        return depthwise.depthwise(step)
     if (kernel, stride) == (3, 1):
         return stem.stem(step) if _is_stem(step) else conv3x3.convolution(step)
-    if (kernel, stride) == (2, 2):
+    if (kernel, stride, step.settings["padding"]) == (2, 2, "zero"):
         return down.down(step)
     if (kernel, stride) == (1, 1):
         return linear.linear(step)
-    return step.refuse(f"kernel {kernel} with stride {stride}")
+    return step.refuse(f"kernel {kernel} with stride {stride}, padding {step.settings['padding']}")
 
 
-def _dense(step: Step) -> Step:
-    """A depthwise convolution of a few channels as one of all of them."""
-    weight = step.tensors["weight"]  # (C, 1, k, k)
-    channels = len(weight)
-    if channels > stem.MOST_INNER:
-        step.refuse(f"{channels} channels, each by itself; expected {stem.MOST_INNER} at most")
-    dense = torch.eye(channels)[:, :, None, None] * weight
-    return replace(step, tensors={**step.tensors, "weight": dense})
+def _transposed(step: Step) -> Launches:
+    """One of 4×4 is one of 3×3, two taps of three along an axis, to each of four pixels."""
+    kernel = step.settings["kernel"]
+    if kernel == 2:
+        return up.up(step)
+    if kernel != 4:
+        step.refuse(f"kernel {kernel}")
+    weight = step.tensors["weight"]  # (inner, C, 4, 4)
+    inner, c = weight.shape[:2]
+    shuffled = weight.new_zeros(c, 2, 2, inner, 3, 3)
+    for y, x in product(range(4), repeat=2):  # to pixel 2 · i + y - 1 of pixel i
+        dy, dx = (y + 1) % 2, (x + 1) % 2
+        shuffled[:, dy, dx, :, (dy + 3 - y) // 2, (dx + 3 - x) // 2] = weight[:, :, y, x].T
+    tensors = {"weight": shuffled.flatten(0, 2)}
+    if "bias" in step.tensors:
+        tensors["bias"] = step.tensors["bias"].repeat_interleave(4)
+    of = replace(step, tensors=tensors, settings={"factor": 2})
+    skip = step.given(1)
+    if skip is None:
+        return conv3x3.convolution(of)
+    n, h, w, _ = step.features(0).shape
+    whole = step.scratch((n, 2 * h, 2 * w, c))
+    of = replace(of, out=whole, read=step.read[:1])
+    cropped = elementwise.launch("crop", whole, step.out, Move("window"), y=skip)
+    return [*conv3x3.convolution(of), cropped]
 
 
 def _is_stem(step: Step) -> bool:
@@ -79,23 +98,32 @@ HEADS = frozenset({"head_dim"})
 ROWS = {
     "convolution": Row(
         _convolution,
-        ACTIVATION | {"channels", "kernel", "stride", "depthwise"},
-        lambda step: step.settings["kernel"] == 3 and not _is_stem(step),
+        ACTIVATION | {"channels", "kernel", "stride", "padding", "depthwise"},
+        lambda step: (
+            step.settings["kernel"] == 3
+            and step.settings["stride"] == 1
+            and not (step.settings["depthwise"] or _is_stem(step))
+        ),
     ),
     "subpixel_convolution": Row(conv3x3.convolution, frozenset({"channels", "kernel", "factor"})),
-    "transposed_convolution": Row(up.up, frozenset({"channels"}), _never),
+    "transposed_convolution": Row(_transposed, frozenset({"channels", "kernel"}), _never),
     "window_attention": Row(window_attention.window_attention, HEADS | {"window", "shift"}, _never),
     "global_attention": Row(attention.global_attention, HEADS | {"plain"}, _never),
     "attention_map": Row(attention_map.attention_map, HEADS | {"window", "shift"}, _never),
-    "sum": Row(elementwise.combined, ACTIVATION | {"offset"}),
+    "sum": Row(elementwise.combined, ACTIVATION | {"offset", "minus"}),
     "product": Row(elementwise.combined),
+    "reduce": Row(reduce.reduce, frozenset({"function", "over"}), _never),
+    "layer_norm": Row(reduce.layer_norm, frozenset({"epsilon"}), _never),
     "concatenate": Row(elementwise.concatenated),
     "slice": Row(elementwise.moved, frozenset({"first", "channels"})),
     "pixel_shuffle": Row(elementwise.moved, frozenset({"factor"})),
+    "pixel_unshuffle": Row(elementwise.moved, frozenset({"factor"})),
     "nearest": Row(elementwise.moved, frozenset({"factor"})),
     "bilinear": Row(elementwise.moved, frozenset({"factor"})),
     "halve": Row(elementwise.moved),
-    "crop": Row(elementwise.moved),
+    "max_pool": Row(depthwise.max_pool, frozenset({"kernel", "stride"}), _never),
+    "pad": Row(elementwise.moved, frozenset({"padding", "margin", "halvings"})),
+    "crop": Row(elementwise.moved, frozenset({"margin", "factor"})),
 }
 
 

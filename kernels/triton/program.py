@@ -164,14 +164,11 @@ def program_of(
 def check_kinds(graph: Graph) -> None:
     """Raise OperationError if there is no kernel for one of the operations at all."""
     for operation in graph.operations:
-        values = [graph.values[x].grid.of for x in (operation.output, *operation.inputs) if x]
-        if operation.kind in ROWS and all(values):
-            continue
-        why = "a single pixel" if operation.kind in ROWS else f"expected {', '.join(ROWS)}"
-        raise OperationError(
-            f"backend 'triton' has no kernel for operation {operation.output!r} "
-            f"({operation.kind}): {why}; choose backend native or eager"
-        )
+        if operation.kind not in ROWS:
+            raise OperationError(
+                f"backend 'triton' has no kernel for operation {operation.output!r} "
+                f"({operation.kind}): expected {', '.join(ROWS)}; choose backend native or eager"
+            )
 
 
 class _Builder:
@@ -228,6 +225,9 @@ class _Builder:
 
     def shape(self, value: str) -> tuple[Number, ...]:
         found = self.graph.values[value]
+        if not found.grid.of:  # of the whole picture
+            n, *_ = next(iter(self.sizes.values()))
+            return n, 1, 1, found.channels
         n, h, w = self.sizes[found.grid.of]
         part, factor, around = 2**found.grid.halvings, found.grid.factor, found.grid.around
         h, w = (cdiv(side, part) * factor + around for side in (h, w))
@@ -296,22 +296,25 @@ class _Builder:
             )
         )
 
-    def take(self, shape: tuple[Number, ...]) -> Array:
-        """A free buffer that is large enough, or the largest free one made larger, or a new one."""
-        elements, buffers = _product(shape), self.program.buffers
-        free = sorted(self.free, key=lambda i: buffers[i].usual)
+    def take(self, shape: tuple[Number, ...], kind: str = "") -> Array:
+        """A free buffer that is large enough, or the largest free one made larger, or a new one; of
+        features unless a kind is given.
+        """
+        elements, buffers, kind = _product(shape), self.program.buffers, kind or self.weights.kind
+        free = [i for i in self.free if buffers[i].kind == kind]
+        free.sort(key=lambda i: buffers[i].usual)
         fitting = [i for i in free if buffers[i].usual >= _usual(elements)]
         if not free:
-            buffers.append(Buffer(self.weights.kind, [elements]))
-            return Array(len(buffers) - 1, self.weights.kind, shape)
+            buffers.append(Buffer(kind, [elements]))
+            return Array(len(buffers) - 1, kind, shape)
         number = fitting[0] if fitting else free[-1]
         self.free.remove(number)
         if elements not in buffers[number].sizes:
             buffers[number].sizes.append(elements)
-        return Array(number, self.weights.kind, shape)
+        return Array(number, kind, shape)
 
-    def take_scratch(self, like: Array, channels: int) -> Array:
-        array = self.take((*like.shape[:3], channels))
+    def take_scratch(self, shape: tuple[Number, ...], kind: str = "") -> Array:
+        array = self.take(shape, kind)
         self.scratch.append(array)
         return array
 

@@ -1,7 +1,7 @@
 """3×3 convolutions of a few channels, as a picture has: one matrix product a tile of pixels.
 
 A pixel's row holds its 9 · channels neighbouring samples. Bytes enter the product as they are,
-exact in 16 bits, and the sums are divided by 255. Zeros around the picture.
+exact in 16 bits, and the sums are divided by 255. Zeros around the picture, or a wider x.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .blocks import padded
+from .elementwise import bordered
 from .epilogue import write
 from .launch import Launch
 from .size import cdiv
@@ -25,7 +26,7 @@ MOST_COLUMNS = 128  # output channels of a program
 
 @triton.jit(do_not_specialize=["pixels", "height", "width"])
 def stem_kernel(
-    x,  # (N, height, width, INNER), uint8, fp32 or features
+    x,  # (N, height + 2 · WIDER, width + 2 · WIDER, INNER), uint8, fp32 or features
     matrix,  # (K, C'), zeros beyond 9 · INNER and beyond C
     bias,  # (C',) fp32
     slopes,  # (C',) fp32
@@ -39,6 +40,7 @@ def stem_kernel(
     C: tl.constexpr,
     C_PADDED: tl.constexpr,
     K: tl.constexpr,
+    WIDER: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     ACTIVATION: tl.constexpr,
@@ -57,9 +59,14 @@ def stem_kernel(
     y = ((first_pixel + m) // width % height)[:, None] + dy  # (M, K)
     z = ((first_pixel + m) % width)[:, None] + dx
     mask = inside[:, None] & (k < 9 * INNER)[None, :]
-    mask &= (y >= 0) & (y < height) & (z >= 0) & (z < width)
-    at = (m[:, None] + dy * width + dx) * INNER + (k % INNER)[None, :]
-    a = tl.load(x + first_pixel.to(tl.int64) * INNER + at, mask=mask, other=0)
+    if WIDER:
+        image = ((first_pixel + m) // width // height).to(tl.int64)[:, None]
+        at = (image * (height + 2) + y + 1) * (width + 2) + z + 1
+        a = tl.load(x + at * INNER + (k % INNER)[None, :], mask=mask, other=0)
+    else:
+        mask &= (y >= 0) & (y < height) & (z >= 0) & (z < width)
+        at = (m[:, None] + dy * width + dx) * INNER + (k % INNER)[None, :]
+        a = tl.load(x + first_pixel.to(tl.int64) * INNER + at, mask=mask, other=0)
     b = tl.load(matrix + k[:, None] * C_PADDED + n[None, :])
     sums = tl.dot(a.to(b.dtype), b)  # (M, N)
     if x.dtype.element_ty == tl.uint8:
@@ -84,15 +91,15 @@ def _rows(inner: int) -> int:
     return max(16, int(triton.next_power_of_2(9 * inner)))
 
 
-def stem(step: Step) -> Launch:
+def stem(step: Step) -> list[Launch]:
     """`convolution` of 3×3 taps and `MOST_INNER` channels at most, of samples or features.
 
     Block sizes compile without spills on every architecture; chosen on arithmetic, not measured.
     """
     packed = step.pack(lambda: pack(step.tensors))
-    x, out = step.given(0), step.out
-    assert x is not None
-    _, h, w, _ = x.shape
+    before, x, wider = bordered(step, step.all_given[0])
+    out = step.out
+    _, h, w, _ = out.shape
     inner = x.channels
     columns = padded(out.channels, MOST_COLUMNS)
     block_m, block_n = 128, min(columns, MOST_COLUMNS)
@@ -101,10 +108,10 @@ def stem(step: Step) -> Launch:
         "pixels": out.pixels, "height": h, "width": w,
     }  # fmt: skip
     constants = {
-        "INNER": inner, "C": out.channels, "C_PADDED": columns, "K": _rows(inner),
+        "INNER": inner, "C": out.channels, "C_PADDED": columns, "K": _rows(inner), "WIDER": wider,
         "BLOCK_M": block_m, "BLOCK_N": block_n, **step.activation(),
     }  # fmt: skip
-    return Launch(
+    launch = Launch(
         step.name(f"stem_c{inner}_c{out.channels}"),
         stem_kernel,
         (cdiv(out.pixels, block_m) * (columns // block_n),),
@@ -112,3 +119,4 @@ def stem(step: Step) -> Launch:
         constants,
         num_warps=8 if block_n > 64 else 4,
     )
+    return [*before, launch]

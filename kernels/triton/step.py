@@ -33,7 +33,7 @@ class Step:
         processors: multiprocessors of the GPU.
         converted: the features that an array of samples becomes.
         packing: packed tensors by part, made by a function if they are not there yet.
-        scratch: memory for this operation alone: a feature map like another one, of other channels.
+        scratch: memory for this operation alone, of a shape (N, H, W, C): features, or of a kind.
     """
 
     operation: Operation
@@ -48,7 +48,7 @@ class Step:
     processors: Number
     converted: Callable[[int], Array]
     packing: Callable[[Callable[[], dict[str, Tensor]]], dict[str, Array]]
-    scratch: Callable[[Array, int], Array]
+    scratch: Callable[..., Array]
 
     def pack(self, make: Callable[[], dict[str, Tensor]]) -> dict[str, Array]:
         """Packed tensors, made once: matrices in the features' type, vectors in fp32."""
@@ -57,6 +57,11 @@ class Step:
     def given(self, place: int) -> Array | None:
         """What it reads there; None if nothing."""
         return self.read[place] if place < len(self.read) else None
+
+    @property
+    def all_given(self) -> list[Array]:
+        """What it reads, without what is left out."""
+        return [x for x in self.read if x is not None]
 
     def features(self, place: int) -> Array:
         """What it reads there, as features."""

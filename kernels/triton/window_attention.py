@@ -221,7 +221,7 @@ def window_attention(step: Step) -> list[Launch]:
         return split.in_three_steps(step, attention)
     if number == 1:
         return [_fused(step, attention, step.out, whole=True)]
-    mixed = step.scratch(step.out, attention.columns)
+    mixed = step.scratch((*step.out.shape[:3], attention.columns))
     fused = _fused(step, attention, mixed, whole=False)
     return [fused, split.projection(step, attention, mixed)]
 

@@ -45,6 +45,18 @@ def convolution(inner: int, outer: int, added: int = 0, **settings: Any) -> Grap
     )  # fmt: skip
 
 
+def of_wider(inner: int, outer: int, kernel: int = 3, **settings: Any) -> Graph:
+    """Of pixels beyond the border alone, or if there is one tap, less those around."""
+    b = Builder()
+    b.inputs["x"] = features(inner)
+    b.add("pad", "wider", "x", margin=2, padding="edge")
+    b.add("convolution", "y", "wider", tensors={"weight": "w", "bias": "b"}, padding="valid",
+          channels=outer, kernel=kernel, **settings)  # fmt: skip
+    last = "y" if kernel > 1 else b.add("crop", "cropped", "y", margin=1)
+    b.outputs["y"] = Output(last)
+    return b.graph()
+
+
 def subpixel(inner: int, channels: int, factor: int, base: Input | None = PICTURE) -> Graph:
     more = {} if base is None else {"base": Input(channels, base.picture, Grid("x"))}
     return graph_of(
@@ -85,6 +97,21 @@ def plain(kind: str, *channels: int, **settings: Any) -> Graph:
     return graph_of(kind, inputs, ["x", *names], **settings)
 
 
+def weighed() -> Graph:
+    """Channels weighed by what convolutions make of their means: attention to channels."""
+    b = Builder()
+    b.inputs["x"] = features(20)
+    b.add("reduce", "mean", "x", over="picture", function="mean")
+    b.add("reduce", "largest", "x", over="channels", function="maximum")
+    for name, read, c in (("few", "mean", 4), ("weights", "few", 20)):
+        role = {"weight": name}
+        b.add("convolution", name, read, tensors=role, kernel=1, channels=c, activation="sigmoid")
+    b.add("product", "z", "weights", "x", "largest")
+    b.add("sum", "y", "largest", "mean", "z", minus=1)
+    b.outputs["y"] = Output("y")
+    return b.graph()
+
+
 # Name, which says why → graph, and the sides of x (N, H, W).
 CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "rows: wider than a strip, taller than a run": (convolution(16, 16, kernel=3), (1, 9, 70)),
@@ -108,6 +135,20 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
         convolution(3, 3, kernel=3, depthwise=True, given=PICTURE), (2, 3, 5)),
     "one tap: each channel by itself": (
         convolution(3, 3, kernel=1, depthwise=True, given=PICTURE), (2, 3, 5)),
+    "stem: mirrored": (convolution(3, 16, given=PICTURE, kernel=3, padding="reflect"), (2, 2, 5)),
+    "stem: of a wider picture": (of_wider(3, 16), (2, 2, 70)),
+    "rows: of a wider picture, batch": (
+        of_wider(16, 32, activation="leaky_relu"), (2, 7, 70)),
+    "rows: one pixel, the outermost around": (
+        convolution(16, 16, 1, kernel=3, padding="edge"), (2, 1, 1)),
+    "taps: of a wider picture, batch": (of_wider(96, 32), (2, 9, 18)),
+    "taps: mirrored": (convolution(96, 32, 1, kernel=3, padding="reflect"), (1, 3, 17)),
+    "each by itself: a wide kernel, several blocks": (
+        convolution(70, 70, 1, kernel=7, depthwise=True, padding="edge", activation="gelu"),
+        (2, 3, 5)),
+    "each by itself: stride 2, odd sides": (
+        convolution(5, 5, kernel=4, stride=2, depthwise=True, padding="reflect"), (2, 5, 7)),
+    "each by itself: of a wider picture": (of_wider(5, 5, depthwise=True), (1, 5, 4)),
     "stem: several blocks of channels": (convolution(1, 192, kernel=3), (1, 3, 5)),
     "one tap": (convolution(20, 12, 2, kernel=1, activation="leaky_relu", slope=0.3), (2, 5, 7)),
     "one tap: several blocks": (convolution(64, 96, kernel=1, activation="gelu"), (1, 12, 12)),
@@ -119,6 +160,12 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "up: odd sides are cropped": (
         graph_of("transposed_convolution", {"x": features(20), "c": features(36, HALF)}, ["c", "x"],
                  channels=20), (3, 7, 9)),
+    "up, 4×4: zeros around": (
+        graph_of("transposed_convolution", {"x": features(24)}, ["x"], channels=3, kernel=4),
+        (2, 3, 5)),
+    "up, 4×4: odd sides are cropped": (
+        graph_of("transposed_convolution", {"x": features(6), "c": features(20, HALF)}, ["c", "x"],
+                 channels=6, kernel=4), (2, 5, 7)),
     "up: without a skip": (
         graph_of("transposed_convolution", {"x": features(48)}, ["x"], channels=32), (2, 3, 5)),
     "head: rows": (subpixel(16, 3, 4), (1, 9, 70)),
@@ -152,7 +199,27 @@ CASES: dict[str, tuple[Graph, tuple[int, int, int]]] = {
     "sum of one": (plain("sum", 5, activation="gelu", scale=2.0, offset=-1.0), (2, 3, 5)),
     "sum of four": (
         plain("sum", 5, 5, 5, 5, activation="prelu", roles=["slopes"]), (1, 7, 6)),
+    "sum of three, two subtracted": (plain("sum", 5, 5, 5, minus=2), (1, 7, 6)),
     "product of three": (plain("product", 130, 130, 130), (1, 3, 5)),
+    "one pixel for all, and one channel": (weighed(), (3, 5, 7)),
+    **{
+        f"{function} of a picture in several parts": (
+            plain("reduce", 70, over="picture", function=function), (2, 11, 19))
+        for function in ("mean", "variance", "deviation", "maximum")
+    },
+    "mean of a picture of one pixel": (
+        plain("reduce", 3, over="picture", function="mean"), (2, 1, 1)),
+    "deviation of the channels": (plain("reduce", 20, over="channels", function="deviation"),
+                                  (2, 3, 5)),
+    "maximum of the channels": (plain("reduce", 20, over="channels", function="maximum"),
+                                (2, 3, 5)),
+    "layer norm": (plain("layer_norm", 20, roles=["weight", "bias"]), (2, 3, 5)),
+    "maximum of neighbours": (plain("max_pool", 9, kernel=3, stride=2), (2, 5, 7)),
+    "padded, mirrored again and again": (
+        plain("pad", 5, padding="reflect", margin=4, halvings=2), (2, 3, 5)),
+    "padded with zeros": (plain("pad", 5, margin=1), (1, 3, 5)),
+    "cropped all around": (of_wider(5, 5, kernel=1), (2, 3, 4)),
+    "pixel unshuffle, odd sides": (plain("pixel_unshuffle", 5, factor=2), (2, 3, 5)),
     "concatenate": (plain("concatenate", 5, 1, 8), (2, 3, 5)),
     "slice": (plain("slice", 9, first=3, channels=5), (1, 5, 3)),
     "pixel shuffle": (plain("pixel_shuffle", 18, factor=3), (2, 3, 2)),
@@ -271,6 +338,15 @@ def test_what_is_not_finite_is_told(case, value):
     assert not run(graph, tensors(graph), given, ["y"], "fp16")[1]
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("maximum")])
+@pytest.mark.parametrize("pixel", [0, -1])
+def test_a_maximum_of_what_is_no_number_is_none(case, pixel):
+    graph, sides = CASES[case]
+    given = arrays(graph, sides)
+    given["x"][-1, pixel, pixel, 0] = np.nan
+    assert not run(graph, tensors(graph), given, ["y"], "fp16")[1]
+
+
 @pytest.mark.parametrize("size", [(100_000, 8, 9), (1, 3, 1 << 20), (1, 1 << 20, 3)])
 def test_grids_that_a_gpu_has(size):
     """Of large batches and long pictures: the second axis holds 65535 programs at most."""
@@ -292,14 +368,10 @@ def test_what_has_no_kernel_is_refused_by_its_name():
     for graph, said in (
         (convolution(8, 8, 3, kernel=3), "'y' (convolution): 3 addends; expected 2 at most"),
         (convolution(8, 8, kernel=5), "kernel 5 with stride 1"),
-        (convolution(8, 8, kernel=3, depthwise=True), "8 channels, each by itself; expected 7 at"),
-        (convolution(8, 8, kernel=3, padding="reflect"), "padding 'reflect'"),
         (convolution(8, 8, kernel=3, activation="mish"), "activation 'mish'; expected one of none"),
         (attention(160, 160, 0), "head_dim is 160; the kernels take up to 128"),
         (maps(32, 32, 18), "a window has 324 pixels; the kernel takes up to 256"),
         (attention(32, 32, 8, "x,,a,a"), "2 addends; expected 1 at most"),
-        (plain("layer_norm", 5), "'y' (layer_norm): expected convolution, subpixel"),
-        (plain("reduce", 5, over="picture", function="mean"), "(reduce): expected convolution"),
     ):
         assert said in refused(graph)
         assert "choose backend native or eager" in refused(graph)

@@ -151,11 +151,7 @@ NOT_YET = {
     "triton": {
         name
         for name, (kind, _, attributes) in CASES.items()
-        if kind in ("reduce", "layer_norm", "pixel_unshuffle", "max_pool", "pad")
-        or attributes.keys() & {"padding", "depthwise", "minus"}
-        or attributes.get("kernel", 0) > 3
+        if (kind == "convolution" and "padding" in attributes and name != "2×2 by 2, zero")
         or attributes.get("activation", "none") not in OF_OLD
-        or name == "product with one channel"
     }
-    | {"crop"}
 }
