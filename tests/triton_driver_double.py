@@ -97,10 +97,16 @@ def postpone() -> None:
     Launch.run = keep  # type: ignore[method-assign]
 
 
-def compiled() -> Iterator[dict[str, Any]]:
-    """What was kept is run by all cores; a row for each form, as it is done."""
+def compiled(end: float) -> Iterator[dict[str, Any]]:
+    """What was kept is run by all cores; a row for each form, as it is done, until `end`."""
     with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
-        yield from pool.imap_unordered(_run, list(_kept))
+        done = pool.imap_unordered(_run, list(_kept))
+        for left in range(len(_kept), 0, -1):
+            try:
+                yield done.next(max(end - time.monotonic(), 0))
+            except multiprocessing.TimeoutError:
+                yield {"left_out": f"no time was left for {left} of {len(_kept)}"}
+                return
 
 
 def _run(key: str) -> dict[str, Any]:

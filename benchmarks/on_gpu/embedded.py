@@ -8,6 +8,7 @@ runs and its pictures say nothing.
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
@@ -33,6 +34,10 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PLACES = ((1, 256), (1, 512), (1, 1024), (8, 512))
 ROUNDS = 100
+# Of a first run's launches, each by itself; more sections take more passes.
+SECTIONS = ("SpeedOfLight", "MemoryWorkloadAnalysis", "ComputeWorkloadAnalysis", "Occupancy")
+PROFILER = ("ncu", "--clock-control", "none", "--launch-count", "24", "--csv", "--page", "details",
+            *(word for x in SECTIONS for word in ("--section", x)))  # fmt: skip
 TOOLS = ("memcheck", "synccheck", "initcheck", "racecheck")
 
 
@@ -95,8 +100,8 @@ def build_bundle(dtype: str, part: Part) -> dict[str, Any]:
 
 def enlarge(
     dtype: str, tiles: Any, rounds: int, part: Part, *before: str
-) -> tuple[list[float], float, Any]:
-    """What the program prints, and its whole time, in milliseconds; and its pictures.
+) -> tuple[str, float, Any]:
+    """What the program prints; its whole time, in milliseconds; and its pictures.
 
     before: a command that runs it.
 
@@ -117,9 +122,7 @@ def enlarge(
     if done.returncode:
         said = (done.stdout + done.stderr).strip()[-400:]
         raise RuntimeError(f"{line[0]} failed ({done.returncode}): {said}")
-    # The sanitizer prints lines as well.
-    times = [float(x) for x in done.stdout.split("\n") if x and x[0].isdigit()]
-    return times, whole, np.fromfile(out, np.uint8)
+    return done.stdout, whole, np.fromfile(out, np.uint8)
 
 
 def watched(part: Part) -> None:
@@ -156,6 +159,29 @@ def measure(part: Part) -> None:
             part.attempt(measured, tiles, dtype, backend, **facts)
 
 
+def counters(part: Part) -> None:
+    """What the hardware counted at each launch of a picture of 512², by Nsight Compute."""
+    for dtype in with_bundles(part):
+        if shutil.which(PROFILER[0]) is None:
+            part.add(what="counters", left_out=f"{PROFILER[0]} is not installed here")
+            continue
+        tiles = (pictures(1, 512) * 255).round().astype(np.uint8)
+        for row in counted(enlarge(dtype, tiles, 0, part, *PROFILER)[0]):
+            part.add(what="counters", dtype=dtype, **row)
+
+
+def counted(printed: str) -> list[dict[str, Any]]:
+    """A row for each launch, of the lines of CSV among all that the profiler printed."""
+    rows: dict[str, dict[str, Any]] = {}
+    for line in csv.DictReader(x for x in printed.splitlines() if x.startswith('"')):
+        about = {"kernel": line["Kernel Name"], "grid": line["Grid Size"], "counters": {}}
+        row = rows.setdefault(line["ID"], about)
+        if line["Metric Name"]:
+            name = f"{line['Metric Name']}, {line['Metric Unit']}"
+            row["counters"][name] = line["Metric Value"]
+    return list(rows.values())
+
+
 def with_bundles(part: Part) -> list[str]:
     """The dtypes of which there is a bundle."""
     there = [dtype for dtype in part.dtypes if bundle_path(dtype).exists()]
@@ -173,7 +199,8 @@ def measured(tiles: Any, dtype: str, backend: Triton | None, part: Part) -> dict
         return in_turns(runs, part, 3.0, clock="cpu").get("triton", [])
 
     before = beside()
-    (load, first, *later), _, output = enlarge(dtype, tiles, 2 if part.dry else ROUNDS, part)
+    said, _, output = enlarge(dtype, tiles, 2 if part.dry else ROUNDS, part)
+    load, first, *later = map(float, said.split())
     samples = {"triton": before + beside(), "embedded": [round(1e3 * x, 1) for x in later]}
     cold = [enlarge(dtype, tiles, 0, part)[1] for _ in range(1 if part.dry else 5)]
     truth = answer(model(), tiles, part.device)

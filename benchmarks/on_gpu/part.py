@@ -68,7 +68,7 @@ class Part:
 
     def finish(self) -> int:
         """The exit code; what was to be compiled is."""
-        for row in triton_driver_double.compiled() if self.compiles else ():
+        for row in triton_driver_double.compiled(self._end) if self.compiles else ():
             self.add(what="compile", **row)
         return int(self.failed)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from imagen_fast.bench.timing import Summary
 
-NAMES = ("kernel", "network", "key", "size", "batch", "side", "dtype")
+NAMES = ("kernel", "network", "operation", "key", "size", "batch", "side", "dtype")
 
 
 def summary(result: dict[str, Any]) -> Iterator[str]:

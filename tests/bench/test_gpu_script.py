@@ -63,7 +63,8 @@ def test_a_whole_run(tmp_path):
         assert all(row.get("ok", True) for row in part["rows"]), name
         assert any(f" {name}: " in line and "known now" in line for line in result["told"])
     assert [*result["told"]] == done.stdout.splitlines()[: len(result["told"])]
-    assert {row["what"] for row in parts["parity"]["rows"]} == {"network", "overflow", "kernel"}
+    compared = {row["what"] for row in parts["parity"]["rows"]}
+    assert compared == {"network", "overflow", "kernel", "operation"}
     overflows = [row for row in parts["parity"]["rows"] if row["what"] == "overflow"]
     told = {row["weight"]: row["finite"] for row in overflows}
     assert told == {3e38: False, 1e5: False}  # in fp16
@@ -74,7 +75,8 @@ def test_a_whole_run(tmp_path):
     assert {"memcheck", "synccheck", "initcheck", "racecheck"} <= watched
     three = {"triton", "eager", "compiled"}
     for row in parts["kernels"]["rows"]:
-        assert row["samples_us"].keys() == three
+        more = {"compiled, SDPA"} if "attention" in row["kernel"] else set()
+        assert row["samples_us"].keys() == three | more
         assert all([*row["samples_us"].values(), row["bytes"] > 0, row["flops"] > 0])
     (row,) = parts["embedded"]["rows"]
     assert all([row["ok"], row["samples_us"]["embedded"], row["cold_ms"]])
@@ -98,6 +100,26 @@ def test_without_git_the_commit_is_passed_in(tmp_path):
     (tmp_path / "imagen_fast").mkdir()
     done = subprocess.run(line, capture_output=True, env={**environment, "COMMIT": "abc"})
     assert done.returncode == 0
+
+
+def test_what_the_profiler_prints(on_gpu):
+    from on_gpu.embedded import counted
+
+    printed = """==PROF== Profiling "conv_rows_kernel": 0%....100% - 9 passes
+12.3456
+"ID","Kernel Name","Grid Size","Section Name","Metric Name","Metric Unit","Metric Value"
+"0","conv_rows_kernel","(64, 1, 1)","GPU Speed Of Light Throughput","Duration","us","15.49"
+"0","conv_rows_kernel","(64, 1, 1)","GPU Speed Of Light Throughput","DRAM Throughput","%","61.0"
+"0","conv_rows_kernel","(64, 1, 1)","GPU Speed Of Light Throughput","","",""
+"1","stem_kernel","(2048, 1, 1)","GPU Speed Of Light Throughput","Duration","us","4.10"
+"""
+    conv, stem = counted(printed)
+    assert conv == {
+        "kernel": "conv_rows_kernel", "grid": "(64, 1, 1)",
+        "counters": {"Duration, us": "15.49", "DRAM Throughput, %": "61.0"},
+    }  # fmt: skip
+    assert stem["counters"] == {"Duration, us": "4.10"}
+    assert counted("==ERROR== no permission\n") == []
 
 
 def test_algorithms_are_not_chosen_by_timing_where_answers_are_compared(on_gpu, tmp_path):

@@ -13,11 +13,13 @@ from unittest import mock
 
 import network_cases
 import numpy as np
+import operation_cases
 import torch
 from on_gpu.cases import Case, judged
 from on_gpu.layers import Layer, layers
 from on_gpu.part import Part
 from random_bundles import random_bundle
+from random_graphs import inputs_for, weights_for
 from reference import DTYPES, Reference
 
 from imagen_fast.backends import triton as triton_backend
@@ -35,6 +37,8 @@ NARROW = ModelSpec(scale=2, levels=(Level(32, convs=1),))
 MIXED = "odd channels, heads and windows"
 PICTURES = ("x4", "x1, odd sides", "small", "base", MIXED)  # of `network_cases`, beside the shipped
 OTHERS = ("a latent and features", "listing")
+# What other people's networks are made of, beside the shipped ones' operations.
+KINDS = [x for x in operation_cases.GRAPHS if x not in operation_cases.NOT_YET["triton"]]
 POISON = (0xFF, 0x00)  # NaN in every float type, and zero
 
 
@@ -49,11 +53,15 @@ def compare(part: Part) -> None:
         for name, bundle in networks.items():
             part.attempt(network_errors, bundle, dtype, what="network", dtype=dtype, network=name)
         for name in OTHERS[1:] if part.dry else OTHERS:
-            part.attempt(case_errors, name, dtype, what="network", dtype=dtype, network=name)
+            case = network_cases.made(name)
+            part.attempt(case_errors, *case, dtype, what="network", dtype=dtype, network=name)
         for weight in () if part.compiles else (3e38, 1e5):
             part.attempt(overflow, dtype, weight, what="overflow", dtype=dtype, weight=weight)
         sizes = ((1, 2, 3),) if part.dry else SIZES
         kernel_rows(part, dtype, [x.graph for x in networks.values()], sizes, kernel_errors)
+        for name in KINDS[::9] if part.dry else KINDS:
+            case = operation_case(operation_cases.GRAPHS[name])
+            part.attempt(case_errors, *case, dtype, what="operation", dtype=dtype, operation=name)
 
 
 def watched(part: Part) -> None:
@@ -103,11 +111,18 @@ def poison(tensors: Iterable[torch.Tensor], byte: int) -> None:
             torch.cuda.synchronize()  # before other streams write there
 
 
-def case_errors(name: str, dtype: str, part: Part) -> dict[str, Any]:
+def operation_case(graph: Graph) -> tuple[Bundle, Any, list[str]]:
+    """As `network_cases.made`, of an operation with random weights."""
+    rng = np.random.default_rng(0)
+    return Bundle(graph, dict(weights_for(graph, rng))), inputs_for(graph, 2, 9, 13, rng), ["y"]
+
+
+def case_errors(
+    bundle: Bundle, given: Any, wanted: Iterable[str], dtype: str, part: Part
+) -> dict[str, Any]:
     """Outputs of a case of tests/parity."""
-    bundle, given, wanted = network_cases.made(name)
     backend = Triton(bundle, precision=dtype, device=part.device.type)
-    found = backend.run(given, wanted)
+    found = backend.run(given, list(wanted))
     backend.close()
     return {} if part.compiles else verdict(reference(bundle, given, found, part), found, dtype)
 
