@@ -8,7 +8,7 @@
     }, …}}
 
 Of a buffer's elements a "sample" is a picture's, a byte or a float; a "number" a float of anything
-else that comes or goes; a "feature" has two bytes, and the "flag" four.
+else that comes or goes, or between two launches; a "feature" has two bytes, and the "flag" four.
 There are launches for pictures in bytes and in floats. A launch is [number of its kernel,
 [expression of each axis of the grid], [argument, …]], arguments in the order of the kernel's
 parameters: for an address [number of a buffer or name of a tensor, elements from its start], else

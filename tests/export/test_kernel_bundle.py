@@ -17,8 +17,10 @@ from imagen_fast.export.gpus import Gpu  # noqa: E402
 from imagen_fast.export.options import ExportOptions  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
-from imagen_fast.bundle import load_bundle, save_bundle  # noqa: E402
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle  # noqa: E402
 from imagen_fast.errors import ExportError, WeightsError  # noqa: E402
+from imagen_fast.graph import Input, Output  # noqa: E402
+from imagen_fast.graph.builder import Builder  # noqa: E402
 from imagen_fast.graph.passes import needed  # noqa: E402
 from imagen_fast.spec import Level, ModelSpec  # noqa: E402
 from imagen_fast.tasks.export import export  # noqa: E402
@@ -113,6 +115,39 @@ def test_two_pictures(gpu_pictures):
     tokens = graph.values["style.tokens"]
     sizes = [2 * 9 * 13 * 3, 2 * 8 * 16 * 3, 2 * np.prod(tokens.grid.size(8, 16)) * tokens.channels]
     assert program.elements(values)[:4] == [*sizes, 2 * 9 * 13 * 3]
+
+
+def test_a_network_of_others(tmp_path):
+    """A border, means over the picture as weights of channels, and a transposed convolution.
+
+    What parts of the picture add up to lies in floats between two launches.
+    """
+    b = Builder()
+    b.inputs["image"] = Input(3, picture=True)
+    b.add("pad", "wider", "image", margin=1, padding="edge")
+    b.add("convolution", "x", "wider", tensors={"weight": "a"}, channels=16, kernel=3,
+          padding="valid", activation="leaky_relu", slope=0.1)  # fmt: skip
+    b.add("reduce", "mean", "x", function="mean", over="picture")
+    b.add("convolution", "weights", "mean", tensors={"weight": "b"}, channels=16, kernel=1,
+          activation="sigmoid")  # fmt: skip
+    b.add("product", "y", "x", "weights")
+    b.add("transposed_convolution", "z", "y", tensors={"weight": "c"}, channels=3, kernel=4)
+    b.outputs["picture"] = Output("z", True)
+    graph, rng = b.graph(), np.random.default_rng(0)
+    tensors = {
+        name: (rng.standard_normal(shape) / np.prod(shape[1:]) ** 0.5).astype(np.float32)
+        for name, shape in graph.tensors.items()
+    }
+    save_bundle(Bundle(graph, tensors, {"task": "upscale"}), tmp_path / "network.safetensors")
+    found = export(
+        tmp_path / "network.safetensors", "bundle", tmp_path / "a.safetensors",
+        ExportOptions("fp16", arch=(90,)),
+    )  # fmt: skip
+    assert found.verification.worst > 50
+    _, plan, _ = bundle_file.read_header(found.path)
+    kinds = [kind for kind, _ in plan.programs[90].buffers]
+    assert kinds[:3] == ["sample", "sample", "flag"]
+    assert sorted(set(kinds[3:])) == ["feature", "number"]
 
 
 def test_offsets_lie_in_their_buffers(exported):
