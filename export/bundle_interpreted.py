@@ -30,7 +30,7 @@ from .verify import Arrays
 
 # Modules of kernels.triton that hold kernels: nothing else is taken from what a plan names.
 MODULES = (
-    *("attention", "attention_map", "conv3x3", "depthwise", "down", "elementwise"),
+    *("attention", "attention_map", "conv", "conv3x3", "depthwise", "elementwise"),
     *("linear", "reduce", "stem", "up", "window_attention"),
 )
 PROCESSORS = 3  # of the GPU that is played

@@ -100,7 +100,13 @@ def run(step: Step, folder: Path, seconds: float, mode: str = "") -> dict[str, A
         with logs[-1].open("w") as log:
             how: Any = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
             processes.append(subprocess.Popen([*command, *options], env=variables, **how))
-    codes = [ended(x, start + seconds + GRACE - time.monotonic()) for x in processes]
+    try:
+        codes = [ended(x, start + seconds + GRACE - time.monotonic()) for x in processes]
+    finally:  # whatever ends this, nothing goes on using the GPU
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     lines = [x for path in sorted(out.glob("rows-*")) for x in path.read_text().splitlines()]
     return {
         "exit_codes": codes,
@@ -145,14 +151,15 @@ def failed(step: Step, found: dict[str, Any]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seconds", type=float, help="900 where nothing is timed, else 420")
+    parser.add_argument("--seconds", type=float, help="1800 where nothing is timed, else 420")
     modes = parser.add_mutually_exclusive_group()
     for mode in MODES:
         modes.add_argument(mode, dest="mode", action="store_const", const=mode, default="")
     parser.add_argument("--only", action="append", help="a part's name; may be repeated")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     mode, start, told = options.mode, time.monotonic(), list[str]()
-    end = start + (options.seconds or (900 if mode else 420))
+    end = start + (options.seconds or (1800 if mode else 420))
 
     def tell(text: str) -> None:
         """A line with the minutes that have passed."""

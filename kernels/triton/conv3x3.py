@@ -351,7 +351,8 @@ def convolution(step: Step) -> list[Launch]:
     """`convolution` and `subpixel_convolution` of 3×3 taps."""
     factor = step.settings.get("factor", 1)
     packed = step.pack(lambda: pack(step.tensors, factor))
-    before, x, wider = bordered(step, step.features(0))
+    launches, x, first = bordered(step, step.features(0))
+    wider = 1 - first
     out = step.out
     n, h, w, _ = x.shape
     h, w = (side - 2 * wider for side in (h, w))
@@ -385,7 +386,7 @@ def convolution(step: Step) -> list[Launch]:
         constants,
         **options,
     )
-    return [*before, launch]
+    return [*launches, launch]
 
 
 def rows_of_run(strips: Number, height: Number, processors: Number) -> Number:

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 import triton
 import triton.language as tl
 
-from .epilogue import activate, samples, store
+from imagen_fast.graph.convolutions import before
+
+from .epilogue import ACTIVATIONS, FUNCTIONS, activate, samples, store
 from .launch import SAMPLES, Argument, Array, Launch
 from .size import cdiv
 from .step import Step
@@ -65,6 +67,8 @@ def elementwise_kernel(
     SLOPE: tl.constexpr,
     SCALE: tl.constexpr,
     OFFSET: tl.constexpr,
+    LOW: tl.constexpr,  # of clamp
+    HIGH: tl.constexpr,
     CLAMP: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -136,6 +140,8 @@ def elementwise_kernel(
     rough: tl.constexpr = out.dtype.element_ty == tl.bfloat16
     if ACTIVATION == "prelu":
         value = activate(value, tl.load(slopes + n), ACTIVATION, SLOPE, rough)
+    elif ACTIVATION == "clamp":  # which leaves NaN as it is
+        value = tl.where(value < LOW, LOW, tl.where(value > HIGH, HIGH, value))
     else:
         value = activate(value, None, ACTIVATION, SLOPE, rough)
     value = value * SCALE + OFFSET
@@ -162,6 +168,8 @@ class Move:
     slope: float = 0.0
     scale: float = 1.0
     offset: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
 
 
 def launch(
@@ -220,9 +228,13 @@ def combined(step: Step) -> list[Launch]:
             x = between
     move, slopes = Move(combined=how[-1] if how else "plus"), None
     if kind == "sum":
-        of = step.activation()
-        move = replace(move, activation=of["ACTIVATION"], slope=of["SLOPE"], scale=of["SCALE"])
-        move = replace(move, offset=float(a["offset"]))
+        if (activation := a["activation"]) not in (*ACTIVATIONS, *FUNCTIONS):
+            step.refuse(f"activation {activation!r}")
+        slope = a["exponent" if activation == "power" else "slope"]
+        numbers: dict[str, Any] = {
+            name: float(a[name]) for name in ("scale", "offset", "low", "high")
+        }
+        move = replace(move, activation=activation, slope=float(slope), **numbers)
     if "slopes" in step.tensors:
         more = -step.out.channels % MOST_COLUMNS
         slopes = step.pack(lambda: {"slopes": F.pad(step.tensors["slopes"], (0, more))})["slopes"]
@@ -254,15 +266,16 @@ def moved(step: Step) -> Launch:
 
 
 def bordered(step: Step, x: Array) -> tuple[list[Launch], Array, int]:
-    """For a convolution of 3×3: what comes before it, what it reads, and by how many pixels that is
-    wider all around than the result; beyond lie zeros.
+    """For a convolution: what comes before it; what it reads, beyond which lie zeros; and how many
+    pixels before the result's the first tap lies there.
     """
-    border = step.settings.get("padding", "zero")
+    border, kernel = step.settings.get("padding", "zero"), step.settings.get("kernel", 3)
     if border in ("zero", "valid"):
-        return [], x, int(border == "valid")
+        return [], x, 0 if border == "valid" else before(kernel)
     n, h, w, c = x.shape
-    wider = step.scratch((n, h + 2, w + 2, c))
-    return [launch("pad", x, wider, Move("window", first=-1, border=border))], wider, 1
+    wider = step.scratch((n, h + kernel - 1, w + kernel - 1, c))
+    move = Move("window", first=-before(kernel), border=border)
+    return [launch("pad", x, wider, move)], wider, 0
 
 
 def between_samples_and_features(

@@ -5,7 +5,12 @@
 import triton
 import triton.language as tl
 
-ACTIVATIONS = ("none", "relu", "leaky_relu", "prelu", "silu", "sigmoid", "gelu")
+ACTIVATIONS = (
+    *("none", "relu", "leaky_relu", "prelu", "silu", "sigmoid", "gelu", "gelu_tanh"),
+    *("mish", "tanh", "hard_swish", "elu", "softplus"),
+)
+# And "clamp": of sums alone.
+FUNCTIONS = ("clamp", "abs", "square", "sqrt", "reciprocal", "exp", "log", "erf", "power")
 
 
 @triton.jit
@@ -20,7 +25,7 @@ def tanh(x):
 def activate(x, slopes, ACTIVATION: tl.constexpr, SLOPE: tl.constexpr, ROUGH: tl.constexpr):
     """The activation of fp32 values; `slopes` are those of their channels, or None.
 
-    ROUGH: sigmoids may have an error of 2⁻¹².
+    SLOPE: of what has one, and the exponent of power. ROUGH: sigmoids may have an error of 2⁻¹².
     """
     if ACTIVATION == "relu":
         x = tl.where(x < 0, 0.0, x)  # NaN stays, which a GPU's maximum would hide
@@ -34,6 +39,41 @@ def activate(x, slopes, ACTIVATION: tl.constexpr, SLOPE: tl.constexpr, ROUGH: tl
         x = 0.5 + 0.5 * tanh(0.5 * x) if ROUGH else tl.sigmoid(x)
     elif ACTIVATION == "gelu":
         x = 0.5 * x * (1 + tl.erf(x * 0.7071067811865476))
+    elif ACTIVATION == "gelu_tanh":
+        x = x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
+    elif ACTIVATION == "mish":  # tanh(log(1 + e)) = e · (e + 2) / (e · (e + 2) + 2)
+        e = tl.exp(tl.minimum(x, 20.0))
+        x = x * (e * (e + 2) / (e * (e + 2) + 2))
+    elif ACTIVATION == "tanh":
+        x = tanh(x) if ROUGH else 2 * tl.sigmoid(2 * x) - 1
+    elif ACTIVATION == "hard_swish":
+        x = x * tl.minimum(tl.maximum(x / 6 + 0.5, 0.0), 1.0)
+    elif ACTIVATION == "elu":
+        x = tl.where(x > 0, x, SLOPE * (tl.exp(x) - 1))
+    elif ACTIVATION == "softplus":
+        x = tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
+    elif ACTIVATION == "abs":
+        x = tl.abs(x)
+    elif ACTIVATION == "square":
+        x = x * x
+    elif ACTIVATION == "sqrt":
+        x = tl.sqrt(x)
+    elif ACTIVATION == "reciprocal":
+        x = 1 / x
+    elif ACTIVATION == "exp":
+        x = tl.exp(x)
+    elif ACTIVATION == "log":
+        x = tl.log(x)
+    elif ACTIVATION == "erf":
+        x = tl.erf(x)
+    elif ACTIVATION == "power":
+        of_size = tl.exp2(SLOPE * tl.log2(tl.abs(x)))
+        if SLOPE % 2 == 0:
+            x = of_size
+        elif SLOPE % 2 == 1:
+            x = tl.where(x < 0, -of_size, of_size)
+        else:
+            x = tl.where(x < 0, float("nan"), of_size)
     return x
 
 

@@ -11,9 +11,9 @@ from imagen_fast.graph.kinds import KINDS
 from . import (
     attention,
     attention_map,
+    conv,
     conv3x3,
     depthwise,
-    down,
     elementwise,
     linear,
     reduce,
@@ -50,11 +50,9 @@ def _convolution(step: Step) -> Launches:
         return depthwise.depthwise(step)
     if (kernel, stride) == (3, 1):
         return stem.stem(step) if _is_stem(step) else conv3x3.convolution(step)
-    if (kernel, stride, step.settings["padding"]) == (2, 2, "zero"):
-        return down.down(step)
     if (kernel, stride) == (1, 1):
         return linear.linear(step)
-    return step.refuse(f"kernel {kernel} with stride {stride}, padding {step.settings['padding']}")
+    return conv.convolution(step)
 
 
 def _transposed(step: Step) -> Launches:
@@ -110,7 +108,7 @@ ROWS = {
     "window_attention": Row(window_attention.window_attention, HEADS | {"window", "shift"}, _never),
     "global_attention": Row(attention.global_attention, HEADS | {"plain"}, _never),
     "attention_map": Row(attention_map.attention_map, HEADS | {"window", "shift"}, _never),
-    "sum": Row(elementwise.combined, ACTIVATION | {"offset", "minus"}),
+    "sum": Row(elementwise.combined, ACTIVATION | {"offset", "minus", "low", "high", "exponent"}),
     "product": Row(elementwise.combined),
     "reduce": Row(reduce.reduce, frozenset({"function", "over"}), _never),
     "layer_norm": Row(reduce.layer_norm, frozenset({"epsilon"}), _never),

@@ -97,7 +97,7 @@ def stem(step: Step) -> list[Launch]:
     Block sizes compile without spills on every architecture; chosen on arithmetic, not measured.
     """
     packed = step.pack(lambda: pack(step.tensors))
-    before, x, wider = bordered(step, step.all_given[0])
+    launches, x, first = bordered(step, step.all_given[0])
     out = step.out
     _, h, w, _ = out.shape
     inner = x.channels
@@ -108,8 +108,8 @@ def stem(step: Step) -> list[Launch]:
         "pixels": out.pixels, "height": h, "width": w,
     }  # fmt: skip
     constants = {
-        "INNER": inner, "C": out.channels, "C_PADDED": columns, "K": _rows(inner), "WIDER": wider,
-        "BLOCK_M": block_m, "BLOCK_N": block_n, **step.activation(),
+        "INNER": inner, "C": out.channels, "C_PADDED": columns, "K": _rows(inner),
+        "WIDER": 1 - first, "BLOCK_M": block_m, "BLOCK_N": block_n, **step.activation(),
     }  # fmt: skip
     launch = Launch(
         step.name(f"stem_c{inner}_c{out.channels}"),
@@ -119,4 +119,4 @@ def stem(step: Step) -> list[Launch]:
         constants,
         num_warps=8 if block_n > 64 else 4,
     )
-    return [*before, launch]
+    return [*launches, launch]

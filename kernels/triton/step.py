@@ -92,7 +92,7 @@ class Step:
         kind = a.get("activation", "none")
         if kind not in ACTIVATIONS:
             self.refuse(f"activation {kind!r}; expected one of {', '.join(ACTIVATIONS)}")
-        slope = float(a["slope"]) if kind == "leaky_relu" else 0.0
+        slope = float(a["slope"]) if kind in ("leaky_relu", "elu") else 0.0
         return {"ACTIVATION": kind, "SLOPE": slope, "SCALE": float(a.get("scale", 1.0))}
 
     def name(self, form: str) -> str:

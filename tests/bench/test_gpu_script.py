@@ -164,6 +164,22 @@ def test_how_a_part_ends(on_gpu, tmp_path, monkeypatch, codes, exits, rows, says
     assert "no" in found["log"][0] or exits != [1]
 
 
+def test_no_part_outlives_what_ran_it(on_gpu, tmp_path, monkeypatch):
+    main, told = on_gpu.__main__, tmp_path / "pid"
+    code = f"import os, time; open({str(told)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(60)"
+
+    def interrupted(process, seconds):
+        while not told.exists() or not told.read_text().endswith(" "):
+            assert process.poll() is None
+        raise SystemExit(1)  # as SIGTERM does
+
+    monkeypatch.setattr(main, "ended", interrupted)
+    with pytest.raises(SystemExit):
+        main.run(main.Step("a part", 1.0, ((sys.executable, "-c", code),)), tmp_path, 20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.read_text()), 0)
+
+
 def test_a_missing_sanitizer_is_said(on_gpu, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = {step.name: step for step in on_gpu.__main__.steps("")}

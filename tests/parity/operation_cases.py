@@ -144,14 +144,3 @@ def fitted() -> Graph:
 
 GRAPHS = {name: graph_of(*case) for name, case in CASES.items()}
 GRAPHS |= {"crop": cropped(), "crop of what was enlarged": fitted()}
-
-OF_OLD = ("none", "relu", "leaky_relu", "prelu", "silu", "sigmoid", "gelu")
-# What engines may refuse, by the operation's name.
-NOT_YET = {
-    "triton": {
-        name
-        for name, (kind, _, attributes) in CASES.items()
-        if (kind == "convolution" and "padding" in attributes and name != "2×2 by 2, zero")
-        or attributes.get("activation", "none") not in OF_OLD
-    }
-}
