@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
+from imagen_fast.graph.convolutions import before
 from imagen_fast.graph.kinds import KINDS
 
 from . import (
@@ -56,18 +57,19 @@ def _convolution(step: Step) -> Launches:
 
 
 def _transposed(step: Step) -> Launches:
-    """One of 4×4 is one of 3×3, two taps of three along an axis, to each of four pixels."""
+    """One of 4×4 or 6×6 is one of 3×3, two or three taps along an axis, to each of four pixels."""
     kernel = step.settings["kernel"]
     if kernel == 2:
         return up.up(step)
-    if kernel != 4:
-        step.refuse(f"kernel {kernel}")
-    weight = step.tensors["weight"]  # (inner, C, 4, 4)
+    if kernel > 6:
+        step.refuse(f"kernel {kernel}; expected 6 at most")
+    weight, first = step.tensors["weight"], before(kernel)  # (inner, C, kernel, kernel)
     inner, c = weight.shape[:2]
     shuffled = weight.new_zeros(c, 2, 2, inner, 3, 3)
-    for y, x in product(range(4), repeat=2):  # to pixel 2 · i + y - 1 of pixel i
-        dy, dx = (y + 1) % 2, (x + 1) % 2
-        shuffled[:, dy, dx, :, (dy + 3 - y) // 2, (dx + 3 - x) // 2] = weight[:, :, y, x].T
+    for y, x in product(range(kernel), repeat=2):  # from pixel i to pixel 2 · i + y - first
+        dy, dx = (y + first) % 2, (x + first) % 2
+        ty, tx = (first + 2 + dy - y) // 2, (first + 2 + dx - x) // 2
+        shuffled[:, dy, dx, :, ty, tx] = weight[:, :, y, x].T
     tensors = {"weight": shuffled.flatten(0, 2)}
     if "bias" in step.tensors:
         tensors["bias"] = step.tensors["bias"].repeat_interleave(4)
