@@ -144,3 +144,6 @@ def fitted() -> Graph:
 
 GRAPHS = {name: graph_of(*case) for name, case in CASES.items()}
 GRAPHS |= {"crop": cropped(), "crop of what was enlarged": fitted()}
+
+# What engines may refuse, by the operation's name: {"triton": {"product", …}}.
+NOT_YET: dict[str, set[str]] = {}

@@ -19,9 +19,10 @@ from reference import Reference
 
 pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
-from engines import ENGINES, Engine
+from engines import ENGINES, Engine, Run
 
 from imagen_fast.bundle import Bundle
+from imagen_fast.errors import ImagenError
 from imagen_fast.graph import Graph
 from imagen_fast.graph.kinds import KINDS
 from imagen_fast.graph.passes import needed
@@ -124,10 +125,23 @@ def pairs() -> list[Any]:
 @pytest.mark.parametrize(("name", "engine"), pairs())
 def test_parity(name: str, engine: Engine) -> None:
     case, reference = case_of(name)
-    run = engine.make(case.bundle, *case.runs[0])
+    run, refused = made(engine, case)
+    if run is None:
+        engine_name, operation = engine.name.split()[0], name.rpartition(" at ")[0]
+        assert operation in operation_cases.NOT_YET.get(engine_name, ())
+        assert "operation '" in refused
+        return
     for number, (given, wanted) in list(enumerate(case.runs))[: 1 if engine.files else None]:
         found = run(given, wanted)
         assert reference(number).problem(found, engine.precision) == ""
+
+
+def made(engine: Engine, case: Case) -> tuple[Run | None, str]:
+    """What runs the case, or why the engine does not."""
+    try:
+        return engine.make(case.bundle, *case.runs[0]), ""
+    except ImagenError as error:
+        return None, str(error)
 
 
 def test_every_kind_has_a_case() -> None:
