@@ -55,7 +55,7 @@ def hierarchical(spec: ModelSpec) -> Graph:
     b.outputs |= {f"features.{n}": Output(value) for n, value in enumerate(features)}
     b.outputs |= {name: Output(name) for name in family.maps}
     if temporal:
-        b.outputs[PREVIOUS] = Output(family.keep(decoded[0]))
+        b.outputs[PREVIOUS] = Output(b.add("sum", "kept", decoded[0], activation="tanh"))
     if spec.latent_channels:
         b.inputs["latent"] = Input(spec.latent_channels)
         start = b.convolution(
@@ -113,14 +113,6 @@ class _Family:
             channels=channels,
             kernel=1,
         )
-
-    def keep(self, x: str) -> str:
-        """What the next frame reads."""
-        channels = self.spec.levels[0].channels
-        return self.b.convolution(
-            "convolution", "keep", x,
-            module="keep", channels=channels, kernel=1, activation="sigmoid",
-        )  # fmt: skip
 
     def encode(self, x: str) -> list[str]:
         """The feature maps of every level, finest first."""

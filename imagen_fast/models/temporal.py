@@ -14,8 +14,8 @@ from imagen_fast.spec import ModelSpec
 class Temporal(Generator):
     """A generator that also reads what it drew of the frame before.
 
-    The features that the finest head makes a picture of are handed on to the next frame, within 0
-    and 1, so that nothing grows from frame to frame. Its encoder starts from their 3×3 convolution
+    The features that the finest head makes a picture of are handed on to the next frame, within -1
+    and 1 (tanh), so that nothing grows from frame to frame. Its encoder starts from their 3×3 convolution
     beside the stem, and its finest cross-attention reads them, through a 1×1 convolution, beside
     the encoder's features. Nothing is warped: motion is found by the convolutions and within the
     attention's windows (after Fuoli et al. 2019, arXiv:1909.08080, recurrent latent space
@@ -27,10 +27,8 @@ class Temporal(Generator):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         channels = spec.levels[0].channels
-        self.keep = nn.Conv2d(channels, channels, 1)
         self.recall = nn.Conv2d(channels, channels, 3, padding=1)
         self.compare = nn.Conv2d(channels, channels, 1)
-        nn.init.orthogonal_(self.keep.weight, 4)  # features' deviation is about 0.2
         for module in (self.recall, self.compare):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.get_parameter("bias"))
@@ -46,7 +44,7 @@ class Temporal(Generator):
         features = self.encoder.levels(stem + self.recall(previous))
         contexts = [features[0] + self.compare(previous), *features[1:]]
         pictures, finest = self.draw(image, stem, features, contexts)
-        return pictures, self.keep(finest).sigmoid()
+        return pictures, finest.tanh()
 
     def clip(self, frames: Tensor) -> list[Tensor]:
         """Frames in order (N, T, 3, H, W) → their finest pictures, T times (N, 3, s·H, s·W)."""
