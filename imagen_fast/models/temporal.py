@@ -15,11 +15,12 @@ class Temporal(Generator):
     """A generator that also reads what it drew of the frame before.
 
     The features that the finest head makes a picture of are handed on to the next frame, within -1
-    and 1 (tanh), so that nothing grows from frame to frame. Its encoder starts from their 3×3 convolution
-    beside the stem, and its finest cross-attention reads them, through a 1×1 convolution, beside
-    the encoder's features. Nothing is warped: motion is found by the convolutions and within the
-    attention's windows (after Fuoli et al. 2019, arXiv:1909.08080, recurrent latent space
-    propagation). Both convolutions start at zero: untrained, it is the generator frame by frame.
+    and 1 (tanh), so that nothing grows from frame to frame. Its encoder starts from their 3×3
+    convolution beside the stem, and its finest cross-attention reads them, through a 1×1
+    convolution, beside the encoder's features. Nothing is warped: motion is found by the
+    convolutions and within the attention's windows (after Fuoli et al. 2019, arXiv:1909.08080,
+    recurrent latent space propagation). Both convolutions start at zero: untrained, it is the
+    generator frame by frame.
     """
 
     architecture: ClassVar[str] = "temporal"
