@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import imagen_fast
 from imagen_fast.catalogue import shipped
+from imagen_fast.image.degradation import degrade, rounded
+from imagen_fast.metrics import luma_psnr
 from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import evaluate, mean
 from imagen_fast.tasks.protocols import PROTOCOLS, Protocol
@@ -40,3 +44,34 @@ def test_pictures_as_they_are_gain(name, gain, data):
         scores = list(evaluate(paths, protocol, engine))
     model, baseline = (mean([getattr(x, of) for x in scores]) for of in ("model", "baseline"))
     assert model.psnr > baseline.psnr + gain
+
+
+def streamed(name, frames):
+    height, width = frames[0].shape[:2]
+    with imagen_fast.load(name) as engine, engine.stream_video(width, height) as stream:
+        return [stream.push(frame) for frame in frames]
+
+
+def test_what_is_kept_of_a_frame_never_spoils_the_next():
+    """Fine lines, chessboards and noise once saturated it: the second frame was grey."""
+    y, x = np.mgrid[:48, :48]
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48))
+    for lines in ((x % 2) * 255, (y % 2) * 255, ((x + y) % 2) * 255, noise):
+        frame = lines.astype(np.uint8)[..., None].repeat(3, 2)
+        found = streamed("video-x4", [frame] * 10)
+        first, *_, last = (f.reshape(48, 4, 48, 4, 3).mean((1, 3)) - frame for f in found)
+        assert np.abs(last).mean() < np.abs(first).mean() + 10
+
+
+def test_a_still_scene_is_steadier_than_frame_by_frame(data):
+    true = np.asarray(Image.open(data / "video" / "vid4" / "city_000.png").convert("RGB"))
+    low, high = degrade(true[:240, :320], 4)
+    rng = np.random.default_rng(0)
+    frames = [rounded(low + rng.normal(0, 3, low.shape)) for _ in range(8)]
+    trembling, psnr = {}, {}
+    for name in ("sr-x4", "video-x4"):
+        found = streamed(name, frames)
+        trembling[name] = np.abs(found[-1].astype(int) - found[-2]).mean()
+        psnr[name] = luma_psnr(found[-1], high, 4)
+    assert trembling["video-x4"] < 0.95 * trembling["sr-x4"]
+    assert psnr["video-x4"] > psnr["sr-x4"] - 0.15
