@@ -119,6 +119,8 @@ def command(
 
 def _pictures(folder: Path, protocol: Protocol) -> list[Path]:
     """Those that count, by name. What is left out is said."""
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: there is no such folder")
     try:
         found = in_folder(folder)
     except OSError as error:
@@ -160,7 +162,7 @@ def _faults(colors: Colors) -> None:
     """Print how far drawn pictures are off."""
     for name, verb, found in (
         ("flat colours", "off", colors.flat),
-        ("neutral hatching", "tinted", colors.hatching),
+        ("hatching a level off neutral", "tinted", colors.hatching),
     ):
         click.echo(
             f"{name}: {verb} by up to {found.worst:.0f} of 255 levels ({found.where}), "

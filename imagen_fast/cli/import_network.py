@@ -22,7 +22,10 @@ SUFFIX = ".safetensors"
 @click.command(name="import", short_help=COMMANDS["import"])
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The file. [named after the model]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file. [MODEL's name, ending in .safetensors, beside it]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @quiet_option

@@ -72,7 +72,8 @@ def _facts(path: Path) -> dict[str, Any]:
 def _table(models: list[dict[str, Any]]) -> str:
     rows = [("NAME", "SIZE", "TASK", "SCALE", "PARAMETERS", "PSNR", "FILE", "LICENCE")]
     for model in models:
-        psnr = model["psnr"]
+        # Of what is trained on degraded pictures it is theirs, and compares with no other row.
+        psnr = None if model["training"].get("degradation") else model["psnr"]
         on = f" ({model['validation']})" if model["validation"] else ""
         rows.append(
             (

@@ -88,6 +88,9 @@ class Frames:
             where = f"{shown(str(self._job.wanted.output))}.parts"
             line = f"{kept} frames are kept in {where}, and the same command goes on from there"
             print(line, file=sys.stderr)
+        elif self._job.wanted.output is not None:
+            length = self._job.segment_length
+            print(f"no segment of {length} frames was whole, so nothing is kept", file=sys.stderr)
 
     def speed(self, recent: bool = False) -> str:
         """Frames a second, of all or of the last ones."""

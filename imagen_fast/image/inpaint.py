@@ -29,7 +29,7 @@ def inpainted(color: Samples, mask: NDArray[np.bool_]) -> Samples:
     if not mask.any():
         return result
     if mask.all():
-        raise ImageError("the mask covers the whole picture; expected some of it to go on from")
+        raise ImageError("the mask covers the whole picture; expected some of it, dark, to stay")
     holes = _Holes(mask)
     values = color.reshape(-1, color.shape[2])[holes.at].astype(np.float32)
     values[holes.inner] = _peeled(values, holes)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 RESTORE = TASKS["restore"]
+MUCH = 0.5  # of a picture; a mask that covers more is probably the wrong way round
 
 
 @overload
@@ -95,7 +96,7 @@ def restore(
 def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX_PIXELS) -> Mask:
     """A picture as a mask (H, W): where it is visible and its lightest channel is 128 or more.
 
-    An ImageWarning says that this is nowhere.
+    An ImageWarning says that this is nowhere, or over more than half of it.
 
     Raises:
         ImageError: it is no picture.
@@ -115,6 +116,11 @@ def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX
         holes &= _light(alpha)
     if not holes.any():
         note = "the mask is light (128 or more of 255) nowhere, so nothing is filled"
+        warnings.warn(note, ImageWarning, stacklevel=2)
+    elif (part := holes.mean()) > MUCH:
+        note = (
+            f"the mask is light over {part:.0%} of the picture: that is filled, what is dark stays"
+        )
         warnings.warn(note, ImageWarning, stacklevel=2)
     return holes
 

@@ -76,6 +76,8 @@ def single(
     Raises:
         ImageError, WeightsError, BackendError, TilingError: see `upscale`.
     """
+    if unknown := options.keys() - FileOptions.__optional_keys__ - FileOptions.__required_keys__:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
     output, overwrite = options.get("output"), options.get("overwrite", False)
     quality, background = options.get("quality"), options.get("background")
     max_pixels = _whole("max_pixels", options.get("max_pixels", DEFAULT_MAX_PIXELS), 2**62)

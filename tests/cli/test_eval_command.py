@@ -48,7 +48,7 @@ def test_model_beside_bicubic(command, fake_model, noise, tmp_path):
     expected = [odd["bicubic"]["psnr"], odd["bicubic"]["ssim"], odd["model"]["psnr"]]
     assert [float(figure) for figure in figures[:3]] == pytest.approx(expected, abs=0.006)
     assert table[5].startswith("flat colours: off by up to 0 of 255 levels (#000000), 0.0 on")
-    assert table[6].startswith("neutral hatching: tinted by up to 0 of 255 levels")
+    assert table[6].startswith("hatching a level off neutral: tinted by up to 0 of 255 levels")
     assert record["colors"]["flat"] == {"worst": 0, "mean": 0, "where": "#000000"}
 
 

@@ -111,6 +111,8 @@ def test_white_that_a_mask_hides_is_no_hole(mask: Any, tmp_path: Path) -> None:
 def test_a_mask_of_ones_in_place_of_255_is_said(mask: Any) -> None:
     with pytest.warns(ImageWarning, match="light .128 or more of 255. nowhere"):
         assert not mask_of(mask.astype(np.uint8)).any()
+    with pytest.warns(ImageWarning, match="light over 89% of the picture: that is filled"):
+        mask_of(~mask)
     with pytest.raises(ImageError, match="the picture is a int; expected a Pillow image"):
         mask_of(5)  # type: ignore[arg-type]
 
@@ -123,7 +125,10 @@ def test_what_cannot_be_restored(restorer: Path, picture: Any, mask: Any, tmp_pa
             restore(picture, model=restorer, strength=strength)
     with pytest.raises(ImageError, match="the mask is 33 × 21, the picture 34 × 21"):
         restore(picture, model=restorer, mask=mask[:, 1:])
-    with pytest.raises(ImageError, match="the mask covers the whole picture"):
+    with (
+        pytest.warns(ImageWarning, match="light over 100%"),
+        pytest.raises(ImageError, match="the mask covers the whole picture"),
+    ):
         restore(picture, model=restorer, mask=np.ones_like(mask))
     with pytest.raises(WeightsError, match="enlarges 4 times; expected one that restores"):
         restore(picture, model="sr-x4")
