@@ -45,10 +45,8 @@ from imagen_fast.metrics import luma, luma_psnr
 
 RESULT = Path(__file__).parent / "results" / "video.json"
 CLIPS, SCALE = ("calendar", "city", "foliage"), 4
-TRUE = "the true frames"
 Frame = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Measures = dict[str, float | None]
 Enlarge = Callable[[Sequence[Frame]], list[Frame]]
 
 
@@ -104,47 +102,34 @@ def size(differences: Iterable[Floats]) -> float:
     return round(float(np.sqrt(np.mean([np.mean(x**2) for x in differences]))), 3)
 
 
-def mean(clips: Iterable[Measures]) -> Measures:
-    """Of each measure, over the clips."""
-    columns = zip(*(found.items() for found in clips), strict=True)
-    return {c[0][0]: None if c[0][1] is None else np.mean([v for _, v in c]) for c in columns}
-
-
-def cell(found: Measures) -> str:
-    return ", ".join("–" if value is None else f"{value:.2f}" for value in found.values())
-
-
 def main(models: Sequence[str]) -> None:
     """Measure, keep and print."""
     methods: dict[str, Enlarge] = {name: partial(by_model, name) for name in models}
     methods = {"bicubic": bicubic} | methods
     methods[f"{models[0]}, every frame twice"] = partial(repeated, models[0])
-    rows: dict[str, dict[str, Measures]] = {name: {} for name in (*methods, TRUE)}
+    rows: dict[str, list[list[float]]] = {name: [] for name in methods}
+    own = []
     for clip in CLIPS:
         true = read(clip)
         small = [rounded(resize(x, x.shape[0] // SCALE, x.shape[1] // SCALE)) for x in true]
         flows = [flow(after, before) for before, after in pairwise(true)]
         as_is = changes(true, flows)
-        rows[TRUE][clip] = {"psnr": None, "change": size(as_is), "flicker": 0.0}
+        own.append(size(as_is))
         for name, enlarge in methods.items():
             made = enlarge(small)
             psnr = [luma_psnr(a, b, border=SCALE) for a, b in zip(made, true, strict=True)]
             change = changes(made, flows)
-            flicker = size(a - b for a, b in zip(change, as_is, strict=True))
-            found = {
-                "psnr": round(float(np.mean(psnr)), 3),
-                "change": size(change),
-                "flicker": flicker,
-            }
-            rows[name][clip] = found
-    kept = {"machine": describe(), "versions": {"opencv": cv2.__version__}, "rows": rows}
+            wrong = (a - b for a, b in zip(change, as_is, strict=True))
+            rows[name].append([round(float(np.mean(psnr)), 3), size(change), size(wrong)])
+    kept = {"machine": describe(), "versions": {"opencv": cv2.__version__}}
+    kept |= {"measures": ["psnr", "change", "flicker"], "rows": rows, "change of the true": own}
     RESULT.write_text(json.dumps(kept, indent=1) + "\n")
-    measures = ("psnr", "change", "flicker")
-    heads = [f"{clip}: {', '.join(measures)}" for clip in (*CLIPS, "mean")]
-    lines = [
-        [name, *map(cell, (*clips.values(), mean(clips.values())))] for name, clips in rows.items()
-    ]
-    print(markdown([f"×{SCALE}", *heads], lines))
+    lines = []
+    for name, clips in rows.items():
+        values = (*clips, np.mean(clips, 0))
+        lines.append([name, *(", ".join(f"{value:.2f}" for value in x) for x in values)])
+    print(markdown([f"×{SCALE}: PSNR, change, flicker", *CLIPS, "mean"], lines))
+    print(f"change of the true frames: {', '.join(f'{x:.2f}' for x in (*own, np.mean(own)))}")
 
 
 if __name__ == "__main__":
