@@ -19,6 +19,7 @@ from imagen_fast.graph.operation import MAX_READ, Operation
 from imagen_fast.graph.rewriting import Array, Rewriting, Tensors
 from imagen_fast.graph.spelling import norm, spelled
 
+SAME = 2.0**-22  # by how much a factor of floats differs from 1 that is to be 1
 Rule = Callable[[Rewriting, Operation], Operation | None]
 
 
@@ -63,6 +64,26 @@ def _affine(net: Rewriting, x: Operation | None) -> tuple[str, Any, Any] | None:
             scale = a["scale"] * weight.ravel()
             return x.inputs[0], scale, 0.0 if bias is None else a["scale"] * bias
     return None
+
+
+def _added(net: Rewriting, x: Operation, scale: Any) -> tuple[list[str], Any] | None:
+    """What an operation adds, of whose inputs these are all but one, times a factor.
+
+    Returns:
+        The values, each the factor times one that is added, and the summand that is to be added to
+        them; None where such values are not there.
+    """
+    names, summand = [], 0.0
+    for name in x.inputs[1:]:
+        found = _affine(net, net.maker(name, once=False))
+        if np.all(scale == 1):
+            names.append(name)
+        elif found is not None and np.allclose(scale * found[1], 1, rtol=0, atol=SAME):
+            names.append(found[0])
+            summand = summand + scale * found[2]
+        else:
+            return None
+    return names, summand
 
 
 def scales_of_sums(net: Rewriting, x: Operation) -> Operation | None:
@@ -119,19 +140,22 @@ def after_convolutions(net: Rewriting, x: Operation) -> Operation | None:
     inner_plain, alone = _is_plain(a), len(made.inputs) == 1
     weights: dict[str, Any] = dict(made.tensors)
     if _is_plain(outer):
-        scale, offset = outer["scale"], outer["offset"]
-        if inner_plain and alone:
+        added = _added(net, made, outer["scale"])
+        if added is None:
+            return None
+        scale, offset = outer["scale"], outer["offset"] + added[1]
+        if inner_plain:
             weight, bias = net.tensor(made, "weight"), net.tensor(made, "bias")
             assert weight is not None
             factor = scale * a["scale"]
             bias = (np.zeros(len(weight)) if bias is None else factor * bias) + offset
             weights = {"weight": factor * weight, "bias": bias if bias.any() else None}
             a["scale"] = 1.0
-        elif alone and offset == 0:
+        elif not np.any(offset):
             a["scale"] *= scale
         else:
             return None
-        return net.made(x, "convolution", made.inputs, weights, **a)
+        return net.made(x, "convolution", (made.inputs[0], *added[0]), weights, **a)
     fits = outer["activation"] in ACTIVATIONS and outer["offset"] == 0
     if not (fits and inner_plain and alone and a["scale"] == 1.0):
         return None
@@ -153,10 +177,13 @@ def channels_after_convolutions(net: Rewriting, x: Operation) -> Operation | Non
     factor, offset = net.tensor(x, "weight"), net.tensor(x, "bias")
     assert weight is not None
     assert factor is not None
-    if not _is_plain(inner) or len(made.inputs) > 1:
+    added = _added(net, made, factor.ravel())
+    if not _is_plain(inner) or added is None:
         return None
+    if len(made.inputs) > 1 and not (_is_plain(a) and a["scale"] == 1):
+        return None  # the function is of what is added as well
     factor = factor.ravel() * inner["scale"]
-    summand = np.zeros(len(weight)) if bias is None else factor * bias
+    summand = (np.zeros(len(weight)) if bias is None else factor * bias) + added[1]
     summand = summand if offset is None else summand + offset
     weights = {
         "weight": weight * factor[:, None, None, None],
@@ -165,7 +192,8 @@ def channels_after_convolutions(net: Rewriting, x: Operation) -> Operation | Non
     }
     for key in ("activation", "slope", "low", "high", "scale"):
         inner[key] = a[key]
-    return net.made(x, "convolution", (*made.inputs, *x.inputs[1:]), weights, **inner)
+    inputs = (made.inputs[0], *added[0], *x.inputs[1:])
+    return net.made(x, "convolution", inputs, weights, **inner)
 
 
 def before_convolutions(net: Rewriting, x: Operation) -> Operation | None:
@@ -315,29 +343,55 @@ def weighted_norms(net: Rewriting, x: Operation) -> Operation | None:
 
 
 def after_enlarging(net: Rewriting, x: Operation) -> Operation | None:
-    """Convolutions that enlarge, scaled, and with a skip."""
-    if x.kind != "sum":
+    """Convolutions that enlarge, with a skip."""
+    if x.kind != "sum" or len(x.inputs) != 2 or x.attributes:
         return None
-    if len(x.inputs) == 2 and not x.attributes:
-        for one, other in (x.inputs, x.inputs[::-1]):
-            made = net.maker(one, "transposed_convolution")
-            if made is not None and len(made.inputs) == 1 and net.values[other] == net.values[one]:
-                how = dict(made.attributes)
-                return net.made(x, made.kind, (*made.inputs, other), dict(made.tensors), **how)
+    for one, other in (x.inputs, x.inputs[::-1]):
+        made = net.maker(one, "transposed_convolution")
+        if made is not None and len(made.inputs) == 1 and net.values[other] == net.values[one]:
+            how = dict(made.attributes)
+            return net.made(x, made.kind, (*made.inputs, other), dict(made.tensors), **how)
+    return None
+
+
+def scaled_after_enlarging(net: Rewriting, x: Operation) -> Operation | None:
+    """A factor and summand, for each channel too, after a convolution that enlarges: in it."""
+    found = _affine(net, x)
+    if found is None:
+        return None
     for kind in ("transposed_convolution", "subpixel_convolution"):
         made = net.maker(x.inputs[0], kind)
-        found = _affine(net, x)
-        if made is None or found is None or len(made.inputs) > 1:
+        added = _added(net, made, found[1]) if made is not None else None
+        if made is None or added is None:
             continue
-        _, scale, offset = found
+        how = net.settings(made)
+        pixels = how.get("factor", 1) ** 2
+        scale, offset = (
+            np.broadcast_to(y, how["channels"]).repeat(pixels)
+            for y in (found[1], found[2] + added[1])
+        )
         weight, bias = net.tensor(made, "weight"), net.tensor(made, "bias")
         assert weight is not None
-        roles: dict[str, Any] = {"weight": scale * weight}
-        if bias is not None or offset:
-            channels = weight.shape[1] if kind == "transposed_convolution" else len(weight)
-            roles["bias"] = offset + (np.zeros(channels) if bias is None else scale * bias)
-        return net.made(x, kind, made.inputs, roles, **dict(made.attributes))
+        shape = (-1, 1, 1) if kind == "transposed_convolution" else (-1, 1, 1, 1)
+        bias = offset if bias is None else scale * bias + offset
+        weights = {"weight": scale.reshape(shape) * weight, "bias": bias if bias.any() else None}
+        return net.made(x, kind, (made.inputs[0], *added[0]), weights, **how)
     return None
+
+
+def clamped(net: Rewriting, x: Operation) -> Operation | None:
+    """Clamping what is clamped to 0 to 1 in any case, since it is handed out as a picture."""
+    if x.kind != "sum" or not net.only_picture(x.output):
+        return None
+    a = net.settings(x)
+    bounds = {"clamp": (a["low"], a["high"]), "relu": (0.0, np.inf)}.get(a["activation"])
+    if bounds is None:
+        return None
+    low, high = (a["scale"] * bound + a["offset"] for bound in bounds)
+    if low > 0 or high < 1 - SAME:
+        return None
+    how = {key: a[key] for key in ("scale", "offset", "minus")}
+    return net.made(x, "sum", x.inputs, {}, **how)
 
 
 RULES: tuple[Rule, ...] = (
@@ -357,4 +411,6 @@ RULES: tuple[Rule, ...] = (
     joined,
     weighted_norms,
     after_enlarging,
+    scaled_after_enlarging,
+    clamped,
 )

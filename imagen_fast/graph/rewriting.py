@@ -39,6 +39,11 @@ class Rewriting:
             return None
         return found if not once or self._readers[name] == 1 else None
 
+    def only_picture(self, name: str) -> bool:
+        """Whether a value is handed out as a picture, and nobody else reads it."""
+        found = [x.picture for x in self.graph.outputs.values() if x.value == name]
+        return found == [True] and self._readers[name] == 1
+
     def settings(self, x: Operation) -> dict[str, Any]:
         """Its attributes, defaults included."""
         return KINDS[x.kind].settings(x)
