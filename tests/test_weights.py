@@ -74,4 +74,4 @@ def test_a_still_scene_is_steadier_than_frame_by_frame(data):
         trembling[name] = np.abs(found[-1].astype(int) - found[-2]).mean()
         psnr[name] = luma_psnr(found[-1], high, 4)
     assert trembling["video-x4"] < 0.95 * trembling["sr-x4"]
-    assert psnr["video-x4"] > psnr["sr-x4"] - 0.15
+    assert psnr["video-x4"] > psnr["sr-x4"]

@@ -62,25 +62,26 @@ def earlier_pictures(name: str) -> dict[str, list[str]]:
 def to_extend(config: Config) -> Config:
     """The configuration of a run that goes on from weights alone: its warm start is chosen.
 
-    They are `model.warm_start`, or else a bundle in the output folder, or else the shipped ones
-    of the model's name and size.
+    They are `model.warm_start`, a bundle in the output folder, or the shipped ones of the model's name
+    and size: the first of these that are of this model.
 
     Raises:
-        TrainingError: there are none, or they are of another model.
-        WeightsError: the bundle cannot be read.
+        TrainingError: there are none, or they are of other models.
+        WeightsError: a bundle cannot be read.
     """
     model, own = config.model, bundle_path(config)
     shipped = next((path.stem for path in files() if path.stem == own.stem), "")
-    name = model.warm_start or (str(own) if own.exists() else shipped)
-    if not name:
+    names = [name for name in (model.warm_start, str(own) if own.exists() else "", shipped) if name]
+    if not names:
         raise TrainingError(
             f"nothing to extend: {config.run.output} holds no run, model.warm_start is not set and "
             f"no shipped model is called {own.stem}; train it from the start (without --extend)"
         )
-    spec = read_header(resolve(name)).spec
-    if spec != model.spec:
+    specs = {name: read_header(resolve(name)).spec for name in names}
+    name = next((name for name, spec in specs.items() if spec == model.spec), names[0])
+    if specs[name] != model.spec:
         raise TrainingError(
-            f"{name} cannot be extended as {own.stem}: its spec is {spec.to_json()}, the "
+            f"{name} cannot be extended as {own.stem}: its spec is {specs[name].to_json()}, the "
             f"configuration's {model.spec.to_json()}; train from the start (without --extend), "
             "with model.warm_start for the tensors that fit"
         )

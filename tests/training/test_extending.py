@@ -49,6 +49,8 @@ def test_weights_are_extended_where_there_is_no_run(tables, tmp_path, monkeypatc
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / first.name).write_bytes(first.read_bytes())
+    # what the configuration begins with is of another architecture, as in configs/video-x4.toml
+    tables["model"]["warm_start"] = str(catalogue.FOLDER / "sr-x4-tiny.safetensors")
     monkeypatch.setattr(catalogue, "FOLDER", shipped)
     tables["run"] |= {"steps": 3, "output": str(tmp_path / "more")}
     tables["optimiser"] = {"lr": 0, "muon_lr": 0}
