@@ -62,8 +62,8 @@ def earlier_pictures(name: str) -> dict[str, list[str]]:
 def to_extend(config: Config) -> Config:
     """The configuration of a run that goes on from weights alone: its warm start is chosen.
 
-    They are `model.warm_start`, a bundle in the output folder, or the shipped ones of the model's name
-    and size: the first of these that are of this model.
+    They are `model.warm_start`, a bundle in the output folder, or the shipped ones of the model's
+    name and size: the first of these that are of this model.
 
     Raises:
         TrainingError: there are none, or they are of other models.
