@@ -200,8 +200,8 @@ void Chain::move_up(State& at) const {
                          std::max(0, at.left - buffer.reach) + kAround;
         const std::size_t row = static_cast<std::size_t>(wide) * buffer.elements * kernels_.element();
         auto* rows = static_cast<std::byte*>(buffer.memory[at.thread]) + cpu::Plane::kBefore * row;
-        // With the zeros below the picture, if they are there.
-        const int kept = std::max(0, at.end[i] - at.keep[i]) + cpu::Plane::kAfter;
+        const int zeros = at.end[i] == shape_.height ? cpu::Plane::kAfter : 0;  // below the picture
+        const int kept = std::max(0, at.end[i] - at.keep[i]) + zeros;
         std::memmove(rows, rows + up * row, kept * row);
         at.first[i] = at.keep[i];
     }

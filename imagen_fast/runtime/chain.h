@@ -39,7 +39,7 @@ public:
 
     // How many rows a band has, and how many columns fit a cache if a column's buffers take so many
     // bytes.
-    static constexpr int kBand = 8;
+    static constexpr int kBand = 4;
     static int columns(std::size_t cache, std::size_t bytes_of_column);
 
 private:

@@ -74,7 +74,7 @@ private:
                              const std::uint16_t* weights, const float* bias, Beside& beside,
                              std::integer_sequence<int, i...>) const {
         const auto some = beside.template some<rows>();
-        Unit::template load<kWeights>(weights, 64);
+        Unit::template load_once<kWeights>(weights, 64);
         ((restart<i>(bias), product<rows, 0, i>(in, row, pixel, some)), ...);
         if constexpr (rows < 2) store<1>();
         if constexpr (rows < 3) store<2>();
@@ -86,7 +86,7 @@ private:
                                 std::integer_sequence<int, i...>) const {
         constexpr int rows = sizeof...(i);
         const auto some = beside.template some<rows>();
-        Unit::template load<kWeights>(weights, 64);
+        Unit::template load_once<kWeights>(weights, 64);
         (product<rows, ky, i>(in, row, pixel, some), ...);
     }
     template <int rows, int ky, int i, class Some>

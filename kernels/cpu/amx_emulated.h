@@ -32,6 +32,10 @@ struct AmxEmulated {
         }
     }
     template <int tile>
+    static void load_once(const void* from, std::ptrdiff_t stride) {
+        load<tile>(from, stride);
+    }
+    template <int tile>
     static void zero() {
         std::memset(at(tile), 0, 1024);
     }

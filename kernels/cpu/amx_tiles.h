@@ -36,6 +36,12 @@ struct AmxTiles {
         asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(tile)
                      : "memory");
     }
+    // The same of what is not read again soon: it does not displace what lies in the first cache.
+    template <int tile>
+    static IMAGEN_INLINE void load_once(const void* from, std::ptrdiff_t stride) {
+        asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(tile)
+                     : "memory");
+    }
     template <int tile>
     static IMAGEN_INLINE void store(void* to, std::ptrdiff_t stride) {
         asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(tile)
