@@ -11,11 +11,13 @@ namespace imagen_fast::cpu {
 // an activation of it.
 enum class Rest { none, added, gate };
 
-template <class S, Activation activation, Rest rest>
+// `at_once` vectors of a pixel's channels at a time: two, but for one where a pair's second half would
+// be padding that is finished for nothing.
+template <class S, Activation activation, Rest rest, int at_once = 2>
 struct PutOf {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
-    static constexpr int vectors = 2;
+    static constexpr int vectors = at_once;
 
     static IMAGEN_INLINE PutOf at(const Finisher<S>& finisher, const Args& args, int n, int y, int x,
                                   int c) {
@@ -29,7 +31,8 @@ struct PutOf {
                 args.out.row(),
                 args.added[0].pixel,
                 args.out.pixel,
-                args.out.streamed};
+                args.out.streamed,
+                c + kChannelMultiple == args.out.channels};
     }
     IMAGEN_INLINE void down() {
         added += added_row;
@@ -39,9 +42,17 @@ struct PutOf {
         const Scalar* from = rest == Rest::none
                                  ? nullptr
                                  : added + static_cast<std::ptrdiff_t>(i) * added_pixel;
-        put<S>(out + static_cast<std::ptrdiff_t>(i) * pixel, one(values, from, slopes),
-               one(values + S::lanes, from ? from + S::lanes : nullptr, slopes + S::lanes),
-               streamed);
+        Scalar* to = out + static_cast<std::ptrdiff_t>(i) * pixel;
+        const Vec first = one(values, from, slopes);
+        if constexpr (vectors == 2) {
+            put<S>(to, first,
+                   one(values + S::lanes, from ? from + S::lanes : nullptr, slopes + S::lanes),
+                   streamed);
+        } else if (last) {
+            S::store(to, first, S::zero());
+        } else {
+            S::store(to, first);
+        }
     }
     IMAGEN_INLINE Vec one(const float* values, const Scalar* from, const float* slope) const {
         const Vec sum = S::load(values);
@@ -62,6 +73,7 @@ struct PutOf {
     std::ptrdiff_t added_row, row;
     int added_pixel, pixel;
     bool streamed;
+    bool last;  // of the vectors that are not padding, if they are an odd number
 };
 
 // All others.
@@ -101,7 +113,7 @@ public:
     void run(int block, const Args& args, std::byte* scratch) const override {
         if (finisher_.added() == Finish::Added::times_and_sum && args.additions == 1 &&
             activation_ == Activation::sigmoid) {
-            return into<PutOf<S, Activation::sigmoid, Rest::gate>>(block, args, scratch);
+            return with<Activation::sigmoid, Rest::gate>(block, args, scratch);
         }
         if (finisher_.added() != Finish::Added::added || finisher_.scaled() ||
             args.additions > 1) {
@@ -123,10 +135,19 @@ private:
     template <Activation activation>
     void with(int block, const Args& args, std::byte* scratch) const {
         if (args.additions) {
-            into<PutOf<S, activation, Rest::added>>(block, args, scratch);
+            with<activation, Rest::added>(block, args, scratch);
         } else {
-            into<PutOf<S, activation, Rest::none>>(block, args, scratch);
+            with<activation, Rest::none>(block, args, scratch);
         }
+    }
+    template <Activation activation, Rest rest>
+    void with(int block, const Args& args, std::byte* scratch) const {
+        if constexpr (S::direct) {
+            if (conv_.panels() % 2) {
+                return into<PutOf<S, activation, rest, 1>>(block, args, scratch);
+            }
+        }
+        into<PutOf<S, activation, rest>>(block, args, scratch);
     }
     template <class Put>
     void into(int block, const Args& args, std::byte* scratch) const {

@@ -41,6 +41,7 @@ public:
         }
     }
 
+    int panels() const { return weights_.panels.count; }
     int blocks(const Plane& x) const { return (chunks(x) + kChunks - 1) / kChunks; }
     std::size_t scratch() const { return 4 * kValues * sizeof(float); }
 

@@ -27,6 +27,11 @@ CASES: dict[str, Case] = {
     ),
     "3×3 to as many": ("convolution", (32, 32), {"channels": 32, "kernel": 3}),
     "3×3, channels that fill no vector": ("convolution", (5,), {"channels": 33, "kernel": 3}),
+    "3×3, three vectors, silu and a sum": (
+        "convolution",
+        (9, 40),
+        {"channels": 40, "kernel": 3, "activation": "silu"},
+    ),
     **{
         f"{kernel}×{kernel} by {stride}, {padding}": (
             "convolution",
