@@ -79,6 +79,10 @@ struct Operation {
     bool plain = false, depthwise = false;
     // What is done with the inputs after the first: engines' own, no file says it.
     cpu::Finish::Added added = cpu::Finish::Added::added;
+    // What a convolution reads of a picture: scale · (weight · x + bias) + offset, by its tensors
+    // "before.weight" and "before.bias". Engines' own as well.
+    bool before = false;
+    double before_scale = 1, before_offset = 0;
 
     bool has(const char* role) const { return tensors.count(role) > 0; }
     int input(std::size_t place) const { return place < inputs.size() ? inputs[place] : kNone; }

@@ -119,27 +119,67 @@ Graph take_apart(const Graph& from) {
     return copy.done();
 }
 
+// How often each value is read; more than once where it is handed out.
+std::vector<int> reads_of(const Graph& graph) {
+    std::vector<int> reads(graph.values.size());
+    for (const Operation& operation : graph.operations) {
+        for (const int input : operation.inputs) {
+            if (input != kNone) {
+                ++reads[input];
+            }
+        }
+    }
+    for (const auto& output : graph.outputs) {
+        reads[output.value] += 2;
+    }
+    for (const auto& input : graph.inputs) {
+        if (input.standing_in != kNone) {
+            reads[input.standing_in] += 2;
+        }
+    }
+    return reads;
+}
+
+// Factors and summands of a picture before its convolution, whose border is of zeros all the same: the
+// convolution's kernel sees to them when it reads the samples.
+Graph read_by_convolutions(const Graph& from) {
+    const std::vector<int> reads = reads_of(from);
+    const int inputs = static_cast<int>(from.inputs.size());
+    const auto is_affine = [&](const Operation& o) {
+        const bool alone = o.inputs.size() == 1 && o.activation == cpu::Activation::none;
+        const int x = o.inputs[0];
+        const bool picture = x < inputs ? !from.inputs[x].optional : is_halved_picture(from, x);
+        return alone && picture && reads[o.output] == 1 &&
+               (o.kind == Kind::sum || (o.kind == Kind::convolution && o.depthwise && o.kernel == 1 &&
+                                        o.stride == 1));
+    };
+    Copy copy(from);
+    for (Operation operation : from.operations) {
+        const int x = operation.inputs[0];
+        const bool reads_one = operation.kind == Kind::convolution && x >= inputs &&
+                               is_affine(from.operations[x - inputs]);
+        if (reads_one && kernel_of(operation) == ConvolutionKernel::three &&
+            operation.padding == cpu::Padding::zero &&
+            from.values[x].channels <= cpu::kMostImageChannels) {
+            const Operation& affine = from.operations[x - inputs];
+            operation.inputs[0] = affine.inputs[0];
+            operation.before = true;
+            operation.before_scale = affine.scale;
+            operation.before_offset = affine.offset;
+            for (const auto& [role, name] : affine.tensors) {
+                operation.tensors["before." + role] = name;
+            }
+        }
+        copy.place[operation.output] = copy.add(copy.moved(operation), from.values[operation.output]);
+    }
+    return copy.done();
+}
+
 // Products of a convolution, or of a sum's activation, with what else there is: the convolution's
 // kernel does them before it stores.
 class Gates {
 public:
-    explicit Gates(const Graph& graph) : graph_(graph), reads_(graph.values.size()) {
-        for (const Operation& operation : graph.operations) {
-            for (const int input : operation.inputs) {
-                if (input != kNone) {
-                    ++reads_[input];
-                }
-            }
-        }
-        for (const auto& output : graph.outputs) {
-            reads_[output.value] += 2;
-        }
-        for (const auto& input : graph.inputs) {
-            if (input.standing_in != kNone) {
-                reads_[input.standing_in] += 2;
-            }
-        }
-    }
+    explicit Gates(const Graph& graph) : graph_(graph), reads_(reads_of(graph)) {}
 
     Graph run() {
         std::vector<char> within(graph_.operations.size());  // another operation's
@@ -240,13 +280,13 @@ private:
     }
 
     const Graph& graph_;
-    std::vector<int> reads_;  // of each value; more than one where it is handed out
+    std::vector<int> reads_;
 };
 
 }  // namespace
 
 Graph lower(const Graph& graph) {
-    const Graph apart = take_apart(graph);
+    const Graph apart = read_by_convolutions(take_apart(graph));
     return Gates(apart).run();
 }
 

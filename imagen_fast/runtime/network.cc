@@ -48,10 +48,11 @@ private:
                  o.margin, o.plain, o.depthwise, static_cast<int>(o.activation),
                  static_cast<int>(o.added), static_cast<int>(o.padding),
                  static_cast<int>(o.function), static_cast<int>(o.over),
-                 static_cast<int>(broadcast.one_channel), static_cast<int>(broadcast.one_pixel),
+                 static_cast<int>(broadcast.one_channel), static_cast<int>(broadcast.one_pixel), o.before,
                  graph_.values[o.inputs[0]].channels, graph_.values[o.output].channels,
                  reads_picture(graph_, storage_, o), is_samples(graph_, storage_, o.inputs[0])},
-                {o.slope, o.scale, o.offset, o.low, o.high, o.exponent, o.epsilon},
+                {o.slope, o.scale, o.offset, o.low, o.high, o.exponent, o.epsilon, o.before_scale,
+                 o.before_offset},
                 o.tensors,
                 x.layout.channel};
     }
@@ -188,6 +189,18 @@ private:
         if (!layout.plain) {
             conv.order = layout.channel.data();
             conv.elements = layout.elements();
+        }
+        auto factor = optional(o, "before.weight", {in, 1, 1, 1}),
+             summand = optional(o, "before.bias", {in});
+        if (o.before) {
+            factor.resize(static_cast<std::size_t>(in), 1.0f);
+            summand.resize(static_cast<std::size_t>(in));
+            for (int c = 0; c < in; ++c) {
+                factor[c] *= static_cast<float>(o.before_scale);
+                summand[c] = static_cast<float>(o.before_scale * summand[c] + o.before_offset);
+            }
+            conv.factor = factor.data();
+            conv.summand = summand.data();
         }
         return make(conv, finish);
     }

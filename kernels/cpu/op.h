@@ -117,6 +117,9 @@ struct Convolution {
     // Which input channel is in each element of a pixel of x, or -1; null: one after the other.
     const int* order = nullptr;
     int elements = 0;  // of a pixel, a multiple of kChannelMultiple; if there is an order
+    // (in), of a stem: a picture's samples are multiplied, and this is added, before a border of zeros
+    // is put around them; null: they are as they are.
+    const float *factor = nullptr, *summand = nullptr;
 
     IMAGEN_INLINE int padded() const { return order ? elements : round_up(in, kChannelMultiple); }
     IMAGEN_INLINE int channel(int element) const {

@@ -25,7 +25,15 @@ public:
                              : 0.0f;
               },
               [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
-          finisher_(finish, conv.out) {}
+          finisher_(finish, conv.out),
+          affine_(conv.factor != nullptr),
+          factors_(row() * sizeof(float)),
+          summands_(row() * sizeof(float)) {
+        for (int i = 0; affine_ && i < row(); ++i) {
+            static_cast<float*>(factors_.data())[i] = conv.factor[i % conv.in];
+            static_cast<float*>(summands_.data())[i] = conv.summand[i % conv.in];
+        }
+    }
 
     int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
@@ -75,16 +83,25 @@ private:
         for (int i = 0; i < samples; i += S::lanes) {
             const int left = samples - i;
             const int some = left < S::lanes ? left : S::lanes;
-            S::store(out + i, args.bytes ? load_samples<S>(
-                                               static_cast<const std::uint8_t*>(args.image) + first + i, some)
-                                         : load_samples<S>(
-                                               static_cast<const float*>(args.image) + first + i, some));
+            auto v = args.bytes
+                         ? load_samples<S>(static_cast<const std::uint8_t*>(args.image) + first + i, some)
+                         : load_samples<S>(static_cast<const float*>(args.image) + first + i, some);
+            if (affine_) {
+                v = S::fma(v, S::load(static_cast<const float*>(factors_.data()) + i),
+                           S::load(static_cast<const float*>(summands_.data()) + i));
+            }
+            S::store(out + i, v);
+        }
+        for (int i = samples; affine_ && i % S::lanes; ++i) {
+            out[i] = Scalar{};  // beyond the last one a summand is no sample
         }
     }
 
     int image_channels_, run_;  // run: samples of a row that a pixel reads
     Linear<S> linear_;
     Finisher<S> finisher_;
+    bool affine_;
+    Buffer factors_, summands_;  // of each sample of a row
 };
 
 }  // namespace imagen_fast::cpu

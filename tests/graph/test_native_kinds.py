@@ -132,16 +132,27 @@ def gates(b: Builder, x: str) -> None:
         one(b, "product", b.add("sum", f"gate.d{kernel}", y, activation="silu"), y)
 
 
+def shifted(b: Builder, x: str) -> None:
+    """Convolutions of a picture from which a mean is subtracted: their border is of zeros."""
+    means = {role: f"mean.{role}" for role in ("weight", "bias")}
+    how: dict[str, Any] = {"channels": 3, "kernel": 1, "depthwise": True}
+    convolution(b, b.add("convolution", "centred", x, tensors=means, scale=1.5, **how), kernel=3)
+    convolution(b, b.add("sum", "twice", x, scale=2.0, offset=-1.0), kernel=3, activation="silu")
+    either = b.add("sum", "either", x, offset=0.5)  # what two read stays a value
+    convolution(b, either, kernel=3)
+    convolution(b, either, kernel=3, padding="reflect")
+
+
 GRAPHS = [
     convolutions, valid_convolutions, transposed, activations, broadcast, sizes, gates
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("fill", GRAPHS)
+@pytest.mark.parametrize("fill", [*GRAPHS, shifted])
 def test_parity(fill: Any, shape: tuple[int, int, int]) -> None:
     b = Builder()
-    b.inputs["image"] = Input(13)
+    b.inputs["image"] = Input(3 if fill is shifted else 13)
     fill(b, "image")
     graph = b.graph()
     assert Graph.from_json(graph.to_json()) == graph
@@ -159,3 +170,18 @@ def test_parity(fill: Any, shape: tuple[int, int, int]) -> None:
             assert found is not None
             problem = reference.problem(found, precision)
             assert problem == "", f"on {isa} in {precision}: {problem}"
+
+
+def test_a_shifted_picture_takes_no_plane() -> None:
+    def memory(*shifted: float) -> int:
+        b = Builder()
+        b.inputs["image"], x = Input(3, picture=True), "image"
+        for offset in shifted:
+            x = b.add("sum", "shifted", x, offset=offset)
+        convolution(b, x, kernel=3)
+        graph = b.graph()
+        tensors = weights_for(graph, np.random.default_rng(0))
+        engine = _native.Engine(graph.to_json(), tensors)
+        return int(engine.memory({"image": (1, 64, 64)}, list(graph.outputs)))
+
+    assert memory(-0.5) == memory()
