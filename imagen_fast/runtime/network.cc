@@ -1,5 +1,6 @@
 #include "network.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <tuple>
@@ -44,7 +45,7 @@ private:
         const Storage& x = storage_[o.inputs[0]];
         const cpu::Broadcast broadcast = broadcast_of(o);
         return {o.kind,
-                {o.channels, o.kernel, o.stride, o.factor, o.head_dim, o.window, o.shift, o.minus,
+                {lead(storage_, o), o.channels, o.kernel, o.stride, o.factor, o.head_dim, o.window, o.shift, o.minus,
                  o.margin, o.plain, o.depthwise, static_cast<int>(o.activation),
                  static_cast<int>(o.added), static_cast<int>(o.padding),
                  static_cast<int>(o.function), static_cast<int>(o.over),
@@ -98,9 +99,11 @@ private:
             case Kind::product:
                 return one(kernels_.product(channels, broadcast_of(o)));
             case Kind::reduce:
-                return one(o.over == Operation::Over::picture
-                               ? kernels_.reduce_picture(o.function)
-                               : kernels_.reduce_channels(o.function, in));
+                if (o.over == Operation::Over::picture) {
+                    return two(kernels_.reduce_rows(o.function),
+                               kernels_.reduce_picture(o.function));
+                }
+                return one(kernels_.reduce_channels(o.function, in));
             case Kind::layer_norm: {
                 const auto weight = optional(o, "weight", {channels});
                 const auto bias = optional(o, "bias", {channels});
@@ -133,6 +136,11 @@ private:
     }
 
     static Network::Operators one(cpu::Op* op) { return {std::shared_ptr<const cpu::Op>(op)}; }
+    static Network::Operators two(cpu::Op* first, cpu::Op* second) {
+        Network::Operators operators = one(first);
+        operators.emplace_back(second);
+        return operators;
+    }
 
     const std::string& tensor(const Operation& o, const char* role) const {
         const auto found = o.tensors.find(role);
@@ -186,8 +194,11 @@ private:
         bias.resize(static_cast<std::size_t>(out));
         cpu::Convolution conv{weight.data(), bias.data(), in, out};
         const Layout& layout = storage_[o.inputs[0]].layout;
-        if (!layout.plain) {
-            conv.order = layout.channel.data();
+        std::vector<int> order(layout.channel);
+        const int before = lead(storage_, o);
+        std::rotate(order.begin(), order.end() - before, order.end());
+        if (!layout.plain || before) {
+            conv.order = order.data();
             conv.elements = layout.elements();
         }
         auto factor = optional(o, "before.weight", {in, 1, 1, 1}),
@@ -276,9 +287,7 @@ private:
     }
 
     Network::Operators whole(const cpu::Attention& attention) {
-        Network::Operators operators = one(kernels_.global_keys(attention));
-        operators.emplace_back(kernels_.global_queries(attention));
-        return operators;
+        return two(kernels_.global_keys(attention), kernels_.global_queries(attention));
     }
 
     const Graph& graph_;

@@ -141,6 +141,9 @@ void Plan::compute(int number) {
                     break;
                 default:  // packed for the value that the operation names
                     args.x = x == operation.inputs[0] ? plane(x) : plain(x);
+                    args.x.data = static_cast<std::byte*>(args.x.data) -
+                                  lead(network_.storage, operation) *
+                                      static_cast<std::ptrdiff_t>(kernels_.element());
             }
             if (kernel_of(operation) == ConvolutionKernel::three &&
                 operation.padding == cpu::Padding::valid) {
@@ -178,43 +181,55 @@ void Plan::compute(int number) {
     } else {
         args.out = into(operation.output);
     }
-    attend(number, args);
-}
-
-void Plan::attend(int number, cpu::Args args) {
-    const Network::Operators& operators = network_.operators[number];
     if (operators.size() == 1) {
         return add(operators[0].get(), args, kNone, kNone, false, around(number));
     }
-    const std::size_t bytes = kernels_.shared(*operators[0], args.other);
-    args.shared = take(bytes);
+    // Mean and deviation of a value have the first step in common.
+    const bool repeatable = operation.kind == Kind::reduce &&
+                            operation.function != cpu::Reduction::maximum;
+    const auto known = repeatable ? reduced_.find(x) : reduced_.end();
+    if (known != reduced_.end()) {
+        args.shared = known->second.second;
+        return add(operators[1].get(), args);
+    }
+    const std::pair<std::size_t, void*> memory = take(operators[0]->shared(args));
+    args.shared = memory.second;
     add(operators[0].get(), args);
     add(operators[1].get(), args);
-    free_memory_.push_back({bytes, args.shared});
+    if (repeatable) {
+        reduced_[x] = memory;
+    } else {
+        free_memory_.push_back(memory);
+    }
 }
 
 void Plan::concatenate(const Operation& operation) {
     const Storage& result = network_.storage[operation.output];
     int element = result.element;
-    for (const int input : operation.inputs) {
-        const int value = resolve(input);
+    for (std::size_t place = 0; place < operation.inputs.size(); ++place) {
+        const int input = operation.inputs[place];
+        const int value = resolve(input), channels = graph_.values[input].channels;
         const Storage& part = network_.storage[value];
         // What stands in for an input has its channels one after the other, as the input would have.
         const bool stands_in = value != input;
-        const int elements = network_.storage[input].layout.elements();
+        int elements = result.dense ? channels : network_.storage[input].layout.elements();
+        const int end = element + elements;
         if (stands_in || part.plane != result.plane || part.element != element) {
+            if (result.dense && place + 1 == operation.inputs.size()) {  // and what pads all of it
+                elements = result.element + result.layout.elements() - element;
+            }
             cpu::Plane target = into(operation.output);
             target.data = static_cast<std::byte*>(target.data) +
                           (element - result.element) *
                               static_cast<std::ptrdiff_t>(kernels_.element());
             target.channels = elements;
-            std::vector<int> order(static_cast<std::size_t>(elements));
-            for (int i = 0; i < elements; ++i) {
+            std::vector<int> order(static_cast<std::size_t>(elements), -1);
+            for (int i = 0; i < elements && !(result.dense && i >= channels); ++i) {
                 order[i] = i;
             }
-            copy(stands_in ? plain(value) : plane(value), target, order);
+            copy(stands_in || result.dense ? plain(value) : plane(value), target, order);
         }
-        element += elements;
+        element = end;
     }
 }
 
@@ -228,7 +243,7 @@ void Plan::halve(int number) {
     args.x = {nullptr, in.images, in.height, in.width, channels, channels};
     args.out = {nullptr, out.images, out.height, out.width, channels, channels};
     args.image = image.data;
-    args.picture = take(sizeof(float) * out.images * out.height * out.width * channels);
+    args.picture = take(sizeof(float) * out.images * out.height * out.width * channels).second;
     packed_[operation.output] = args.picture;
     add(network_.operators[number][0].get(), args, image.array);
 }
@@ -269,6 +284,14 @@ void Plan::release(int number) {
     free(planes_);
     free(plain_);
     free(whole_);
+    for (auto it = reduced_.begin(); it != reduced_.end();) {
+        if (last_read_[root(it->first)] > number) {
+            ++it;
+            continue;
+        }
+        free_memory_.push_back(it->second);
+        it = reduced_.erase(it);
+    }
 }
 
 void Plan::add(const cpu::Op* op, const cpu::Args& args, int in, int out, bool bytes, int around) {

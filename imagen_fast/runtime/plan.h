@@ -60,7 +60,6 @@ private:
     void compute_chain(int begin, int end);
     void compute(int number);
     void concatenate(const Operation&);
-    void attend(int number, cpu::Args);
     void halve(int number);
     void give(int value);
     void release(int number);
@@ -76,7 +75,7 @@ private:
     cpu::Plane into(int value);        // to be written
     Samples samples(int value) const;  // of one that is packed
     cpu::Plane take(const Shape&, int elements);
-    void* take(std::size_t bytes);
+    std::pair<std::size_t, void*> take(std::size_t bytes);
     void copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<int>& order);
     // `in` and `out` are places in Arrays whose pointers become the step's image and picture; `around`:
     // how far it reads around a pixel.
@@ -94,6 +93,7 @@ private:
     std::map<int, void*> packed_;                       // halves of pictures
     std::vector<std::pair<cpu::Plane, Shape>> free_planes_;
     std::vector<std::pair<std::size_t, void*>> free_memory_;
+    std::map<int, std::pair<std::size_t, void*>> reduced_;  // rows of values, a step towards a pixel
     std::vector<std::shared_ptr<const cpu::Op>> made_;  // for this plan alone
     std::vector<Step> steps_;
     struct Reader {

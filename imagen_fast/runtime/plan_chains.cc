@@ -45,8 +45,15 @@ bool Plan::may_be_in_chain(int number, const Shape& like) const {
         return value != kNone && value == input && !network_.storage[value].packed &&
                shape(value) == like;
     };
+    // A single pixel that counts for all of them, which was computed before.
+    const auto counts_for_all = [&](int input) {
+        return (operation.kind == Kind::sum || operation.kind == Kind::product) &&
+               graph_.values[input].grid.one_pixel() && network_.storage[input].layout.plain &&
+               resolve(input) == input && !network_.storage[input].packed;
+    };
     if (!fits(operation.output) ||
-        !std::all_of(operation.inputs.begin(), operation.inputs.end(), fits)) {
+        !std::all_of(operation.inputs.begin(), operation.inputs.end(),
+                     [&](int input) { return fits(input) || counts_for_all(input); })) {
         return false;
     }
     switch (operation.kind) {

@@ -112,15 +112,15 @@ cpu::Plane Plan::take(const Shape& shape, int elements) {
     return plane;
 }
 
-void* Plan::take(std::size_t bytes) {
+std::pair<std::size_t, void*> Plan::take(std::size_t bytes) {
     for (auto it = free_memory_.begin(); it != free_memory_.end(); ++it) {
         if (it->first == bytes) {
-            void* memory = it->second;
+            const auto memory = *it;
             free_memory_.erase(it);
             return memory;
         }
     }
-    return arena_.take(bytes).data;
+    return {bytes, arena_.take(bytes).data};
 }
 
 void Plan::copy(const cpu::Plane& from, const cpu::Plane& to, const std::vector<int>& order) {

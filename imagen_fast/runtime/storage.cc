@@ -43,6 +43,22 @@ ConvolutionKernel kernel_of(const Operation& o) {
                                                   : ConvolutionKernel::window;
 }
 
+int lead(const std::vector<Storage>& stored, const Operation& operation) {
+    const Storage& x = stored[operation.inputs[0]];
+    const int before = x.element % cpu::kChannelMultiple;
+    const auto padding = std::count(x.layout.channel.begin(), x.layout.channel.end(), -1);
+    if (!x.layout.plain || before > padding) {
+        return 0;
+    }
+    switch (kernel_of(operation)) {
+        case ConvolutionKernel::pointwise:
+        case ConvolutionKernel::three:
+            return operation.kind == Kind::convolution ? before : 0;
+        default:
+            return 0;
+    }
+}
+
 bool writes_picture(const Graph& graph, const Operation& operation) {
     if (operation.kind != Kind::subpixel_convolution) {
         return false;
@@ -96,12 +112,31 @@ std::vector<Storage> store(const Graph& graph) {
         if (operation.kind != Kind::concatenate) {
             continue;
         }
+        const auto is_written = [&](int input) {
+            return maker(input) && writes_parts(*maker(input)) && stored[input].plane == input;
+        };
+        int written = 0, channels = 0;
+        for (const int input : operation.inputs) {
+            written += is_written(input) ? graph.values[input].channels : 0;
+        }
+        result.dense = 2 * written < graph.values[operation.output].channels;
+        if (result.dense) {
+            for (const int input : operation.inputs) {
+                Storage& part = stored[input];
+                if (is_written(input) && part.layout.plain &&
+                    graph.values[input].channels == part.layout.elements() &&
+                    channels % cpu::kChannelMultiple == 0) {
+                    part.plane = operation.output;
+                    part.element = channels;
+                }
+                channels += graph.values[input].channels;
+            }
+            continue;
+        }
         result.layout = {{}, true};
-        int channels = 0;
         for (const int input : operation.inputs) {
             Storage& part = stored[input];
-            const Operation* made = maker(input);
-            if (made && writes_parts(*made) && part.plane == input) {
+            if (is_written(input)) {
                 part.plane = operation.output;
                 part.element = result.layout.elements();
             }

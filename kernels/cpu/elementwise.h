@@ -60,37 +60,58 @@ public:
     template <class Join, class End>
     void run(int block, const Args& args, Join join, End end) const {
         const int n = block / args.out.height, y = block % args.out.height;
-        for (int x = 0; x < args.out.width; ++x) {
-            Scalar* out = args.out.at<Scalar>(n, y, x);
-            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
-                Vec low = S::zero(), high = S::zero();
-                for (int i = 0; i <= args.additions; ++i) {
-                    const Scalar* p = at(i, i ? args.added[i - 1] : args.x, n, y, x);
-                    const Vec a = one(i, p, c), b = one(i, p, c + S::lanes);
-                    low = i ? join(i, low, a) : a;
-                    high = i ? join(i, high, b) : b;
+        Read read[kMostAdded + 1];
+        for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
+            for (int i = 0; i <= args.additions; ++i) {
+                read[i] = Read(i ? args.added[i - 1] : args.x, n, y, c, how_, i);
+            }
+            Scalar* out = args.out.at<Scalar>(n, y, 0) + c;
+            const bool padded = channels_ - c < 2 * S::lanes;
+            for (int x = 0; x < args.out.width; ++x, out += args.out.pixel) {
+                Vec low, high;
+                read[0].next(low, high);
+                for (int i = 1; i <= args.additions; ++i) {
+                    Vec a, b;
+                    read[i].next(a, b);
+                    low = join(i, low, a);
+                    high = join(i, high, b);
                 }
                 end(c, low, high);
-                low = Channels<S>::kept(low, channels_ - c);
-                high = Channels<S>::kept(high, channels_ - c - S::lanes);
-                put<S>(out + c, low, high, args.out.streamed);
+                if (padded) {
+                    low = Channels<S>::kept(low, channels_ - c);
+                    high = Channels<S>::kept(high, channels_ - c - S::lanes);
+                }
+                put<S>(out, low, high, args.out.streamed);
             }
         }
     }
 
 private:
-    const Scalar* at(int i, const Plane& plane, int n, int y, int x) const {
-        const bool pixel = how_.one_pixel >> i & 1;
-        return plane.at<Scalar>(n, pixel ? 0 : y, pixel ? 0 : x);
-    }
-    Vec one(int i, const Scalar* p, int c) const {
-        if (how_.one_channel >> i & 1) {
-            alignas(64) float values[S::lanes];
-            S::store(values, S::load(p));
-            return S::set(values[0]);
+    // An input's channels c and on, pixel by pixel.
+    struct Read {
+        Read() = default;
+        Read(const Plane& plane, int n, int y, int c, const Broadcast& how, int i)
+            : one_channel(how.one_channel >> i & 1) {
+            const bool one_pixel = how.one_pixel >> i & 1;
+            step = one_pixel ? 0 : plane.pixel;
+            from = plane.at<Scalar>(n, one_pixel ? 0 : y, 0) + (one_channel ? 0 : c);
         }
-        return S::load(p + c);
-    }
+        IMAGEN_INLINE void next(Vec& low, Vec& high) {
+            if (one_channel) {
+                alignas(64) float values[S::lanes];
+                S::store(values, S::load(from));
+                low = high = S::set(values[0]);
+            } else {
+                low = S::load(from);
+                high = S::load(from + S::lanes);
+            }
+            from += step;
+        }
+
+        const Scalar* from;
+        int step;
+        bool one_channel;
+    };
 
     Broadcast how_;
     int channels_;

@@ -27,7 +27,8 @@ class GlobalKeys final : public Op {
 public:
     explicit GlobalKeys(const Attention& a) : core_(a) {}
 
-    std::size_t shared(const Plane& other) const {
+    std::size_t shared(const Args& args) const override {
+        const Plane& other = args.other;
         return other.images * core_.keys_elements(other.height * other.width) * sizeof(Scalar);
     }
     int blocks(const Args& args) const override { return args.other.images * per_image(args); }

@@ -63,6 +63,7 @@ public:
     Op* product(int channels, const Broadcast& b) const override {
         return new Product<S>(channels, b);
     }
+    Op* reduce_rows(Reduction r) const override { return new ReduceRows<S>(r); }
     Op* reduce_picture(Reduction r) const override { return new ReducePicture<S>(r); }
     Op* reduce_channels(Reduction r, int channels) const override {
         return new ReduceChannels<S>(r, channels);
@@ -88,9 +89,6 @@ public:
     Op* rows_in(int channels) const override { return new RowsIn<S>(channels); }
     Op* rows_out(int channels, bool clamped) const override {
         return new RowsOut<S>(channels, clamped);
-    }
-    std::size_t shared(const Op& keys, const Plane& other) const override {
-        return static_cast<const GlobalKeys<S>&>(keys).shared(other);
     }
 };
 

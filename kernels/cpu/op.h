@@ -25,7 +25,7 @@ struct Args {
     Plane added[kMostAdded];  // to the output, those that have data: the first `additions`
     int additions = 0;
     Plane out;                // output
-    void* shared = nullptr;         // memory that the steps of one global attention share
+    void* shared = nullptr;         // memory that two steps share
     const void* image = nullptr;    // picture in, if any: (N, H, W, C) without border
     void* picture = nullptr;        // picture out: (N, sH, sW, C) without border
     bool bytes = false;             // pictures are uint8, else float in [0, 1]
@@ -48,6 +48,7 @@ public:
     virtual ~Op();
     virtual int blocks(const Args&) const = 0;
     virtual std::size_t scratch(const Args&) const;  // none, unless an operator says otherwise
+    virtual std::size_t shared(const Args&) const;   // bytes of `shared` that a first step writes
     virtual void run(int block, const Args&, std::byte* scratch) const = 0;
 };
 
@@ -174,7 +175,9 @@ public:
     // planes.
     virtual Op* sum(int channels, const Finish&, const Broadcast&) const = 0;
     virtual Op* product(int channels, const Broadcast&) const = 0;
-    // Of the pixels of each channel → one pixel, or of the channels of each pixel → one channel.
+    // Of the pixels of each channel → one pixel, in two steps: rows(x → shared), which is one for all
+    // but the maximum, and picture(x, shared → out). Of the channels of each pixel → one channel.
+    virtual Op* reduce_rows(Reduction) const = 0;
     virtual Op* reduce_picture(Reduction) const = 0;
     virtual Op* reduce_channels(Reduction, int channels) const = 0;
     // weight, bias: (channels), or null
@@ -194,8 +197,6 @@ public:
     // Samples: image (N, H, W, C) → out, and x → picture, clamped to [0, 1] on request.
     virtual Op* rows_in(int channels) const = 0;
     virtual Op* rows_out(int channels, bool clamped) const = 0;
-    // Bytes of `shared` that a keys step of this set needs for a context.
-    virtual std::size_t shared(const Op& keys, const Plane& other) const = 0;
 
 protected:
     ~KernelSet() = default;

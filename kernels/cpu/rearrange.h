@@ -33,14 +33,21 @@ public:
         const int n = block / args.out.height, y = block % args.out.height;
         const Scalar* in = args.x.at<Scalar>(n, y, 0);
         Scalar* out = args.out.at<Scalar>(n, y, 0);
-        for (int x = 0; x < args.out.width; ++x, in += args.x.pixel, out += args.out.pixel) {
-            for (int i = 0; i < count_; ++i) {
-                const Run& r = run(i);
-                if (r.from < 0) {
-                    std::memset(out + r.to, 0, r.length * sizeof(Scalar));
-                } else {
-                    copy(in + r.from, out + r.to, r.length);
+        for (int i = 0; i < count_; ++i) {
+            const Run& r = run(i);
+            const auto each = [&](auto copy) {
+                const Scalar* from = in + (r.from < 0 ? 0 : r.from);
+                Scalar* to = out + r.to;
+                for (int x = 0; x < args.out.width; ++x, from += args.x.pixel, to += args.out.pixel) {
+                    copy(from, to);
                 }
+            };
+            if (r.from < 0) {
+                each([&](const Scalar*, Scalar* to) { std::memset(to, 0, r.length * sizeof(Scalar)); });
+            } else if (r.length == kTogether) {
+                each([](const Scalar* from, Scalar* to) { copy(from, to, kTogether); });
+            } else {
+                each([&](const Scalar* from, Scalar* to) { copy(from, to, r.length); });
             }
         }
     }

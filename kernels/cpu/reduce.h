@@ -9,84 +9,128 @@
 
 namespace imagen_fast::cpu {
 
-// Block: some channels of one image.
+// The first step of reducing a picture. Block: one row of one image; of each channel its mean and the
+// sum of its squared distances from that, or its maximum, go to `shared`: (images, height, 2, channels).
 template <class S>
-class ReducePicture final : public Op {
+class ReduceRows final : public Op {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
+    static constexpr int kWide = 2 * S::lanes;
+    static constexpr int kFirst = 8;  // pixels whose mean is near enough to the row's
+
+public:
+    explicit ReduceRows(Reduction reduction) : maximum_(reduction == Reduction::maximum) {}
+
+    int blocks(const Args& args) const override { return args.x.images * args.x.height; }
+    std::size_t shared(const Args& args) const override {
+        return std::size_t{2} * args.x.images * args.x.height * args.x.channels * sizeof(float);
+    }
+    void run(int block, const Args& args, std::byte*) const override {
+        const int n = block / args.x.height, y = block % args.x.height;
+        const Scalar* in = args.x.at<Scalar>(n, y, 0);
+        float* out = static_cast<float*>(args.shared) +
+                     std::ptrdiff_t{2} * block * args.x.channels;
+        for (int c = 0; c < args.x.channels; c += kWide, in += kWide, out += kWide) {
+            if (maximum_) {
+                maximum(in, args.x, out);
+            } else {
+                moments(in, args.x, out);
+            }
+        }
+    }
+
+private:
+    // In one pass: the distances are from the first pixels' mean, since numbers that are large beside
+    // their deviation would leave nothing of it.
+    static void moments(const Scalar* in, const Plane& x, float* out) {
+        const int first = x.width < kFirst ? x.width : kFirst;
+        const Vec one = S::set(1.0f / static_cast<float>(first));
+        Vec near_low = S::zero(), near_high = S::zero();
+        for (int i = 0; i < first; ++i) {
+            near_low = S::fma(S::load(in + i * x.pixel), one, near_low);
+            near_high = S::fma(S::load(in + i * x.pixel + S::lanes), one, near_high);
+        }
+        Vec low = S::zero(), high = S::zero(), low_squares = low, high_squares = high;
+        for (int i = 0; i < x.width; ++i, in += x.pixel) {
+            const Vec a = S::sub(S::load(in), near_low), b = S::sub(S::load(in + S::lanes), near_high);
+            low = S::add(low, a);
+            high = S::add(high, b);
+            low_squares = S::fma(a, a, low_squares);
+            high_squares = S::fma(b, b, high_squares);
+        }
+        const Vec part = S::set(1.0f / static_cast<float>(x.width));
+        const Vec low_mean = S::mul(low, part), high_mean = S::mul(high, part);
+        S::store(out, S::add(near_low, low_mean));
+        S::store(out + S::lanes, S::add(near_high, high_mean));
+        out += x.channels;
+        S::store(out, S::max(S::zero(), S::sub(low_squares, S::mul(low, low_mean))));
+        S::store(out + S::lanes, S::max(S::zero(), S::sub(high_squares, S::mul(high, high_mean))));
+    }
+    static void maximum(const Scalar* in, const Plane& x, float* out) {
+        Vec low = S::set(-3.4e38f), high = low, bad_low = S::zero(), bad_high = S::zero();
+        for (int i = 0; i < x.width; ++i, in += x.pixel) {
+            const Vec a = S::load(in), b = S::load(in + S::lanes);
+            low = S::max(low, a);
+            high = S::max(high, b);
+            bad_low = S::fma(a, S::zero(), bad_low);  // 0 unless something is not finite
+            bad_high = S::fma(b, S::zero(), bad_high);
+        }
+        S::store(out, S::add(low, bad_low));
+        S::store(out + S::lanes, S::add(high, bad_high));
+    }
+
+    bool maximum_;
+};
+
+// The second: of the rows. Block: some channels of one image. In double: there are thousands of rows.
+template <class S>
+class ReducePicture final : public Op {
     static constexpr int kWide = 2 * S::lanes;
 
 public:
     explicit ReducePicture(Reduction reduction) : reduction_(reduction) {}
 
     int blocks(const Args& args) const override {
-        return args.x.images * (args.x.channels / kWide);
+        return args.out.images * (args.out.channels / kWide);
     }
     void run(int block, const Args& args, std::byte*) const override {
-        const int groups = args.x.channels / kWide, n = block / groups, c = block % groups * kWide;
+        const int channels = args.x.channels, groups = channels / kWide;
+        const int n = block / groups, c = block % groups * kWide;
+        const float* rows = static_cast<const float*>(args.shared) +
+                            std::ptrdiff_t{2} * n * args.x.height * channels + c;
         alignas(64) float result[kWide];
-        if (reduction_ == Reduction::maximum) {
-            maximum(args.x, n, c, result);
-        } else {
-            alignas(64) const float zeros[kWide] = {};
-            mean(args.x, n, c, result, [](Vec v, Vec) { return v; }, zeros);
-            if (reduction_ != Reduction::mean) {
-                alignas(64) float middle[kWide];
-                for (int i = 0; i < kWide; ++i) {
-                    middle[i] = result[i];
-                }
-                mean(args.x, n, c, result,
-                     [](Vec v, Vec m) {
-                         const Vec from = S::sub(v, m);
-                         return S::mul(from, from);
-                     },
-                     middle);
-            }
-            for (int i = 0; reduction_ == Reduction::deviation && i < kWide; ++i) {
-                result[i] = ::sqrtf(result[i]);
-            }
+        for (int i = 0; i < kWide; ++i) {
+            result[i] = of(rows + i, args.x.height, std::ptrdiff_t{2} * channels, channels, args.x.width);
         }
-        S::store(args.out.at<Scalar>(n, 0, 0) + c, S::load(result), S::load(result + S::lanes));
+        S::store(args.out.template at<typename S::Scalar>(n, 0, 0) + c, S::load(result),
+                 S::load(result + S::lanes));
     }
 
 private:
-    // Sums of rows are added in double: a picture has millions of pixels.
-    template <class Of>
-    static void mean(const Plane& x, int n, int c, float* result, Of of, const float* middle) {
-        double totals[kWide] = {};
-        const Vec low_middle = S::load(middle), high_middle = S::load(middle + S::lanes);
-        for (int y = 0; y < x.height; ++y) {
-            const Scalar* in = x.at<Scalar>(n, y, 0) + c;
-            Vec low = S::zero(), high = S::zero();
-            for (int i = 0; i < x.width; ++i, in += x.pixel) {
-                low = S::add(low, of(S::load(in), low_middle));
-                high = S::add(high, of(S::load(in + S::lanes), high_middle));
+    // `rows` of a channel, `row` floats from one to the next, its squares `squares` further on.
+    float of(const float* rows, int height, std::ptrdiff_t row, int squares, int width) const {
+        double sum = 0, more = 0;
+        if (reduction_ == Reduction::maximum) {
+            float most = rows[0];
+            for (int y = 1; y < height; ++y) {
+                const float v = rows[y * row];
+                most = v > most || v != v ? v : most;  // NaN stays
             }
-            alignas(64) float row[kWide];
-            S::store(row, low);
-            S::store(row + S::lanes, high);
-            for (int i = 0; i < kWide; ++i) {
-                totals[i] += row[i];
-            }
+            return most;
         }
-        for (int i = 0; i < kWide; ++i) {
-            result[i] = static_cast<float>(totals[i] / x.height / x.width);
+        for (int y = 0; y < height; ++y) {
+            sum += rows[y * row];
         }
-    }
-    static void maximum(const Plane& x, int n, int c, float* result) {
-        Vec low = S::set(-3.4e38f), high = low, bad_low = S::zero(), bad_high = S::zero();
-        for (int y = 0; y < x.height; ++y) {
-            const Scalar* in = x.at<Scalar>(n, y, 0) + c;
-            for (int i = 0; i < x.width; ++i, in += x.pixel) {
-                const Vec a = S::load(in), b = S::load(in + S::lanes);
-                low = S::max(low, a);
-                high = S::max(high, b);
-                bad_low = S::fma(a, S::zero(), bad_low);  // 0 unless something is not finite
-                bad_high = S::fma(b, S::zero(), bad_high);
-            }
+        const double mean = sum / height;
+        if (reduction_ == Reduction::mean) {
+            return static_cast<float>(mean);
         }
-        S::store(result, S::add(low, bad_low));
-        S::store(result + S::lanes, S::add(high, bad_high));
+        for (int y = 0; y < height; ++y) {
+            const double from = rows[y * row] - mean;
+            more += rows[y * row + squares] + width * from * from;
+        }
+        const auto variance = static_cast<float>(more / height / width);
+        return reduction_ == Reduction::variance ? variance : ::sqrtf(variance);
     }
 
     Reduction reduction_;

@@ -60,6 +60,31 @@ def shared_plane() -> Graph:
     return b.graph()
 
 
+def distilled() -> Graph:
+    """A few channels after each convolution kept, joined, and weighted by what all pixels say."""
+    b = Builder()
+    b.inputs["image"] = Input(3, picture=True)
+    x = convolution(b, "start", "image", channels=64)
+    for i in range(2):
+        kept, y = [], x
+        for j in range(3):
+            y = convolution(b, f"{i}.{j}", y, channels=64, activation="relu")
+            kept.append(b.add("slice", f"{i}.{j}.kept", y, first=0, channels=16))
+            y = b.add("slice", f"{i}.{j}.left", y, first=16, channels=48)
+        joined = b.add(
+            "concatenate", f"{i}.joined", *kept, convolution(b, f"{i}.3", y, channels=16)
+        )
+        ways = [
+            b.add("reduce", f"{i}.{how}", joined, function=how, over="picture")
+            for how in ("mean", "deviation", "maximum")
+        ]
+        said = convolution(b, f"{i}.said", b.add("sum", f"{i}.all", *ways), kernel=1, channels=64)
+        weighted = b.add("product", f"{i}.weighted", joined, said)
+        x = convolution(b, f"{i}.fused", weighted, x, kernel=1, channels=64)
+    b.outputs["x"] = Output(convolution(b, "last", x))
+    return b.graph()
+
+
 def run(graph: Graph, tensors: Arrays, inputs: Arrays, isa: str, threads: int) -> Arrays:
     engine = _native.Engine(graph.to_json(), tensors, precision="bf16", isa=isa, threads=threads)
     other = {name: 1 - array for name, array in inputs.items()}
@@ -82,7 +107,7 @@ def test_what_strips_hand_on_needs_no_planes() -> None:
 
 @pytest.mark.parametrize("isa", _native.available("bf16"))
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (HEIGHT + 5, 2 * WIDTH)])
-@pytest.mark.parametrize("made", [network, shared_plane])
+@pytest.mark.parametrize("made", [network, shared_plane, distilled])
 def test_strips_give_the_same_bits(
     isa: str, size: tuple[int, int], made: Callable[[], Graph]
 ) -> None:

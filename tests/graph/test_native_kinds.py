@@ -89,6 +89,8 @@ def broadcast(b: Builder, x: str) -> None:
         one(b, "reduce", x, function=function, over="picture")
     for function in ("mean", "variance", "deviation"):
         one(b, "reduce", x, function=function, over="channels")
+    far = one(b, "sum", x, offset=9.0)  # of which a deviation is left that is small beside it
+    one(b, "reduce", far, function="deviation", over="picture")
     gate = convolution(b, mean, kernel=1, activation="sigmoid", channels=13)
     one(b, "product", x, gate)
     one(b, "product", most, x, mean)
@@ -143,8 +145,26 @@ def shifted(b: Builder, x: str) -> None:
     convolution(b, either, kernel=3, padding="reflect")
 
 
+def distilled(b: Builder, x: str) -> None:
+    """Slices that every kernel reads, and that are joined with what is computed in its place."""
+    wide = convolution(b, x, kernel=3, channels=64)
+    kept = [one(b, "slice", wide, first=first, channels=16) for first in (0, 16)]
+    left = one(b, "slice", wide, first=16, channels=48)
+    kept.append(convolution(b, left, kernel=3, channels=16, activation="relu"))
+    convolution(b, left, kernel=1)
+    convolution(b, left, kernel=5)
+    convolution(b, left, kernel=2, stride=2)
+    convolution(b, left, kernel=3, depthwise=True, channels=48)
+    one(b, "pixel_shuffle", left, factor=4)
+    joined = one(b, "concatenate", *kept, x)
+    convolution(b, joined, kernel=3)
+    one(b, "reduce", joined, function="mean", over="picture")
+    whole = convolution(b, x, kernel=1, channels=32)
+    convolution(b, one(b, "concatenate", kept[0], kept[1], whole, left), kernel=1)
+
+
 GRAPHS = [
-    convolutions, valid_convolutions, transposed, activations, broadcast, sizes, gates
+    convolutions, valid_convolutions, transposed, activations, broadcast, sizes, gates, distilled
 ]  # fmt: skip
 
 
