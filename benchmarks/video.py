@@ -72,9 +72,8 @@ def by_model(name: str, frames: Sequence[Frame]) -> list[Frame]:
         return [stream.push(frame) for frame in frames]
 
 
-def repeated(name: str, frames: Sequence[Frame]) -> list[Frame]:
+def repeated(made: Sequence[Frame]) -> list[Frame]:
     """Every second frame is that before it over again: still, and wrong."""
-    made = by_model(name, frames)
     return [made[number // 2 * 2] for number in range(len(made))]
 
 
@@ -106,8 +105,8 @@ def main(models: Sequence[str]) -> None:
     """Measure, keep and print."""
     methods: dict[str, Enlarge] = {name: partial(by_model, name) for name in models}
     methods = {"bicubic": bicubic} | methods
-    methods[f"{models[0]}, every frame twice"] = partial(repeated, models[0])
-    rows: dict[str, list[list[float]]] = {name: [] for name in methods}
+    twice = f"{models[0]}, every frame twice"
+    rows: dict[str, list[list[float]]] = {name: [] for name in (*methods, twice)}
     own = []
     for clip in CLIPS:
         true = read(clip)
@@ -115,8 +114,9 @@ def main(models: Sequence[str]) -> None:
         flows = [flow(after, before) for before, after in pairwise(true)]
         as_is = changes(true, flows)
         own.append(size(as_is))
-        for name, enlarge in methods.items():
-            made = enlarge(small)
+        results = {name: enlarge(small) for name, enlarge in methods.items()}
+        results[twice] = repeated(results[models[0]])
+        for name, made in results.items():
             psnr = [luma_psnr(a, b, border=SCALE) for a, b in zip(made, true, strict=True)]
             change = changes(made, flows)
             wrong = (a - b for a, b in zip(change, as_is, strict=True))
