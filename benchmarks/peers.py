@@ -6,7 +6,7 @@ A FILE is an ONNX network of open size, which OpenVINO runs as well, or an ncnn 
 beside FILE.bin), which ncnn runs. They, and this project's --model, enlarge the same 256×256
 picture in turns, from floats in memory to floats in memory, in bf16 where the instruction set has
 it. PSNR of what enlarges four times is that on Set5, below $IMAGEN_FAST_DATA. Prints the table and
-keeps it, with every time, in benchmarks/results/peers.json.
+keeps it, with every time, in benchmarks/results/DEVICE/peers.json.
 
 --loaded is for a machine that does other things meanwhile: one thread, its processor time, and the
 least of each. On AVX2 set ONEDNN_MAX_CPU_ISA=AVX2, which OpenVINO's kernels obey.
@@ -41,7 +41,7 @@ from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import evaluate, mean
 from imagen_fast.tasks.protocols import PROTOCOLS
 
-RESULT = Path(__file__).parent / "results" / "peers.json"
+RESULTS = Path(__file__).parent / "results"
 SIDE, TURN = 256, 0.5
 RUNTIMES = {".onnx": "openvino", ".param": "ncnn"}
 Runner = Callable[[Images], Run]  # what runs pictures of a size
@@ -115,7 +115,8 @@ def main() -> None:
     table.show(rows)
     command = f"python benchmarks/peers.py {' '.join(Path(path).name for path in given.files)}"
     facts = {"threads": given.threads, "isa": given.isa, "loaded": given.loaded}
-    record.write(record.record(command, rows, (load, machine.load()), **facts), RESULT)
+    made = record.record(command, rows, (load, machine.load()), **facts)
+    record.write(made, record.place(made, RESULTS, "peers.json"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ each a fresh Python. memory: the most that enlarging one photograph of --size ta
 of 256² to 4096², untiled, in turns; × is a pixel's time beside 256²'s. --loaded is for a machine
 that does other things meanwhile: one thread, its processor time, and the least of each. embed: a
 program in C++ (on_gpu/enlarge.cc) for every size and number of threads, and examples/c, both
-compiled with the installed library. Prints a table and keeps it in benchmarks/results.
+compiled with the installed library. Prints a table and keeps it in benchmarks/results; what pixels
+cost, of every device, in benchmarks/results/DEVICE.
 """
 
 from __future__ import annotations
@@ -164,7 +165,10 @@ def main() -> None:
         print({key: value for key, value in row.items() if key != "samples_ms"})
     command = f"python benchmarks/programs.py {' '.join(Path(x).name for x in sys.argv[1:])}"
     made = record.record(command, rows, (load, machine.load()), **facts)
-    record.write(made, HERE / "results" / f"{given.what}.json")
+    results, name = HERE / "results", f"{given.what}.json"
+    record.write(
+        made, record.place(made, results, name) if given.what == "pixels" else results / name
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from typing import Any
 
 from charts import latency, timed
 
-from imagen_fast.bench import machine
-from imagen_fast.bench.record import Record, Row, read
+from imagen_fast.bench.record import Record, Row, place, read
 from imagen_fast.bench.table import markdown
 from imagen_fast.bench.timing import Summary
 
@@ -51,11 +50,16 @@ PUBLISHED = {
 OTHERS = {
     "compact-64": "Compact, 64 × 16",
     "span-48": "SPAN, 48 channels, its training branches",
+    "span-48-merged": "SPAN, 48 channels, merged",
     "rrdb-x4": "ESRGAN (RRDB), 16.7M",
     "convnext-48": "ConvNeXt blocks, 48 channels",
     "nafnet-32": "NAFNet blocks, 32 channels",
     "waifu2x-photo-scale2.0x_model": "waifu2x photo, twice as large",
 }
+ABOUT_PEERS = (
+    "Each on this engine and on another. Those that are not published have random weights, which "
+    "take the time of trained ones."
+)
 SIDE = 256
 BUSY = 0.3  # load before a run from which others must have used the machine
 LIBRARIES = ("torch", "openvino", "onnxruntime", "tensorrt", "ncnn")
@@ -65,9 +69,14 @@ def result(name: str) -> Any:
     return json.loads((RESULTS / name).read_text())
 
 
+def everywhere(name: str) -> list[Record]:
+    """The last record of this name of every device that has one."""
+    return [read(path)[-1] for path in sorted(RESULTS.glob(f"*/{name}"))]
+
+
 def records(kind: str) -> list[Record]:
     """The last record of every device of a kind, CPUs ("cpu") or GPUs ("cuda")."""
-    found = [read(path)[-1] for path in sorted(RESULTS.glob("*/bench.jsonl"))]
+    found = everywhere("bench.jsonl")
     return [made for made in found if made["settings"]["device"].startswith(kind)]
 
 
@@ -102,7 +111,7 @@ def short(made: Record) -> str:
 
 def comparison() -> str:
     """The README's table, and how it was measured."""
-    found = result("peers.json")
+    found = everywhere("peers.json")[0]
     measured = f"Medians of `benchmarks/peers.py`, {circumstances(found)}."
     more = "[More networks, and this one on other runtimes](docs/performance.md)."
     return "\n\n".join([networks(found, PUBLISHED), f"{measured} {more}"])
@@ -114,7 +123,7 @@ def networks(found: Record, titles: Mapping[str, str]) -> str:
     for row in found["rows"]:
         times.setdefault(row["network"], {})[row["runtime"]] = row
     lines = []
-    for network, title in titles.items():
+    for network, title in ((x, title) for x, title in titles.items() if x in times):
         ours, (runtime, theirs) = (by := dict(times[network])).pop("native"), *by.items()
         psnr = f"{ours['set5']:.2f} dB" if network in PUBLISHED else "not published"
         fast, slow = median(ours), median(theirs)
@@ -123,6 +132,20 @@ def networks(found: Record, titles: Mapping[str, str]) -> str:
     lines[0] = [f"**{cell}**" for cell in lines[0]]
     heads = [f"{SIDE}×{SIDE}, 4 times larger", "PSNR, Set5", "imagen-fast", "another runtime", "×"]
     return markdown(heads, lines)
+
+
+def peers(made: Record) -> list[str]:
+    """One device's heading, its table of networks, and how that was measured."""
+    about = (
+        f"`{made['command']}`, {circumstances(made)}; commit {made['machine']['commit']}. "
+        f"Raw samples in `{raw(made, 'peers.json')}`."
+    )
+    return [f"### {short(made)}", networks(made, PUBLISHED | OTHERS), about]
+
+
+def raw(made: Record, name: str) -> str:
+    """Where a device's record of this name is."""
+    return str(place(made, RESULTS, name).relative_to(ROOT))
 
 
 def circumstances(found: Record) -> str:
@@ -160,7 +183,7 @@ def device(made: Record) -> list[str]:
         f"{facts['date'][:10]}, {facts['cores']} cores of an {facts['cpu']} (family and model "
         f"{facts['family_model']}; {', '.join(facts['isa'])})"
         f"{busy}. {', '.join(versions)}; commit {facts['commit']}. Raw samples in "
-        f"`benchmarks/results/{machine.folder_name(facts)}/bench.jsonl`."
+        f"`{raw(made, 'bench.jsonl')}`."
     )
     return [f"## {short(made)}", markdown(heads, lines), about]
 
@@ -186,7 +209,7 @@ def pixels(made: Record) -> list[str]:
 
 def page() -> str:
     """What docs/performance.md has of it."""
-    start, memory, found = result("startup.json"), result("memory.json"), result("peers.json")
+    start, memory = result("startup.json"), result("memory.json")
     ratio = next(x["times"] for x in start["rows"] if x["runtime"] == "upscale of 256×256")
     large = memory["rows"][0]
     peaks = " and ".join(
@@ -200,16 +223,11 @@ def page() -> str:
         f"most {peaks}, from file to file (`{memory['command']}`, {short(memory)}, "
         f"{memory['machine']['date'][:10]})."
     )
-    about = (
-        f"Each on this engine and on another: `{found['command']}`, "
-        f"{circumstances(found)}; commit {found['machine']['commit']}. Those that are not "
-        "published have random weights, which take the time of trained ones. Raw samples in "
-        "`benchmarks/results/peers.json`."
-    )
-    parts = ["## Other people's networks", networks(found, PUBLISHED | OTHERS), about]
+    parts = ["## Other people's networks", ABOUT_PEERS]
+    parts += [part for made in everywhere("peers.json") for part in peers(made)]
     parts += [*(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
-    parts += pixels(result("pixels.json"))
+    parts += [part for made in everywhere("pixels.json") for part in pixels(made)]
     parts += ["## Start, and a large photograph", others, "## On a GPU"]
     parts += [part for made in records("cuda") for part in device(made)] or ["Not measured."]
     return "\n\n".join(parts)

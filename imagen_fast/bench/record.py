@@ -31,6 +31,11 @@ def record(command: str, rows: Sequence[Row], load: Sequence[float | None], **fa
     return about | {"load": list(load)} | facts | {"rows": list(rows)}
 
 
+def place(made: Record, results: Path, name: str) -> Path:
+    """The file of this name in the folder of the device that a record is of."""
+    return results / machine.folder_name(made["machine"]) / name
+
+
 def write(made: Record, path: Path, *, replace: bool = True) -> None:
     """A new file, or one more line of one that ends in .jsonl.
 

@@ -89,7 +89,9 @@ def old_names(state: dict[str, Tensor], blocks: int = 2) -> dict[str, Tensor]:
 
 
 class Branches(nn.Module):
-    """SPAN's convolution in training: branches that are one."""
+    """SPAN's convolution in training: branches that are one, which `merge` makes of them."""
+
+    merged = False
 
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
@@ -101,7 +103,22 @@ class Branches(nn.Module):
         )
         self.eval_conv = nn.Conv2d(inner, outer, 3, padding=1)  # not up to date
 
+    @torch.no_grad()
+    def merge(self) -> None:
+        inner = self.sk.in_channels
+        bias = self.conv(torch.zeros(1, inner, 3, 3))
+        taps = (
+            self.conv(torch.eye(9 * inner).view(-1, inner, 3, 3)) - bias
+        )  # (9 · inner, outer, 1, 1)
+        weight = taps[:, :, 0, 0].T.reshape(-1, inner, 3, 3)
+        weight[:, :, 1, 1] += self.sk.weight[:, :, 0, 0]
+        self.eval_conv.weight.copy_(weight)
+        self.eval_conv.bias.copy_(bias[0, :, 0, 0] + self.sk.bias)
+        self.merged = True
+
     def forward(self, x: Tensor) -> Tensor:
+        if self.merged:
+            return self.eval_conv(x)
         return self.conv(F.pad(x, (1, 1, 1, 1))) + self.sk(x)
 
 

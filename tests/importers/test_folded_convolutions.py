@@ -203,6 +203,12 @@ def test_a_span_in_training_form_is_the_one_that_is_merged(tmp_path: Path) -> No
         assert how == other_how
         for x, y in zip(weights, other_weights, strict=True):
             assert np.allclose(x, y, rtol=1e-6, atol=1e-6)
+    image = torch.rand(1, 3, 9, 7)
+    apart = module(image)
+    for part in module.modules():
+        if isinstance(part, Branches):
+            part.merge()
+    assert torch.allclose(module(image), apart, rtol=1e-4, atol=1e-4)
 
 
 def _convolutions(bundle: Bundle) -> list[tuple[dict[str, object], list[NDArray[Any]]]]:

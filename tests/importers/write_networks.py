@@ -11,7 +11,7 @@ from pathlib import Path
 
 import networks
 import torch
-from checkpoints import RRDB, Compact, Span
+from checkpoints import RRDB, Branches, Compact, Span
 from safetensors.torch import save_file
 from torch import nn
 
@@ -37,6 +37,10 @@ def main() -> None:
         networks.export(module.eval(), folder / f"{name}.onnx")
         if not isinstance(module, nn.Sequential):
             save_file(module.state_dict(), folder / f"{name}.safetensors")
+    for module in made["span-48"].modules():  # as it is run, which no runtime makes of it but ours
+        if isinstance(module, Branches):
+            module.merge()
+    networks.export(made["span-48"], folder / "span-48-merged.onnx")
 
 
 if __name__ == "__main__":
