@@ -166,6 +166,11 @@ std::string preferred_precision(const std::string& isa) {
             return candidate.precision;
         }
     }
+    for (const Candidate& candidate : kCandidates) {
+        if (wanted == candidate.isa) {  // which cannot run here, as `choose` will say
+            return candidate.precision;
+        }
+    }
     return "fp32";
 }
 

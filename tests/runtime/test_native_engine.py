@@ -190,6 +190,21 @@ def test_orders_it_refuses(small_bundle: Bundle) -> None:
         native(small_bundle, precision="fp16")
 
 
+MISSING = [
+    isa
+    for isa in ("amx", "avx512", "avx2")
+    if isa not in _native.available("bf16") + _native.available("fp32")
+]
+
+
+@pytest.mark.skipif(not MISSING, reason="this processor has every instruction set")
+def test_an_instruction_set_that_is_not_here(small_bundle: Bundle) -> None:
+    native = backends.backend_class("native")
+    for isa in MISSING:
+        with pytest.raises(BackendError, match=f"'{isa}' in .* cannot run here"):
+            native(small_bundle, isa=isa)
+
+
 def test_without_torch(small_bundle: Bundle, tmp_path: Path) -> None:
     save_bundle(small_bundle, tmp_path / "m.safetensors")
     code = (
