@@ -19,11 +19,15 @@ CLOSE = 0.1  # root of the mean square, of white: what enlarges or restores is c
 
 
 def returns_the_picture(one: Bundle, other: Bundle) -> bool:
-    """Whether the first gives a picture that is close, and half as far away as the second's."""
+    """Whether the first gives a picture that is close, and the second one that is far away.
+
+    Where both are close the file says nothing: weights that hardly change a picture do so at any
+    range of numbers.
+    """
     picture = shaped(load(None), 1, SIDE, SIDE, 3).astype(np.float32) / 255
     large = _repeated(picture, one.graph.scale)
-    distance = _distance(one, picture, large)
-    return distance < CLOSE and distance < _distance(other, picture, large) / 2
+    near, far = (_distance(bundle, picture, large) for bundle in (one, other))
+    return near < CLOSE <= far and near < far / 2
 
 
 def enlarges_well(bundle: Bundle) -> bool:

@@ -10,6 +10,7 @@ import networks
 import numpy as np
 import pytest
 import torch
+from checkpoints import Compact
 from running import computed, decibels, defined
 from torch import nn
 
@@ -149,6 +150,9 @@ def test_numbers_from_0_to_255_are_found_by_running_it(tmp_path: Path) -> None:
     assert decibels(defined(importers.load(tmp_path / "a.onnx"), image), expected) >= 100
     networks.export(networks.network("relu"), tmp_path / "b.onnx")
     assert found(tmp_path / "b.onnx")["full"] == 1
+    torch.manual_seed(0)
+    networks.export(Compact(8, 2).eval(), tmp_path / "c.onnx")  # hardly changes what it enlarges
+    assert found(tmp_path / "c.onnx")["full"] == 1
 
 
 def test_one_channel_is_run_over_three(tmp_path: Path) -> None:
