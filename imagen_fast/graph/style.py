@@ -99,13 +99,14 @@ def _draw(spec: ModelSpec, b: Builder, path: str, features: list[str], tokens: s
         name, skip = f"{path}.{number}", features[number]
         if skip != features[-1]:
             x = b.convolution(
-                "transposed_convolution",
-                name,
+                "convolution",
+                f"{name}.coarse",
                 x,
-                skip,
-                module=f"ups.{number}.conv",
+                module=f"ups.{number}",
                 channels=level.channels,
+                kernel=1,
             )
+            x = b.add("sum", name, _enlarged(b, f"{name}.coarse", x, 2, skip), skip)
         for block in range(level.depth):
             module, at = f"decoder.{number}.{block}", f"{name}.{block}"
             steered = x

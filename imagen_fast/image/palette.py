@@ -44,11 +44,11 @@ def table_of(before: Palette, after: Palette) -> Table:
         np.put_along_axis(along, np.argsort(along, axis=0, kind="stable"), wanted, axis=0)
         moved = along @ axes.T
     steps = np.linspace(0, 1, NODES, dtype=np.float32)
-    nodes = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    far = ((nodes - before) ** 2).sum(2)
+    nodes = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    far = (nodes**2).sum(1)[:, None] - 2 * nodes @ before.T + (before**2).sum(1)
     near = np.exp((far.min(1, keepdims=True) - far) / (2 * WIDTH**2))
     move = near @ (moved - before) / near.sum(1, keepdims=True)
-    table: Table = (nodes[:, 0] + move).clip(0, 1).astype(np.float32)
+    table: Table = (nodes + move).clip(0, 1).astype(np.float32)
     return table.reshape(NODES, NODES, NODES, 3)
 
 

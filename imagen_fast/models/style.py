@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagen_fast.errors import SpecError
-from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Down, Head, Up
+from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Down, Head
 from imagen_fast.models.generator import halve
 from imagen_fast.spec import ModelSpec
 
@@ -48,7 +48,7 @@ class Stylizer(nn.Module):
             )
             for number, level in enumerate(spec.levels)
         )
-        self.ups = nn.ModuleList(Up(coarse, fine) for fine, coarse in finer_and_coarser)
+        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in finer_and_coarser)
         self.colors = Steer(channels[0], channels[-1])
         self.head = Head(channels[0], 1, spec.image_channels)
 
@@ -84,7 +84,8 @@ class Stylizer(nn.Module):
         steer = enlarged(halve(x), 2, x)
         for number in reversed(range(len(features))):
             if number < len(features) - 1:
-                x = self.ups[number](x, features[number])
+                skip = features[number]
+                x = skip + enlarged(self.ups[number](x), 2, skip)
             for block in self.decoder[number].children():
                 x = block(x, steer)
         picture: Tensor = self.head(self.colors(x, steer), image)

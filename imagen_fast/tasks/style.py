@@ -30,7 +30,7 @@ FORMAT = "imagen-fast-style-2"
 SUFFIX = ".safetensors"
 # Pixels that a painting is reduced or enlarged to, of whatever shape: as in training, where strokes
 # have the size of the picture's details.
-AREA = 320 * 256
+AREA = 480 * 384
 MOST_TOKENS = 1 << 14
 
 _open: Callable[..., Any] = safe_open  # which has no annotations

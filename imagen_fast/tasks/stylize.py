@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -11,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.engine import Engine
+from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.background import in_color
+from imagen_fast.image.canvas import canvas_of, on_canvas, painted
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.palette import Table, palette_of, recolored, table_of
 from imagen_fast.image.picture import Picture
+from imagen_fast.image.strokes import strokes
 from imagen_fast.samples import Samples, full, rounded
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 STYLIZE = TASKS["stylize"]
 DEFAULT_STRENGTH = STYLIZE.strength or 1.0
 Styles: TypeAlias = "AnyStyle | Sequence[AnyStyle | tuple[AnyStyle, float]]"
+ROWS = 256  # of a picture that are finished at a time
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601
 
 
@@ -127,8 +130,9 @@ def style_of(
 class Stylizer(LaidOver):
     """An engine with a style, whose picture is laid over the one that it got.
 
-    The engine sees the picture in the painting's colours; `first` is the picture that says how
-    colours move to them, each by itself unless given: a film's frames go by the first of them.
+    The engine sees the picture as a canvas (`image/canvas.py`) in the painting's colours, with
+    strokes on it. `first` is the picture that says how colours move and where strokes lie, each by
+    itself unless given: a film's frames, of one size, go by the first of them.
     """
 
     def __init__(
@@ -142,27 +146,36 @@ class Stylizer(LaidOver):
         super().__init__(engine, strength)
         self._also, self._keep_colors = {"tokens": style.tokens}, keep_colors
         self._palette = style.palette
-        self._table = None if first is None else self._table_for(in_color(first))
+        self._table: Table | None = None
+        self._strokes: NDArray[np.float32] | None = None
+        if first is not None:
+            color = in_color(first).color
+            self._table, self._strokes = self._table_for(color), strokes(canvas_of(color))
 
     def stream(
         self, picture: Picture, progress: Callable[[float], None] | None = None
     ) -> Iterator[Samples]:
         """The stylized picture's rows (h, W, 3), or with alpha (h, W, 4), as `Engine.stream`."""
         picture = in_color(picture)
-        table = self._table_for(picture) if self._table is None else self._table
-        moved = replace(picture, color=recolored(picture.color, table))
-        top = 0
-        for rows in self._engine.stream(moved, progress, self._also):
-            before = picture.color[top : top + len(rows)]
-            after = rows[..., :3]
+        color, alpha = picture.color, picture.alpha
+        if alpha is not None:
+            color = fill_transparent(color, alpha)
+        table = self._table_for(color) if self._table is None else self._table
+        moved = recolored(color, table)
+        given = canvas_of(moved)
+        laid = strokes(canvas_of(color)) if self._strokes is None else self._strokes
+        primed = on_canvas(given, laid)
+        drawn = np.concatenate(list(self._engine.stream(Picture(primed), progress, self._also)))
+        for top in range(0, len(color), ROWS):
+            part = slice(top, min(top + ROWS, len(color)))
+            before, after = color[part], painted(moved, given, drawn, part)
             if self._keep_colors:
                 after = _with_colors_of(before, after)
-            mixed = self._mixed(before, after)
-            yield np.concatenate([mixed, rows[..., 3:]], axis=2)
-            top += len(rows)
+            rows = self._mixed(before, after)
+            yield rows if alpha is None else np.concatenate([rows, alpha[part][..., None]], axis=2)
 
-    def _table_for(self, picture: Picture) -> Table:
-        return table_of(palette_of(picture.color), self._palette)
+    def _table_for(self, color: Samples) -> Table:
+        return table_of(palette_of(color), self._palette)
 
 
 def _with_colors_of(before: Samples, after: Samples) -> Samples:

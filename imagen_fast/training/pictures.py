@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.image.degradation import Degradation, degrade
+from imagen_fast.image.strokes import in_bytes, strokes
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, load_pairs, unmatched
 from imagen_fast.training.drawn import drawings
@@ -58,6 +59,8 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
         )
         for source in data.train
     ]
+    if config.style:
+        train = [replace(folder, pairs=_with_strokes(folder.pairs)) for folder in train]
     if data.drawn:
         pairs = {name: degrade(picture, scale) for name, picture in drawings(scale).items()}
         train.append(Folder("drawn", data.drawn, pairs))
@@ -96,6 +99,11 @@ def _degraded(pairs: list[Pair], degradation: Degradation | None) -> list[Pair]:
         for index, pair in enumerate(pairs)
         for draw in range(DRAWS)
     ]
+
+
+def _with_strokes(pairs: dict[str, Pair]) -> dict[str, Pair]:
+    """Each picture beside its strokes, as uint8 (see `in_bytes`)."""
+    return {name: (in_bytes(strokes(picture)), picture) for name, (_, picture) in pairs.items()}
 
 
 def _middle(low: np.ndarray, high: np.ndarray) -> Pair:

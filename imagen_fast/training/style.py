@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.image import palette
+from imagen_fast.image.canvas import STRENGTH
+from imagen_fast.image.strokes import of_bytes
 from imagen_fast.models.style import Stylizer
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, PatchSampler, load_pairs
@@ -24,13 +26,14 @@ MARGIN = 8  # pixels around a patch that do not count: there are zeros beyond th
 class Style(Supervised):
     """Pictures whose statistics are a painting's and whose edges are a photograph's.
 
-    The network gets the photograph in the painting's colours, as `tasks.stylize` hands it in.
+    The network gets the photograph in the painting's colours with strokes laid on it, as
+    `tasks.stylize` hands it in.
 
     Paintings are reduced to `side` pixels, and patches of them are turned, mirrored and, two of
     three, recoloured, so that few paintings teach many.
     """
 
-    columns = ("loss", "texture", "colors", "edges", "structure")
+    columns = ("loss", "texture", "together", "colors", "edges", "structure")
     scores = ()
     repeats = False
 
@@ -60,12 +63,13 @@ class Style(Supervised):
         )
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
-        """As `Supervised.step`; of the photographs only `high` counts."""
+        """As `Supervised.step`; `low` are the strokes of the photographs in `high`."""
         # A run that goes on sees the paintings that it would have seen.
         self._paintings.generator.manual_seed(self._seed + number)
         _, painting = self._paintings.next(self._processes.rank, self._processes.count)
         painting = recolored(painting, self._paintings.generator)
         content = torch.stack([moved(*pair) for pair in zip(high, painting, strict=True)])
+        content = (content + STRENGTH * of_bytes(low)).contiguous(memory_format=torch.channels_last)
         inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
         with self._autocast(high):
             picture = self._network(content, painting).float()[inner]
@@ -95,8 +99,6 @@ class Style(Supervised):
 def _wake(network: Stylizer) -> None:
     """What the painting steers starts strong enough to be seen, and learned from."""
     with torch.no_grad():
-        for up in network.ups:
-            up.get_parameter("conv.weight").mul_(5)
         network.attention.proj.weight.mul_(10)
         network.attention.temperature.fill_(3)
         network.head.conv.weight.mul_(4)

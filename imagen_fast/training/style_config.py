@@ -17,24 +17,26 @@ class StyleConfig:
         exclude: files in them that are left out, as `data.exclude`.
         side, photographs: pixels of the shorter side, to which paintings and the photographs of
             `data.train` are reduced first.
-        texture, colors: weights of the distances to the painting's statistics.
+        texture, together, colors: weights of the distances to the painting's statistics: of
+            filters' responses, of where they are strong together, and of colours.
         edges, structure: weights of the distances to the photograph's edges, and to where and
             which way they run at several scales.
     """
 
     train: tuple[Source, ...]
     exclude: tuple[str, ...] = ()
-    side: int = 256
-    photographs: int = 512
+    side: int = 384
+    photographs: int = 384
     texture: float = 1.0
+    together: float = 20.0
     colors: float = 3.0
-    edges: float = 0.5
-    structure: float = 1.5
+    edges: float = 0.1
+    structure: float = 0.3
 
     def __post_init__(self) -> None:
         if not self.train:
             raise TrainingError("style.train is an empty list; expected one folder at least")
         within("style.side", self.side, 32, 4096)
         within("style.photographs", self.photographs, 32, 4096)
-        for name in ("texture", "colors", "edges", "structure"):
+        for name in ("texture", "together", "colors", "edges", "structure"):
             within(f"style.{name}", getattr(self, name), 0)

@@ -15,16 +15,18 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)  # of BT.601
 FILTERS, SIDE, SECOND = 16, 5, 24
 PROJECTIONS, SAMPLES, QUANTILES = 8, 1600, 256
+GRID = 32  # places in each direction at which strengths are compared
 SHARP = (0.01**2, 0.03**2)  # SSIM's constants for values up to 1
 
 
 class Statistics:
     """What random filters and colours are like on average, at `scales` sizes of a picture.
 
-    At each size, smaller by half each time: means, deviations and correlations (Gram matrices) of
-    5×5 filters' responses of both signs; below the first also of 3×3 filters of these; and of
-    colours the means, covariances and the distributions along random directions (sliced
-    Wasserstein distance: Rabin et al. 2011).
+    At each size, smaller by half each time: means, deviations and Gram matrices of 5×5 filters'
+    responses of both signs; below the first also of 3×3 filters of these; and of colours the
+    means, covariances and the distributions along random directions (sliced Wasserstein distance:
+    Rabin et al. 2011). Of all sizes together: how far responses are strong in the same places of a
+    grid, as correlations (a choice of Portilla and Simoncelli 2000, of other filters).
     """
 
     def __init__(self, device: torch.device, scales: int = 4) -> None:
@@ -38,11 +40,16 @@ class Statistics:
         self._directions = F.normalize(directions, dim=1).to(device)
 
     def __call__(self, picture: Tensor) -> dict[str, list[Tensor]]:
-        """Lists of statistics (N, …), by what they are of: `texture`, `moments`, `colors`."""
+        """Lists of statistics (N, …), by what they are of.
+
+        These are `texture`, `together`, `moments` and `colors`.
+        """
         found: dict[str, list[Tensor]] = {"texture": [], "moments": [], "colors": []}
-        x = picture
+        x, strengths = picture, []
         for scale in range(self._scales):
-            response = 4 * F.conv2d(x, self._first)
+            # Of the largest size every fourth place is enough, not always the same.
+            top, left = (0, 0) if scale else torch.randint(2, (2,)).tolist()
+            response = 4 * F.conv2d(x[..., top:, left:], self._first, stride=1 if scale else 2)
             maps = [torch.cat([F.relu(response), F.relu(-response)], 1)]
             if scale:
                 maps.append(F.relu(F.conv2d(maps[0], self._second, stride=2 if scale == 1 else 1)))
@@ -52,7 +59,9 @@ class Statistics:
                 found["texture"].append(features @ features.mT / features.shape[2])
                 both = [features.mean(2), features.var(2).add(1e-6).sqrt()]
                 found["texture"].append(torch.stack(both, 2))
+            strengths.append(F.adaptive_avg_pool2d(response.abs(), GRID))
             x = _smaller(x)
+        found["together"] = [_correlations(torch.cat(strengths, 1).flatten(2).float())]
         return {name: [y.float() for y in group] for name, group in found.items()}
 
     def _distribution(self, colors: Tensor) -> Tensor:
@@ -64,7 +73,11 @@ class Statistics:
 
 
 def distances(found: dict[str, list[Tensor]], wanted: dict[str, list[Tensor]]) -> dict[str, Tensor]:
-    """`texture`, the logarithm of relative squared distances, and `colors`, of both kinds."""
+    """How far the one's statistics are from the other's, by what they are of.
+
+    `texture` is the logarithm of relative squared distances, `together` squared distances of
+    correlations, `colors` of moments and distributions.
+    """
 
     def relative(a: Tensor, b: Tensor) -> Tensor:
         size = b.square().mean((1, 2)) + 1e-8
@@ -74,7 +87,8 @@ def distances(found: dict[str, list[Tensor]], wanted: dict[str, list[Tensor]]) -
     texture = torch.stack([relative(a, b) for a, b in pairs["texture"]]).sum()
     colors = torch.stack([(a - b).abs().mean() for a, b in pairs["colors"]]).sum()
     moments = torch.stack([(a - b).square().mean() for a, b in pairs["moments"]]).sum()
-    return {"texture": texture, "colors": 3 * colors + 6 * moments}
+    together = torch.stack([(a - b).square().mean() for a, b in pairs["together"]]).sum()
+    return {"texture": texture, "together": together, "colors": 3 * colors + 6 * moments}
 
 
 def edges(a: Tensor, b: Tensor) -> Tensor:
@@ -98,6 +112,13 @@ def structure(a: Tensor, b: Tensor, scales: int = 4) -> Tensor:
         total = total + (apart.mean((1, 2)) / weight.mean((1, 2)).clamp_min(0.05)).mean()
         a, b = _smaller(a), _smaller(b)
     return total / scales
+
+
+def _correlations(values: Tensor) -> Tensor:
+    """(N, C, P) → (N, C, C)."""
+    apart = values - values.mean(2, keepdim=True)
+    apart = apart / (apart.square().sum(2, keepdim=True) + 1e-6).sqrt()
+    return apart @ apart.mT
 
 
 def _covariance(colors: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def test_a_run_gives_a_model_that_stylizes_and_goes_on_as_it_would_have(folder: 
         tokens = read_style(engine, painting).tokens
         assert engine.run(painting[None], {"tokens": tokens}).shape == (1, *painting.shape)
         rows = (folder / "run" / "curves.csv").read_text().splitlines()
-    assert rows[0].startswith("step,loss,texture,colors,edges,structure,lr")
+    assert rows[0].startswith("step,loss,texture,together,colors,edges,structure,lr")
 
     names = json.loads(read_header(outcome.bundle).metadata["training"])["pictures"]
     assert names["paintings"] == ["paintings_0.png", "paintings_1.png"]

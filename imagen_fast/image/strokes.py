@@ -1,0 +1,115 @@
+"""Strokes that follow a picture's shapes, for a network to paint with.
+
+Where a picture is smooth a network that draws has nothing to draw from. It gets noise, smeared
+along the directions in which the picture changes least (line integral convolution: Cabral and
+Leedom 1993), which in smooth parts are those of the shapes around them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imagen_fast.image.picture import eight_bits
+from imagen_fast.samples import Samples
+
+Plane: TypeAlias = NDArray[np.float32]  # (H, W)
+Strokes: TypeAlias = NDArray[np.float32]  # (H, W, 3), of deviation 1 around 0
+
+AROUND = (3, 12, 48)  # pixels of the neighbourhoods whose directions count
+FAR = 0.1  # how much less each counts than the one before
+SIZES = ((1.5, 9), (3.0, 16))  # of strokes: half of what is across, and of what is along
+NOISE = 256  # pixels, after which the noise repeats
+COLORED = 0.35  # how far the three colours' strokes differ
+BYTE = 32  # steps of a byte to a deviation
+
+
+def strokes(color: Samples) -> Strokes:
+    """A picture (H, W, 3), uint8 or uint16 → its strokes, the same for the same picture."""
+    across, down = directions(color)
+    found = sum(
+        smeared(_noise(number, width), across, down, length)
+        for number, (width, length) in enumerate(SIZES)
+    )
+    deviation = max(float(found.std()), 1e-6)
+    return found / np.float32(deviation)
+
+
+def in_bytes(strokes: Strokes) -> NDArray[np.uint8]:
+    """Strokes as training keeps them; `of_bytes` is the way back."""
+    return np.rint(128 + BYTE * strokes).clip(0, 255).astype(np.uint8)
+
+
+def of_bytes(kept: Any) -> Any:
+    """Strokes again, of an array or a tensor of floats: bytes / 255."""
+    return (255 * kept - 128) / BYTE
+
+
+def directions(color: Samples) -> tuple[Plane, Plane]:
+    """Unit vectors (x, y) along which a picture changes least, over all of `AROUND`."""
+    grey = np.asarray(Image.fromarray(eight_bits(color)).convert("L"), np.float32) / 255
+    y, x = _differences(grey), _differences(grey.T).T
+    total = [np.full_like(grey, 1e-9), np.zeros_like(grey)]
+    for number, radius in enumerate(AROUND):
+        for sum_, part in zip(total, (x * x - y * y, 2 * x * y), strict=True):
+            sum_ += FAR**number * _blurred(part, radius)
+    angle = 0.5 * np.arctan2(total[1], total[0]) + np.float32(np.pi / 2)
+    return np.cos(angle), np.sin(angle)
+
+
+def smeared(noise: Strokes, across: Plane, down: Plane, length: int) -> Strokes:
+    """Sums of noise (h, w, 3), repeated, over so many pixels to both sides along the directions.
+
+    Those further away count less.
+    """
+    height, width = across.shape
+    rows, columns = np.meshgrid(
+        np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32), indexing="ij"
+    )
+    side = len(noise)
+    flat = noise.reshape(-1, noise.shape[2])
+    total = np.zeros((height, width, noise.shape[2]), np.float32)
+    for sign in (1, -1):
+        y, x = rows.copy(), columns.copy()
+        dx, dy = sign * across, sign * down
+        for step in range(length):
+            i = np.rint(y).astype(np.int32).clip(0, height - 1)
+            j = np.rint(x).astype(np.int32).clip(0, width - 1)
+            total += flat[(i % side) * side + j % side] * np.float32(1 - step / length)
+            here_x, here_y = across[i, j], down[i, j]
+            turned = np.where(here_x * dx + here_y * dy < 0, np.float32(-1), np.float32(1))
+            dx, dy = turned * here_x, turned * here_y
+            y, x = y + dy, x + dx
+    return total
+
+
+@lru_cache(maxsize=4)
+def _noise(number: int, width: float) -> Strokes:
+    """(NOISE, NOISE, 3) that goes on at its other side, nothing in it much larger than `width`."""
+    random = np.random.default_rng(number)
+    white = random.normal(size=(NOISE, NOISE, 1)) + COLORED * random.normal(size=(NOISE, NOISE, 3))
+    y, x = np.meshgrid(*[2 * np.pi * np.fft.fftfreq(NOISE)] * 2, indexing="ij")
+    far = (x**2 + y**2) * width**2 / 2
+    band = np.exp(-far) - np.exp(-4 * far)
+    found = np.fft.ifft2(np.fft.fft2(white, axes=(0, 1)) * band[..., None], axes=(0, 1)).real
+    found /= found.std()
+    return found.astype(np.float32)
+
+
+def _differences(x: Plane) -> Plane:
+    """From the row above to the row below."""
+    padded = np.pad(x, ((1, 1), (0, 0)), mode="edge")
+    return padded[2:] - padded[:-2]
+
+
+def _blurred(x: Plane, radius: int) -> Plane:
+    """Two box filters in each direction; the nearest values are repeated beyond the border."""
+    width = 2 * radius + 1
+    for _ in range(4):
+        padded = np.pad(x, ((radius + 1, radius), (0, 0)), mode="edge").cumsum(0, np.float64)
+        x = ((padded[width:] - padded[:-width]) / width).T
+    return x.astype(np.float32)
