@@ -37,6 +37,7 @@ def painted(picture: Samples, before: Samples, after: Samples, rows: slice) -> S
     """Rows of a picture (H, W, 3) with what changed on its canvas, (h, w, 3) before and after."""
     if picture.shape == after.shape:
         return after[rows]
+    height, width = picture.shape[:2]
     change = after.astype(np.float32) - before
-    found = picture[rows] + resize(change, *picture.shape[:2], rows)
+    found = picture[rows] + resize(change, height, width, rows)
     return rounded(found.clip(0, full(picture.dtype)), picture.dtype)

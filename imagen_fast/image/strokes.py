@@ -31,12 +31,11 @@ BYTE = 32  # steps of a byte to a deviation
 def strokes(color: Samples) -> Strokes:
     """A picture (H, W, 3), uint8 or uint16 → its strokes, the same for the same picture."""
     across, down = directions(color)
-    found = sum(
-        smeared(_noise(number, width), across, down, length)
-        for number, (width, length) in enumerate(SIZES)
-    )
-    deviation = max(float(found.std()), 1e-6)
-    return found / np.float32(deviation)
+    found = np.zeros((*across.shape, 3), np.float32)
+    for number, (width, length) in enumerate(SIZES):
+        found += smeared(_noise(number, width), across, down, length)
+    found /= max(float(found.std()), 1e-6)
+    return found
 
 
 def in_bytes(strokes: Strokes) -> NDArray[np.uint8]:
@@ -51,7 +50,7 @@ def of_bytes(kept: Any) -> Any:
 
 def directions(color: Samples) -> tuple[Plane, Plane]:
     """Unit vectors (x, y) along which a picture changes least, over all of `AROUND`."""
-    grey = np.asarray(Image.fromarray(eight_bits(color)).convert("L"), np.float32) / 255
+    grey = np.asarray(Image.fromarray(eight_bits(color)).convert("L")) / np.float32(255)
     y, x = _differences(grey), _differences(grey.T).T
     total = [np.full_like(grey, 1e-9), np.zeros_like(grey)]
     for number, radius in enumerate(AROUND):
