@@ -21,10 +21,10 @@ from imagen_fast.cli.streams import OutputLostError, prepared
 from imagen_fast.errors import ImagenError
 from imagen_fast.task import TASKS
 
-# A task for which no model is shipped yet is not listed; its command takes one with -n.
 COMMANDS = {
     "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
     "restore": "Take noise, JPEG blocks, blur and scratches out of pictures.",
+    "stylize": "Draw pictures in the manner of a painting.",
     "generate": "Make pictures from nothing, or more like those in a folder.",
     "video": "Enlarge or restore a video, frame by frame.",
     "models": "List the models that are shipped.",

@@ -18,24 +18,30 @@ from imagen_fast.image.picture import eight_bits
 from imagen_fast.samples import Samples
 
 Plane: TypeAlias = NDArray[np.float32]  # (H, W)
-Strokes: TypeAlias = NDArray[np.float32]  # (H, W, 3), of deviation 1 around 0
+Strokes: TypeAlias = NDArray[np.float32]  # (H, W, 3), of a deviation near 1 around 0
 
-AROUND = (3, 12, 48)  # pixels of the neighbourhoods whose directions count
+# All in pixels of half the picture's size, which is enough for strokes.
+AROUND = (2, 6, 24)  # the neighbourhoods whose directions count
 FAR = 0.1  # how much less each counts than the one before
-SIZES = ((1.5, 9), (3.0, 16))  # of strokes: half of what is across, and of what is along
-NOISE = 256  # pixels, after which the noise repeats
+SIZES = ((1.0, 6), (2.0, 10))  # of strokes: half of what is across, and of what is along
+NOISE = 256  # after which the noise repeats
 COLORED = 0.35  # how far the three colours' strokes differ
 BYTE = 32  # steps of a byte to a deviation
 
 
 def strokes(color: Samples) -> Strokes:
     """A picture (H, W, 3), uint8 or uint16 → its strokes, the same for the same picture."""
-    across, down = directions(color)
-    found = np.zeros((*across.shape, 3), np.float32)
-    for number, (width, length) in enumerate(SIZES):
-        found += smeared(_noise(number, width), across, down, length)
+    half = Image.fromarray(eight_bits(color)).convert("L").reduce(2)
+    across, down = directions(np.asarray(half) / np.float32(255))
+    found = smeared(across, down)
     found /= max(float(found.std()), 1e-6)
-    return found
+    size = (2 * half.width, 2 * half.height)
+    large = [
+        np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BILINEAR))
+        for x in np.moveaxis(found, 2, 0)
+    ]
+    height, width = color.shape[:2]
+    return np.stack(large, 2)[:height, :width]
 
 
 def in_bytes(strokes: Strokes) -> NDArray[np.uint8]:
@@ -48,9 +54,8 @@ def of_bytes(kept: Any) -> Any:
     return (255 * kept - 128) / BYTE
 
 
-def directions(color: Samples) -> tuple[Plane, Plane]:
+def directions(grey: Plane) -> tuple[Plane, Plane]:
     """Unit vectors (x, y) along which a picture changes least, over all of `AROUND`."""
-    grey = np.asarray(Image.fromarray(eight_bits(color)).convert("L")) / np.float32(255)
     y, x = _differences(grey), _differences(grey.T).T
     total = [np.full_like(grey, 1e-9), np.zeros_like(grey)]
     for number, radius in enumerate(AROUND):
@@ -60,39 +65,40 @@ def directions(color: Samples) -> tuple[Plane, Plane]:
     return np.cos(angle), np.sin(angle)
 
 
-def smeared(noise: Strokes, across: Plane, down: Plane, length: int) -> Strokes:
-    """Sums of noise (h, w, 3), repeated, over so many pixels to both sides along the directions.
-
-    Those further away count less.
-    """
+def smeared(across: Plane, down: Plane) -> Strokes:
+    """Sums of noise to both sides along the directions; what is further away counts less."""
     height, width = across.shape
-    rows, columns = np.meshgrid(
-        np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32), indexing="ij"
-    )
-    side = len(noise)
-    flat = noise.reshape(-1, noise.shape[2])
-    total = np.zeros((height, width, noise.shape[2]), np.float32)
+    noises = [_noise(number, size, height, width) for number, (size, _) in enumerate(SIZES)]
+    total = np.zeros_like(noises[0])
     for sign in (1, -1):
-        y, x = rows.copy(), columns.copy()
-        dx, dy = sign * across, sign * down
-        for step in range(length):
-            i = np.rint(y).astype(np.int32).clip(0, height - 1)
-            j = np.rint(x).astype(np.int32).clip(0, width - 1)
-            total += flat[(i % side) * side + j % side] * np.float32(1 - step / length)
-            here_x, here_y = across[i, j], down[i, j]
+        y, x = np.indices((height, width), np.float32).reshape(2, -1)
+        dx, dy = sign * across.ravel(), sign * down.ravel()
+        for step in range(max(length for _, length in SIZES)):
+            row, column = (np.rint(at).astype(np.int32) for at in (y, x))
+            place = row.clip(0, height - 1) * width + column.clip(0, width - 1)
+            for noise, (_, length) in zip(noises, SIZES, strict=True):
+                if step < length:
+                    total += np.float32(1 - step / length) * noise.take(place, 0)
+            here_x, here_y = across.take(place), down.take(place)
             turned = np.where(here_x * dx + here_y * dy < 0, np.float32(-1), np.float32(1))
             dx, dy = turned * here_x, turned * here_y
             y, x = y + dy, x + dx
-    return total
+    return total.reshape(height, width, 3)
+
+
+def _noise(number: int, size: float, height: int, width: int) -> Strokes:
+    """(height · width, 3), one block of noise beside the other."""
+    times = (-(-height // NOISE), -(-width // NOISE), 1)
+    return np.tile(_block(number, size), times)[:height, :width].reshape(-1, 3)
 
 
 @lru_cache(maxsize=4)
-def _noise(number: int, width: float) -> Strokes:
-    """(NOISE, NOISE, 3) that goes on at its other side, nothing in it much larger than `width`."""
+def _block(number: int, size: float) -> Strokes:
+    """(NOISE, NOISE, 3) that goes on at its other side, nothing in it much larger than `size`."""
     random = np.random.default_rng(number)
     white = random.normal(size=(NOISE, NOISE, 1)) + COLORED * random.normal(size=(NOISE, NOISE, 3))
     y, x = np.meshgrid(*[2 * np.pi * np.fft.fftfreq(NOISE)] * 2, indexing="ij")
-    far = (x**2 + y**2) * width**2 / 2
+    far = (x**2 + y**2) * size**2 / 2
     band = np.exp(-far) - np.exp(-4 * far)
     found = np.fft.ifft2(np.fft.fft2(white, axes=(0, 1)) * band[..., None], axes=(0, 1)).real
     found /= found.std()

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from imagen_fast import catalogue
 from imagen_fast.cli import main
 
 
@@ -318,7 +319,8 @@ def test_what_cannot_be_written_is_said_before_anything_is_computed(
     assert not list(tmp_path.glob("b.*"))
 
 
-def test_without_a_model_that_stylizes(make, tmp_path):
+def test_without_a_model_that_stylizes(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path / "none")
     source, out = make(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     line = ["video", str(source), "-o", str(out), "--task", "stylize"]
     done = CliRunner().invoke(main, line)
