@@ -1,6 +1,7 @@
 """The shipped weights: each does on the sets of papers what its file or the documentation says."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from PIL import Image
 import imagen_fast
 from imagen_fast.catalogue import shipped
 from imagen_fast.image.degradation import degrade, rounded
+from imagen_fast.image.palette import palette_of, recolored, table_of
 from imagen_fast.metrics import luma_psnr
 from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import evaluate, mean
 from imagen_fast.tasks.protocols import PROTOCOLS, Protocol
 
 BARS = {2: 37.0, 3: 33.0, 4: 31.3}  # dB on Set5
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ENLARGING = [e for e in shipped() if e.header.task.name == "upscale" and not e.real]
 # Gains in dB over the input or bicubic, on the first pictures of each set.
 GAINS = {"noise-25": 8.5, "noise-50": 10.5, "jpeg-10": 0.8, "blur": 1.5, "real-x4": 0.3}
@@ -75,3 +78,17 @@ def test_a_still_scene_is_steadier_than_frame_by_frame(data):
         psnr[name] = luma_psnr(found[-1], high, 4)
     assert trembling["video-x4"] < 0.95 * trembling["sr-x4"]
     assert psnr["video-x4"] > psnr["sr-x4"]
+
+
+def test_a_photograph_gets_a_painting_s_manner(data, monkeypatch):
+    """By measures that are no losses, of a painting that training has not seen."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    style = pytest.importorskip("style")
+    painting = style.read(next((data / "style").glob("munch*")))
+    for name in ("chicago", "golden_gate"):
+        photograph = style.read(data / "content" / f"{name}.jpg")
+        drawn = imagen_fast.stylize(photograph, painting)
+        moved = recolored(photograph, table_of(palette_of(photograph), palette_of(painting)))
+        assert style.colors(drawn, painting) < 0.5 * style.colors(photograph, painting)
+        assert style.texture(drawn, painting) < 0.75 * style.texture(moved, painting)
+        assert style.drawing(drawn, photograph) > 0.6

@@ -28,7 +28,7 @@ class StyleConfig:
     side: int = 384
     photographs: int = 384
     texture: float = 1.0
-    together: float = 20.0
+    together: float = 60.0
     colors: float = 3.0
     edges: float = 0.1
     structure: float = 0.3
