@@ -57,7 +57,7 @@ TASKS = {
             "stylize",
             "_stylized",
             inputs=("image", "style"),
-            strength=0.8,
+            strength=1.0,
             neutral=False,
         ),
         VIDEO,

@@ -95,7 +95,7 @@ def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
     "--strength",
     type=click.FloatRange(0, 1),
     callback=finite,
-    help="From 0, frames as they are, to 1, all that the model changes. [restore: 1, stylize: 0.8]",
+    help="From 0, frames as they are, to 1, all that the model changes. [default: 1]",
 )
 @click.option("--codec", help="h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg's.")
 @click.option("--crf", type=click.FloatRange(0, 100), help="Quality of the codec; lower is better.")

@@ -68,7 +68,7 @@ def test_commands_speak_of_their_task(photo: Path, command: Callable[..., Result
     assert "Stylize pictures" in page
     assert "--save-style" in page
     assert "--mask" not in page
-    assert "default: 0.8" in page
+    assert "default: 1.0" in page
     missing = command("stylize", photo)
     assert missing.exit_code == 2
     assert "Missing option '--style'" in missing.stderr
