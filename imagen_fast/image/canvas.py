@@ -13,7 +13,6 @@ from imagen_fast.image.resample import resize
 from imagen_fast.samples import Samples, full, rounded
 
 SIDE = 384  # pixels of its shorter side, at most: as pictures and paintings are trained on
-STRENGTH = 0.05  # deviation of the strokes that are laid on it, as a part of white
 
 
 def canvas_of(color: Samples) -> Samples:
@@ -26,10 +25,13 @@ def canvas_of(color: Samples) -> Samples:
     return rounded(resize(color, *size).clip(0, full(color.dtype)), color.dtype)
 
 
-def on_canvas(color: Samples, strokes: NDArray[np.float32]) -> Samples:
-    """A canvas (h, w, 3), uint8 or uint16, with strokes (h, w, 3) of deviation 1 laid on it."""
+def on_canvas(color: Samples, strokes: NDArray[np.float32], strength: float) -> Samples:
+    """A canvas (h, w, 3), uint8 or uint16, with strokes (h, w, 3) laid on it.
+
+    `strength` is of a stroke of 1, as a part of white.
+    """
     white = full(color.dtype)
-    laid = color + np.float32(STRENGTH * white) * strokes
+    laid = color + np.float32(strength * white) * strokes
     return rounded(laid.clip(0, white), color.dtype)
 
 

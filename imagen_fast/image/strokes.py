@@ -25,6 +25,8 @@ AROUND = (2, 6, 24)  # the neighbourhoods whose directions count
 FAR = 0.1  # how much less each counts than the one before
 SIZES = ((1.0, 6), (2.0, 10))  # of strokes: half of what is across, and of what is along
 NOISE = 256  # after which the noise repeats
+DETAIL, WITHIN = 4, 8  # of a painting, in pixels of the size that it is read at
+QUIET, GAIN, MOST = 0.1, 1.8, 0.08  # how strong strokes are: `strength_of`
 COLORED = 0.35  # how far the three colours' strokes differ
 BYTE = 32  # steps of a byte to a deviation
 
@@ -42,6 +44,18 @@ def strokes(color: Samples) -> Strokes:
     ]
     height, width = color.shape[:2]
     return np.stack(large, 2)[:height, :width]
+
+
+def strength_of(painting: NDArray[np.float32]) -> float:
+    """How strong strokes are to be, as a part of white, for a painting (H, W, 3) in [0, 1].
+
+    In proportion to its own marks, which are what it has of details where it has least of them:
+    elsewhere details are of what it shows.
+    """
+    grey = painting.mean(2)
+    detail = grey - _blurred(grey, DETAIL)
+    strength = np.sqrt(_blurred(detail * detail, WITHIN).clip(0))
+    return min(MOST, GAIN * float(np.quantile(strength, QUIET)))
 
 
 def in_bytes(strokes: Strokes) -> NDArray[np.uint8]:

@@ -21,12 +21,13 @@ from imagen_fast.image.given import rgb_of
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.palette import COLORS, Palette, palette_of
 from imagen_fast.image.resample import resize
+from imagen_fast.image.strokes import strength_of
 from imagen_fast.tasks.whole_file import check_place, whole_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMAT = "imagen-fast-style-2"
+FORMAT = "imagen-fast-style-3"
 SUFFIX = ".safetensors"
 # Pixels that a painting is reduced or enlarged to, of whatever shape: as in training, where strokes
 # have the size of the picture's details.
@@ -43,11 +44,13 @@ class Style:
     Attributes:
         tokens: (1, h, w, C) float32.
         palette: (COLORS, 3) float32, its colours.
+        strokes: how strong its strokes are, as a part of white.
         model: which weights they are of, as `fingerprint` gives it.
     """
 
     tokens: NDArray[np.float32]
     palette: Palette
+    strokes: float
     model: str
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -58,7 +61,8 @@ class Style:
         """
         check_place(Path(path), (SUFFIX,), overwrite)
         with whole_file(Path(path), overwrite) as file:
-            tensors = {"tokens": self.tokens, "palette": self.palette}
+            strokes = np.array([self.strokes], np.float32)
+            tensors = {"tokens": self.tokens, "palette": self.palette, "strokes": strokes}
             file.write(save(tensors, {"format": FORMAT, "model": self.model}))
 
 
@@ -109,7 +113,8 @@ def mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
         return styles[0]
     tokens = _mixed([x.tokens.reshape(-1, x.tokens.shape[3]) for x in styles], weights)
     palette = _mixed([x.palette for x in styles], weights)
-    return Style(tokens[None, None], _spread(palette, COLORS), styles[0].model)
+    strokes = float(np.average([x.strokes for x in styles], weights=weights))
+    return Style(tokens[None, None], _spread(palette, COLORS), strokes, styles[0].model)
 
 
 def _mixed(parts: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
@@ -139,7 +144,8 @@ def _encoded(engine: Engine, painting: Any, model: str) -> Style:
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     reduced = resize(rgb, *size).clip(0, 1)
     tokens = engine.compute({"style": reduced[None]}, ["tokens"])["tokens"]
-    return Style(tokens, palette_of(np.rint(rgb * 255).astype(np.uint8)), model)
+    palette = palette_of(np.rint(rgb * 255).astype(np.uint8))
+    return Style(tokens, palette, strength_of(reduced), model)
 
 
 def _saved(path: Path) -> Style:
@@ -153,19 +159,22 @@ def _saved(path: Path) -> Style:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise wrong("it holds no style")
-            if sorted(file.keys()) != ["palette", "tokens"]:
+            if sorted(file.keys()) != ["palette", "strokes", "tokens"]:
                 raise wrong("its tensors are others than a style's")
-            slices = [file.get_slice(name) for name in ("tokens", "palette")]
-            shape, colors = (x.get_shape() for x in slices)
+            slices = [file.get_slice(name) for name in ("tokens", "palette", "strokes")]
+            shape, colors, strokes = (x.get_shape() for x in slices)
             whole = len(shape) == 4 and shape[0] == 1 and 0 < shape[1] * shape[2] <= MOST_TOKENS
             types = {x.get_dtype() for x in slices}
-            if not whole or colors != [COLORS, 3] or types != {"F32"}:
+            if not whole or colors != [COLORS, 3] or strokes != [1] or types != {"F32"}:
                 raise wrong("its tensors are of another kind")
             style = Style(
-                file.get_tensor("tokens"), file.get_tensor("palette"), metadata.get("model", "")
+                file.get_tensor("tokens"),
+                file.get_tensor("palette"),
+                float(file.get_tensor("strokes")[0]),
+                metadata.get("model", ""),
             )
     except (SafetensorError, OSError, ValueError) as error:
         raise wrong(f"not a safetensors file, or damaged ({error})") from error
-    if not (np.isfinite(style.tokens).all() and np.isfinite(style.palette).all()):
+    if not all(np.isfinite(x).all() for x in (style.tokens, style.palette, style.strokes)):
         raise wrong("it holds values that are not finite")
     return style

@@ -145,7 +145,7 @@ class Stylizer(LaidOver):
     ) -> None:
         super().__init__(engine, strength)
         self._also, self._keep_colors = {"tokens": style.tokens}, keep_colors
-        self._palette = style.palette
+        self._palette, self._marks = style.palette, style.strokes
         self._table: Table | None = None
         self._strokes: NDArray[np.float32] | None = None
         if first is not None:
@@ -164,7 +164,7 @@ class Stylizer(LaidOver):
         moved = recolored(color, table)
         given = canvas_of(moved)
         laid = strokes(canvas_of(color)) if self._strokes is None else self._strokes
-        primed = on_canvas(given, laid)
+        primed = on_canvas(given, laid, self._marks)
         drawn = np.concatenate(list(self._engine.stream(Picture(primed), progress, self._also)))
         for top in range(0, len(color), ROWS):
             part = slice(top, min(top + ROWS, len(color)))

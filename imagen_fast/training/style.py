@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.image import palette
-from imagen_fast.image.canvas import STRENGTH
-from imagen_fast.image.strokes import of_bytes
+from imagen_fast.image.strokes import of_bytes, strength_of
 from imagen_fast.models.style import Stylizer
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, PatchSampler, load_pairs
@@ -69,7 +68,9 @@ class Style(Supervised):
         _, painting = self._paintings.next(self._processes.rank, self._processes.count)
         painting = recolored(painting, self._paintings.generator)
         content = torch.stack([moved(*pair) for pair in zip(high, painting, strict=True)])
-        content = (content + STRENGTH * of_bytes(low)).contiguous(memory_format=torch.channels_last)
+        strengths = [strength_of(x.permute(1, 2, 0).cpu().numpy()) for x in painting]
+        laid = torch.tensor(strengths, device=low.device)[:, None, None, None] * of_bytes(low)
+        content = (content + laid).contiguous(memory_format=torch.channels_last)
         inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
         with self._autocast(high):
             picture = self._network(content, painting).float()[inner]

@@ -19,16 +19,9 @@ def test_large_pictures_are_brought_to_its_size_and_small_ones_stay(dtype: type)
 
 def test_strokes_are_laid_within_the_range() -> None:
     canvas = np.array([0, 128, 255], np.uint8).repeat(3).reshape(1, 3, 3)
-    assert on_canvas(canvas, np.full((1, 3, 3), 2, np.float32)).ravel()[::3].tolist() == [
-        26,
-        154,
-        255,
-    ]
-    assert on_canvas(canvas, np.full((1, 3, 3), -2, np.float32)).ravel()[::3].tolist() == [
-        0,
-        102,
-        230,
-    ]
+    for stroke, expected in ((2, [26, 154, 255]), (-2, [0, 102, 230])):
+        laid = on_canvas(canvas, np.full((1, 3, 3), stroke, np.float32), 0.05)
+        assert laid[0, :, 0].tolist() == expected
 
 
 def test_what_changes_on_it_is_added_to_the_picture() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagen_fast.image.strokes import directions, in_bytes, of_bytes, strokes
+from imagen_fast.image.strokes import MOST, directions, in_bytes, of_bytes, strength_of, strokes
 
 
 def stripes(angle: float) -> Any:
@@ -52,3 +52,14 @@ def test_bytes_keep_them() -> None:
     within = np.abs(found) < 3.9
     assert within.mean() > 0.99
     np.testing.assert_allclose(kept[within], found[within], atol=1 / 60)
+
+
+def test_they_are_as_strong_as_a_painting_s_own_marks() -> None:
+    rng = np.random.default_rng(0)
+    shape = np.zeros((120, 160, 3), np.float32)
+    shape[40:90, 50:120] = 0.8  # what it shows is none of its marks
+    marks = rng.normal(0, 1, (120, 160, 3)).astype(np.float32)
+    found = [strength_of(shape + part * marks) for part in (0, 0.01, 0.02, 5)]
+    assert found[0] < 1e-3
+    assert found[2] == pytest.approx(2 * found[1], rel=0.1)
+    assert found[3] == MOST

@@ -246,13 +246,15 @@ def test_what_cannot_be_stylized(model: Path, picture: Any, paintings: Any, tmp_
     with pytest.raises(WeightsError, match=r"no such file; expected a painting, or a style"):
         stylize(picture, tmp_path / "none.safetensors", model=model)
     style = load_file(kept)
-    metadata = {"format": "imagen-fast-style-2", "model": "x"}
+    metadata = {"format": "imagen-fast-style-3", "model": "x"}
     for wrong, said in (
         ({"tokens": style["tokens"][0]}, "of another kind"),
         ({"tokens": style["tokens"].astype(np.float16)}, "of another kind"),
         ({"tokens": np.full_like(style["tokens"], np.nan)}, "not finite"),
         ({"palette": style["palette"][1:]}, "of another kind"),
         ({"palette": np.full_like(style["palette"], np.inf)}, "not finite"),
+        ({"strokes": np.zeros((2,), np.float32)}, "of another kind"),
+        ({"strokes": np.full_like(style["strokes"], np.nan)}, "not finite"),
         ({"more": style["palette"]}, "others than a style's"),
     ):
         save_file(style | wrong, kept, metadata)
