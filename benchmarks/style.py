@@ -5,7 +5,8 @@
 Reads style/ and content/ below $IMAGEN_FAST_DATA and writes OUT/sheet.png and OUT/style.json. The
 statistics of manner are no training losses: colours by histogram, texture by correlations between
 the bands of a steerable pyramid (Portilla and Simoncelli 2000). Both are told as parts of what they
-were before. Drawing is SSIM of Sobel's edges. `moved` says the same of the colours' move alone.
+were before. Drawing is SSIM of Sobel's edges. `moved` says the same of the colours' move alone,
+`laid` of this and the strokes that are laid on the canvas, without a network.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from PIL import Image, ImageOps
 import imagen_fast
 from imagen_fast import metrics
 from imagen_fast.bench.machine import describe
+from imagen_fast.image.canvas import canvas_of, on_canvas, painted
 from imagen_fast.image.palette import palette_of, recolored, table_of
+from imagen_fast.image.strokes import strokes
 from imagen_fast.tasks.generated import sheet
 from imagen_fast.tasks.style import read_style
 from imagen_fast.tasks.stylize import LUMA, Stylizer
@@ -115,7 +118,10 @@ def main() -> None:
                 page.append(drawn)
                 pair = {"painting": name, "photograph": number}
                 moved = recolored(photograph, table_of(*map(palette_of, (photograph, painting))))
-                for name_of, made in {"": drawn, "moved ": moved}.items():
+                canvas = canvas_of(moved)
+                laid = on_canvas(canvas, strokes(canvas_of(photograph)), style.strokes)
+                laid = painted(moved, canvas, laid, slice(None))
+                for name_of, made in {"": drawn, "moved ": moved, "laid ": laid}.items():
                     for what, far in {"colors": colors, "texture": texture}.items():
                         pair[name_of + what] = far(made, painting) / far(photograph, painting)
                     pair[name_of + "drawing"] = drawing(made, photograph)

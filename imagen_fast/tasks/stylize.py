@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STYLIZE = TASKS["stylize"]
 DEFAULT_STRENGTH = STYLIZE.strength or 1.0
 Styles: TypeAlias = "AnyStyle | Sequence[AnyStyle | tuple[AnyStyle, float]]"
+BORDER = 16  # pixels around a canvas, as its outermost, that are painted and cut off
 ROWS = 256  # of a picture that are finished at a time
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601
 
@@ -165,7 +166,10 @@ class Stylizer(LaidOver):
         given = canvas_of(moved)
         laid = strokes(canvas_of(color)) if self._strokes is None else self._strokes
         primed = on_canvas(given, laid, self._marks)
+        # In training nothing near a border counts, where zeros are beyond it.
+        primed = np.pad(primed, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="edge")
         drawn = np.concatenate(list(self._engine.stream(Picture(primed), progress, self._also)))
+        drawn = drawn[BORDER:-BORDER, BORDER:-BORDER]
         for top in range(0, len(color), ROWS):
             part = slice(top, min(top + ROWS, len(color)))
             before, after = color[part], painted(moved, given, drawn, part)
