@@ -38,7 +38,8 @@ def bundle(seed: int) -> Bundle:
         * rng.standard_normal(shape, np.float32)
         for name, shape in network(SPEC).tensors.items()
     }
-    tensors["head.conv.bias"][:] = 0.5
+    tensors["head.conv.weight"] *= 0.03  # few samples leave the range
+    tensors["head.conv.bias"][:] = 0
     tensors["attention.temperature"][:] = 4
     return Bundle(SPEC, tensors, {"name": "own", "task": "stylize"})
 
@@ -202,7 +203,10 @@ def test_films_go_by_the_colors_of_their_first_frame(
         alone = Stylizer(engine, style, 1.0)
         for number, frame in enumerate(frames):
             with Image.open(tmp_path / "out" / f"{number + 1:06}.png") as image:
-                np.testing.assert_array_equal(np.asarray(image), through(frame))
+                found = np.asarray(image).astype(int)
+            # Tiles have the frame's size here, which the canvas exceeds by its border: where two
+            # are blended, they are rounded.
+            np.testing.assert_allclose(found, through(frame), atol=1)
         assert np.abs(through(frames[2]).astype(int) - alone(frames[2])).max() > 5
 
 
