@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from imagen_fast.graph.activations import ACTIVATIONS
+from imagen_fast.graph.affine import SAME, added_by, affine, is_plain
 from imagen_fast.graph.graph import Graph
 from imagen_fast.graph.linear import collapsed
 from imagen_fast.graph.operation import MAX_READ, Operation
 from imagen_fast.graph.rewriting import Array, Rewriting, Tensors
 from imagen_fast.graph.spelling import norm, spelled
 
-SAME = 2.0**-22  # by how much a factor of floats differs from 1 that is to be 1
 Rule = Callable[[Rewriting, Operation], Operation | None]
 
 
@@ -45,47 +45,6 @@ def _once(graph: Graph) -> Graph:
     return Graph(graph.inputs, tuple(kept), outputs)
 
 
-def _is_plain(settings: Mapping[str, Any]) -> bool:
-    return bool(settings["activation"] == "none")
-
-
-def _affine(net: Rewriting, x: Operation | None) -> tuple[str, Any, Any] | None:
-    """Input, factor and summand, a number or one for each channel, of what only scales and adds."""
-    if x is None or len(x.inputs) != 1:
-        return None
-    if x.kind == "sum":
-        a = net.settings(x)
-        return (x.inputs[0], a["scale"], a["offset"]) if _is_plain(a) else None
-    if x.kind == "convolution":
-        a = net.settings(x)
-        if a["depthwise"] and a["kernel"] == a["stride"] == 1 and _is_plain(a):
-            weight, bias = net.tensor(x, "weight"), net.tensor(x, "bias")
-            assert weight is not None
-            scale = a["scale"] * weight.ravel()
-            return x.inputs[0], scale, 0.0 if bias is None else a["scale"] * bias
-    return None
-
-
-def _added(net: Rewriting, x: Operation, scale: Any) -> tuple[list[str], Any] | None:
-    """What an operation adds, of whose inputs these are all but one, times a factor.
-
-    Returns:
-        The values, each the factor times one that is added, and the summand that is to be added to
-        them; None where such values are not there.
-    """
-    names, summand = [], 0.0
-    for name in x.inputs[1:]:
-        found = _affine(net, net.maker(name, once=False))
-        if np.all(scale == 1):
-            names.append(name)
-        elif found is not None and np.allclose(scale * found[1], 1, rtol=0, atol=SAME):
-            names.append(found[0])
-            summand = summand + scale * found[2]
-        else:
-            return None
-    return names, summand
-
-
 def scales_of_sums(net: Rewriting, x: Operation) -> Operation | None:
     """s · (t · f(x) + u) + v is one sum."""
     if x.kind != "sum" or len(x.inputs) != 1:
@@ -96,11 +55,11 @@ def scales_of_sums(net: Rewriting, x: Operation) -> Operation | None:
         return None
     inner = net.settings(inner_made)
     weights = dict(inner_made.tensors)
-    if _is_plain(outer):
+    if is_plain(outer):
         inner["offset"] = outer["scale"] * inner["offset"] + outer["offset"]
         inner["scale"] *= outer["scale"]
         return net.made(x, "sum", inner_made.inputs, weights, **inner)
-    if _is_plain(inner) and (inner["scale"], inner["offset"]) == (1.0, 0.0):
+    if is_plain(inner) and (inner["scale"], inner["offset"]) == (1.0, 0.0):
         outer["minus"] = inner["minus"]
         return net.made(x, "sum", inner_made.inputs, dict(x.tensors), **outer)
     return None
@@ -137,10 +96,10 @@ def after_convolutions(net: Rewriting, x: Operation) -> Operation | None:
     if made is None:
         return None
     a, outer = net.settings(made), net.settings(x)
-    inner_plain, alone = _is_plain(a), len(made.inputs) == 1
+    inner_plain, alone = is_plain(a), len(made.inputs) == 1
     weights: dict[str, Any] = dict(made.tensors)
-    if _is_plain(outer):
-        added = _added(net, made, outer["scale"])
+    if is_plain(outer):
+        added = added_by(net, made, outer["scale"])
         if added is None:
             return None
         scale, offset = outer["scale"], outer["offset"] + added[1]
@@ -177,10 +136,10 @@ def channels_after_convolutions(net: Rewriting, x: Operation) -> Operation | Non
     factor, offset = net.tensor(x, "weight"), net.tensor(x, "bias")
     assert weight is not None
     assert factor is not None
-    added = _added(net, made, factor.ravel())
-    if not _is_plain(inner) or added is None:
+    added = added_by(net, made, factor.ravel())
+    if not is_plain(inner) or added is None:
         return None
-    if len(made.inputs) > 1 and not (_is_plain(a) and a["scale"] == 1):
+    if len(made.inputs) > 1 and not (is_plain(a) and a["scale"] == 1):
         return None  # the function is of what is added as well
     factor = factor.ravel() * inner["scale"]
     summand = (np.zeros(len(weight)) if bias is None else factor * bias) + added[1]
@@ -200,7 +159,7 @@ def before_convolutions(net: Rewriting, x: Operation) -> Operation | None:
     """Factors, and without a border of zeros summands, before a convolution: in its weights."""
     if x.kind != "convolution":
         return None
-    found = _affine(net, net.maker(x.inputs[0], once=False))
+    found = affine(net, net.maker(x.inputs[0], once=False))
     if found is None:
         return None
     source, scale, offset = found
@@ -237,7 +196,7 @@ def permutations(net: Rewriting, x: Operation) -> Operation | None:
     weight = net.tensor(x, "weight")
     made = net.maker(x.inputs[0], "convolution")
     plain = (
-        a["kernel"] == a["stride"] == a["scale"] == 1 and _is_plain(a) and "bias" not in x.tensors
+        a["kernel"] == a["stride"] == a["scale"] == 1 and is_plain(a) and "bias" not in x.tensors
     )
     if made is None or not plain or a["depthwise"] or len(made.inputs) > 1:
         return None
@@ -255,7 +214,7 @@ def residuals(net: Rewriting, x: Operation) -> Operation | None:
     if x.kind != "sum" or len(x.inputs) < 2:
         return None
     a = net.settings(x)
-    if not _is_plain(a) or a["scale"] != 1 or a["offset"] != 0:
+    if not is_plain(a) or a["scale"] != 1 or a["offset"] != 0:
         return None
     added = len(x.inputs) - a["minus"]
     order = list(net.operations)
@@ -331,7 +290,7 @@ def joined(net: Rewriting, x: Operation) -> Operation | None:
 def weighted_norms(net: Rewriting, x: Operation) -> Operation | None:
     """A factor and summand for each channel, after a layer norm: in it."""
     made = net.maker(x.inputs[0], "layer_norm") if x.kind == "convolution" else None
-    found = _affine(net, x)
+    found = affine(net, x)
     if made is None or found is None:
         return None
     _, scale, offset = found
@@ -356,12 +315,12 @@ def after_enlarging(net: Rewriting, x: Operation) -> Operation | None:
 
 def scaled_after_enlarging(net: Rewriting, x: Operation) -> Operation | None:
     """A factor and summand, for each channel too, after a convolution that enlarges: in it."""
-    found = _affine(net, x)
+    found = affine(net, x)
     if found is None:
         return None
     for kind in ("transposed_convolution", "subpixel_convolution"):
         made = net.maker(x.inputs[0], kind)
-        added = _added(net, made, found[1]) if made is not None else None
+        added = added_by(net, made, found[1]) if made is not None else None
         if made is None or added is None:
             continue
         how = net.settings(made)
