@@ -11,7 +11,9 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import stat
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,7 @@ from typing import BinaryIO
 
 _PART = re.compile(r"\.imagen-fast-[0-9a-f]{16}\.part")
 _parts: set[Path] = set()  # that this process is writing
+_scratch: set[Path] = set()  # folders that it needs no longer than a block
 
 
 class Part:
@@ -151,11 +154,25 @@ def tidy(folder: Path) -> None:
         warnings.warn(f"removed {path}, left unfinished by a killed run", stacklevel=3)
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for files that nobody needs after the block."""
+    with tempfile.TemporaryDirectory(prefix="imagen-fast-") as name:
+        folder = Path(name)
+        _scratch.add(folder)
+        try:
+            yield folder
+        finally:
+            _scratch.discard(folder)
+
+
 def discard_all() -> None:
     """Remove every file that this process has not finished: for a process that ends at once."""
     for path in list(_parts):
         with suppress(OSError):
             path.unlink()
+    for folder in list(_scratch):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _rename_to_free_name(path: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from imagen_fast.cli import COMMANDS
-from imagen_fast.cli.interrupt import AllOrNothing
+from imagen_fast.cli.interrupt import all_or_nothing
 from imagen_fast.cli.options import (
     a_file,
     check_engine,
@@ -92,7 +92,7 @@ def command(
     check_engine(model, **options)
     from imagen_fast.image.read import read
 
-    with AllOrNothing(), saying(quiet or not sys.stderr.isatty()) as say:
+    with all_or_nothing(), saying(quiet or not sys.stderr.isatty()) as say:
         page = explain.explain(
             model,
             read(picture, max_pixels=max_pixels),

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from imagen_fast.cli import COMMANDS
-from imagen_fast.cli.interrupt import AllOrNothing
+from imagen_fast.cli.interrupt import all_or_nothing
 from imagen_fast.cli.options import as_usage, names, quiet_option, two_numbers
 from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import shown
@@ -152,7 +152,7 @@ def command(
     )
     with as_usage(ExportError):
         export.check(model, kind, output, options)
-    with AllOrNothing(), saying(quiet) as say:
+    with all_or_nothing(), saying(quiet) as say:
         made = export.export(
             *(model, kind, output, options),
             verified=verified,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imagen_fast.cli import COMMANDS, left_out
-from imagen_fast.cli.interrupt import AllOrNothing
+from imagen_fast.cli.interrupt import all_or_nothing
 from imagen_fast.cli.options import (
     a_file,
     check_engine,
@@ -86,7 +86,7 @@ def command(
     features.keys(found.pictures)
     for note in () if quiet else left_out.lines(found.left_out):
         click.echo(note, err=True)
-    with AllOrNothing(), load_engine(model, **options) as engine:
+    with all_or_nothing(), load_engine(model, **options) as engine:
         features.write(
             engine,
             found.pictures,

@@ -1,4 +1,4 @@
-"""Every request to end is a KeyboardInterrupt: Ctrl-C, a job manager's, a lost connection's."""
+"""What Ctrl-C, a job manager's or a lost connection's signal does to a command."""
 
 from __future__ import annotations
 
@@ -23,35 +23,33 @@ _USUAL: dict[signal.Signals, Any] = {
 }
 
 
-class Ended(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came.
-
-    Not KeyboardInterrupt itself: a process in which that once left an evaluated string (a NumPy or
-    dataclass definition is one) is ended by Python as by SIGINT, whatever exit code it asked for.
-    """
-
-
 class Interruptible(AbstractContextManager["Interruptible"]):
-    """Within it SIGINT, SIGTERM and SIGHUP raise a KeyboardInterrupt once; another one ends the
-    process here and now, after `summary`. If there is nothing to wait for, the first one does.
+    """Within it SIGINT, SIGTERM and SIGHUP end the process here and now, after `summary` and with
+    the exit code that shells give for the signal. No file is left unfinished.
 
-    It is not raised a second time, because that may never arrive: Python drops what is raised
-    while an object is removed, and inside of its own locks makes another error of it.
+    A command that has something to wait for sets `patient`: then the first signal is only kept,
+    and `heed`, called where it can stop, raises KeyboardInterrupt. A second one ends the process.
+
+    Nothing is raised wherever a signal happens to come: Python drops what is raised while an
+    object is removed, and C++ (PyTorch's import is an example) ends the process by it.
 
     What is ignored from outside (`nohup`) stays ignored. Does nothing outside the main thread,
     where Python delivers no signals.
 
+    Args:
+        summary: called before the end.
+        said: the last line.
+
     Attributes:
-        number: of the signal that came last, SIGINT's if none did.
+        patient: see above.
     """
 
-    said = "interrupted"
-
     def __init__(
-        self, summary: Callable[[], object] = lambda: None, *, at_once: bool = False
+        self, summary: Callable[[], object] = lambda: None, said: str = "interrupted"
     ) -> None:
-        self.number: int = signal.SIGINT
-        self._summary, self._over = summary, at_once
+        self.patient = False
+        self._number: int | None = None  # of the signal that came last
+        self._summary, self._said = summary, said
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruptible:
@@ -62,39 +60,33 @@ class Interruptible(AbstractContextManager["Interruptible"]):
         return self
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        if self._over:
+        first, self._number = self._number is None, number
+        if not (first and self.patient):
             self.end()
-        self._over = True
-        raise KeyboardInterrupt if number == signal.SIGINT else Ended
+
+    def heed(self) -> None:
+        """Raise KeyboardInterrupt if a signal came."""
+        if self._number is not None:
+            raise KeyboardInterrupt
 
     def end(self) -> NoReturn:
         """Say how it ended, as far as that can be said in the middle of anything, and `leave`."""
         if threading.current_thread() is threading.main_thread():
             for number in _USUAL:
                 signal.signal(number, signal.SIG_IGN)
-        for say in (self._summary, lambda: click.echo(self.said, err=True)):
+        for say in (self._summary, lambda: click.echo(self._said, err=True)):
             with suppress(Exception):  # such as of a line that was just being printed
                 say()
-        leave(128 + self.number)  # as shells report it
+        leave(128 + (self._number or signal.SIGINT))
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
-class AllOrNothing(Interruptible):
-    """As `Interruptible`, of a command that writes its file as a whole: interrupted it has written
-    nothing, says so, and ends with the exit code that shells give for the signal.
-    """
-
-    said = "interrupted: nothing was written"
-
-    def __exit__(self, *exception: object) -> None:
-        super().__exit__(*exception)
-        if isinstance(exception[1], KeyboardInterrupt):
-            click.echo(self.said, err=True)
-            click.get_current_context().exit(128 + self.number)
+def all_or_nothing() -> Interruptible:
+    """For a command that writes its file as a whole."""
+    return Interruptible(said="interrupted: nothing was written")
 
 
 def leave(code: int) -> NoReturn:

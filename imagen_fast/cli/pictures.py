@@ -288,6 +288,7 @@ def command(
                             lambda path: stack.enter_context(load_engine(str(path), **options)),
                             (lambda *_: None) if quiet else progress.chose,
                         )
+                    ending.patient = True
                     batch.run(
                         todo,
                         through,
@@ -298,6 +299,7 @@ def command(
                         background=behind,
                         max_pixels=max_pixels,
                         color=not task.neutral,
+                        heed=ending.heed,
                     )
         except KeyboardInterrupt:
             ending.end()

@@ -189,7 +189,7 @@ def command(
             progress.interrupted()
 
     # The frames that are being computed take long and are lost; finished segments are on the disk.
-    with Interruptible(kept, at_once=True), ExitStack() as stack:
+    with Interruptible(kept), ExitStack() as stack:
         try:
             job = stack.enter_context(Job(wanted))
             progress = stack.enter_context(Frames(job, quiet))

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagen_fast import atomic
 from imagen_fast.bundle import FAMILY, Bundle, save_bundle
 from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
@@ -87,10 +88,8 @@ def as_bundle(path: Path) -> Iterator[Path]:
     if not is_foreign(path):
         yield path
         return
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory() as folder:
-        made = Path(folder) / f"{path.stem}{SAFETENSORS}"
+    with atomic.scratch() as folder:
+        made = folder / f"{path.stem}{SAFETENSORS}"
         save_bundle(load(path), made)
         yield made
 

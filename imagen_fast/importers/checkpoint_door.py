@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from imagen_fast import atomic
 from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
 from imagen_fast.importers import architectures, checkpoint_file
@@ -41,8 +41,8 @@ def _through_spandrel(path: Path, state: State) -> Foreign:
     """What spandrel makes of the weights, exported by torch and read by the ONNX door."""
     from imagen_fast.importers import onnx_door
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "network.onnx"
+    with atomic.scratch() as folder:
+        file = folder / "network.onnx"
         try:
             architecture = _export(state, file)
         except Exception as error:  # what spandrel and the exporter make of unknown networks

@@ -1,9 +1,9 @@
 """A model on many pictures: reading ahead and saving run beside the computing.
 
-One picture is computed at a time, on the calling thread, so that Ctrl-C lands there. Before
-it, `readers` pictures are decoded ahead; behind it, `writers` pictures are being encoded, each
-from a queue of one strip of rows. So memory holds `readers` + 1 decoded inputs and a few
-strips, and never a whole output (unless its format is encoded in one piece).
+One picture is computed at a time, on the calling thread. Before it, `readers` pictures are
+decoded ahead; behind it, `writers` pictures are being encoded, each from a queue of one strip of
+rows. So memory holds `readers` + 1 decoded inputs and a few strips, and never a whole output
+(unless its format is encoded in one piece).
 
 One bad picture never stops the rest: whatever goes wrong with it becomes its result.
 """
@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol
 
 from imagen_fast.errors import ImagenError
@@ -26,7 +25,7 @@ from imagen_fast.image.read import read
 from imagen_fast.image.write import check_output, writer_for
 from imagen_fast.samples import Samples
 from imagen_fast.tasks.files import Job
-from imagen_fast.tasks.saving import Saving
+from imagen_fast.tasks.saving import Saving, arrived
 
 Outcome = Literal["done", "skipped", "failed"]
 
@@ -105,6 +104,7 @@ def run(
     background: RGB | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     color: bool = False,
+    heed: Callable[[], None] = lambda: None,
 ) -> None:
     """Do every job, in order, and tell `observer` how it goes and how each ended.
 
@@ -113,7 +113,8 @@ def run(
     laid on the `background`, if there is one. `color`: what is made of a grey picture has
     three channels.
 
-    On KeyboardInterrupt the pictures whose rows are all computed are still saved, the one being
+    `heed` is called between tiles and several times a second of every wait. If it raises
+    KeyboardInterrupt, the pictures whose rows are all computed are still saved, the one being
     computed leaves no file, and the interrupt goes on. A process that is not to wait for that has
     to end: an encoder may still be at work on a thread, and its file be there
     (`atomic.discard_all`).
@@ -122,10 +123,10 @@ def run(
     reading = ThreadPoolExecutor(readers, "read")
     writing = ThreadPoolExecutor(writers, "write")
 
-    def finish() -> None:
+    def finish(heed: Callable[[], None]) -> None:
         reading.shutdown(wait=False, cancel_futures=True)
         while saving:
-            result = saving[0].result()
+            result = saving[0].result(heed)
             saving.popleft()
             _tell(observer, result)
         writing.shutdown()
@@ -137,20 +138,22 @@ def run(
                 continue
             try:
                 observer.advanced(job, 0.0)
-                picture = in_color(future.result()) if color else future.result()
-                active.compute(picture, engine, observer, writing, quality, background)
+                picture = arrived(future, heed)
+                picture = in_color(picture) if color else picture
+                active.compute(picture, engine, observer, heed, writing, quality, background)
             except Exception as error:
                 _tell(observer, active.failed(error))
             else:
                 saving.append(active)
             while saving and saving[0].saving.finished:
-                _tell(observer, saving.popleft().result())
-        finish()
+                _tell(observer, saving.popleft().result(heed))
+        finish(heed)
+        heed()
     except BaseException as error:  # not `finally`, which a second interrupt would enter again
         pictures = sum(not active.saving.finished for active in saving)
         if pictures and isinstance(error, KeyboardInterrupt):
             observer.interrupted(pictures)
-        finish()
+        finish(lambda: None)
         raise
 
 
@@ -206,6 +209,7 @@ class _Active:
         picture: Picture,
         engine: Streaming,
         observer: Observer,
+        heed: Callable[[], None],
         pool: ThreadPoolExecutor,
         quality: int | None,
         background: RGB | None,
@@ -220,26 +224,29 @@ class _Active:
         overwrite = self.job.replaces()
         self.saving = Saving(writer_for(target, picture, engine.scale, quality, overwrite))
         reruns = engine.reruns
+
+        def advanced(fraction: float) -> None:
+            heed()
+            observer.advanced(self.job, fraction)
+
         try:
             self.saving.start(pool)
-            for rows in engine.stream(picture, partial(observer.advanced, self.job)):
-                self.saving.put(rows)
-            self.saving.end()
+            for rows in engine.stream(picture, advanced):
+                self.saving.put(rows, heed)
+            self.saving.put(None, heed)
         except BaseException:
             self.saving.abandon()
             raise
         self.reruns = engine.reruns - reruns
 
     def failed(self, error: Exception) -> Result:
-        """What became of it; raises the interrupt that the error is the consequence of, if any."""
-        if isinstance(error.__context__, KeyboardInterrupt):  # inside of a lock of Python's own
-            raise error.__context__
+        """What became of it."""
         return Result(self.job, "failed", reason(error, self.job), error, seconds=self._seconds())
 
-    def result(self) -> Result:
+    def result(self, heed: Callable[[], None]) -> Result:
         """Wait until the file is complete."""
         try:
-            self.saving.wait()
+            self.saving.wait(heed)
         except Exception as error:
             if self.job.existing == "skip" and isinstance(error.__cause__, FileExistsError):
                 return Result(self.job, "skipped", f"{self.job.target} exists")
