@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import traceback
 import weakref
 
