@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "error.h"
 #include "memory.h"
+#include "results.h"
 
 namespace py = pybind11;
 
@@ -86,17 +87,23 @@ Tensors tensors_of(const py::dict& arrays) {
     return tensors;
 }
 
-std::unique_ptr<Engine> from_arrays(const std::string& graph, const py::dict& arrays,
+struct PythonEngine : Engine {
+    using Engine::Engine;
+
+    Results results;
+};
+
+std::unique_ptr<PythonEngine> from_arrays(const std::string& graph, const py::dict& arrays,
                                     const EngineOptions& options) {
     const Tensors tensors = tensors_of(arrays);
     const Unlocked unlocked;
-    return std::make_unique<Engine>(Graph::parse(graph), tensors, options);
+    return std::make_unique<PythonEngine>(Graph::parse(graph), tensors, options);
 }
 
-std::unique_ptr<Engine> from_file(const std::string& path, const EngineOptions& options) {
+std::unique_ptr<PythonEngine> from_file(const std::string& path, const EngineOptions& options) {
     const Unlocked unlocked;
     const Bundle bundle(path);
-    return std::make_unique<Engine>(bundle.graph, bundle.tensors, options);
+    return std::make_unique<PythonEngine>(bundle.graph, bundle.tensors, options);
 }
 
 using Sizes = std::map<std::string, std::tuple<int, int, int>>;
@@ -129,7 +136,7 @@ void expect(const py::array& array, const std::string& what, bool bytes, const S
 }
 
 // The results' arrays are made here. None if a result is not finite.
-py::object run(Engine& engine, const py::dict& inputs, const std::vector<std::string>& outputs) {
+py::object run(PythonEngine& engine, const py::dict& inputs, const std::vector<std::string>& outputs) {
     std::vector<std::pair<std::string, py::array>> given;
     Request request;
     for (const auto& [key, value] : inputs) {
@@ -155,9 +162,9 @@ py::object run(Engine& engine, const py::dict& inputs, const std::vector<std::st
         const int value = engine.graph.outputs[request.wanted[i]].value;
         const Shape shape = shape_of(engine.graph, request, value);
         const bool bytes = request.bytes && engine.graph.outputs[request.wanted[i]].picture;
-        py::array result(bytes ? py::dtype::of<std::uint8_t>() : py::dtype::of<float>(),
-                         std::vector<py::ssize_t>{shape.images, shape.height, shape.width,
-                                                  engine.graph.values[value].channels});
+        py::array result = engine.results.make(
+            bytes ? py::dtype::of<std::uint8_t>() : py::dtype::of<float>(),
+            {shape.images, shape.height, shape.width, engine.graph.values[value].channels});
         arrays.out.push_back(result.mutable_data());
         results[py::str(outputs[i])] = result;
     }
@@ -208,7 +215,7 @@ PYBIND11_MODULE(_native, m) {
         }
     });
 
-    py::class_<Engine>(m, "Engine")
+    py::class_<PythonEngine>(m, "Engine")
         .def(py::init([](const std::string& graph, const py::dict& tensors,
                          const std::string& precision, const std::string& isa, int threads,
                          int spin_us, const std::vector<int>& cores) {
@@ -229,7 +236,7 @@ PYBIND11_MODULE(_native, m) {
         .def("cancel", &Engine::cancel)
         .def(
             "prepare",
-            [](Engine& engine, const Sizes& sizes, const std::vector<std::string>& outputs,
+            [](PythonEngine& engine, const Sizes& sizes, const std::vector<std::string>& outputs,
                bool bytes) {
                 const Request request = request_of(engine, sizes, outputs, bytes);
                 const Unlocked unlocked;
@@ -238,7 +245,8 @@ PYBIND11_MODULE(_native, m) {
             py::arg("sizes"), py::arg("outputs"), py::arg("bytes") = false)
         .def(
             "memory",
-            [](const Engine& engine, const Sizes& sizes, const std::vector<std::string>& outputs) {
+            [](const PythonEngine& engine, const Sizes& sizes,
+               const std::vector<std::string>& outputs) {
                 return engine.memory(request_of(engine, sizes, outputs, false));
             },
             py::arg("sizes"), py::arg("outputs"))
