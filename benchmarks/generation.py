@@ -3,7 +3,9 @@
     python benchmarks/generation.py texture.safetensors textures
 
 `textures` is what `cut_textures.py` wrote: `train`, which the model may have seen, and `held-out`.
-Of as many pictures as there are held-out squares, 256 at most, as JSON:
+Of two patches of every square, and as many generated pictures as there are of training, as JSON.
+(Of 256 patches the distances of real ones and of noise vary by more, from draw to draw, than they
+differ.)
 
 - distance: the kernel distance (training/resemblance.py) to the held-out patches, for real ones of
   training, for generated pictures, and for noise made of the same real ones: a patch's phases are
@@ -32,7 +34,7 @@ from imagen_fast.bench.machine import describe
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
 
 SIDE = 64
-COUNT = 256
+PLACES = 2  # of a patch in a square
 SMALL = 16  # side at which copies are looked for
 
 Pixels = NDArray[np.uint8]
@@ -42,13 +44,14 @@ def squares(folder: Path) -> list[Pixels]:
     return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
 
 
-def patches(found: list[Pixels], count: int, seed: int) -> Pixels:
-    """A patch of a random place of each square, (N, 64, 64, 3)."""
+def patches(found: list[Pixels], seed: int) -> Pixels:
+    """Patches of random places of every square, in random order, (N, 64, 64, 3)."""
     random = np.random.default_rng(seed)
     cut = []
-    for number in random.permutation(len(found))[:count]:
-        top, left = random.integers(0, found[number].shape[0] - SIDE + 1, 2)
-        cut.append(found[number][top : top + SIDE, left : left + SIDE])
+    for number in random.permutation(PLACES * len(found)):
+        square = found[number % len(found)]
+        top, left = random.integers(0, square.shape[0] - SIDE + 1, 2)
+        cut.append(square[top : top + SIDE, left : left + SIDE])
     return np.stack(cut)
 
 
@@ -93,9 +96,9 @@ def nearest(pictures: Pixels, known: list[Pixels]) -> dict[str, float]:
 def main(model: str, textures: Path) -> None:
     """Measure and print."""
     train = squares(textures / "train")
-    held_out = patches(squares(textures / "held-out"), COUNT, 0)
-    real = patches(train, len(held_out), 1)
-    made = imagen_fast.generate(len(held_out), 7, model=model)
+    held_out = patches(squares(textures / "held-out"), 0)
+    real = patches(train, 1)
+    made = imagen_fast.generate(len(real), 7, model=model)
     random = np.random.default_rng(2)
     noise = np.stack([noise_like(patch, random) for patch in real])
     sets = {"real": real, "generated": made, "noise": noise}
@@ -103,7 +106,7 @@ def main(model: str, textures: Path) -> None:
     result = {
         "machine": describe(),
         "model": Path(model).name,
-        "pictures": len(held_out),
+        "pictures": {"held-out": len(held_out), "others": len(real)},
         "distance": {k: kernel_distance(target, features(tensor(x))) for k, x in sets.items()},
         "likeness": {k: likeness(tensor(x)) for k, x in sets.items()},
         "copies": {

@@ -275,6 +275,9 @@ class GenerationConfig:
             the middle of a texture without edges; 0 for pictures that have an edge.
         side: pixels of a picture's shorter side, to which it is reduced first; 0: as it is.
         upright: whether pictures may be mirrored from left to right alone, not turned.
+        look: weight of how unlike a made picture is to the patch whose code its shared channels
+            are, by the statistics of random filters; 0 for shared channels that are random. For
+            textures. Without `[adversarial]` it is all that is learnt from.
     """
 
     shared: int = 16
@@ -282,9 +285,11 @@ class GenerationConfig:
     margin: int = 0
     side: int = 0
     upright: bool = True
+    look: float = 0.0
 
     def __post_init__(self) -> None:
-        within("generation.shared", self.shared, 0)
+        within("generation.look", self.look, 0)
+        within("generation.shared", self.shared, 1 if self.look else 0)
         within("generation.margin", self.margin, 0, 64)
         within("generation.side", self.side, 0, 4096)
 
@@ -357,8 +362,11 @@ class Config:
     def _check_generation(self, generation: GenerationConfig, place: int) -> None:
         """`place`: pixels of a place of the latent."""
         latent, patch = self.model.latent, self.data.patch
-        if not self.adversarial:
-            raise TrainingError("[generation] needs a discriminator; add a section [adversarial]")
+        if not (self.adversarial or generation.look):
+            raise TrainingError(
+                "[generation] needs something to learn from: a discriminator, which is a section "
+                "[adversarial], or for textures a weight generation.look"
+            )
         if not generation.shared < latent:
             raise TrainingError(
                 f"model.latent is {latent}; expected more than the {generation.shared} channels of "
@@ -368,6 +376,11 @@ class Config:
         if patch % place:
             raise TrainingError(
                 f"data.patch is {patch}; expected a multiple of {place}, a place of the latent"
+            )
+        if generation.look and self.data.batch % 2:
+            raise TrainingError(
+                f"data.batch is {self.data.batch}; expected an even number: with generation.look "
+                "two pictures are made of a code"
             )
         if self.late or self.degradation:
             raise TrainingError("[late] and [degradation] are not for [generation]; leave them out")

@@ -13,17 +13,20 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import write
 from imagen_fast.models.generator import Generator
 from imagen_fast.training.config import AdversarialConfig, Config, GenerationConfig
-from imagen_fast.training.data import Pair
+from imagen_fast.training.data import Pair, PatchSampler
 from imagen_fast.training.losses import spectrum_distance
 from imagen_fast.training.opponent import Opponent
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
 from imagen_fast.training.supervised import Supervised
+from imagen_fast.training.texture_codes import TextureCodes
+from imagen_fast.training.texture_statistics import TextureStatistics
 
 SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
+KNOWN = 4096  # patches that have codes
 
 
 class Generation(Supervised):
@@ -34,13 +37,15 @@ class Generation(Supervised):
     arXiv:1705.06566). With `noise` the cross-attention of every level reads more of it, (N, C_i,
     h_i, w_i), so detail need not all come of the coarsest level. Every coarser level's picture
     learns to be the finest one made smaller. With `loss.frequency` the mean spectrum of what is
-    made learns to be that of the photographs.
+    made learns to be that of the photographs. With `generation.look` the shared numbers of a step
+    are codes of patches (see `TextureCodes`), and a picture learns to look like the patch of its
+    code; without a discriminator's `weight` and `features` that is all that it learns from.
 
     `validate` writes a sheet of samples, of the same latents each time, and gives `distance`, the
     kernel distance to the held-out pictures, and `likeness` of pictures to each other.
     """
 
-    columns = ("loss", "coarse", "frequency", *Opponent.columns)
+    columns = ("loss", "coarse", "frequency", "look", *Opponent.columns)
     scores = ("distance", "likeness")
     repeats = False
 
@@ -48,7 +53,7 @@ class Generation(Supervised):
         self,
         generator: Generator,
         config: Config,
-        adversarial: AdversarialConfig,
+        adversarial: AdversarialConfig | None,
         generation: GenerationConfig,
         processes: Processes,
     ) -> None:
@@ -56,32 +61,62 @@ class Generation(Supervised):
         if not config.model.warm_start:
             _wake(generator)
         self._generator = generator
-        self.optimisers = build_optimisers(generator, config.optimiser, MOMENTUM)
+        # What is learnt moves as fast as the learner where there is a discriminator.
+        self.optimisers = build_optimisers(
+            generator, config.optimiser, MOMENTUM if adversarial else 0.9
+        )
         self._generator_optimisers = list(self.optimisers.values())
-        self._opponent = Opponent(adversarial, processes, config.run.precision, MOMENTUM)
-        self.modules["discriminator"] = self._opponent.discriminator
-        self.optimisers |= {
-            f"discriminator.{name}": o for name, o in self._opponent.optimisers.items()
-        }
+        self._opponent: Opponent | None = None
+        if adversarial:
+            self._opponent = Opponent(adversarial, processes, config.run.precision, MOMENTUM)
+            self.modules["discriminator"] = self._opponent.discriminator
+            self.optimisers |= {
+                f"discriminator.{name}": o for name, o in self._opponent.optimisers.items()
+            }
         self._weights, self._output = config.loss, config.run.output
         self._settings, self._channels = generation, config.model.latent
         spec = config.model.spec
         self._levels = spec.levels
         self._place = spec.scale * 2 ** (len(spec.levels) - 1)  # pixels of a place of the latent
         self._side = config.data.patch // self._place
+        self._codes: TextureCodes | None = None
+
+    def begin(self, data: PatchSampler) -> None:
+        """Learns the codes of patches, if the configuration asks for them."""
+        if not self._settings.look:
+            return
+        statistics = TextureStatistics().to(self._device)
+        patches: list[Tensor] = []
+        while sum(map(len, patches)) < KNOWN:
+            patches.append(data.next()[1])
+        self._codes = TextureCodes(statistics, torch.cat(patches), self._settings.shared)
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
+        latent, noise = self._latent(len(high))
+        if self._codes:
+            chosen = torch.randint(len(self._codes), (len(high) // 2,)).to(self._device)
+            shared = self._settings.shared
+            latent[:, :shared] = self._codes.codes[chosen].repeat(2, 1)[:, :, None, None]
         with self._autocast(high):
-            pictures = self._generate(self._generator, *self._latent(len(high)))
-        losses = self._opponent.learn(number, high, pictures[0])
-        heard = self._opponent.losses(high, pictures[0])
+            pictures = self._generate(self._generator, latent, noise)
+        losses: dict[str, Tensor] = {}
+        total = torch.zeros((), device=high.device)
+        if self._opponent:
+            losses = self._opponent.learn(number, high, pictures[0])
+            heard = self._opponent.losses(high, pictures[0])
+            losses |= heard
+            total = self._opponent.weighted(heard)
         coarse, target = torch.zeros((), device=high.device), pictures[0].detach()
         for picture in pictures[1:]:
             target = F.avg_pool2d(target, 2)
             coarse = coarse + F.l1_loss(picture, target)
-        losses |= heard | {"coarse": coarse}
-        losses["loss"] = self._opponent.weighted(heard) + self._weights.coarse * coarse
+        losses["coarse"] = coarse
+        losses["loss"] = total + self._weights.coarse * coarse
+        if self._codes:
+            with self._autocast(high):
+                losses["look"] = self._codes.distance(pictures[0], chosen)
+            losses["loss"] = losses["loss"] + self._settings.look * losses["look"]
         if self._weights.frequency:
             losses["frequency"] = spectrum_distance(pictures[0], high)
             losses["loss"] = losses["loss"] + self._weights.frequency * losses["frequency"]
@@ -172,6 +207,8 @@ def _wake(generator: Generator) -> None:
         for name, parameter in generator.named_parameters():
             if name.startswith("decoder.ups") and name.endswith("weight"):
                 parameter.mul_(10)
+            if name.startswith("decoder") and name.endswith("proj.weight"):
+                parameter.mul_(10)  # the noise that attention reads is seen
             if name.startswith("heads"):
                 parameter.mul_(3) if name.endswith("weight") else parameter.fill_(0.5)
 

@@ -43,23 +43,25 @@ def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
         },
         "data": {"train": str(folder), "patch": SIDE, "batch": 16, "detail": 1},
         "optimiser": {"lr": 1e-3, "muon_lr": 1e-2, "warmup": 50, "ema": 0.995},
-        "loss": {"frequency": 1.0},
-        "adversarial": {
-            "loss": "relativistic",
-            "weight": 1.0,
-            "features": 1.0,
-            "lr": 5e-4,
-            "muon_lr": 5e-3,
-            "r1": 0.1,
-            "r2": 0.1,
-            "r1_every": 8,
-            "spectral": False,
-            "fold": 2,
-            "augment": AUGMENTED,
-        },
-        "generation": {"shared": 16, "margin": 1}
-        if texture
-        else {"shared": 32, "side": SIDE, "margin": 0},
         "run": {"validate_every": 250, **run, "output": str(output)},
+    }
+    if texture:
+        tables["loss"] = {"frequency": 2.0}
+        tables["generation"] = {"shared": 16, "margin": 1, "look": 1.0}
+        return parse_config(tables)
+    tables["loss"] = {"frequency": 1.0}
+    tables["generation"] = {"shared": 32, "side": SIDE, "margin": 0}
+    tables["adversarial"] = {
+        "loss": "relativistic",
+        "weight": 1.0,
+        "features": 1.0,
+        "lr": 5e-4,
+        "muon_lr": 5e-3,
+        "r1": 0.1,
+        "r2": 0.1,
+        "r1_every": 8,
+        "spectral": False,
+        "fold": 2,
+        "augment": AUGMENTED,
     }
     return parse_config(tables)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from imagen_fast.models.generator import Generator
 from imagen_fast.training.compiled import Pictures, compiled
 from imagen_fast.training.config import Config
-from imagen_fast.training.data import Pair
+from imagen_fast.training.data import Pair, PatchSampler
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
@@ -49,6 +49,9 @@ class Supervised:
         self._generator: Any = generator
         self._progressive: Pictures | None = None
         self._compile = config.run.compile
+
+    def begin(self, data: PatchSampler) -> None:
+        """What a run begins with, and begins with again where it goes on: nothing here."""
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """Update number `number` from low (N, 3, p, p) and high (N, 3, s·p, s·p) in [0, 1].

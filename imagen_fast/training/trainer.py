@@ -158,6 +158,7 @@ class Trainer:
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         read = pictures or read_pictures(config, display.say, validate=self.first)
         self.data, self.held_out = self._sampler(read), read.held_out
+        self.method.begin(self.data)
         self.before: float | None = None
         run = config.run
         self.schedule = Schedule(run.steps, run.minutes, config.optimiser.warmup)
@@ -390,7 +391,7 @@ def _method(generator: Any, config: Config, processes: Processes) -> Supervised:
         return Style(generator, config, config.style, processes)
     if config.video:
         return Video(generator, config, config.video, processes)
-    if config.adversarial and config.generation:
+    if config.generation:
         return Generation(generator, config, config.adversarial, config.generation, processes)
     if config.adversarial:
         return Adversarial(generator, config, config.adversarial, processes)

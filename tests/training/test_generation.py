@@ -9,6 +9,7 @@ from PIL import Image
 from imagen_fast.bundle import load_bundle
 from imagen_fast.errors import TrainingError
 from imagen_fast.models.generator import Generator
+from imagen_fast.training import generation
 from imagen_fast.training.config_file import parse_config
 from imagen_fast.training.generation import Generation, sheet
 from imagen_fast.training.processes import Processes
@@ -57,7 +58,7 @@ def test_a_step_moves_the_decoder_and_leaves_the_encoder(generating):
     before = {name: p.detach().clone() for name, p in generator.named_parameters()}
     real = torch.rand(4, 3, 32, 32)
     losses = step.step(0, real, real)
-    assert set(losses) == set(step.columns) - {"frequency"}
+    assert set(losses) == set(step.columns) - {"frequency", "look"}
     for name, p in generator.named_parameters():
         assert torch.equal(p, before[name]) == name.startswith("encoder"), name
 
@@ -70,6 +71,51 @@ def test_the_spectrum_counts_if_it_has_a_weight(generating):
     expected = losses["adversarial"] + losses["features"] + 3 * losses["frequency"]
     torch.testing.assert_close(losses["loss"], expected)
     assert losses["frequency"] > 0
+
+
+def looking(tables, monkeypatch):
+    """The same without a discriminator, and few patches to know."""
+    del tables["adversarial"]
+    tables["generation"] |= {"look": 2.0}
+    tables["loss"] = {"coarse": 0.0}
+    monkeypatch.setattr(generation, "KNOWN", 12)
+    return tables
+
+
+class Patches:
+    """Stands in for a sampler."""
+
+    def next(self):
+        high = torch.rand(4, 3, 32, 32) * torch.rand(4, 3, 1, 1)
+        return high, high
+
+
+def test_pictures_learn_to_look_like_the_patches_of_their_codes(generating, monkeypatch):
+    generator, step = method(looking(generating, monkeypatch))
+    step.begin(Patches())
+    assert len(step._codes) == 12
+    asked, generate = [], generator.generate
+    monkeypatch.setattr(generator, "generate", lambda *x: asked.append(x[0]) or generate(*x))
+    real = torch.rand(4, 3, 32, 32)
+    losses = step.step(0, real, real)
+    assert set(losses) == {"loss", "coarse", "look"}
+    torch.testing.assert_close(losses["loss"], 2 * losses["look"])
+    for latent in asked[0]:
+        distances = (step._codes.codes - latent[:2, 0, 0]).abs().sum(1)
+        assert distances.min() == 0
+
+
+def test_a_paused_run_has_the_same_codes_again(generating, monkeypatch, tmp_path):
+    looking(generating, monkeypatch)
+    generating["run"]["steps"] = 4
+    whole = load_bundle(train(parse_config(generating)).bundle)
+    generating["run"]["output"] = str(tmp_path / "again")
+    config = parse_config(generating)
+    while not train(config, resume=True, pause_after=0).finished:
+        pass
+    again = load_bundle(tmp_path / "again" / "made-test.safetensors")
+    for name, tensor in whole.tensors.items():
+        np.testing.assert_array_equal(again.tensors[name], tensor)
 
 
 def test_a_run_leaves_a_model_that_makes_pictures_of_a_latent(generating, tmp_path):
@@ -126,7 +172,7 @@ def test_what_does_not_fit_is_refused(generating, section, change, message):
 
 def test_a_latent_without_a_generation_and_one_without_an_opponent_are_refused(generating):
     del generating["adversarial"]
-    with pytest.raises(TrainingError, match="needs a discriminator"):
+    with pytest.raises(TrainingError, match="needs something to learn from"):
         parse_config(generating)
     del generating["generation"]
     with pytest.raises(TrainingError, match=r"model\.latent is for"):
