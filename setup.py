@@ -42,8 +42,9 @@ ISA_FLAGS = {
     "set_avx512_bf16": [*AVX512, "-mavx512bf16"],
     "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mavx512vbmi", "-mamx-tile", "-mamx-bf16"],
 }
-# Tiles blend as NumPy computes it, which rounds a product before it is added.
-OTHER_FLAGS = {"tiling": ["-ffp-contract=off"]}
+# Tiles blend, and colours are bounded, as NumPy computes it, which rounds a product before it is
+# added.
+OTHER_FLAGS = {name: ["-ffp-contract=off"] for name in ("color_bounds", "tiling")}
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
 ON_LINUX = platform.system() == "Linux"
 

@@ -85,5 +85,11 @@ def available(precision: str) -> list[str]:
 def preferred_precision(isa: str = "") -> str:
     """What to take where nobody asks: "bf16" where `Engine` is much faster in it, else "fp32"."""
 
+def bound_colors(tiles: NDArray[Any], output: NDArray[Any], threads: int = 1) -> None:
+    """As `imagen_fast.image.color_bounds.bound_colors`, for C-contiguous arrays.
+
+    Raises BackendError: the arrays do not fit each other.
+    """
+
 def read_bundle(path: str) -> tuple[dict[str, str], dict[str, list[int]]]:
     """A bundle's metadata and its tensors' shapes, strictly checked. Raises WeightsError."""

@@ -64,6 +64,11 @@ class Bundle:
         return self.source
 
     @property
+    def is_ours(self) -> bool:
+        """Whether one of our architectures made the graph."""
+        return isinstance(self.source, ModelSpec)
+
+    @property
     def task(self) -> Task:
         """What the model is for. Raises WeightsError if this version does not know it."""
         return task_of(self.metadata.get("task", ""), self.graph.scale)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from imagen_fast import outputs
 from imagen_fast._version import __version__
 from imagen_fast.backends import Backend
+from imagen_fast.cores import cores
 from imagen_fast.errors import BackendError, ImageError
 from imagen_fast.finite import Arrays, FiniteRunner
 from imagen_fast.finite import PrecisionWarning as PrecisionWarning
 from imagen_fast.graph.reach import averages
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
+from imagen_fast.image.color_bounds import bound_colors
 from imagen_fast.image.given import picture_of, rgb_of
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
@@ -59,10 +61,12 @@ class Engine:
         overlap: int | None = None,
     ) -> None:
         self.model, self.graph, self.scale = model, backend.graph, backend.graph.scale
-        self._why, self._neutral = why, backend.bundle.task.neutral
+        self._why, bundle = why, backend.bundle
+        self._neutral = bundle.task.neutral
+        self._bounded = bundle.is_ours and bundle.task.neutral and self.scale > 1
         self._runner = FiniteRunner(backend, model)
         self._sizes = TileSizes(
-            backend.bundle,
+            bundle,
             tile,
             overlap,
             model=model,
@@ -186,7 +190,8 @@ class Engine:
         """(N, H, W, 3) uint8 or float32 in [0, 1] → (N, s·H, s·W, 3), same dtype, untiled.
 
         Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral, unless
-        the model's task is to give them colours.
+        the model's task is to give them colours. Where a picture hardly changes, what a model of
+        ours enlarges stays near its colours (`imagen_fast.image.color_bounds`).
         Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
 
         Args:
@@ -200,7 +205,9 @@ class Engine:
         first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
         others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
         found = self.compute({first: batch, **others}, [output])[output]
-        if self._neutral:
+        if self._bounded:
+            bound_colors(batch, found, self._runner.backend.threads or cores())
+        elif self._neutral:
             keep_neutral(batch, found)
         return found
 

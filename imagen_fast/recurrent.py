@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from imagen_fast.graph import Graph
 from imagen_fast.graph.graph import PREVIOUS
+from imagen_fast.image.color_bounds import bound_colors
 from imagen_fast.image.given import rgb_of
-from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.samples import Samples, full, rounded
@@ -77,7 +77,7 @@ class Recurrent:
             given = {self._image: rgb, PREVIOUS: previous}
             found = self._model.in_parts(given, [self._picture, PREVIOUS])
             self._before = seen, found[PREVIOUS]
-        keep_neutral(rgb[None], found[self._picture][None])
+        bound_colors(rgb[None], found[self._picture][None])
         return found[self._picture]
 
 

@@ -194,7 +194,8 @@ IMAGEN_FAST_API void imagen_fast_free(imagen_fast_engine* engine) IMAGEN_FAST_NO
 
 /* Runs pictures of any size, one after the other, in tiles that overlap and blend. Result and
  * tiles are those of imagen_fast.load(...)(picture) in Python, bit by bit. Results lie in 0 to 1
- * (255). Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral.
+ * (255). Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral, and where
+ * a picture hardly changes, what a model of imagen-fast enlarges stays near its colours.
  * Working memory depends on the tile and the width: see imagen_fast_memory. A model that computes
  * means over the whole picture is another in tiles: it runs whole, or, where memory does not allow
  * that and no `tile` was chosen, gives INVALID_ARGUMENT; imagen_fast_memory and frames of a stream

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "bundle.h"
+#include "color_bounds.h"
 #include "engine.h"
 #include "error.h"
 #include "memory.h"
@@ -182,6 +183,18 @@ py::object run(PythonEngine& engine, const py::dict& inputs, const std::vector<s
     return outcome == Outcome::done ? py::object(results) : py::none();
 }
 
+void bound_colors(const py::array& tiles, py::array output, int threads) {
+    const Shape shape = shape_of(tiles);
+    const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(tiles);
+    expect(tiles, "tiles", bytes, shape, 3);
+    const int scale = shape.height ? static_cast<int>(output.shape(1) / shape.height) : 1;
+    expect(output, "output", bytes, {shape.images, scale * shape.height, scale * shape.width}, 3);
+    const void* in = tiles.data();
+    void* out = output.mutable_data();
+    const Unlocked unlocked;
+    imagen_fast::bound_colors(shape, scale, in, out, bytes, threads);
+}
+
 // Everything that a bundle's reader checks and finds: metadata, names and shapes.
 py::tuple read_bundle(const std::string& path) {
     const Bundle bundle(path);
@@ -259,5 +272,11 @@ PYBIND11_MODULE(_native, m) {
     m.def("available_memory", &available_memory, py::arg("root") = "");
     m.def("available", &available, py::arg("precision"));
     m.def("preferred_precision", &preferred_precision, py::arg("isa") = "");
+    m.def(
+        "bound_colors",
+        [](const py::array& tiles, const py::array& output, int threads) {
+            bound_colors(tiles, output, threads);
+        },
+        py::arg("tiles"), py::arg("output"), py::arg("threads") = 1);
     m.def("read_bundle", &read_bundle, py::arg("path"));
 }

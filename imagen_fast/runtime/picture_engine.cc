@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "color_bounds.h"
 #include "cpu_runner.h"
 #include "cuda_runner.h"
 #include "error.h"
@@ -72,6 +73,8 @@ PictureEngine::PictureEngine(const Bundle& bundle, const PictureOptions& options
       runner_(runner_of(bundle, options)),
       pictures_(makes_pictures(bundle.graph)),
       averages_(averages(bundle.graph)),
+      bounds_colors_(bundle.metadata.count("spec") != 0 && bundle.graph.scale() > 1 &&
+                     bundle.graph.channels() == 3),
       tileable_(bundle.tileable),
       overlap_(options.overlap < 0 ? default_overlap(tileable_, options.tile) : options.overlap) {
     if (options.tile < 0) {
@@ -230,7 +233,9 @@ void PictureEngine::run_untiled(const View& in, const View& out, const Watch& wa
 void PictureEngine::compute(const Shape& shape, const void* in, void* out, bool bytes,
                        const std::function<bool()>& stop) {
     compute(Request::picture(shape, bytes), {{in}, {out}}, stop);
-    if (graph().channels() == 3) {
+    if (bounds_colors_) {
+        bound_colors(shape, graph().scale(), in, out, bytes, options_.pool.threads);
+    } else if (graph().channels() == 3) {
         keep_neutral(shape, graph().scale(), in, out, bytes);
     }
 }

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "arguments.h"
+#include "color_bounds.h"
 #include "error.h"
-#include "neutral.h"
 
 namespace imagen_fast {
 
@@ -140,8 +140,8 @@ void VideoStream::run_recurrent(const View& in, const View& out, const Watch& wa
     }
     begun_ = false;  // unless all goes well
     engine_.run_graph({{0, in}, {input, of(previous_)}}, {{0, out}, {output, of(next_)}}, watch);
-    keep_neutral({1, static_cast<int>(in.height), static_cast<int>(in.width)}, graph.scale(),
-                 in.data, out.data, true);
+    bound_colors({1, static_cast<int>(in.height), static_cast<int>(in.width)}, graph.scale(),
+                 in.data, out.data, true, 1);
     previous_.swap(next_);
     begun_ = true;
 }

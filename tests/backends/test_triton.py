@@ -30,7 +30,7 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.engine import Engine, PrecisionWarning
 from imagen_fast.errors import BackendError, OperationError
 from imagen_fast.graph.kinds import KINDS
-from imagen_fast.image.neutral import keep_neutral
+from imagen_fast.image.color_bounds import bound_colors
 from imagen_fast.spec import Level, ModelSpec, preset
 
 ON_GPU = torch.cuda.is_available()
@@ -211,7 +211,7 @@ def test_a_tile_beyond_fp16_is_computed_in_fp32(small_bundle: Bundle) -> None:
     assert engine.reruns == 1
     for part, backend in ((slice(1, 2), Eager(bundle)), (slice(0, 3, 2), Triton(bundle))):
         expected = backend.run(tiles[part])
-        keep_neutral(tiles[part], expected)  # as an engine does
+        bound_colors(tiles[part], expected)  # as an engine does
         np.testing.assert_array_equal(output[part], expected)
 
 
