@@ -9,21 +9,13 @@ import av
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from drawn_frames import picture
 
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import main
 from imagen_fast.spec import Level, ModelSpec
 
 TICK = Fraction(1, 12800)
-
-
-def picture(number: int, height: int, width: int) -> np.ndarray:
-    """A bar that moves over a ramp, (H, W, 3) uint8."""
-    ramp = np.linspace(40, 200, width)[None, :, None] * np.ones((height, 1, 3))
-    ramp[:, :, 1] = np.linspace(60, 180, height)[:, None]
-    at = 3 * number % width
-    ramp[:, at : at + 4] = (200, 60, 90)
-    return ramp.astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

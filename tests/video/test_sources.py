@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture  # type: ignore[import-not-found]
+from drawn_frames import picture
 from PIL import Image
 
 from imagen_fast.video.job import open_source
