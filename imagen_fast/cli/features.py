@@ -55,7 +55,10 @@ from imagen_fast.tasks.whole_file import check_place
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @max_pixels_option
 @quiet_option
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     inputs: tuple[str, ...],
     output: Path,
     model: str,
@@ -74,7 +77,8 @@ def command(
     level the means and then the standard deviations over its pixels. real-x2 and real-x4
     have two levels of 32 and 64 channels, restore three, the sr models one.
 
-    A picture that cannot be read ends the command, and nothing is written.
+    One bad picture does not stop the others; it is named, and the exit code is 1. Where none can
+    be read, nothing is written.
 
     \b
     imagen-fast features photo.jpg -o photo.npz
@@ -87,7 +91,7 @@ def command(
     for note in () if quiet else left_out.lines(found.left_out):
         click.echo(note, err=True)
     with all_or_nothing(), load_engine(model, **options) as engine:
-        features.write(
+        written = features.write(
             engine,
             found.pictures,
             output,
@@ -96,7 +100,9 @@ def command(
             overwrite=overwrite,
             max_pixels=max_pixels,
             done=lambda path: None if quiet else click.echo(shown(path), err=True),
+            failed=lambda reason: click.echo(f"error: {shown(reason)}", err=True),
         )
     if not quiet:
         size = output.stat().st_size / 1e6
-        click.echo(f"{shown(output)}: {count(len(found.pictures), 'picture')}, {size:.1f} MB")
+        click.echo(f"{shown(output)}: {count(written, 'picture')}, {size:.1f} MB")
+    ctx.exit(0 if written == len(found.pictures) else 1)

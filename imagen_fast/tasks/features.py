@@ -35,16 +35,18 @@ def pooled(maps: Sequence[Array]) -> Array:
     return np.concatenate(parts).astype(np.float32)
 
 
-def keys(pictures: Sequence[Found]) -> list[str]:
-    """What each picture is called in the file: its name, below its folder if that was searched.
+def keys(pictures: Sequence[Found]) -> dict[str, Path]:
+    """Pictures by their names in the file: each its own, below its folder if that was searched.
+
+    What has a problem already is left out.
 
     Raises:
-        ImageError: a picture cannot be had, or two have one name.
+        ImageError: two have one name.
     """
     found: dict[str, Path] = {}
     for item in pictures:
         if item.problem:
-            raise ImageError(f"{item.source}: {item.problem}")
+            continue
         key = os.fsencode(item.subfolder / item.source.name).decode(errors="replace")
         if key in found:
             raise ImageError(
@@ -52,7 +54,7 @@ def keys(pictures: Sequence[Found]) -> list[str]:
                 "one, or name their common folder with --recursive"
             )
         found[key] = item.source
-    return list(found)
+    return found
 
 
 def write(
@@ -65,8 +67,11 @@ def write(
     overwrite: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     done: Callable[[Path], None] = lambda path: None,
-) -> None:
-    """Write the features of pictures to a file, which appears when all are in it.
+    failed: Callable[[str], None] = lambda reason: None,
+) -> int:
+    """Write the features of pictures to a file, which appears when all are in it; how many are.
+
+    One that cannot be read does not stop the others.
 
     Arrays of float32 called `NAME/features.L`, (⌈H/2^L⌉, ⌈W/2^L⌉, C_L); with `pool` one a picture,
     `NAME/pooled`, as `pooled` makes it. An .npz file takes memory for one picture, a .safetensors
@@ -74,27 +79,42 @@ def write(
 
     Args:
         done: told of each picture that is computed.
+        failed: told of each that cannot be read, in one line with its path.
 
     Raises:
-        ImageError: a picture cannot be read, two have one name, or the file cannot be written.
+        ImageError: no picture can be read, two have one name, or the file cannot be written.
         BackendError, TilingError: see `Engine.features`.
     """
     from imagen_fast.image.read import read
 
     check_place(target, SUFFIXES, overwrite)
-    names = keys(pictures)
+    named = keys(pictures)
+    for item in pictures:
+        if item.problem:
+            failed(f"{item.source}: {item.problem}")
     known = [name for name in engine.graph.outputs if name.startswith("features.")]
     numbers = range(len(known)) if levels is None else levels
 
+    written = 0
+
     def arrays() -> Iterator[tuple[str, Array]]:
-        for name, item in zip(names, pictures, strict=True):
-            maps = engine.features(read(item.source, max_pixels=max_pixels), levels)
+        nonlocal written
+        for name, path in named.items():
+            try:
+                picture = read(path, max_pixels=max_pixels)
+            except ImageError as error:
+                failed(str(error))
+                continue
+            maps = engine.features(picture, levels)
             if pool:
                 yield f"{name}/pooled", pooled(maps)
             else:
                 for level, x in zip(numbers, maps, strict=True):
                     yield f"{name}/features.{level}", x
-            done(item.source)
+            written += 1
+            done(path)
+        if not written:
+            raise ImageError("no picture could be read, so nothing was written")
 
     with whole_file(target, overwrite) as file:
         if target.suffix.lower() == ".npz":
@@ -103,6 +123,7 @@ def write(
             from safetensors.numpy import save
 
             file.write(save(dict(arrays()), {"model": engine.model}))
+    return written
 
 
 def _write_npz(file: BinaryIO, arrays: Iterable[tuple[str, Array]]) -> None:

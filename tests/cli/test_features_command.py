@@ -54,7 +54,7 @@ def test_pooled_are_means_and_deviations(features, picture, tiny_path, tmp_path)
     ("arguments", "code", "message"),
     [
         (("no.png", "-o", "b.npz"), 1, "no.png: there is no such file"),
-        (("a.png", "bad.png", "-o", "b.npz"), 1, "bad.png: "),
+        (("bad.png", "-o", "b.npz"), 1, "no picture could be read, so nothing was written"),
         (("a.png", "-o", "there.npz"), 1, "there.npz exists; name another output, or"),
         (("a.png", "-o", "b.txt"), 2, "b.txt: expected a name that ends in .npz or .safetensors"),
         (("a.png", "-o", "no/b.npz"), 1, "the folder no does not exist"),
@@ -77,6 +77,20 @@ def test_errors_leave_nothing(features, picture, tmp_path, files, arguments, cod
     assert message in result.stderr
     assert files(tmp_path) == before
     assert (tmp_path / "there.npz").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("file", ["b.npz", "b.safetensors"])
+def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path, file):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/c.png")
+    (tmp_path / "in/b.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    result = features("in", "no.png", "-o", file, "--pool")
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors] == ["no.png", "in/b.png"]
+    assert result.stdout.startswith(f"{file}: 2 pictures, ")
+    read = np.load if file.endswith(".npz") else load_file
+    assert sorted(read(tmp_path / file)) == ["a.png/pooled", "c.png/pooled"]
 
 
 def _random(spec):
