@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from imagen_fast import catalogue
-from imagen_fast.bundle import load_bundle, read_header
+from imagen_fast.bundle import load_bundle
 from imagen_fast.cli.text import columns
 from imagen_fast.errors import WeightsError
 from imagen_fast.graph.text import describe
+from imagen_fast.model_file import read_header
 from imagen_fast.task import TASKS
 
 

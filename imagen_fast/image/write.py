@@ -169,7 +169,8 @@ def open_writer(
     """Open `path` to be written strip by strip; the extension chooses the format.
 
     channels  1 grey or 3 RGB; with `alpha` the rows have one channel more, not premultiplied
-    dtype     of the rows: uint8, or uint16, which PNG and TIFF keep and the others round to 8 bits
+    dtype     of the rows: uint8, or uint16, which PNG and TIFF keep; the others round to 8 bits,
+              and an ImageWarning says so
     metadata  carried along, sizes that it states brought up to date; an ImageWarning names what of
               it the file cannot hold
     quality   1 to 100 of JPEG, AVIF (both 4:4:4) and WebP, 95 if None; 100 makes WebP lossless
@@ -191,7 +192,11 @@ def open_writer(
         raise ImageError(f"{path}: the quality is 1 to 100, not {quality}")
     form = check_output(path, height, width, alpha=alpha)
     metadata = carry.fitted(metadata, form.name, (height, width, channels), form.block)
-    for loss in metadata.lost:
+    lost = list(metadata.lost)
+    if dtype == np.uint16 and not form.deep:
+        keep = " and ".join(sorted({other.name for other in FORMATS.values() if other.deep}))
+        lost.append(f"{form.name} keeps 8 bits a sample, and its 16 are rounded: {keep} keep them")
+    for loss in lost:
         warnings.warn(f"{path}: {loss}", ImageWarning, stacklevel=3)
     shape = (height, width, channels + alpha)
     with _explained(path):

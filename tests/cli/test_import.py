@@ -75,3 +75,9 @@ def test_what_cannot_be_read_is_one_line(command: Any, network: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "layer 2 (Softmax, 'softmax'): the engine has no such operation" in done.stderr
     assert not network.with_suffix(".safetensors").exists()
+
+
+def test_the_operations_of_a_network_are_listed(command: Any, network: Path) -> None:
+    done = command("models", "--graph", str(network))
+    assert done.exit_code == 0, done.stderr
+    assert "→ picture        3 × image·2" in done.stdout

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,21 @@ def test_metadata_that_a_jpeg_cannot_hold_is_left_out_and_named(tmp_path):
         assert getattr(read(tmp_path / "x.png").metadata, name) == block
 
 
+@pytest.mark.parametrize("extension", sorted(FORMATS))
+def test_rounding_to_eight_bits_is_named(tmp_path, extension):
+    path = tmp_path / f"x{extension}"
+    deep = Picture(ROWS.astype(np.uint16) * 257)
+    if FORMATS[extension].deep:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            write(path, deep)
+        assert read(path).color.dtype == np.uint16
+    else:
+        with pytest.warns(ImageWarning, match=rf"{path}: .* its 16 are rounded: PNG and TIFF"):
+            write(path, deep)
+        assert read(path).color.dtype == np.uint8
+
+
 @pytest.mark.parametrize("quality", [0, 101, -5])
 def test_quality_out_of_range(tmp_path, quality):
     with pytest.raises(ImageError, match="quality is 1 to 100"):
@@ -219,6 +235,7 @@ def test_unknown_kinds_of_pictures(tmp_path):
         Picture(ROWS, ROWS[..., 0].astype(np.uint16))
 
 
+@pytest.mark.filterwarnings("ignore:.*its 16 are rounded:imagen_fast.ImageWarning")
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_writer_for_a_picture_takes_its_enlarged_rows(tmp_path, picture, channels, alpha):
