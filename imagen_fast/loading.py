@@ -13,6 +13,7 @@ from imagen_fast.cores import warn_of_more
 from imagen_fast.engine import Engine
 from imagen_fast.errors import WeightsError
 from imagen_fast.graph import Graph
+from imagen_fast.graph.passes import needed
 from imagen_fast.model_file import load_model, read_header
 
 
@@ -127,6 +128,18 @@ def check(
     """Raise as `load` does for options that can be had together on no machine. Loads nothing."""
     backends.check(backend, device, precision, threads, isa)
     tile_sizes.check(read_header(catalogue.resolve(name_or_path), backend), tile, overlap)
+
+
+def check_alone(path: Path, bundle: Bundle) -> None:
+    """Raise WeightsError if the model's picture needs more than its first input."""
+    graph = bundle.graph
+    first, output = next(iter(graph.inputs)), next(iter(graph.outputs))
+    more = [name for name in needed(graph.given([first]), [output]).inputs if name != first]
+    if more:
+        raise WeightsError(
+            f"{path}: it needs {' and '.join(more)} beside a picture; its command is "
+            f"{bundle.task.name}"
+        )
 
 
 def _check_generates(path: Path, bundle: Bundle) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagen_fast import catalogue, importers
+from imagen_fast import catalogue, importers, loading
 from imagen_fast.cli.options import a_file, as_usage, finite, threads_option
 from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import duration as span
@@ -107,8 +107,10 @@ def command(overwrite: bool, **given: Any) -> None:
     with ExitStack() as stack:
         file = catalogue.resolve(given["model"])
         path = stack.enter_context(importers.as_bundle(file))
-        if "image" not in read_header(path).graph.inputs:
+        header = read_header(path)
+        if "image" not in header.graph.inputs:
             raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")
+        loading.check_alone(path, header)
         options = session.BenchOptions(
             path,
             given["threads"] or cores(),

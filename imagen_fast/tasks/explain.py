@@ -29,8 +29,8 @@ from imagen_fast.graph.kinds import KINDS
 from imagen_fast.graph.reach import alignment, reads
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.image.resample import resize
-from imagen_fast.loading import load
-from imagen_fast.model_file import load_model
+from imagen_fast.loading import check_alone, load
+from imagen_fast.model_file import load_model, read_header
 from imagen_fast.samples import Samples
 from imagen_fast.tasks.single import LoadOptions, PathLike
 from imagen_fast.tasks.whole_file import check_place, whole_file
@@ -75,8 +75,11 @@ def explain(
 
     Raises:
         ImageError: `at` lies outside the picture.
-        WeightsError, BackendError: see `load` and calling an engine.
+        WeightsError, BackendError: see `load` and calling an engine; and that the model needs more
+            than a picture.
     """
+    path = catalogue.resolve(model)
+    check_alone(path, read_header(path, options.get("backend", "auto")))
     color = eight_bits(picture.color)
     color = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
     with load(model, **options) as engine:

@@ -39,6 +39,7 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
         (("--size", "64,x"), 2, "expected numbers from 1 to 8192"),
         (("--backend", "none-such"), 2, "no backend 'none-such'"),
         (("-n", "nothing"), 1, "no model 'nothing'"),
+        (("-n", "stylize"), 1, "it needs tokens beside a picture; its command is stylize"),
         (("--json", "a.txt"), 2, "a.txt: expected a name that ends in .json or .jsonl"),
         (("--html", "a.json"), 2, "a.json: expected a name that ends in .html"),
         (("--json", "pipe.json"), 1, "pipe.json: it is a device or a pipe"),

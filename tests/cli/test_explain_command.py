@@ -75,6 +75,7 @@ def test_a_browser_draws_it(explain, noise, tmp_path):
         (("a.png", "--at", "middle"), 2, "expected column and row, such as 640,400"),
         (("a.png", "--at", "1,1", "--whole"), 2, "--at and --whole exclude each other"),
         (("a.png", "-n", "sr-x9"), 1, "no model 'sr-x9'"),
+        (("a.png", "-n", "stylize"), 1, "it needs tokens beside a picture; its command is stylize"),
     ],
 )
 def test_errors_leave_nothing(explain, picture, tmp_path, files, arguments, code, message):
