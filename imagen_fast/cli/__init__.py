@@ -23,7 +23,7 @@ from imagen_fast.task import TASKS
 
 COMMANDS = {
     "upscale": "Enlarge pictures, 4 times unless asked otherwise.",
-    "restore": "Take noise, JPEG blocks, blur and scratches out of pictures.",
+    "restore": "Take noise, JPEG blocks and blur out of pictures; scratches: with --mask.",
     "stylize": "Draw pictures in the manner of a painting.",
     "generate": "Make pictures from nothing, or more like those in a folder.",
     "video": "Enlarge or restore a video, frame by frame.",

@@ -45,8 +45,9 @@ SHRUNK = Protocol(scale=0)
 @click.option(
     "-n",
     "--model",
-    help="A name from `imagen-fast models`, a .safetensors or an exported .onnx, or "
-    "`bicubic` (`input` where nothing is enlarged) to measure that alone. [a shipped one]",
+    help="A name from `imagen-fast models`, a .safetensors, an exported .onnx, somebody's network "
+    "(.onnx, .param, .pth), or `bicubic` (`input` where nothing is enlarged) to measure that "
+    "alone. [a shipped one]",
 )
 @click.option(
     "--crops",

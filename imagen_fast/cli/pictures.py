@@ -96,7 +96,8 @@ def _weighed(
 @click.option(
     "-n",
     "--model",
-    help="A name from `imagen-fast models`, a .safetensors, an exported .onnx, or auto. [auto]",
+    help="A name from `imagen-fast models`, a .safetensors, an exported .onnx, somebody's network "
+    "(.onnx, .param, .pth), or auto. [auto]",
 )
 @click.option(
     "-t",
@@ -152,7 +153,8 @@ def _weighed(
 @click.option(
     "--mask",
     type=click.Path(path_type=Path),
-    help="A picture of the same size, white where holes or scratches are to be filled.",
+    help="A picture of the same size, white where holes or scratches are to be filled; "
+    "without it they stay.",
 )
 @engine_options
 @click.option(
