@@ -16,7 +16,8 @@ AUGMENTED = 0.5  # share of what the discriminator sees that is changed
 def imitate(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Outcome:
     """Train on the pictures in `folder` and write `output/{folder}-generator.safetensors`.
 
-    It goes on where an earlier run in `output` stopped; one that is finished is as it is.
+    It goes on where an earlier run in `output` stopped; one that is finished is as it is. A run on
+    another folder's pictures, or on whole pictures in place of textures, is refused.
 
     Args:
         texture: any part of a picture will do, at its own size; otherwise whole pictures are

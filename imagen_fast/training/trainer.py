@@ -321,7 +321,7 @@ class Trainer:
             return
         state = {
             "format": FORMAT,
-            "spec": self.config.model.spec.to_json(),
+            **self._identity(),
             "step": self.step,
             "seconds": self.seconds,
             "schedule": [self.schedule.first_step, self.schedule.first_second],
@@ -341,6 +341,15 @@ class Trainer:
             average = self.method.halved(average, self.held_out, self.facts)
         result.save_result(self.config, average, self._training_facts())
 
+    def _identity(self) -> dict[str, object]:
+        """What a run is of, and stays."""
+        generation = self.config.generation
+        return {
+            "name": self.config.model.name,
+            "spec": self.config.model.spec.to_json(),
+            "generation": [generation.shared, generation.side] if generation else None,
+        }
+
     def _training_facts(self) -> dict[str, Any]:
         return {
             **self.facts,
@@ -357,12 +366,13 @@ class Trainer:
         """Put everything back as it was; TrainingError if it is of another model or method."""
         expected = {
             "format": FORMAT,
-            "spec": self.config.model.spec.to_json(),
+            **self._identity(),
             "modules": set(self.method.modules),
             "optimisers": set(self.method.optimisers),
         }
         for name, value in expected.items():
-            found = set(state[name]) if isinstance(value, set) else state.get(name)
+            # A checkpoint of an earlier version does not say all of it.
+            found = set(state[name]) if isinstance(value, set) else state.get(name, value)
             if found != value:
                 raise TrainingError(
                     f"the checkpoint in {self.output} is of another run: its {name} is {found}, "

@@ -35,6 +35,16 @@ def test_a_texture_has_any_size_and_a_picture_its_own(folder, tmp_path):
     assert imagen_fast.generate(model=whole.bundle).std() > 0
 
 
+def test_a_run_on_other_pictures_is_not_taken_over(folder, tmp_path):
+    run = {"steps": 1, "threads": 1, "validate_every": 1000}
+    imitate(folder, tmp_path / "more", False, run)
+    with pytest.raises(imagen_fast.TrainingError, match="of another run: its generation"):
+        imitate(folder, tmp_path / "more", True, run)
+    other = folder.rename(tmp_path / "rings")
+    with pytest.raises(imagen_fast.TrainingError, match="its name is discs, the config.* rings"):
+        imitate(other, tmp_path / "more", False, run)
+
+
 def test_the_command_trains_writes_and_goes_on(folder, tmp_path):
     def run(*more):
         command = [sys.executable, "-m", "imagen_fast", "generate", "--like", folder]
