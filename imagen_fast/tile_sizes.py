@@ -29,13 +29,19 @@ class Tileable(Protocol):
 
 
 def default_overlap(network: Tileable, tile: int) -> int:
-    """As measured, but no more than exactness needs or the tile has room for; 0 is automatic."""
-    limits = [DEFAULT_OVERLAP]
-    if tile > 0:
-        limits.append(max(0, largest_overlap(tile, network.alignment)))
-    if (exact := network.exact_overlap) is not None:
-        limits.append(exact)
-    return min(limits)
+    """What exactness needs, if a tile has room for it; 0 is automatic.
+
+    Otherwise as measured, and at most a quarter of the tile, which then answers for half its side:
+    with all the overlap that there is room for, neighbours would lie two pixels apart.
+    """
+    exact = network.exact_overlap
+    wanted = DEFAULT_OVERLAP if exact is None else min(DEFAULT_OVERLAP, exact)
+    if tile == 0:
+        return wanted
+    most = largest_overlap(tile, network.alignment)
+    if wanted == exact and wanted <= most:
+        return wanted
+    return max(0, min(wanted, tile // 4, most))
 
 
 def check(network: Tileable, tile: int, overlap: int | None) -> None:

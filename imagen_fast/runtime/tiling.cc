@@ -85,12 +85,16 @@ std::int64_t largest_overlap(std::int64_t tile, std::int64_t alignment) {
 }
 
 std::int64_t default_overlap(const Tileable& network, std::int64_t tile) {
-    std::int64_t overlap = kDefaultOverlap;
-    if (tile > 0) {
-        const auto most = largest_overlap(tile, network.alignment);
-        overlap = std::min(overlap, std::max<std::int64_t>(0, most));
+    const std::int64_t exact = network.exact_overlap;
+    const std::int64_t wanted = exact < 0 ? kDefaultOverlap : std::min(kDefaultOverlap, exact);
+    if (tile <= 0) {
+        return wanted;
     }
-    return network.exact_overlap < 0 ? overlap : std::min(overlap, network.exact_overlap);
+    const std::int64_t most = largest_overlap(tile, network.alignment);
+    if (wanted == exact && exact <= most) {
+        return wanted;
+    }
+    return std::max<std::int64_t>(0, std::min({wanted, tile / 4, most}));
 }
 
 std::int64_t automatic_tile(std::int64_t height, std::int64_t width, std::int64_t capacity,
