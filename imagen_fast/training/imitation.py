@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from imagen_fast.training.checkpoint import has_checkpoint
 from imagen_fast.training.config import Config
 from imagen_fast.training.config_file import parse_config
 from imagen_fast.training.trainer import Outcome, train
@@ -28,7 +29,8 @@ def imitate(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
         TrainingError: see `train`.
         ImageError: a picture cannot be read.
     """
-    return train(_config(folder, output, texture, run), resume=True)
+    config = _config(folder, output, texture, run)
+    return train(config, resume=has_checkpoint(config.run.output))
 
 
 def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Config:

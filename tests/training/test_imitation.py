@@ -53,6 +53,7 @@ def test_the_command_trains_writes_and_goes_on(folder, tmp_path):
 
     first = run("--minutes", "0.001")
     assert first.returncode == 0, first.stderr
+    assert "nothing to resume" not in first.stderr
     assert sorted(path.name for path in (tmp_path / "more").glob("discs*")) == [
         "discs-generator.safetensors",
         "discs_0_00000.png",
