@@ -43,7 +43,9 @@ ALLOWED = {
         *("kernels", "atomic", "bundle", "cores", "graph", "image", "stand_in", "extras", "spec"),
         *("_version", "metrics", "errors"),
     },
-    "importers": {"backends", "bundle", "export", "extras", "graph", "stand_in", "errors"},
+    "importers": {
+        *("atomic", "backends", "bundle", "export", "extras", "graph", "stand_in", "errors"),
+    },
     "model_file": {"export", "importers", "bundle", "extras", "errors"},
     "models": {"bundle", "graph", "spec", "errors"},
     "backends": {
@@ -56,7 +58,7 @@ ALLOWED = {
     "streaming": {"recurrent", "image", "errors"},
     "engine": {
         *("streaming", "finite", "backends", "image", "outputs", "tile_sizes", "tiling", "graph"),
-        *("samples", "_version", "errors"),
+        *("cores", "samples", "_version", "errors"),
     },
     "loading": {
         *(
