@@ -41,7 +41,7 @@ def test_a_run_on_other_pictures_is_not_taken_over(folder, tmp_path):
     with pytest.raises(imagen_fast.TrainingError, match="of another run: its generation"):
         imitate(folder, tmp_path / "more", True, run)
     other = folder.rename(tmp_path / "rings")
-    with pytest.raises(imagen_fast.TrainingError, match="its name is discs, the config.* rings"):
+    with pytest.raises(imagen_fast.TrainingError, match=r"its name is discs, the config.* rings"):
         imitate(other, tmp_path / "more", False, run)
 
 
