@@ -86,7 +86,6 @@ class DataConfig:
         patch: side of a low-resolution patch in pixels.
         batch: patches in a step, over all processes together.
         detail: patches drawn for each that is used, the most detailed one; 1 for any.
-        faded: share of the patches that lose some or most of their colour.
     """
 
     train: tuple[Source, ...]
@@ -96,7 +95,6 @@ class DataConfig:
     patch: int = 48
     batch: int = 8
     detail: int = 2
-    faded: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.train:
@@ -105,7 +103,6 @@ class DataConfig:
         within("data.patch", self.patch, 1, 4096)
         within("data.batch", self.batch, 1, 65536)
         within("data.detail", self.detail, 1, 64)
-        within("data.faded", self.faded, 0, 1)
 
 
 @dataclass(frozen=True)

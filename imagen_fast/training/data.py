@@ -115,8 +115,6 @@ class PatchSampler:
         detail: how many patches are drawn for each that is kept.
         degradation: what happens to low-resolution patches, on the CPU; None for nothing.
         upright: mirror patches from left to right alone, and do not turn them.
-        faded: share of patches that lose some or most of their colour. What is nearly neutral
-            comes out nearly neutral only of a model that saw the like.
         device: where the pixels are kept and the batches made.
     """
 
@@ -132,13 +130,12 @@ class PatchSampler:
         detail: int = 1,
         degradation: Degradation | None = None,
         upright: bool = False,
-        faded: float = 0.0,
     ) -> None:
         pairs = [pair for folder in folders for pair in folder]
         self.photographs = len(pairs)
         self.patch, self.batch, self.detail = patch, batch, detail
         self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
-        self.degradation, self.upright, self.faded = degradation, upright, faded
+        self.degradation, self.upright = degradation, upright
         self.generator = torch.Generator().manual_seed(seed)
         self._low = _flat([low for low, _ in pairs], device)
         one = all(low is high for low, high in pairs)  # at scale 1, kept once
@@ -172,8 +169,6 @@ class PatchSampler:
         each = torch.arange(len(best), device=best.device)
         places = places[each, best]
         low, high = low[each, best], self._cut(self._high, places, self.scale)
-        if self.faded:
-            low, high = (_faded(x, places[:, 5]) for x in (low, high))
         if self.degradation:
             low, high = self._degraded(low, high, places[:, -1].tolist())
         return _floats(low), _floats(high)
@@ -189,8 +184,8 @@ class PatchSampler:
     def draw(self) -> Tensor:
         """Places of the next batch, int64, on the CPU.
 
-        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns; if
-        some are faded, what they keep of their colours, of 256; with a degradation, its seed.
+        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns; with
+        a degradation a sixth, its seed.
         """
         shape = (self.batch, self.detail)
         folder = self._weights.multinomial(self.batch, True, generator=self.generator)[:, None]
@@ -205,9 +200,6 @@ class PatchSampler:
         place -= self._places[photo] - self._places.diff(prepend=torch.zeros(1).long())[photo]
         top, left = place // columns, place % columns
         drawn = [self._first[photo], self._width[photo], top, left, turn]
-        if self.faded:
-            chosen, kept = torch.rand((2, *shape), generator=self.generator)
-            drawn.append((256 * torch.where(chosen < self.faded, kept**2, 1)).long())
         if self.degradation:
             drawn.append(torch.randint(2**31, shape, generator=self.generator))
         return torch.stack(drawn, -1)
@@ -233,12 +225,6 @@ def detail_of(patches: Tensor) -> Tensor:
     green = patches[..., 1, :, :]
     across = green.diff(dim=-1).abs().mean((-2, -1))
     return across + green.diff(dim=-2).abs().mean((-2, -1))
-
-
-def _faded(pixels: Tensor, kept: Tensor) -> Tensor:
-    """(N, h, w, 3) uint8 with `kept` (N,) of 256 parts of the distance from their grey."""
-    grey = pixels.float().mean(-1, keepdim=True)
-    return (grey + (pixels - grey) * (kept[:, None, None, None] / 256)).round().byte()
 
 
 def _floats(pixels: Tensor) -> Tensor:

@@ -187,7 +187,6 @@ class Trainer:
             patch=data.patch,
             batch=data.batch,
             detail=data.detail,
-            faded=data.faded,
             seed=self.config.run.seed,
             device=self.processes.device,
             degradation=self.config.degradation,
