@@ -116,7 +116,8 @@ def test_what_is_written_with_large_metadata_can_be_read(tmp_path, photo, extens
             assert ["EXIF" in texts[0], "XMP" in texts[1]] == [True, True]
             assert (found.exif, found.xmp) == (None, None)
         else:
-            assert not caught
+            rounded = extension == ".webp" and dtype == np.uint16
+            assert ["8 bits" in str(warning.message) for warning in caught] == [True] * rounded
             assert found.xmp == xmp
             assert b"d" * 1_999_999 in found.exif
 

@@ -21,6 +21,11 @@ pytestmark = [
 ]
 
 
+def samples_of(count):
+    """What the program's pictures hold."""
+    return np.random.default_rng(0).integers(0, 256, count, np.uint8)
+
+
 def test_what_is_launched_is_what_the_plan_says(run, gpu_bundle):
     """Every argument of every launch, against the plan as Python evaluates it."""
     facts, log = run("twice")
@@ -176,7 +181,7 @@ def test_a_large_picture_is_copied_in_bands(run):
     facts, log = run("large")
     assert facts["filled"]
     _, log = at_code(log)
-    samples = (np.arange(600 * 700 * 3) % 251).astype(np.uint8)
+    samples = samples_of(600 * 700 * 3)
     band, image = 1 << 20, (samples / 255).astype(np.float32)  # 4 MiB
     copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
     assert [size for _, size, *_ in copies] == [4 * band, 4 * (len(image) - band)]
@@ -203,8 +208,8 @@ def hashed(data):
 
 def test_the_picture_arrives(run):
     _, log = run("twice")
-    image = (np.arange(9 * 13 * 3) % 251).astype(np.uint8)
-    floats = ((np.arange(2 * 5 * 3 * 3) % 251).astype(np.uint8) / 255).astype(np.float32)
+    image = samples_of(9 * 13 * 3)
+    floats = (samples_of(2 * 5 * 3 * 3) / 255).astype(np.float32)
     _, log = at_code(log)
     copies = [numbers(x[1:]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
     assert [size for _, size, *_ in copies] == [351, 351, 360, 720000, 720000, 720000]
@@ -253,7 +258,7 @@ def test_two_pictures(run, gpu_pictures):
     _, log = at_code(log)
     copies = [numbers(x[2:4]) for x in log if x[0] == "cuMemcpyHtoDAsync_v2"]
     image, style = (
-        ((np.arange(3 * h * w * 3) % 251).astype(np.uint8) / 255).astype(np.float32).reshape(3, -1)
+        (samples_of(3 * h * w * 3) / 255).astype(np.float32).reshape(3, -1)
         for h, w in ((400, 600), (50, 70))
     )
     expected = [[x[n].nbytes, hashed(x[n].tobytes())] for n in range(3) for x in (image, style)]
