@@ -61,7 +61,7 @@ def measured(entry: Entry) -> dict[str, Any]:
 
 def by_protocols(asked: Sequence[str]) -> None:
     before = {row["model"]: row for row in json.loads(RESULT.read_text())["rows"]}
-    entries = [x for x in shipped() if x.header.task.inputs and x.header.task.name != "stylize"]
+    entries = [x for x in shipped() if x.header.task.name in ("upscale", "restore")]
     if unknown := set(asked) - {entry.path.stem for entry in entries}:
         raise SystemExit(f"no such models: {', '.join(sorted(unknown))}; expected names of files")
     rows = [before[x.path.stem] if asked and x.path.stem not in asked else measured(x)
