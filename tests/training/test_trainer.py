@@ -204,6 +204,22 @@ def test_a_checkpoint_of_another_run_is_refused(tables, section, change, message
         run(tables, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("missing", "refused"), [("format", True), ("spec", True), ("name", False)]
+)
+def test_only_what_earlier_versions_did_not_write_may_be_missing(tables, output, missing, refused):
+    tables["run"]["steps"] = 1
+    run(tables)
+    state = torch.load(output / "checkpoint.pt", weights_only=True)
+    del state[missing]
+    torch.save(state, output / "checkpoint.pt")
+    if refused:
+        with pytest.raises(TrainingError, match=f"is of another run: its {missing} is None"):
+            run(tables, resume=True)
+    else:
+        assert run(tables, resume=True).finished
+
+
 def test_a_run_shows_and_saves_its_first_step_and_then_by_time(tables, output, capsys):
     tables["run"] |= {"steps": 9, "log_every": 1000, "checkpoint_every": 1000}
     tables["run"] |= {"log_seconds": 0, "checkpoint_seconds": 1e6}
