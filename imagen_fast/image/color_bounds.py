@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.image.neutral import REACH, ROWS, within_reach
 from imagen_fast.samples import Samples
 
 try:
@@ -21,11 +22,9 @@ try:
 except ImportError:  # not built
     _native = None  # type: ignore[assignment]
 
-REACH = 2  # input pixels; as far as bicubic reduction spreads colour
 # Where the range is larger, in levels of 255, nothing is bounded.
 LARGE = 16
 UNBOUNDED = 20_000  # more than any sample
-ROWS = 32  # input rows at a time, of which what is computed on the way stays small
 
 
 def bound_colors(tiles: Samples, output: Samples, threads: int = 1) -> None:
@@ -81,7 +80,7 @@ def _bounds(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """What (N, H, W) numbers may become, least and most."""
     least, most = x, x
     for axis in (1, 2):
-        least, most = _within_reach(least, axis, np.minimum), _within_reach(most, axis, np.maximum)
+        least, most = within_reach(least, axis, np.minimum), within_reach(most, axis, np.maximum)
     wide = most - least
     if x.dtype == np.int16:
         beyond = np.where(wide < LARGE, wide * wide // 2, UNBOUNDED).astype(np.int16)
@@ -89,13 +88,3 @@ def _bounds(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         levels = wide * np.float32(255)
         beyond = np.where(levels < LARGE, wide * wide * np.float32(127.5), np.float32(UNBOUNDED))
     return least - beyond, most + beyond
-
-
-def _within_reach(x: NDArray[Any], axis: int, extreme: np.ufunc) -> NDArray[Any]:
-    """The least or most of all numbers up to REACH before and behind along an axis."""
-    found: NDArray[Any] = x.copy()
-    lines, kept = x.swapaxes(0, axis), found.swapaxes(0, axis)
-    for distance in range(1, REACH + 1):
-        extreme(kept[distance:], lines[:-distance], out=kept[distance:])
-        extreme(kept[:-distance], lines[distance:], out=kept[:-distance])
-    return found

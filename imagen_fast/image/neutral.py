@@ -7,6 +7,8 @@ reduced it has spread colour as far as its kernel reaches.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def keep_neutral(tiles: Samples, output: Samples) -> None:
     if not neutral.any():
         return
     for axis in (1, 2):
-        neutral = _all_within_reach(neutral, axis)
+        neutral = within_reach(neutral, axis, np.logical_and)
     scale = output.shape[1] // tiles.shape[1]
     for top in range(0, tiles.shape[1], ROWS):
         part, rows = neutral[:, top : top + ROWS], output[:, scale * top : scale * (top + ROWS)]
@@ -50,11 +52,11 @@ def keep_neutral(tiles: Samples, output: Samples) -> None:
             np.copyto(rows, channel_mean(rows)[..., None], where=where[..., None])
 
 
-def _all_within_reach(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    """Whether all up to REACH before and behind along an axis are true."""
-    kept: NDArray[np.bool_] = found.copy()  # as it lies in memory, which a swapped copy would not
-    lines, kept_lines = found.swapaxes(0, axis), kept.swapaxes(0, axis)
+def within_reach(x: NDArray[Any], axis: int, joined: np.ufunc) -> NDArray[Any]:
+    """Of each number and those up to REACH before and behind it along an axis, what joins them."""
+    found: NDArray[Any] = x.copy()  # as it lies in memory, which a swapped copy would not
+    lines, kept = x.swapaxes(0, axis), found.swapaxes(0, axis)
     for distance in range(1, REACH + 1):
-        kept_lines[distance:] &= lines[:-distance]
-        kept_lines[:-distance] &= lines[distance:]
-    return kept
+        joined(kept[distance:], lines[:-distance], out=kept[distance:])
+        joined(kept[:-distance], lines[distance:], out=kept[:-distance])
+    return found
