@@ -26,10 +26,14 @@ from setuptools.modified import newer_group
 PLACES = {"imagen_fast.kernels": "kernels", "imagen_fast.export": "export"}
 
 FOLDERS = ("imagen_fast/runtime", "kernels/cpu")
+TRAINING = ("imagen_fast/runtime/training", "kernels/training")  # not in the C library
 BINDING = "imagen_fast/runtime/binding.cc"
-SOURCES = sorted(str(p) for where in FOLDERS for p in Path(where).glob("*.cc"))
+PYTHON = [BINDING, *sorted(str(p) for where in TRAINING for p in Path(where).glob("*.cc"))]
+SOURCES = sorted({*PYTHON, *(str(p) for where in FOLDERS for p in Path(where).glob("*.cc"))})
 HEADERS = sorted(
-    str(p) for where in (*FOLDERS, "imagen_fast/include") for p in Path(where).glob("*.h*")
+    str(p)
+    for where in (*FOLDERS, *TRAINING, "imagen_fast/include")
+    for p in Path(where).glob("*.h*")
 )
 EXPORTS = "imagen_fast/runtime/exports.map"
 
@@ -42,6 +46,7 @@ ISA_FLAGS = {
     "set_avx512_bf16": [*AVX512, "-mavx512bf16"],
     "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mavx512vbmi", "-mamx-tile", "-mamx-bf16"],
 }
+ISA_FLAGS |= {f"training_{isa}": ISA_FLAGS[f"set_{isa}"] for isa in ("avx512_bf16", "amx_bf16")}
 # Tiles blend, and colours are bounded, as NumPy computes it, which rounds a product before it is
 # added.
 OTHER_FLAGS = {name: ["-ffp-contract=off"] for name in ("color_bounds", "tiling")}
@@ -77,7 +82,7 @@ class Build(build_ext):
     def build_extension(self, extension):
         static = self.library_folder() / "libimagen_fast.a"
         place = self.objects_folder(extension)
-        binding = self.compiler.object_filenames([BINDING], output_dir=place)
+        own = self.compiler.object_filenames(PYTHON, output_dir=place)
         if self.force or newer_group(extension.depends, str(static), "newer"):
             self.give_files_their_flags()
             objects = self.compiler.compile(
@@ -86,14 +91,14 @@ class Build(build_ext):
                 include_dirs=extension.include_dirs,
                 extra_postargs=extension.extra_compile_args,
             )
-            objects = [path for path in objects if path not in binding]
+            objects = [path for path in objects if path not in own]
             static.parent.mkdir(parents=True, exist_ok=True)
             if ON_LINUX:
                 self.link_shared(objects, static.with_name(f"libimagen_fast.so.{abi()}"))
             static.unlink(missing_ok=True)  # or else the archiver adds to it
             self.compiler.create_static_lib(objects, "imagen_fast", str(static.parent))
         # Compiled above, at the same time as the rest: only linked here.
-        extension.sources, extension.extra_objects = [], [*binding, str(static)]
+        extension.sources, extension.extra_objects = [], [*own, str(static)]
         super().build_extension(extension)
 
     def copy_extensions_to_source(self):

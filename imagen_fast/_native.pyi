@@ -72,6 +72,53 @@ class Engine:
     def cancel(self) -> None:
         """End the run that is going on in another thread, if any; it raises BackendError."""
 
+class Training:
+    """Kernels for training, of one instruction set, in bfloat16. Threads take turns.
+
+    Pictures are C-contiguous (N, H, W, C), bfloat16 seen as int16, C a multiple of 32; weights and
+    gradients float32 as PyTorch lays them out. Raises BackendError where they do not fit.
+    """
+
+    isa: str
+    threads: int
+
+    def __init__(self, *, isa: str = "", threads: int = 1) -> None:
+        """`isa`: as for `Engine`. Raises BackendError: none can run here."""
+
+    def window_attention(
+        self,
+        x: NDArray[Any],
+        other: NDArray[Any],
+        weights: Sequence[NDArray[Any]],
+        head_dim: int,
+        window: int,
+        shift: int,
+        out: NDArray[Any],
+    ) -> None:
+        """x + attention(x, other) → out, within windows; other = x for self-attention.
+
+        Weights: q (C, C), kv (2C, C), proj (C, C), temperature (heads), position (window², C).
+        """
+
+    def window_attention_backward(
+        self,
+        x: NDArray[Any],
+        other: NDArray[Any],
+        weights: Sequence[NDArray[Any]],
+        head_dim: int,
+        window: int,
+        shift: int,
+        gradient: NDArray[Any],
+        x_gradient: NDArray[Any],
+        other_gradient: NDArray[Any],
+        gradients: Sequence[NDArray[Any]],
+    ) -> None:
+        """From the gradient of `out` those of x and other, which are written, and of the weights.
+
+        The latter are added to `gradients`. Where other is x, all is in x_gradient, and
+        other_gradient is not written.
+        """
+
 def available_memory(root: str = "") -> int:
     """Bytes of main memory that this process may still take.
 

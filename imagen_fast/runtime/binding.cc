@@ -13,6 +13,7 @@
 #include "error.h"
 #include "memory.h"
 #include "results.h"
+#include "training/binding.h"
 
 namespace py = pybind11;
 
@@ -279,4 +280,5 @@ PYBIND11_MODULE(_native, m) {
         },
         py::arg("tiles"), py::arg("output"), py::arg("threads") = 1);
     m.def("read_bundle", &read_bundle, py::arg("path"));
+    bind_training(m);
 }

@@ -1,4 +1,4 @@
-"""torch.compile, believed only after it has given the gradients that PyTorch gives without it.
+"""torch.compile, believed only where its gradients are right (`gradients.py`).
 
 A compiled network is code that one compiler wrote and another translated, and either can be wrong
 without an error. GCC 12 at -O3 is an example: for processors with AVX-512 it mistranslates
@@ -11,19 +11,14 @@ then takes 0.74 of its time without compiling (0.65 in wide vectors that are tra
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from imagen_fast.errors import TrainingError
-
-Pictures = Callable[[Tensor], list[Tensor]]
-
-# What rounding alone may do to a gradient, as a part of its length, beside what it does to the
-# eager one. Measured: up to 0.011 in bf16, for single numbers such as an attention's temperature.
-ROUNDING = 0.05
+from imagen_fast.training.gradients import Pictures, Precision, difference
 
 # Options of torch.compile, in the order in which they are tried on a CPU.
 OPTIONS: tuple[dict[str, int], ...] = ({}, {"cpp.simdlen": 256})
@@ -33,13 +28,12 @@ def compiled(
     network: Pictures,
     parameters: Sequence[nn.Parameter],
     low: Tensor,
-    precision: Literal["bf16", "fp32"],
+    precision: Precision,
     compile: Literal["auto", True],
 ) -> Pictures:
     """The network compiled, if its gradients are right.
 
-    They are compared on `low`, a batch (N, 3, p, p) as it is trained on: each parameter's must be
-    as near to eager fp32's as the eager network's at this precision, twice over, plus `ROUNDING`.
+    They are compared on `low`, a batch (N, 3, p, p) as it is trained on; see `difference`.
 
     Where it cannot be compiled or its gradients are wrong, `auto` warns and gives the network
     back as it was.
@@ -50,12 +44,14 @@ def compiled(
     for options in OPTIONS if low.device.type == "cpu" else OPTIONS[:1]:
         fast: Pictures = torch.compile(network, options={**options})
         try:
-            problem = _difference(network, fast, parameters, low, precision)
+            wrong = difference(network, fast, parameters, low, precision)
         except Exception as error:  # of tracing, generating code or the C++ compiler
             reason = str(error).strip().splitlines() or [type(error).__name__]
             problem = f"the network cannot be compiled ({reason[0]})"
-        if problem is None:
-            return fast
+        else:
+            if wrong is None:
+                return fast
+            problem = f"the compiled network gives {wrong}"
     if compile == "auto":
         warnings.warn(f"{problem}; training without compiling", stacklevel=2)
         return network
@@ -63,40 +59,3 @@ def compiled(
         f"{problem}; set run.compile to false, or to 'auto' to compile where that is right, or "
         "name another C++ compiler in $CXX"
     )
-
-
-def _difference(
-    network: Pictures,
-    fast: Pictures,
-    parameters: Sequence[nn.Parameter],
-    low: Tensor,
-    precision: str,
-) -> str | None:
-    """What is wrong with the gradients of `fast`; None if nothing is."""
-    exact = _gradients(network, parameters, low, "fp32")
-    eager = _gradients(network, parameters, low, precision)
-    found = _gradients(fast, parameters, low, precision)
-    for truth, usual, gradient in zip(exact, eager, found, strict=True):
-        length = truth.norm()
-        error, allowed = (gradient - truth).norm(), 2 * (usual - truth).norm() + ROUNDING * length
-        if not error <= allowed:  # which nan is not either
-            return (
-                f"the compiled network's gradients are wrong: one of {tuple(truth.shape)} errs by "
-                f"{float(error / length):.2g} of its length, {float(allowed / length):.2g} allowed"
-            )
-    return None
-
-
-def _gradients(
-    network: Pictures, parameters: Sequence[nn.Parameter], low: Tensor, precision: str
-) -> list[Tensor]:
-    """Of every picture's mean product with noise, the same noise in every call."""
-    kind = low.device.type
-    noise = torch.Generator().manual_seed(0)
-    with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
-        pictures = network(low)
-    total = torch.zeros((), device=low.device)
-    for picture in pictures:
-        weights = torch.randn(picture.shape, generator=noise).to(low.device)
-        total = total + (picture.float() * weights).mean()
-    return list(torch.autograd.grad(total, parameters, materialize_grads=True))

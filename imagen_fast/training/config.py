@@ -166,10 +166,11 @@ class RunConfig:
             counts instead.
         threads: CPU threads a process; 0 leaves torch's choice.
         precision: `bf16` (autocast; weights stay fp32) or `fp32`.
-        compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`,
-            if that works here. The first step compares the compiled gradients with PyTorch's
-            own; where they differ by more than rounding, `true` is an error, and `auto` warns
-            and goes on without compiling.
+        compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`:
+            the engine's kernels for training in place of layers that have some, in bf16 on a CPU
+            with fast bf16; where there are none, compiled, if that works here. The first step
+            compares the gradients with PyTorch's own; where they differ by more than rounding,
+            `true` is an error, and `auto` warns and goes on without.
         log_every, validate_every, checkpoint_every: in steps.
         log_seconds, checkpoint_seconds: the longest time between two rows of the log and between
             two checkpoints, however few steps it has (or that of one step, if that takes longer).

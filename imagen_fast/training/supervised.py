@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.models.generator import Generator
-from imagen_fast.training.compiled import Pictures, compiled
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, PatchSampler
+from imagen_fast.training.fastest import fastest
+from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
@@ -32,6 +33,7 @@ class Supervised:
         scores: what `validate` may report.
         pictures: names by folder of those that it learns from beside the run's.
         modules, optimisers: all that a step changes, by name, for checkpoints.
+        say: told by what the network is computed.
     """
 
     columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
@@ -49,6 +51,7 @@ class Supervised:
         self._generator: Any = generator
         self._progressive: Pictures | None = None
         self._compile = config.run.compile
+        self.say: Callable[[str], object] = lambda text: None
 
     def begin(self, data: PatchSampler) -> None:
         """What a run begins with, and begins with again where it goes on: nothing here."""
@@ -71,8 +74,8 @@ class Supervised:
         if self._progressive is None:
             self._progressive = self._forward()
         if self._compile:  # at the first step, which gives it a batch to be tried on
-            self._progressive = compiled(
-                self._progressive, self._parameters, low, self._precision, self._compile
+            self._progressive = fastest(
+                self._progressive, self._generator, low, self._precision, self._compile, self.say
             )
             self._compile = False
         progressive: Pictures = self._progressive

@@ -153,6 +153,7 @@ class Trainer:
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self._weights = list(generator.parameters())
         self.method = _method(generator, config, processes)
+        self.method.say = display.say
         self.pictures |= self.method.pictures
         optimisers = self.method.optimisers.values()
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
@@ -258,16 +259,13 @@ class Trainer:
 
     def _introduction(self) -> str:
         """What is about to be trained, on what, and where."""
-        model, run = self.config.model, self.config.run
+        model = self.config.model
         parameters = sum(weight.numel() for weight in self._weights)
-        text = (
+        return (
             f"training {model.name}-{model.size} ({parameters:,} parameters) on "
             f"{self.data.photographs} pictures, {self.data.pixels / 1e6:.1f} megapixels, "
             f"on {self.processes.device}; results in {self.output}"
         )
-        if run.compile:
-            text += "\ncompiling the network: the first step can take some minutes"
-        return text
 
     def _one_step(self) -> None:
         late, progress = self.config.late, self.schedule.progress(self.step, self.seconds)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from imagen_fast.models.temporal import Temporal
 from imagen_fast.training.clips import clips
-from imagen_fast.training.compiled import Pictures
 from imagen_fast.training.config import Config
+from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.video_config import VideoConfig

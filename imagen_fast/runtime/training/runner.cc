@@ -1,0 +1,77 @@
+#include "runner.h"
+
+#include <algorithm>
+
+#include "../error.h"
+#include "../isa.h"
+
+namespace imagen_fast {
+
+namespace {
+
+const cpu::TrainingSet& training_set(const std::string& isa) {
+    const cpu::TrainingSet* set = isa == "amx" ? cpu::training_amx_bf16() : cpu::training_avx512_bf16();
+    if (!set) {
+        throw BackendError("instruction set '" + isa + "' has no kernels for training in this build");
+    }
+    return *set;
+}
+
+}  // namespace
+
+cpu::Plane borderless(void* data, int images, int height, int width, int channels) {
+    cpu::Plane plane;
+    plane.images = images;
+    plane.height = plane.lines = height;
+    plane.width = plane.line = width;
+    plane.channels = plane.pixel = channels;
+    // Where pixel (-1, -1) would be.
+    constexpr std::ptrdiff_t before = cpu::Plane::kBefore;
+    plane.data = static_cast<std::uint16_t*>(data) - before * (width + 1) * channels;
+    return plane;
+}
+
+TrainingRunner::TrainingRunner(const std::string& wanted, int threads)
+    : isa(choose(wanted, "bf16").first),
+      forward_(*choose(wanted, "bf16").second),
+      backward_(training_set(isa)),
+      pool_({threads, PoolOptions{}.spin_us, {}}),
+      scratch_(threads) {}
+
+void TrainingRunner::reserve(std::size_t bytes) {
+    for (cpu::Buffer& buffer : scratch_) {
+        if (buffer.size() < bytes) {
+            buffer = cpu::Buffer();  // before other memory is taken
+            buffer = cpu::Buffer(bytes);
+        }
+    }
+}
+
+void TrainingRunner::run(cpu::Op* operation, const cpu::Args& args) {
+    const std::unique_ptr<cpu::Op> op(operation);
+    const std::lock_guard<std::mutex> lock(turn_);
+    reserve(op->scratch(args));
+    pool_.run(op->blocks(args), [&](int block, int thread) {
+        forward_.run(*op, block, args, static_cast<std::byte*>(scratch_[thread].data()));
+    });
+}
+
+void TrainingRunner::run(cpu::GradientOp* operation, const cpu::GradientArgs& args,
+                   float* const* gradients) {
+    const std::unique_ptr<cpu::GradientOp> op(operation);
+    const std::lock_guard<std::mutex> lock(turn_);
+    std::vector<cpu::Buffer> sums;
+    reserve(op->scratch(args));
+    for (int i = 0; i < threads(); ++i) {
+        sums.emplace_back(op->sums() * sizeof(float));
+    }
+    pool_.run(op->blocks(args), [&](int block, int thread) {
+        backward_.run(*op, block, args, static_cast<std::byte*>(scratch_[thread].data()),
+                      static_cast<float*>(sums[thread].data()));
+    });
+    for (const cpu::Buffer& buffer : sums) {
+        op->collect(static_cast<const float*>(buffer.data()), gradients);
+    }
+}
+
+}  // namespace imagen_fast

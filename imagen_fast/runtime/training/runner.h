@@ -1,0 +1,46 @@
+// Forward and backward passes of single operators on memory that somebody else holds: what
+// PyTorch's own layers would do, by the kernels of one instruction set, in bfloat16.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../../../kernels/cpu/buffer.h"
+#include "../../../kernels/training/op.h"
+#include "../pool.h"
+
+namespace imagen_fast {
+
+// A plane without a border over (N, H, W, C) elements in a row. Only kernels that read no border
+// may have it.
+cpu::Plane borderless(void* data, int images, int height, int width, int channels);
+
+// One call at a time; others wait.
+class TrainingRunner {
+public:
+    // `isa`: as `choose`. Throws BackendError: no instruction set for bfloat16 can run here.
+    TrainingRunner(const std::string& isa, int threads);
+
+    const std::string isa;
+    int threads() const { return pool_.threads(); }
+    const cpu::KernelSet& forward() const { return forward_; }
+    const cpu::TrainingSet& backward() const { return backward_; }
+
+    // Takes the operator, and runs it.
+    void run(cpu::Op*, const cpu::Args&);
+    // The same; adds to the weights' gradients, in the order that the operator's maker says.
+    void run(cpu::GradientOp*, const cpu::GradientArgs&, float* const* gradients);
+
+private:
+    void reserve(std::size_t bytes);
+
+    const cpu::KernelSet& forward_;
+    const cpu::TrainingSet& backward_;
+    std::mutex turn_;
+    Pool pool_;
+    std::vector<cpu::Buffer> scratch_;  // of each thread
+};
+
+}  // namespace imagen_fast

@@ -1,0 +1,43 @@
+"""The form in which a network trains fastest here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+from imagen_fast.training.compiled import compiled
+from imagen_fast.training.fused import fused, native_training
+from imagen_fast.training.gradients import Pictures, Precision, difference
+
+
+def fastest(
+    network: Pictures,
+    module: nn.Module,
+    low: Tensor,
+    precision: Precision,
+    compile: Literal["auto", True],
+    say: Callable[[str], object],
+) -> Pictures:
+    """`network`, which computes by the layers of `module`, in another form: the same gradients.
+
+    `auto`: by the native engine's kernels, where some of the layers have one for this processor;
+    else compiled, where that works; `say` is told. True: compiled.
+
+    Raises:
+        TrainingError: `compile` is True, and it cannot be compiled or that gives wrong gradients.
+    """
+    parameters = list(module.parameters())
+    if compile == "auto" and precision == "bf16" and low.device.type == "cpu":
+        native = native_training()
+        fast = fused(network, module, native) if native else None
+        if native and fast:
+            wrong = difference(network, fast, parameters, low, precision)
+            if wrong is None:
+                say(f"the layers that can train by the engine's kernels ({native.isa})")
+                return fast
+            warnings.warn(f"the engine's kernels give {wrong}; training without", stacklevel=2)
+    say("compiling the network: the first step can take some minutes")
+    return compiled(network, parameters, low, precision, compile)

@@ -1,0 +1,66 @@
+"""Layers of a network whose passes the native engine's kernels run, forward and backward.
+
+A layer is one pass over its pictures there and back: products on the processor's matrix unit, what
+lies between them in its caches. The kernels compute in bfloat16 and sum in float32, as PyTorch does
+under autocast; weights and their gradients are float32. What has no kernel runs in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from imagen_fast.models.blocks import AttentionBlock
+from imagen_fast.training.fused_attention import fused_attention
+from imagen_fast.training.gradients import Pictures
+
+if TYPE_CHECKING:
+    from imagen_fast._native import Training
+
+Forward = Callable[..., Any]
+
+# For each kind of layer what makes its `forward`, or None for a layer that the kernels do not fit.
+KERNELS: dict[type[nn.Module], Callable[[Any, Training], Forward | None]] = {
+    AttentionBlock: fused_attention,
+}
+
+
+def native_training() -> Training | None:
+    """The kernels, for as many threads as PyTorch has; None where there are none for bfloat16."""
+    try:
+        from imagen_fast._native import Training, available
+    except ImportError:  # installed without the engine
+        return None
+    return Training(threads=torch.get_num_threads()) if available("bf16") else None
+
+
+def fused(network: Pictures, module: nn.Module, native: Training) -> Pictures | None:
+    """The network with kernels for those layers of `module` that have some; None if none has."""
+    forwards: list[tuple[Any, Forward]] = []
+    for layer in module.modules():
+        make = KERNELS.get(type(layer))
+        forward = make(layer, native) if make else None
+        if forward:
+            forwards.append((layer, forward))
+
+    def fast(low: Tensor) -> list[Tensor]:
+        with _replaced(forwards):
+            return network(low)
+
+    return fast if forwards else None
+
+
+@contextmanager
+def _replaced(forwards: list[tuple[Any, Forward]]) -> Iterator[None]:
+    """Within it the modules compute by these functions."""
+    for module, forward in forwards:
+        module.forward = forward
+    try:
+        yield
+    finally:
+        for module, _ in forwards:
+            del module.forward  # the class's shows again

@@ -1,0 +1,9 @@
+#include "op.h"
+
+namespace imagen_fast::cpu {
+
+GradientOp::~GradientOp() = default;
+
+void TrainingSet::anchor() const {}
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,60 @@
+// What the runtime sees of the kernels for training: gradients of what operators of
+// ../cpu/op.h compute.
+//
+// A kernel is a template over a micro-kernel set, as there; training_*.cc instantiates all of them
+// for one instruction set, in a file compiled with that set's flags. Planes are PyTorch's memory,
+// without a border. Nothing of it is in the C library.
+#pragma once
+
+#include <cstddef>
+
+#include "../cpu/op.h"
+
+namespace imagen_fast::cpu {
+
+// What one step of the backward pass works on.
+struct GradientArgs {
+    Plane x, other;        // what the forward pass read; other = x where it is not another plane
+    Plane gradient;        // of its result
+    Plane x_gradient;      // all of it is written
+    Plane other_gradient;  // the same, where other is another plane
+};
+
+// The gradients of an operator, with its weights. Its blocks may run in any order and at the same
+// time; scratch is a block's own, 64-byte aligned, uninitialised; sums is a thread's own.
+class GradientOp {
+public:
+    virtual ~GradientOp();
+    virtual int blocks(const GradientArgs&) const = 0;
+    virtual std::size_t scratch(const GradientArgs&) const = 0;
+    // How many floats a thread sums the weights' gradients in, from zero on.
+    virtual std::ptrdiff_t sums() const = 0;
+    virtual void run(int block, const GradientArgs&, std::byte* scratch, float* sums) const = 0;
+    // Adds a thread's sums to the weights' gradients, each laid out as PyTorch lays out the weight,
+    // in the order that the operator's maker says.
+    virtual void collect(const float* sums, float* const* gradients) const = 0;
+};
+
+// The kernels of one instruction set, on planes of bfloat16. Makers return owning pointers.
+class TrainingSet {
+public:
+    // Runs a block of an operator of this set, in the state that its instructions need.
+    virtual void run(const GradientOp&, int block, const GradientArgs&, std::byte* scratch,
+                     float* sums) const = 0;
+
+    // Of KernelSet::window_attention; weights: q, kv, proj, temperature, position. Channels are a
+    // multiple of kChannelMultiple.
+    virtual GradientOp* window_attention(const Attention&) const = 0;
+
+protected:
+    ~TrainingSet() = default;
+
+private:
+    virtual void anchor() const;  // where it is defined, the class's type information is, once
+};
+
+// One maker per training_*.cc; null where the compiler could not build it.
+const TrainingSet* training_avx512_bf16();
+const TrainingSet* training_amx_bf16();
+
+}  // namespace imagen_fast::cpu

@@ -1,0 +1,85 @@
+// Operands of `gemm` (../cpu/gemm.h) made of results: A row by row, B in panels.
+//
+// Between the two lies a transposition of words, a word being S::depth elements: a matrix's rows as
+// words, transposed, are the panels of the transposed matrix, and its panels, transposed, are the
+// rows of that. So products of transposed matrices cost no pass over single elements.
+#pragma once
+
+#include "../cpu/gemm.h"
+
+namespace imagen_fast::cpu {
+
+// B (k, n), written here; k and n are multiples of 2 · S::lanes.
+template <class S>
+struct Right {
+    using Scalar = typename S::Scalar;
+    Scalar* data;
+    Panels<S> panels;
+    int k, n;
+
+    IMAGEN_INLINE Right(Scalar* memory, int k, int n) : data(memory), k(k), n(n) {
+        // As wide as possible without columns that nobody fills.
+        int columns = S::max_columns;
+        while (n / S::lanes % columns) {
+            --columns;
+        }
+        const int wide = columns * S::lanes;
+        panels = {memory, columns, n / wide, static_cast<std::ptrdiff_t>(k) * wide};
+    }
+
+    std::ptrdiff_t elements() const { return static_cast<std::ptrdiff_t>(k) * n; }
+    // From one row of words to the next, in elements.
+    IMAGEN_INLINE int row() const { return panels.columns * S::lanes * S::depth; }
+    IMAGEN_INLINE Scalar* at(int i, int j) const {
+        const int wide = panels.columns * S::lanes;
+        return data + j / wide * panels.size + i / S::depth * row() + j % wide * S::depth;
+    }
+
+    // B = rows (k, n), `stride` apart.
+    IMAGEN_INLINE void fill(const float* rows, std::ptrdiff_t stride) const {
+        for (int i = 0; i < k; i += S::depth) {
+            for (int j = 0; j < n; j += S::lanes) {
+                const float* from = rows + i * stride + j;
+                S::store_pairs(at(i, j), S::load(from), S::load(from + stride));
+            }
+        }
+    }
+    IMAGEN_INLINE void fill_rows(const Scalar* rows, std::ptrdiff_t stride) const {
+        for (int i = 0; i < k; i += S::depth) {
+            for (int j = 0; j < n; j += S::lanes) {
+                const Scalar* from = rows + i * stride + j;
+                S::store_pairs(at(i, j), S::load(from), S::load(from + stride));
+            }
+        }
+    }
+    // B = rowsᵀ, rows (n, k) being `stride` apart.
+    IMAGEN_INLINE void fill_transposed(const Scalar* rows, std::ptrdiff_t stride) const {
+        for (int j = 0; j < n; j += S::lanes) {
+            for (int i = 0; i < k; i += S::lanes * S::depth) {
+                S::transpose(rows + j * stride + i, stride, at(i, j), row());
+            }
+        }
+    }
+    // rows (n, k), `stride` apart, = Bᵀ
+    IMAGEN_INLINE void transpose(Scalar* rows, std::ptrdiff_t stride) const {
+        for (int j = 0; j < n; j += S::lanes) {
+            for (int i = 0; i < k; i += S::lanes * S::depth) {
+                S::transpose(at(i, j), row(), rows + j * stride + i, stride);
+            }
+        }
+    }
+};
+
+// rows (count, n) as scalars; n a multiple of 2 · S::lanes.
+template <class S>
+IMAGEN_INLINE void round_rows(const float* rows, std::ptrdiff_t stride, int count, int n,
+                              typename S::Scalar* out, std::ptrdiff_t out_stride) {
+    for (int i = 0; i < count; ++i) {
+        for (int j = 0; j < n; j += 2 * S::lanes) {
+            const float* from = rows + i * stride + j;
+            S::store(out + i * out_stride + j, S::load(from), S::load(from + S::lanes));
+        }
+    }
+}
+
+}  // namespace imagen_fast::cpu
