@@ -119,6 +119,54 @@ class Training:
         other_gradient is not written.
         """
 
+    def conv_block(
+        self,
+        x: NDArray[Any],
+        weights: Sequence[NDArray[Any]],
+        out: NDArray[Any],
+        slopes: NDArray[Any],
+    ) -> None:
+        """x + SiLU(conv3x3(x) + b) → out, and the slopes of its activation, for the backward pass.
+
+        Weights: weight (C, 3, 3, C), bias (C). C is a multiple of 16.
+        """
+
+    def conv_block_backward(
+        self,
+        x: NDArray[Any],
+        slopes: NDArray[Any],
+        weights: Sequence[NDArray[Any]],
+        gradient: NDArray[Any],
+        x_gradient: NDArray[Any],
+        gradients: Sequence[NDArray[Any]],
+    ) -> None:
+        """From the gradient of `out` that of x, which is written, and of the weights, added."""
+
+    def head(
+        self,
+        x: NDArray[Any],
+        base: NDArray[Any] | None,
+        weights: Sequence[NDArray[Any]],
+        scale: int,
+        picture: NDArray[Any],
+    ) -> None:
+        """repeat(base) + pixel_shuffle(conv3x3(x) + b) → picture.
+
+        Base (N, H, W, c) and picture (N, scale · H, scale · W, c) are float32, c at most 4.
+        Weights: weight (c · scale², 3, 3, C), bias (c · scale²). C is a multiple of 16.
+        """
+
+    def head_backward(
+        self,
+        x: NDArray[Any],
+        weights: Sequence[NDArray[Any]],
+        scale: int,
+        gradient: NDArray[Any],
+        x_gradient: NDArray[Any],
+        gradients: Sequence[NDArray[Any]],
+    ) -> None:
+        """From the gradient of `picture` that of x, which is written, and of the weights, added."""
+
 def available_memory(root: str = "") -> int:
     """Bytes of main memory that this process may still take.
 

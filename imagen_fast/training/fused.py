@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from imagen_fast.models.blocks import AttentionBlock
+from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Head
 from imagen_fast.training.fused_attention import fused_attention
+from imagen_fast.training.fused_convolution import fused_conv_block, fused_head
 from imagen_fast.training.gradients import Pictures
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ Forward = Callable[..., Any]
 # For each kind of layer what makes its `forward`, or None for a layer that the kernels do not fit.
 KERNELS: dict[type[nn.Module], Callable[[Any, Training], Forward | None]] = {
     AttentionBlock: fused_attention,
+    ConvBlock: fused_conv_block,
+    Head: fused_head,
 }
 
 

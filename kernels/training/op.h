@@ -1,5 +1,5 @@
 // What the runtime sees of the kernels for training: gradients of what operators of
-// ../cpu/op.h compute.
+// ../cpu/op.h compute, and operators that keep something for their gradients.
 //
 // A kernel is a template over a micro-kernel set, as there; training_*.cc instantiates all of them
 // for one instruction set, in a file compiled with that set's flags. Planes are PyTorch's memory,
@@ -9,15 +9,18 @@
 #include <cstddef>
 
 #include "../cpu/op.h"
+#include "conv3x3_weights.h"
 
 namespace imagen_fast::cpu {
 
 // What one step of the backward pass works on.
 struct GradientArgs {
-    Plane x, other;        // what the forward pass read; other = x where it is not another plane
+    Plane x, other;        // what the forward pass read; other = x where it is not another plane,
+                           // or what it kept
     Plane gradient;        // of its result
     Plane x_gradient;      // all of it is written
     Plane other_gradient;  // the same, where other is another plane
+    const float* picture_gradient = nullptr;  // of a picture out
 };
 
 // The gradients of an operator, with its weights. Its blocks may run in any order and at the same
@@ -45,6 +48,13 @@ public:
     // Of KernelSet::window_attention; weights: q, kv, proj, temperature, position. Channels are a
     // multiple of kChannelMultiple.
     virtual GradientOp* window_attention(const Attention&) const = 0;
+    // x + SiLU(conv3x3(x) + b) → out, and what its gradient needs → other, of which it reads that.
+    virtual Op* conv_block(const Conv3x3Weights&) const = 0;
+    virtual GradientOp* conv_block_gradient(const Conv3x3Weights&) const = 0;
+    // x, image → picture, as KernelSet::head, but in float and not clamped.
+    virtual Op* head(const Conv3x3Weights&, int scale, int image_channels) const = 0;
+    virtual GradientOp* head_gradient(const Conv3x3Weights&, int scale,
+                                      int image_channels) const = 0;
 
 protected:
     ~TrainingSet() = default;

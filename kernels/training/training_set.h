@@ -2,6 +2,8 @@
 // Included by the training_*.cc files alone.
 #pragma once
 
+#include "conv_block.h"
+#include "head.h"
 #include "op.h"
 #include "window_attention.h"
 
@@ -18,6 +20,17 @@ public:
 
     GradientOp* window_attention(const Attention& a) const override {
         return new WindowAttentionGradient<S>(a);
+    }
+    Op* conv_block(const Conv3x3Weights& w) const override { return new ConvBlock<S>(w); }
+    GradientOp* conv_block_gradient(const Conv3x3Weights& w) const override {
+        return new ConvBlockGradient<S>(w);
+    }
+    Op* head(const Conv3x3Weights& w, int scale, int image_channels) const override {
+        return new TrainedHead<S>(w, scale, image_channels);
+    }
+    GradientOp* head_gradient(const Conv3x3Weights& w, int scale,
+                              int image_channels) const override {
+        return new HeadGradient<S>(w, scale, image_channels);
     }
 };
 

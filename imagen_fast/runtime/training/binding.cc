@@ -1,11 +1,12 @@
 #include "binding.h"
 
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <array>
 
 #include "../error.h"
+#include "arrays.h"
+#include "convolutions.h"
 #include "runner.h"
 
 namespace py = pybind11;
@@ -13,40 +14,10 @@ namespace py = pybind11;
 namespace imagen_fast {
 namespace {
 
-// bfloat16 as int16, (N, H, W, C). Throws BackendError.
-cpu::Plane plane_of(const py::array& array, const char* name) {
-    if (!py::isinstance<py::array_t<std::int16_t>>(array) || array.ndim() != 4 ||
-        !(array.flags() & py::array::c_style) || array.shape(3) % cpu::kChannelMultiple) {
-        throw BackendError(std::string(name) +
-                           " must be a C-contiguous array of int16, (N, H, W, C), C a multiple of " +
-                           std::to_string(cpu::kChannelMultiple));
-    }
-    return borderless(const_cast<void*>(array.data()), static_cast<int>(array.shape(0)),
-                      static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)),
-                      static_cast<int>(array.shape(3)));
-}
-
-void expect_same(const cpu::Plane& a, const cpu::Plane& b, const char* names) {
-    if (a.images != b.images || a.height != b.height || a.width != b.width ||
-        a.channels != b.channels) {
-        throw BackendError(std::string(names) + " must have the same shape");
-    }
-}
-
-// float32 of a shape. Throws BackendError.
-float* floats(const py::array& array, const char* name, const std::vector<py::ssize_t>& shape) {
-    if (!py::isinstance<py::array_t<float>>(array) || !(array.flags() & py::array::c_style) ||
-        std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()) != shape) {
-        throw BackendError(std::string(name) +
-                           " must be a C-contiguous array of float32 of its layer's shape");
-    }
-    return static_cast<float*>(const_cast<void*>(array.data()));
-}
-
 // The parameters of an attention block or their gradients: q, kv, proj, temperature, position.
 using AttentionWeights = std::array<py::array, 5>;
 
-std::array<float*, 5> floats(const AttentionWeights& w, int c, int head_dim, int window) {
+std::array<float*, 5> floats_of(const AttentionWeights& w, int c, int head_dim, int window) {
     return {floats(w[0], "q", {c, c}), floats(w[1], "kv", {2 * c, c}), floats(w[2], "proj", {c, c}),
             floats(w[3], "temperature", {c / head_dim}),
             floats(w[4], "position", {window * window, c})};
@@ -57,7 +28,7 @@ cpu::Attention attention_of(const AttentionWeights& weights, int channels, int h
     if (head_dim < 1 || channels % head_dim || window < 1 || shift < 0 || shift >= window) {
         throw BackendError("head_dim must divide the channels, and shift be less than window");
     }
-    const auto w = floats(weights, channels, head_dim, window);
+    const auto w = floats_of(weights, channels, head_dim, window);
     return {w[0], w[1], w[2], w[3], w[4], channels, head_dim, window, shift};
 }
 
@@ -87,7 +58,7 @@ void window_attention_backward(TrainingRunner& runner, const py::array& x, const
         expect_same(args.x, plane, "x, other, gradient, x_gradient and other_gradient");
     }
     const auto a = attention_of(weights, args.x.channels, head_dim, window, shift);
-    const auto sums = floats(gradients, args.x.channels, head_dim, window);
+    const auto sums = floats_of(gradients, args.x.channels, head_dim, window);
     const py::gil_scoped_release unlocked;
     runner.run(runner.backward().window_attention(a), args, sums.data());
 }
@@ -95,7 +66,8 @@ void window_attention_backward(TrainingRunner& runner, const py::array& x, const
 }  // namespace
 
 void bind_training(py::module_& m) {
-    py::class_<TrainingRunner>(m, "Training")
+    py::class_<TrainingRunner> training(m, "Training");
+    training
         .def(py::init<const std::string&, int>(), py::kw_only(), py::arg("isa") = "",
              py::arg("threads") = 1)
         .def("window_attention", &window_attention, py::arg("x"), py::arg("other"),
@@ -107,6 +79,7 @@ void bind_training(py::module_& m) {
              py::arg("other_gradient"), py::arg("gradients"))
         .def_readonly("isa", &TrainingRunner::isa)
         .def_property_readonly("threads", &TrainingRunner::threads);
+    bind_convolutions(training);
 }
 
 }  // namespace imagen_fast

@@ -1,0 +1,167 @@
+"""3×3 convolutions by the native kernels err no more than PyTorch's do in bfloat16."""
+
+import pytest
+import torch
+
+from imagen_fast.errors import BackendError
+from imagen_fast.models.blocks import ConvBlock, Head
+from imagen_fast.training.fused import KERNELS, native_training
+from imagen_fast.training.fused_convolution import fused_conv_block, fused_head
+
+native = pytest.importorskip("imagen_fast._native")
+ISAS = native.available("bf16")
+
+if not ISAS:
+    pytest.skip("this processor has no kernels for bfloat16", allow_module_level=True)
+
+# channels, images, height, width
+SHAPES = {
+    "one pixel": (32, 1, 1, 1),
+    "a row": (32, 2, 1, 19),
+    "a column": (16, 1, 19, 1),
+    "odd sides, half a tile of channels": (16, 2, 7, 13),
+    "odd sides, three halves": (48, 1, 13, 7),
+    "a batch of patches": (32, 3, 48, 48),
+    "64 channels": (64, 2, 21, 17),
+    "96 channels": (96, 1, 9, 11),
+    "wider than a band": (32, 1, 5, 300),
+}
+SCALES = (1, 2, 3, 4, 8)  # rows of 3 to 24 samples: part of a vector, and more than one
+
+
+def picture(*shape):
+    x = torch.randn(shape).bfloat16().float()
+    return x.to(memory_format=torch.channels_last).requires_grad_()
+
+
+def block_of(channels):
+    torch.manual_seed(0)
+    return ConvBlock(channels).to(memory_format=torch.channels_last)
+
+
+def head_of(channels, scale, image_channels=3):
+    torch.manual_seed(0)
+    head = Head(channels, scale, image_channels).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        head.conv.weight.mul_(10)
+        head.conv.get_parameter("bias").normal_()
+    return head
+
+
+def results(run, module, inputs, bf16):
+    """The value, and the gradients of what there is of inputs and of the parameters, by name."""
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        y = run(*inputs)
+    wanted = dict(module.named_parameters())
+    wanted |= {str(i): x for i, x in enumerate(inputs) if x is not None}
+    loss = (y.float() * torch.randn(y.shape).bfloat16()).sum()
+    gradients = torch.autograd.grad(loss, list(wanted.values()))
+    return {"y": y.detach(), **dict(zip(wanted, gradients, strict=True))}
+
+
+def assert_as_good_as_pytorch(module, inputs, training):
+    exact = results(module, module, inputs, bf16=False)
+    usual = results(module, module, inputs, bf16=True)
+    found = results(KERNELS[type(module)](module, training), module, inputs, bf16=True)
+    for name, truth in exact.items():
+        error, allowed = (found[name] - truth).norm(), 2 * (usual[name] - truth).norm()
+        # Results are stored in bfloat16, which rounds by up to 2^-9; what PyTorch sums is float32.
+        assert error <= allowed + 2**-9 * truth.norm(), name
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_blocks_values_and_all_gradients(shape, threads, isa):
+    channels, *size = SHAPES[shape]
+    training = native.Training(isa=isa, threads=threads)
+    x = picture(size[0], channels, *size[1:])
+    assert_as_good_as_pytorch(block_of(channels), [x], training)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_heads_picture_and_all_gradients(shape, scale, isa):
+    channels, *size = SHAPES[shape]
+    x = picture(size[0], channels, *size[1:])
+    base = picture(size[0], 3, *size[1:])
+    training = native.Training(isa=isa)
+    assert_as_good_as_pytorch(head_of(channels, scale), [x, base], training)
+    assert_as_good_as_pytorch(head_of(channels, scale), [x, None], training)
+
+
+@pytest.mark.parametrize("image_channels", [1, 4])
+def test_heads_of_grey_pictures_and_with_alpha(image_channels):
+    inputs = [picture(1, 32, 7, 9), picture(1, image_channels, 7, 9)]
+    assert_as_good_as_pytorch(head_of(32, 2, image_channels), inputs, native_training())
+
+
+def test_nothing_of_earlier_calls_is_left():
+    """Memory is used again: what is read for nothing must be finite, whatever was there."""
+    training = native.Training()
+    block = block_of(32)
+    run = fused_conv_block(block, training)
+    x = picture(1, 32, 9, 11)
+    before = results(run, block, [x], bf16=True)
+    results(
+        run, block, [picture(1, 32, 48, 48).detach().mul(torch.inf).requires_grad_()], bf16=True
+    )
+    after = results(run, block, [x], bf16=True)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_not_a_number_stays_where_it_is_seen(isa):
+    x = torch.zeros(1, 32, 9, 11)
+    x[0, 5, 4, 6] = torch.nan
+    y = fused_conv_block(block_of(32), native.Training(isa=isa))(x)
+    seen = torch.zeros(9, 11, dtype=torch.bool)
+    seen[3:6, 5:8] = True
+    assert torch.equal(y.isnan().any(1)[0], seen)
+
+
+def test_what_the_kernels_do_not_fit_is_left_to_pytorch():
+    training = native_training()
+    assert fused_conv_block(ConvBlock(24), training) is None
+    assert fused_head(Head(24, 2, 3), training) is None
+    assert fused_head(Head(32, 2, 5), training) is None
+
+
+def test_pictures_in_any_layout_and_precision():
+    fast = fused_conv_block(block_of(32), native_training())
+    x = picture(2, 32, 9, 11).detach()
+    expected = fast(x)
+    assert torch.equal(fast(x.contiguous()), expected)
+    assert torch.equal(fast(x.bfloat16()), expected)
+    assert expected.dtype == torch.bfloat16
+    assert expected.is_contiguous(memory_format=torch.channels_last)
+    draw = fused_head(head_of(32, 2), native_training())
+    base = picture(2, 3, 9, 11).detach()
+    assert torch.equal(draw(x, base.contiguous()), draw(x, base))
+    assert draw(x, base).dtype == torch.float32
+
+
+def test_a_weight_in_any_layout():
+    block = block_of(32)
+    fast = fused_conv_block(block, native_training())
+    x = picture(1, 32, 9, 11)
+    before = results(fast, block, [x], bf16=True)
+    block.to(memory_format=torch.contiguous_format)
+    after = results(fast, block, [x], bf16=True)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_arrays_of_other_shapes_are_refused():
+    training = native.Training()
+    x = torch.zeros(1, 4, 4, 32, dtype=torch.int16).numpy()
+    weights = [torch.zeros(32, 3, 3, 32).numpy(), torch.zeros(32).numpy()]
+    with pytest.raises(BackendError, match="x and out must have the same shape"):
+        training.conv_block(x, weights, x[:, :2].copy(), x.copy())
+    with pytest.raises(BackendError, match="weight must be"):
+        training.conv_block(x, [weights[1], weights[1]], x.copy(), x.copy())
+    with pytest.raises(BackendError, match="multiple of 16"):
+        training.conv_block(x[..., :8].copy(), weights, x.copy(), x.copy())
+    with pytest.raises(BackendError, match="picture must be"):
+        training.head(x, None, weights, 2, torch.zeros(1, 4, 4, 3).numpy())
