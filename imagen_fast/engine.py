@@ -21,6 +21,7 @@ from imagen_fast.graph.reach import averages
 from imagen_fast.image.alpha import fill_transparent
 from imagen_fast.image.array import from_array
 from imagen_fast.image.color_bounds import bound_colors
+from imagen_fast.image.flat import keep_flat
 from imagen_fast.image.given import picture_of, rgb_of
 from imagen_fast.image.neutral import keep_neutral
 from imagen_fast.image.picture import Picture
@@ -63,7 +64,7 @@ class Engine:
         self.model, self.graph, self.scale = model, backend.graph, backend.graph.scale
         self._why, bundle = why, backend.bundle
         self._neutral = bundle.task.neutral
-        self._bounded = bundle.is_ours and bundle.task.neutral and self.scale > 1
+        self._ours = bundle.is_ours and bundle.task.neutral
         self._runner = FiniteRunner(backend, model)
         self._sizes = TileSizes(
             bundle,
@@ -191,7 +192,8 @@ class Engine:
 
         Pixels that are neutral (R = G = B) like all up to 2 pixels around them stay neutral, unless
         the model's task is to give them colours. Where a picture hardly changes, what a model of
-        ours enlarges stays near its colours (`imagen_fast.image.color_bounds`).
+        ours enlarges stays near its colours (`imagen_fast.image.color_bounds`), and what keeps its
+        size stays as it is where it is flat (`imagen_fast.image.flat`).
         Tiles whose output is not finite are computed once more in fp32, with a PrecisionWarning.
 
         Args:
@@ -205,10 +207,12 @@ class Engine:
         first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
         others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
         found = self.compute({first: batch, **others}, [output])[output]
-        if self._bounded:
+        if self._ours and self.scale > 1:
             bound_colors(batch, found, self._runner.backend.threads or cores())
         elif self._neutral:
             keep_neutral(batch, found)
+            if self._ours:
+                keep_flat(batch, found)
         return found
 
     def compute(self, given: Arrays, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -52,11 +52,13 @@ def keep_neutral(tiles: Samples, output: Samples) -> None:
             np.copyto(rows, channel_mean(rows)[..., None], where=where[..., None])
 
 
-def within_reach(x: NDArray[Any], axis: int, joined: np.ufunc) -> NDArray[Any]:
-    """Of each number and those up to REACH before and behind it along an axis, what joins them."""
+def within_reach(
+    x: NDArray[Any], axis: int, joined: np.ufunc, reach: int = REACH
+) -> NDArray[Any]:
+    """Of each number and those up to `reach` before and behind it along an axis, joined."""
     found: NDArray[Any] = x.copy()  # as it lies in memory, which a swapped copy would not
     lines, kept = x.swapaxes(0, axis), found.swapaxes(0, axis)
-    for distance in range(1, REACH + 1):
+    for distance in range(1, reach + 1):
         joined(kept[distance:], lines[:-distance], out=kept[distance:])
         joined(kept[:-distance], lines[distance:], out=kept[:-distance])
     return found

@@ -11,6 +11,7 @@
 #include "cpu_runner.h"
 #include "cuda_runner.h"
 #include "error.h"
+#include "flat.h"
 #include "neutral.h"
 
 namespace imagen_fast {
@@ -73,8 +74,7 @@ PictureEngine::PictureEngine(const Bundle& bundle, const PictureOptions& options
       runner_(runner_of(bundle, options)),
       pictures_(makes_pictures(bundle.graph)),
       averages_(averages(bundle.graph)),
-      bounds_colors_(bundle.metadata.count("spec") != 0 && bundle.graph.scale() > 1 &&
-                     bundle.graph.channels() == 3),
+      ours_(bundle.metadata.count("spec") != 0 && bundle.graph.channels() == 3),
       tileable_(bundle.tileable),
       overlap_(options.overlap < 0 ? default_overlap(tileable_, options.tile) : options.overlap) {
     if (options.tile < 0) {
@@ -233,10 +233,13 @@ void PictureEngine::run_untiled(const View& in, const View& out, const Watch& wa
 void PictureEngine::compute(const Shape& shape, const void* in, void* out, bool bytes,
                        const std::function<bool()>& stop) {
     compute(Request::picture(shape, bytes), {{in}, {out}}, stop);
-    if (bounds_colors_) {
+    if (ours_ && graph().scale() > 1) {
         bound_colors(shape, graph().scale(), in, out, bytes, options_.pool.threads);
     } else if (graph().channels() == 3) {
         keep_neutral(shape, graph().scale(), in, out, bytes);
+        if (ours_) {
+            keep_flat(shape, in, out, bytes);
+        }
     }
 }
 

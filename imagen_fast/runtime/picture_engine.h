@@ -88,7 +88,7 @@ private:
     const PictureOptions options_;
     const std::unique_ptr<Runner> runner_;
     const bool pictures_, averages_;
-    const bool bounds_colors_;  // of what it enlarges: see color_bounds.h
+    const bool ours_;  // one of our architectures, whose colours are mended
     const Tileable tileable_;
     const std::int64_t overlap_;
     std::atomic<std::uint64_t> cancels_{0};

@@ -3,7 +3,7 @@
 Photographs hardly show such faults, and PSNR is measured on Y. So pictures are drawn: a flat colour
 stays that colour however much it is enlarged, and black lines on white have no colour at all. The
 hatching is a level off neutral, as JPEG leaves it. What an engine mends (`image.color_bounds`,
-`image.neutral`) is mended here as well.
+`image.neutral`, `image.flat`) is mended here as well.
 """
 
 from __future__ import annotations
