@@ -52,9 +52,7 @@ def keep_neutral(tiles: Samples, output: Samples) -> None:
             np.copyto(rows, channel_mean(rows)[..., None], where=where[..., None])
 
 
-def within_reach(
-    x: NDArray[Any], axis: int, joined: np.ufunc, reach: int = REACH
-) -> NDArray[Any]:
+def within_reach(x: NDArray[Any], axis: int, joined: np.ufunc, reach: int = REACH) -> NDArray[Any]:
     """Of each number and those up to `reach` before and behind it along an axis, joined."""
     found: NDArray[Any] = x.copy()  # as it lies in memory, which a swapped copy would not
     lines, kept = x.swapaxes(0, axis), found.swapaxes(0, axis)
