@@ -167,6 +167,12 @@ class Training:
     ) -> None:
         """From the gradient of `picture` that of x, which is written, and of the weights, added."""
 
+    def spectrum_distance(self, a: NDArray[Any], b: NDArray[Any], gradient: NDArray[Any]) -> float:
+        """`losses.frequency_distance` of float32 (N, H, W, C), sides up to 1024.
+
+        Its gradient with a → `gradient`.
+        """
+
 def available_memory(root: str = "") -> int:
     """Bytes of main memory that this process may still take.
 

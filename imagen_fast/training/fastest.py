@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
 from imagen_fast.training.compiled import compiled
 from imagen_fast.training.fused import fused, native_training
 from imagen_fast.training.gradients import Pictures, Precision, difference
+
+if TYPE_CHECKING:
+    from imagen_fast._native import Training
 
 
 def fastest(
@@ -20,11 +23,12 @@ def fastest(
     precision: Precision,
     compile: Literal["auto", True],
     say: Callable[[str], object],
-) -> Pictures:
+) -> tuple[Pictures, Training | None]:
     """`network`, which computes by the layers of `module`, in another form: the same gradients.
 
     `auto`: by the native engine's kernels, where some of the layers have one for this processor;
-    else compiled, where that works; `say` is told. True: compiled.
+    else compiled, where that works; `say` is told. True: compiled. The second result is the
+    kernels, if these are what it computes by.
 
     Raises:
         TrainingError: `compile` is True, and it cannot be compiled or that gives wrong gradients.
@@ -37,7 +41,7 @@ def fastest(
             wrong = difference(network, fast, parameters, low, precision)
             if wrong is None:
                 say(f"the layers that can train by the engine's kernels ({native.isa})")
-                return fast
+                return fast, native
             warnings.warn(f"the engine's kernels give {wrong}; training without", stacklevel=2)
     say("compiling the network: the first step can take some minutes")
-    return compiled(network, parameters, low, precision, compile)
+    return compiled(network, parameters, low, precision, compile), None

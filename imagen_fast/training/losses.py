@@ -23,6 +23,9 @@ class PictureLoss:
       al. 2021, arXiv:2108.05054);
     - coarse: the pixel loss of every coarser level's picture against the target averaged over
       2×2 pixels as often as needed, summed.
+
+    Attributes:
+        frequency_distance: what computes the second, of the finest picture and its target.
     """
 
     def __init__(self, config: LossConfig) -> None:
@@ -33,6 +36,7 @@ class PictureLoss:
             "psnr": minus_psnr,
         }
         self._distance = distances[config.pixel]
+        self.frequency_distance: Callable[[Tensor, Tensor], Tensor] = frequency_distance
         self.weights = {"pixel": 1.0, "frequency": config.frequency, "coarse": config.coarse}
 
     def __call__(self, pictures: Sequence[Tensor], target: Tensor) -> dict[str, Tensor]:
@@ -42,7 +46,7 @@ class PictureLoss:
         """
         parts = {"pixel": self._distance(pictures[0], target)}
         if self.weights["frequency"]:
-            parts["frequency"] = frequency_distance(pictures[0], target)
+            parts["frequency"] = self.frequency_distance(pictures[0], target)
         if self.weights["coarse"] and len(pictures) > 1:
             parts["coarse"] = torch.zeros_like(parts["pixel"])
             for picture in pictures[1:]:

@@ -14,6 +14,7 @@ from imagen_fast.models.generator import Generator
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, PatchSampler
 from imagen_fast.training.fastest import fastest
+from imagen_fast.training.fused_spectrum import fused_frequency_distance
 from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
@@ -74,9 +75,11 @@ class Supervised:
         if self._progressive is None:
             self._progressive = self._forward()
         if self._compile:  # at the first step, which gives it a batch to be tried on
-            self._progressive = fastest(
+            self._progressive, native = fastest(
                 self._progressive, self._generator, low, self._precision, self._compile, self.say
             )
+            if native:
+                self.loss.frequency_distance = fused_frequency_distance(native)
             self._compile = False
         progressive: Pictures = self._progressive
         with self._autocast(low):

@@ -38,12 +38,34 @@ public:
     virtual void collect(const float* sums, float* const* gradients) const = 0;
 };
 
+// Two batches of pictures (N, H, W, C) in float, and where the gradient of the first goes.
+struct SpectrumArgs {
+    const float *a, *b;
+    float* gradient;
+    int images, channels;
+    float scale;  // of the distance and its gradient
+};
+
+// The distance of spectra of pictures of one size: see SpectrumDistance. Blocks as above.
+class SpectrumOp {
+public:
+    static constexpr int kMostSide = 1024;
+
+    virtual ~SpectrumOp();
+    virtual int blocks(const SpectrumArgs&) const = 0;
+    virtual std::size_t scratch() const = 0;
+    // Returns the block's part of the distance.
+    virtual double run(int block, const SpectrumArgs&, std::byte* scratch) const = 0;
+};
+
 // The kernels of one instruction set, on planes of bfloat16. Makers return owning pointers.
 class TrainingSet {
 public:
     // Runs a block of an operator of this set, in the state that its instructions need.
     virtual void run(const GradientOp&, int block, const GradientArgs&, std::byte* scratch,
                      float* sums) const = 0;
+    virtual double run(const SpectrumOp&, int block, const SpectrumArgs&,
+                       std::byte* scratch) const = 0;
 
     // Of KernelSet::window_attention; weights: q, kv, proj, temperature, position. Channels are a
     // multiple of kChannelMultiple.
@@ -55,6 +77,8 @@ public:
     virtual Op* head(const Conv3x3Weights&, int scale, int image_channels) const = 0;
     virtual GradientOp* head_gradient(const Conv3x3Weights&, int scale,
                                       int image_channels) const = 0;
+    // Sides of at most kMostSide.
+    virtual SpectrumOp* spectrum_distance(int height, int width) const = 0;
 
 protected:
     ~TrainingSet() = default;

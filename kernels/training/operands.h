@@ -35,12 +35,18 @@ struct Right {
         return data + j / wide * panels.size + i / S::depth * row() + j % wide * S::depth;
     }
 
+    void set(int i, int j, float value) const { at(i, j)[i % S::depth] = S::scalar(value); }
+
     // B = rows (k, n), `stride` apart.
     IMAGEN_INLINE void fill(const float* rows, std::ptrdiff_t stride) const {
-        for (int i = 0; i < k; i += S::depth) {
+        fill(rows, stride, 0, k);
+    }
+    // The same of rows first to first + count - 1 of B.
+    IMAGEN_INLINE void fill(const float* rows, std::ptrdiff_t stride, int first, int count) const {
+        for (int i = 0; i < count; i += S::depth) {
             for (int j = 0; j < n; j += S::lanes) {
                 const float* from = rows + i * stride + j;
-                S::store_pairs(at(i, j), S::load(from), S::load(from + stride));
+                S::store_pairs(at(first + i, j), S::load(from), S::load(from + stride));
             }
         }
     }

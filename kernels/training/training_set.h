@@ -5,6 +5,7 @@
 #include "conv_block.h"
 #include "head.h"
 #include "op.h"
+#include "spectrum.h"
 #include "window_attention.h"
 
 namespace imagen_fast::cpu {
@@ -16,6 +17,12 @@ public:
              float* sums) const override {
         [[maybe_unused]] const typename S::Session session;
         op.run(block, args, scratch, sums);
+    }
+
+    double run(const SpectrumOp& op, int block, const SpectrumArgs& args,
+               std::byte* scratch) const override {
+        [[maybe_unused]] const typename S::Session session;
+        return op.run(block, args, scratch);
     }
 
     GradientOp* window_attention(const Attention& a) const override {
@@ -31,6 +38,9 @@ public:
     GradientOp* head_gradient(const Conv3x3Weights& w, int scale,
                               int image_channels) const override {
         return new HeadGradient<S>(w, scale, image_channels);
+    }
+    SpectrumOp* spectrum_distance(int height, int width) const override {
+        return new SpectrumDistance<S>(height, width);
     }
 };
 

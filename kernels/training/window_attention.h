@@ -125,7 +125,7 @@ private:
         explicit Weight(const Right<S>& shape)
             : buffer(shape.elements() * sizeof(Scalar)),
               right(static_cast<Scalar*>(buffer.data()), shape.k, shape.n) {}
-        void set(int i, int j, float value) { right.at(i, j)[i % S::depth] = S::scalar(value); }
+        void set(int i, int j, float value) { right.set(i, j, value); }
     };
 
     // Of one window: T tokens, C channels, W = heads · padded head_dim.

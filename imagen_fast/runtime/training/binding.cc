@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 
 #include "../error.h"
@@ -63,6 +64,26 @@ void window_attention_backward(TrainingRunner& runner, const py::array& x, const
     runner.run(runner.backward().window_attention(a), args, sums.data());
 }
 
+// Mean |FFT(a) - FFT(b)|, each frequency of a pair once.
+double spectrum_distance(TrainingRunner& runner, const py::array& a, const py::array& b,
+                         const py::array& gradient) {
+    const std::vector<py::ssize_t> shape(a.shape(), a.shape() + a.ndim());
+    if (shape.size() != 4 || *std::min_element(shape.begin(), shape.end()) < 1 ||
+        std::max(shape[1], shape[2]) > cpu::SpectrumOp::kMostSide) {
+        throw BackendError("pictures must be of shape (N, H, W, C), sides at most " +
+                           std::to_string(cpu::SpectrumOp::kMostSide));
+    }
+    const double count = static_cast<double>(shape[0]) * shape[1] * (shape[2] / 2 + 1) * shape[3];
+    const cpu::SpectrumArgs args{floats(a, "a", shape),
+                                 floats(b, "b", shape),
+                                 floats(gradient, "gradient", shape),
+                                 static_cast<int>(shape[0]),
+                                 static_cast<int>(shape[3]),
+                                 static_cast<float>(1 / count)};
+    const py::gil_scoped_release unlocked;
+    return runner.spectrum_distance(static_cast<int>(shape[1]), static_cast<int>(shape[2]), args);
+}
+
 }  // namespace
 
 void bind_training(py::module_& m) {
@@ -77,6 +98,8 @@ void bind_training(py::module_& m) {
              py::arg("other"), py::arg("weights"), py::arg("head_dim"), py::arg("window"),
              py::arg("shift"), py::arg("gradient"), py::arg("x_gradient"),
              py::arg("other_gradient"), py::arg("gradients"))
+        .def("spectrum_distance", &spectrum_distance, py::arg("a"), py::arg("b"),
+             py::arg("gradient"))
         .def_readonly("isa", &TrainingRunner::isa)
         .def_property_readonly("threads", &TrainingRunner::threads);
     bind_convolutions(training);

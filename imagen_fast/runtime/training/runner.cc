@@ -1,6 +1,6 @@
 #include "runner.h"
 
-#include <algorithm>
+#include <numeric>
 
 #include "../error.h"
 #include "../isa.h"
@@ -72,6 +72,21 @@ void TrainingRunner::run(cpu::GradientOp* operation, const cpu::GradientArgs& ar
     for (const cpu::Buffer& buffer : sums) {
         op->collect(static_cast<const float*>(buffer.data()), gradients);
     }
+}
+
+double TrainingRunner::spectrum_distance(int height, int width, const cpu::SpectrumArgs& args) {
+    const std::lock_guard<std::mutex> lock(turn_);
+    std::unique_ptr<cpu::SpectrumOp>& op = spectra_[{height, width}];
+    if (!op) {
+        op.reset(backward_.spectrum_distance(height, width));
+    }
+    reserve(op->scratch());
+    std::vector<double> sums(op->blocks(args));
+    pool_.run(op->blocks(args), [&](int block, int thread) {
+        sums[block] = backward_.run(*op, block, args,
+                                    static_cast<std::byte*>(scratch_[thread].data()));
+    });
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 }  // namespace imagen_fast

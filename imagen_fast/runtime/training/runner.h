@@ -2,9 +2,11 @@
 // PyTorch's own layers would do, by the kernels of one instruction set, in bfloat16.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../../../kernels/cpu/buffer.h"
@@ -32,6 +34,8 @@ public:
     void run(cpu::Op*, const cpu::Args&);
     // The same; adds to the weights' gradients, in the order that the operator's maker says.
     void run(cpu::GradientOp*, const cpu::GradientArgs&, float* const* gradients);
+    // The distance of spectra of pictures of height × width.
+    double spectrum_distance(int height, int width, const cpu::SpectrumArgs&);
 
 private:
     void reserve(std::size_t bytes);
@@ -41,6 +45,7 @@ private:
     std::mutex turn_;
     Pool pool_;
     std::vector<cpu::Buffer> scratch_;  // of each thread
+    std::map<std::pair<int, int>, std::unique_ptr<cpu::SpectrumOp>> spectra_;  // by size
 };
 
 }  // namespace imagen_fast
