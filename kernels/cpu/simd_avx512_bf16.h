@@ -57,6 +57,18 @@ struct Avx512Bf16 : Avx512Floats {
         _mm512_storeu_si512(p,
                             _mm512_permutexvar_epi16(from, (__m512i)_mm512_cvtne2ps_pbh(b, a)));
     }
+    // The same of 16 scalars each.
+    static IMAGEN_INLINE void store_pairs(Scalar* p, const Scalar* a, const Scalar* b) {
+        const __m512i both = _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a))),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)), 1);
+        const __m512i from = _mm512_add_epi32(
+            _mm512_set1_epi32(0x00100000),
+            _mm512_mullo_epi32(_mm512_set1_epi32(0x00010001),
+                               _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                                 15)));
+        _mm512_storeu_si512(p, _mm512_permutexvar_epi16(from, both));
+    }
     // The estimate's 14 bits are enough here too.
     static IMAGEN_INLINE Vec reciprocal_root(Vec a) { return _mm512_rsqrt14_ps(a); }
 

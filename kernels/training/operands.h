@@ -18,23 +18,28 @@ struct Right {
     int k, n;
 
     IMAGEN_INLINE Right(Scalar* memory, int k, int n) : data(memory), k(k), n(n) {
-        // As wide as possible without columns that nobody fills.
-        int columns = S::max_columns;
-        while (n / S::lanes % columns) {
-            --columns;
+        int columns = 1;
+        if constexpr (S::max_columns > 1) {
+            // As wide as possible without columns that nobody fills.
+            for (columns = S::max_columns; n / S::lanes % columns;) {
+                --columns;
+            }
         }
-        const int wide = columns * S::lanes;
-        panels = {memory, columns, n / wide, static_cast<std::ptrdiff_t>(k) * wide};
+        panels = {memory, columns, n / S::lanes / columns,
+                  static_cast<std::ptrdiff_t>(k) * columns * S::lanes};
     }
 
     std::ptrdiff_t elements() const { return static_cast<std::ptrdiff_t>(k) * n; }
     // From one row of words to the next, in elements.
-    IMAGEN_INLINE int row() const { return panels.columns * S::lanes * S::depth; }
-    IMAGEN_INLINE Scalar* at(int i, int j) const {
-        const int wide = panels.columns * S::lanes;
-        return data + j / wide * panels.size + i / S::depth * row() + j % wide * S::depth;
+    IMAGEN_INLINE int row() const { return wide() * S::depth; }
+    // i and j are not negative, and divisions by what is known are shifts.
+    IMAGEN_INLINE Scalar* at(unsigned i, unsigned j) const {
+        return data + j / wide() * panels.size + i / S::depth * row() + j % wide() * S::depth;
     }
 
+    IMAGEN_INLINE unsigned wide() const {
+        return S::max_columns > 1 ? panels.columns * S::lanes : S::lanes;
+    }
     void set(int i, int j, float value) const { at(i, j)[i % S::depth] = S::scalar(value); }
 
     // B = rows (k, n), `stride` apart.
@@ -50,11 +55,15 @@ struct Right {
             }
         }
     }
-    IMAGEN_INLINE void fill_rows(const Scalar* rows, std::ptrdiff_t stride) const {
-        for (int i = 0; i < k; i += S::depth) {
+    IMAGEN_INLINE void fill(const Scalar* rows, std::ptrdiff_t stride) const {
+        fill(rows, stride, 0, k);
+    }
+    IMAGEN_INLINE void fill(const Scalar* rows, std::ptrdiff_t stride, int first,
+                            int count) const {
+        for (int i = 0; i < count; i += S::depth) {
             for (int j = 0; j < n; j += S::lanes) {
                 const Scalar* from = rows + i * stride + j;
-                S::store_pairs(at(i, j), S::load(from), S::load(from + stride));
+                S::store_pairs(at(first + i, j), from, from + stride);
             }
         }
     }

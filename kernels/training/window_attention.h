@@ -25,6 +25,7 @@ class WindowAttentionGradient final : public GradientOp {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
     static constexpr int kStep = 2 * S::lanes;  // of tokens and channels
+    static constexpr int kQueries = kStep;      // whose logits are in the first cache at a time
 
 public:
     explicit WindowAttentionGradient(const Attention& a)
@@ -35,25 +36,21 @@ public:
           heads_(a.channels / a.head_dim),
           width_(heads_ * padded_d_),
           cells_(a.window * a.window),
-          most_(round_up(cells_, kStep)),
-          q_(Right<S>(nullptr, channels_, width_)),
-          proj_(Right<S>(nullptr, channels_, width_)),
-          back_(Right<S>(nullptr, 3 * width_, channels_)),
-          kv_(2 * width_ * channels_ * sizeof(Scalar)),
+          weights_((2 * channels_ + 3 * channels_ + 2 * channels_) * width_ * sizeof(Scalar)),
           position_(cells_ * channels_ * sizeof(float)),
           scale_(heads_ * sizeof(float)) {
         for (int j = 0; j < width_; ++j) {
-            const int r = row(j);
+            const int r = row(j), h = j / padded_d_, c = j % padded_d_;
             for (int i = 0; r >= 0 && i < channels_; ++i) {
                 const float q = a.q[r * channels_ + i], k = a.kv[r * channels_ + i],
                             v = a.kv[(channels_ + r) * channels_ + i];
-                q_.set(i, j, q);
-                proj_.set(i, j, a.proj[i * channels_ + r]);
-                back_.set(j, i, q);
-                back_.set(width_ + j, i, k);
-                back_.set(2 * width_ + j, i, v);
-                static_cast<Scalar*>(kv_.data())[j * channels_ + i] = S::scalar(k);
-                static_cast<Scalar*>(kv_.data())[(width_ + j) * channels_ + i] = S::scalar(v);
+                queries(h).set(i, c, q);
+                projection(h).set(i, c, a.proj[i * channels_ + r]);
+                back().set(j, i, q);
+                back().set(width_ + j, i, k);
+                back().set(2 * width_ + j, i, v);
+                keys(h)[c * channels_ + i] = S::scalar(k);
+                keys(h)[(padded_d_ + c) * channels_ + i] = S::scalar(v);
             }
         }
         for (int i = 0; i < cells_ * channels_; ++i) {
@@ -68,7 +65,7 @@ public:
     int blocks(const GradientArgs& args) const override { return windows_.count(args.x); }
     std::size_t scratch(const GradientArgs&) const override {
         Pieces pieces(nullptr);
-        (void)Memory(*this, most_, pieces);
+        (void)Memory(*this, round_up(cells_, kStep), pieces);
         return pieces.used();
     }
     std::ptrdiff_t sums() const override { return Sums(*this, nullptr).end - Sums(*this, nullptr).q; }
@@ -81,18 +78,30 @@ public:
         const Memory m(*this, padded, pieces);
         const Sums s(*this, sums);
         const bool crossed = args.other.data != args.x.data;
+        const Window next = windows_.at(block + 1 < blocks(args) ? block + 1 : block, args.x);
+        for (int j = 0; j < padded; ++j) {
+            m.bias[j] = j < tokens ? 0.0f : kNothing;
+        }
         gather(args.x, window, true, m.x, padded);
-        gather(args.gradient, window, false, m.y, padded);
-        m.x_right.fill_rows(m.x, channels_);
+        m.x_right.fill(m.x, channels_);
         if (crossed) {
             gather(args.other, window, true, m.other, padded);
-            m.other_right.fill_rows(m.other, channels_);
+            m.other_right.fill(m.other, channels_);
         }
-        project(crossed ? m.other : m.x, m, padded);
+        m.other_transposed.fill_transposed(crossed ? m.other : m.x, channels_);
+        gather(args.gradient, window, false, m.y, padded);
+        turn(m.y, channels_, padded, channels_, m.panels, m.y_transposed, padded);
         for (int h = 0; h < heads_; ++h) {
-            attend(h, tokens, padded, m, s);
+            operands(h, padded, m);
+            prefetch(args, next, h, 0);
+            for (int i = 0; i < padded; i += kQueries) {
+                attend(h, i, padded, m);
+                prefetch(args, next, h, 1 + i / kQueries);
+            }
+            gradients(h, padded, m, s);
+            prefetch(args, next, h, 3);
+            weights(h, crossed, padded, m, s);
         }
-        weights(crossed, padded, m, s);
         inputs(args, window, crossed, padded, m, s);
     }
 
@@ -117,39 +126,39 @@ public:
     }
 
 private:
-    // A packed weight.
-    struct Weight {
-        Buffer buffer;
-        Right<S> right;
+    // The packed weights, of q, k, v (C, W) and proj (W, C): of head h q (C, d), projᵀ (C, d) and, as
+    // rows, kᵀ and vᵀ (2d, C); of all of them qᵀ, kᵀ, vᵀ (3W, C).
+    Scalar* packed(int first) const {
+        return static_cast<Scalar*>(weights_.data()) + first * channels_ * padded_d_;
+    }
+    Right<S> queries(int h) const { return {packed(h), channels_, padded_d_}; }
+    Right<S> projection(int h) const { return {packed(heads_ + h), channels_, padded_d_}; }
+    Scalar* keys(int h) const { return packed(2 * (heads_ + h)); }
+    Right<S> back() const { return {packed(4 * heads_), 3 * width_, channels_}; }
 
-        explicit Weight(const Right<S>& shape)
-            : buffer(shape.elements() * sizeof(Scalar)),
-              right(static_cast<Scalar*>(buffer.data()), shape.k, shape.n) {}
-        void set(int i, int j, float value) { right.set(i, j, value); }
-    };
-
-    // Of one window: T tokens, C channels, W = heads · padded head_dim.
+    // Of one window: T tokens, C channels, W = heads · d, d being padded. What is of one head or less
+    // is where that of the head before was.
     struct Memory {
         Scalar *x, *other, *y;               // (T, C): pixels + position, and the gradient
         Right<S> x_right, other_right;       // (T, C)
         Right<S> other_transposed;           // (C, T)
         Scalar* y_transposed;                // (C, T)
-        float *q, *kv, *o_gradient;          // (T, W), (2W, T), (T, W)
-        Scalar *q_rows, *o_rows;             // (T, W): normalised queries; o'
-        Scalar* q_transposed;                // (d, T)
-        Scalar* o_transposed;                // (d, T)
-        Scalar* k_rows;                      // (d, T): normalised keys, transposed, and values
+        Scalar *q, *q_transposed;            // (T, d), (d, T): normalised queries
+        float* factors;                      // (T): 1 / rms of queries
+        float* k_factors;                    // (T): and of keys
+        Scalar *k, *v;                       // (d, T): normalised keys, and values
         Right<S> k_right, k_transposed;      // (T, d), (d, T)
         Right<S> v_right, v_transposed;      // (T, d), (d, T)
-        Scalar* panels;                      // (T, C) or (T, W): what is to be transposed
-        float *logits, *p_gradient;          // (T, T)
-        Scalar *p, *l_gradient;              // (T, T)
+        Scalar *o, *o_transposed;            // (T, d), (d, T): o'
+        float *logits, *p_gradient;          // (kQueries, T)
+        Scalar *p, *l;                       // (kQueries, T): probabilities and L'
         Right<S> p_right, l_right;           // (T, T)
-        float *o, *products;                 // (T, W), and room for (T, C), (d, T) or (3W, C)
-        Scalar* gradients;                   // (3W, T): q', k', v', transposed
+        float *attended, *q_gradient;        // (T, d): P v, L' k̂
+        float* bias;                         // (T): what takes a key away, or 0
+        float* products;                     // (T, C), (T, d), (d, T), (3d, C) or (C, d)
+        Scalar* panels;                      // (T, C) or (T, d): what is to be transposed
+        Scalar* gradients;                   // (3d, T): q', k', v', transposed
         Scalar* rows;                        // (T, 3W): the same
-        float* factors;                      // (T)
-        float* bias;                         // (T): 0, and what takes a key away
 
         IMAGEN_INLINE Memory(const WindowAttentionGradient& a, int t, Pieces& pieces)
             : x(pieces.take<Scalar>(t * a.channels_)),
@@ -159,32 +168,32 @@ private:
               other_right(right(pieces, t, a.channels_)),
               other_transposed(right(pieces, a.channels_, t)),
               y_transposed(pieces.take<Scalar>(t * a.channels_)),
-              q(pieces.take<float>(t * a.width_)),
-              kv(pieces.take<float>(2 * t * a.width_)),
-              o_gradient(pieces.take<float>(t * a.width_)),
-              q_rows(pieces.take<Scalar>(t * a.width_)),
-              o_rows(pieces.take<Scalar>(t * a.width_)),
+              q(pieces.take<Scalar>(t * a.padded_d_)),
               q_transposed(pieces.take<Scalar>(t * a.padded_d_)),
-              o_transposed(pieces.take<Scalar>(t * a.padded_d_)),
-              k_rows(pieces.take<Scalar>(t * a.padded_d_)),
+              factors(pieces.take<float>(t)),
+              k_factors(pieces.take<float>(t)),
+              k(pieces.take<Scalar>(t * a.padded_d_)),
+              v(pieces.take<Scalar>(t * a.padded_d_)),
               k_right(right(pieces, t, a.padded_d_)),
               k_transposed(right(pieces, a.padded_d_, t)),
               v_right(right(pieces, t, a.padded_d_)),
               v_transposed(right(pieces, a.padded_d_, t)),
-              panels(pieces.take<Scalar>(t * largest(a.channels_, a.width_))),
-              logits(pieces.take<float>(t * t)),
-              p_gradient(pieces.take<float>(t * t)),
-              p(pieces.take<Scalar>(t * t)),
-              l_gradient(pieces.take<Scalar>(t * t)),
+              o(pieces.take<Scalar>(t * a.padded_d_)),
+              o_transposed(pieces.take<Scalar>(t * a.padded_d_)),
+              logits(pieces.take<float>(kQueries * t)),
+              p_gradient(pieces.take<float>(kQueries * t)),
+              p(pieces.take<Scalar>(kQueries * t)),
+              l(pieces.take<Scalar>(kQueries * t)),
               p_right(right(pieces, t, t)),
               l_right(right(pieces, t, t)),
-              o(pieces.take<float>(t * a.width_)),
-              products(pieces.take<float>(
-                  largest(t * a.width_, largest(t, 3 * a.width_) * a.channels_))),
-              gradients(pieces.take<Scalar>(3 * t * a.width_)),
-              rows(pieces.take<Scalar>(3 * t * a.width_)),
-              factors(pieces.take<float>(t)),
-              bias(pieces.take<float>(t)) {}
+              attended(pieces.take<float>(t * a.padded_d_)),
+              q_gradient(pieces.take<float>(t * a.padded_d_)),
+              bias(pieces.take<float>(t)),
+              products(pieces.take<float>(largest(t * largest(a.channels_, a.padded_d_),
+                                                  3 * a.padded_d_ * a.channels_))),
+              panels(pieces.take<Scalar>(t * largest(a.channels_, a.padded_d_))),
+              gradients(pieces.take<Scalar>(3 * t * a.padded_d_)),
+              rows(pieces.take<Scalar>(3 * t * a.width_)) {}
 
     private:
         static IMAGEN_INLINE Right<S> right(Pieces& pieces, int k, int n) {
@@ -202,7 +211,7 @@ private:
               kv(q + a.width_ * a.channels_),
               proj(kv + 2 * a.width_ * a.channels_),
               temperature(proj + a.width_ * a.channels_),
-              position(temperature + round_up(a.heads_, 16)),
+              position(temperature + round_up(a.heads_, S::lanes)),
               end(position + a.cells_ * a.channels_) {}
     };
 
@@ -214,6 +223,27 @@ private:
     static IMAGEN_INLINE void multiply(const Scalar* a, std::ptrdiff_t stride, int count,
                                        const Right<S>& b, float* c, std::ptrdiff_t c_row) {
         gemm(Rows<S>{{a}, 1, b.k, stride, count}, b.panels, nullptr, c, c_row);
+    }
+    // rows (k, n) → out (n, k), through `panels`
+    static IMAGEN_INLINE void turn(const Scalar* rows, std::ptrdiff_t stride, int k, int n,
+                                   Scalar* panels, Scalar* out, std::ptrdiff_t out_stride) {
+        const Right<S> right(panels, k, n);
+        right.fill(rows, stride);
+        right.transpose(out, out_stride);
+    }
+
+    // Asks the caches for a quarter of the next window's pixels, while there are products to wait for.
+    IMAGEN_INLINE void prefetch(const GradientArgs& args, const Window& next, int h,
+                                int quarter) const {
+        if (h > 0 || quarter > 3) {
+            return;
+        }
+        const int rows = next.y.end - next.y.begin, first = rows * quarter / 4,
+                  count = rows * (quarter + 1) / 4 - first, columns = next.x.end - next.x.begin;
+        for (const Plane* plane : {&args.x, &args.gradient, &args.other, &args.x_gradient}) {
+            plane->template prefetch<Scalar>(next.n, next.y.begin + first, next.x.begin, count,
+                                             columns);
+        }
     }
 
     // Pixels, plus position if asked for → (padded, C), zeros behind the last token.
@@ -239,234 +269,219 @@ private:
         }
     }
 
-    // Queries (T, W), keys and values (2W, T), o' (T, W), y'ᵀ (C, T).
-    void project(const Scalar* other, const Memory& m, int padded) const {
-        multiply(m.x, channels_, padded, q_.right, m.q, width_);
-        m.other_transposed.fill_transposed(other, channels_);
-        multiply(static_cast<const Scalar*>(kv_.data()), channels_, 2 * width_,
-                 m.other_transposed, m.kv, padded);
-        multiply(m.y, channels_, padded, proj_.right, m.o_gradient, width_);
-        round_rows<S>(m.o_gradient, width_, padded, width_, m.o_rows, width_);
-        const Right<S> y(m.panels, padded, channels_);
-        y.fill_rows(m.y, channels_);
-        y.transpose(m.y_transposed, padded);
+    // Queries, keys, values and o' of head h.
+    void operands(int h, int padded, const Memory& m) const {
+        multiply(m.x, channels_, padded, queries(h), m.products, padded_d_);
+        normalise_queries(padded, m);
+        turn(m.q, padded_d_, padded, padded_d_, m.panels, m.q_transposed, padded);
+
+        multiply(keys(h), channels_, padded_d_, m.other_transposed, m.products, padded);
+        normalise_keys(padded, m);
+        m.k_transposed.fill(m.k, padded);
+        m.k_right.fill_transposed(m.k, padded);
+
+        multiply(keys(h) + padded_d_ * channels_, channels_, padded_d_, m.other_transposed,
+                 m.products, padded);
+        round_rows<S>(m.products, padded, padded_d_, padded, m.v, padded);
+        m.v_transposed.fill(m.v, padded);
+        m.v_right.fill_transposed(m.v, padded);
+
+        multiply(m.y, channels_, padded, projection(h), m.products, padded_d_);
+        round_rows<S>(m.products, padded_d_, padded, padded_d_, m.o, padded_d_);
+        turn(m.o, padded_d_, padded, padded_d_, m.panels, m.o_transposed, padded);
     }
 
-    // Head h: what the loss changes by with its queries, keys and values, and with τ.
-    void attend(int h, int tokens, int padded, const Memory& m, const Sums& s) const {
-        const int at = h * padded_d_;
-        float *q = m.q + at, *k = m.kv + at * padded, *v = m.kv + (width_ + at) * padded;
-        const float scale = static_cast<const float*>(scale_.data())[h];
-
-        normalise_queries(q, padded, m.factors);
-        round_rows<S>(q, width_, padded, padded_d_, m.q_rows + at, width_);
-        const Right<S> columns(m.panels, padded, padded_d_);
-        columns.fill(q, width_);
-        columns.transpose(m.q_transposed, padded);
-        Vec inverse[kMostVectors];
-        normalise_keys(k, padded, inverse);
-        m.k_transposed.fill(k, padded);
-        round_rows<S>(k, padded, padded_d_, padded, m.k_rows, padded);
-        m.k_right.fill_transposed(m.k_rows, padded);
-        m.v_transposed.fill(v, padded);
-        round_rows<S>(v, padded, padded_d_, padded, m.k_rows, padded);
-        m.v_right.fill_transposed(m.k_rows, padded);
-        columns.fill(m.o_gradient + at, width_);
-        columns.transpose(m.o_transposed, padded);
-
-        multiply(m.q_rows + at, width_, padded, m.k_transposed, m.logits, padded);
-        multiply(m.o_rows + at, width_, padded, m.v_transposed, m.p_gradient, padded);
-        softmax(scale, tokens, padded, m);
-
-        multiply(m.p, padded, padded, m.v_right, m.o + at, width_);
-        // v'ᵀ = o'ᵀ P
-        multiply(m.o_transposed, padded, padded_d_, m.p_right, m.products, padded);
-        keep(m.products, padded, 2 * width_ + at, m);
-        // k̂'ᵀ = q̂ᵀ L'
-        multiply(m.q_transposed, padded, padded_d_, m.l_right, m.products, padded);
-        key_gradients(k, scale, padded, inverse, m.products);
-        keep(m.products, padded, width_ + at, m);
-        // q̂' = L' k̂
-        multiply(m.l_gradient, padded, padded, m.k_right, m.products, padded_d_);
-        s.temperature[h] += query_gradients(q, scale, padded, m.factors, m.products);
-        round_rows<S>(m.products, padded_d_, padded, padded_d_, m.rows + at, 3 * width_);
-        columns.fill(m.products, padded_d_);
-        columns.transpose(m.gradients + at * padded, padded);
-    }
-
-    static constexpr int kMostVectors = 16;  // of tokens
-
-    // q / rms(q), in place, and 1 / rms(q).
-    void normalise_queries(float* q, int padded, float* factors) const {
+    // q / rms(q), and 1 / rms(q).
+    void normalise_queries(int padded, const Memory& m) const {
         for (int t = 0; t < padded; t += S::lanes) {
+            const float* q = m.products + t * padded_d_;
             Vec squares[S::lanes];
             for (int i = 0; i < S::lanes; ++i) {
-                squares[i] = row_dot(q + (t + i) * width_, q + (t + i) * width_);
-            }
-            S::store(factors + t, inverse_rms(S::sums(squares)));
-            for (int i = t; i < t + S::lanes; ++i) {
-                const Vec f = S::set(factors[i]);
+                squares[i] = S::zero();
                 for (int j = 0; j < padded_d_; j += S::lanes) {
-                    S::store(q + i * width_ + j, S::mul(S::load(q + i * width_ + j), f));
+                    const Vec a = S::load(q + i * padded_d_ + j);
+                    squares[i] = S::fma(a, a, squares[i]);
+                }
+            }
+            S::store(m.factors + t, inverse_rms(S::sums(squares)));
+            for (int i = 0; i < S::lanes; ++i) {
+                const Vec f = S::set(m.factors[t + i]);
+                for (int j = i * padded_d_; j < (i + 1) * padded_d_; j += kStep) {
+                    S::store(m.q + t * padded_d_ + j, S::mul(S::load(q + j), f),
+                             S::mul(S::load(q + j + S::lanes), f));
                 }
             }
         }
     }
 
     // The same for keys (d, T).
-    void normalise_keys(float* k, int padded, Vec* inverse) const {
+    void normalise_keys(int padded, const Memory& m) const {
         for (int t = 0; t < padded; t += S::lanes) {
             Vec squares = S::zero();
             for (int j = 0; j < d_; ++j) {
-                const Vec a = S::load(k + j * padded + t);
+                const Vec a = S::load(m.products + j * padded + t);
                 squares = S::fma(a, a, squares);
             }
             const Vec f = inverse_rms(squares);
-            inverse[t / S::lanes] = f;
-            for (int j = 0; j < d_; ++j) {
-                S::store(k + j * padded + t, S::mul(S::load(k + j * padded + t), f));
+            S::store(m.k_factors + t, f);
+            for (int j = 0; j < padded_d_; ++j) {
+                S::store(m.k + j * padded + t, S::mul(S::load(m.products + j * padded + t), f));
             }
         }
     }
+    IMAGEN_INLINE Vec inverse_rms(Vec squares) const {
+        return S::reciprocal_root(S::fma(squares, S::set(1.0f / d_), S::set(1e-6f)));
+    }
 
-    // k̂' → k' = s (k̂' - k̂ mean(k̂ k̂')) / rms(k), in place; all (d, T).
-    void key_gradients(const float* k, float scale, int padded, const Vec* inverse,
-                       float* gradient) const {
-        for (int t = 0; t < padded; t += S::lanes) {
-            Vec mean = S::zero();
-            for (int j = 0; j < d_; ++j) {
-                mean = S::fma(S::load(k + j * padded + t), S::load(gradient + j * padded + t), mean);
+    // Queries `first` to first + kQueries - 1: probabilities and L', and what they make of v and k̂.
+    void attend(int h, int first, int padded, const Memory& m) const {
+        const int at = first * padded_d_;
+        multiply(m.q + at, padded_d_, kQueries, m.k_transposed, m.logits, padded);
+        multiply(m.o + at, padded_d_, kQueries, m.v_transposed, m.p_gradient, padded);
+        softmax(static_cast<const float*>(scale_.data())[h], padded, m);
+        m.p_right.fill(m.p, padded, first, kQueries);
+        m.l_right.fill(m.l, padded, first, kQueries);
+        multiply(m.p, padded, kQueries, m.v_right, m.attended + at, padded_d_);
+        multiply(m.l, padded, kQueries, m.k_right, m.q_gradient + at, padded_d_);
+    }
+
+    // Logits and P' → P and L'.
+    void softmax(float scale, int padded, const Memory& m) const {
+        const Vec f = S::set(scale * kLog2e);
+        // |q̂ k̂ᵀ| ≤ d. Logits that stay within ±60 need no maximum.
+        const bool bounded = std::fabs(scale) * kLog2e * d_ < AttentionCore<S>::kBound;
+        for (int i = 0; i < kQueries; i += S::lanes) {
+            Vec sums[S::lanes], products[S::lanes];
+            for (int r = 0; r < S::lanes; ++r) {
+                float* const logits = m.logits + (i + r) * padded;
+                const float* const p_gradient = m.p_gradient + (i + r) * padded;
+                const Vec most = bounded ? S::zero() : S::set(largest(logits, padded, f, m.bias));
+                sums[r] = products[r] = S::zero();
+                for (int j = 0; j < padded; j += S::lanes) {
+                    const Vec x = S::fma(S::load(logits + j), f, S::load(m.bias + j));
+                    const Vec e = exp2_within<S>(S::max(S::set(-126.0f), S::sub(x, most)));
+                    S::store(logits + j, e);
+                    sums[r] = S::add(sums[r], e);
+                    products[r] = S::fma(e, S::load(p_gradient + j), products[r]);
+                }
             }
-            mean = S::mul(mean, S::set(-1.0f / d_));
-            const Vec f = S::mul(inverse[t / S::lanes], S::set(scale));
-            for (int j = 0; j < d_; ++j) {
-                float* g = gradient + j * padded + t;
-                S::store(g, S::mul(f, S::fma(S::load(k + j * padded + t), mean, S::load(g))));
+            alignas(64) float inverses[S::lanes], means[S::lanes];
+            const Vec inverse = S::reciprocal(S::sums(sums));
+            S::store(inverses, inverse);
+            S::store(means, S::mul(S::sums(products), inverse));
+            for (int r = 0; r < S::lanes; ++r) {
+                differentiate((i + r) * padded, padded, S::set(inverses[r]), S::set(means[r]), m);
             }
         }
     }
+    static constexpr float kNothing = -1e30f;  // a logit whose exponential is 0
 
-    // The same for queries, all (T, d). Returns what the loss changes by with τ.
-    float query_gradients(const float* q, float scale, int padded, const float* factors,
-                          float* gradient) const {
+    static float largest(const float* logits, int count, Vec factor, const float* bias) {
+        Vec most = S::set(kNothing);
+        for (int j = 0; j < count; j += S::lanes) {
+            most = S::max(most, S::fma(S::load(logits + j), factor, S::load(bias + j)));
+        }
+        return S::maximum(most);
+    }
+
+    // One row, which starts at `at`.
+    static IMAGEN_INLINE void differentiate(int at, int count, Vec inverse, Vec mean,
+                                            const Memory& m) {
+        for (int j = at; j < at + count; j += kStep) {
+            Vec p[2], l[2];
+            for (int i = 0; i < 2; ++i) {
+                const int k = j + i * S::lanes;
+                p[i] = S::mul(S::load(m.logits + k), inverse);
+                l[i] = S::mul(p[i], S::sub(S::load(m.p_gradient + k), mean));
+            }
+            S::store(m.p + j, p[0], p[1]);
+            S::store(m.l + j, l[0], l[1]);
+        }
+    }
+
+    // q', k' and v' of head h, and what the loss changes by with τ.
+    void gradients(int h, int padded, const Memory& m, const Sums& s) const {
+        const float scale = static_cast<const float*>(scale_.data())[h];
+        Scalar* const rows = m.rows + h * padded_d_;
+        Scalar *const q = m.gradients, *const k = q + padded_d_ * padded,
+               *const v = k + padded_d_ * padded;
+
+        s.temperature[h] += query_gradients(scale, padded, m);
+        round_rows<S>(m.q_gradient, padded_d_, padded, padded_d_, rows, 3 * width_);
+        turn(rows, 3 * width_, padded, padded_d_, m.panels, q, padded);
+
+        multiply(m.q_transposed, padded, padded_d_, m.l_right, m.products, padded);
+        key_gradients(scale, padded, m);
+        round_rows<S>(m.products, padded, padded_d_, padded, k, padded);
+        turn(k, padded, padded_d_, padded, m.panels, rows + width_, 3 * width_);
+
+        multiply(m.o_transposed, padded, padded_d_, m.p_right, m.products, padded);
+        round_rows<S>(m.products, padded, padded_d_, padded, v, padded);
+        turn(v, padded, padded_d_, padded, m.panels, rows + 2 * width_, 3 * width_);
+    }
+
+    // q̂' → q' = s (q̂' - q̂ mean(q̂ q̂')) / rms(q), in place.
+    float query_gradients(float scale, int padded, const Memory& m) const {
         alignas(64) float means[S::lanes];
         Vec all = S::zero();
         for (int t = 0; t < padded; t += S::lanes) {
+            const Scalar* q = m.q + t * padded_d_;
+            float* const gradient = m.q_gradient + t * padded_d_;
             Vec products[S::lanes];
             for (int i = 0; i < S::lanes; ++i) {
-                products[i] = row_dot(q + (t + i) * width_, gradient + (t + i) * padded_d_);
+                products[i] = S::zero();
+                for (int j = i * padded_d_; j < (i + 1) * padded_d_; j += S::lanes) {
+                    products[i] = S::fma(S::load(q + j), S::load(gradient + j), products[i]);
+                }
             }
             const Vec sum = S::sums(products);
             all = S::add(all, sum);
             S::store(means, S::mul(sum, S::set(-1.0f / d_)));
             for (int i = 0; i < S::lanes; ++i) {
-                const Vec f = S::set(scale * factors[t + i]), mean = S::set(means[i]);
-                for (int j = 0; j < padded_d_; j += S::lanes) {
-                    float* g = gradient + (t + i) * padded_d_ + j;
-                    S::store(g, S::mul(f, S::fma(S::load(q + (t + i) * width_ + j), mean,
-                                                 S::load(g))));
+                const Vec f = S::set(scale * m.factors[t + i]), mean = S::set(means[i]);
+                for (int j = i * padded_d_; j < (i + 1) * padded_d_; j += S::lanes) {
+                    float* const g = gradient + j;
+                    S::store(g, S::mul(f, S::fma(S::load(q + j), mean, S::load(g))));
                 }
             }
         }
         return S::sum(all) / std::sqrt(static_cast<float>(d_));
     }
 
-    IMAGEN_INLINE Vec row_dot(const float* a, const float* b) const {
-        Vec sum = S::mul(S::load(a), S::load(b));
-        for (int j = S::lanes; j < padded_d_; j += S::lanes) {
-            sum = S::fma(S::load(a + j), S::load(b + j), sum);
-        }
-        return sum;
-    }
-    IMAGEN_INLINE Vec inverse_rms(Vec squares) const {
-        return S::reciprocal_root(S::fma(squares, S::set(1.0f / d_), S::set(1e-6f)));
-    }
-
-    // Probabilities and L', as rows and as panels.
-    void softmax(float scale, int tokens, int padded, const Memory& m) const {
-        for (int j = 0; j < padded; ++j) {
-            m.bias[j] = j < tokens ? 0.0f : -1000.0f;
-        }
-        // |q̂ k̂ᵀ| ≤ d. Logits that stay within ±60 need no maximum.
-        const Vec f = S::set(scale * kLog2e);
-        const bool bounded = std::fabs(scale) * kLog2e * d_ < AttentionCore<S>::kBound;
-        alignas(64) float inverses[S::lanes], means[S::lanes];
-        for (int i = 0; i < padded; i += S::lanes) {
-            Vec sums[S::lanes], products[S::lanes];
-            for (int r = 0; r < S::lanes; ++r) {
-                float* logits = m.logits + (i + r) * padded;
-                const float* p_gradient = m.p_gradient + (i + r) * padded;
-                Vec most = S::zero();
-                if (!bounded) {
-                    most = S::set(-1000.0f);
-                    for (int j = 0; j < padded; j += S::lanes) {
-                        most = S::max(most, S::fma(S::load(logits + j), f, S::load(m.bias + j)));
-                    }
-                    most = S::set(S::maximum(most));
-                }
-                sums[r] = products[r] = S::zero();
-                for (int j = 0; j < padded; j += S::lanes) {
-                    Vec x = S::fma(S::load(logits + j), f, S::load(m.bias + j));
-                    x = S::max(S::set(-126.0f), S::sub(x, most));
-                    const Vec e = exp2_within<S>(x);
-                    S::store(logits + j, e);
-                    sums[r] = S::add(sums[r], e);
-                    products[r] = S::fma(e, S::load(p_gradient + j), products[r]);
-                }
+    // The same for keys, of products (d, T).
+    void key_gradients(float scale, int padded, const Memory& m) const {
+        for (int t = 0; t < padded; t += S::lanes) {
+            Vec mean = S::zero();
+            for (int j = t; j < t + d_ * padded; j += padded) {
+                mean = S::fma(S::load(m.k + j), S::load(m.products + j), mean);
             }
-            const Vec inverse = S::reciprocal(S::sums(sums));
-            S::store(inverses, inverse);
-            S::store(means, S::mul(S::sums(products), inverse));
-            for (int r = 0; r < S::lanes; r += 2) {
-                differentiate(i + r, padded, inverses + r, means + r, m);
+            mean = S::mul(mean, S::set(-1.0f / d_));
+            const Vec f = S::mul(S::load(m.k_factors + t), S::set(scale));
+            for (int j = t; j < t + d_ * padded; j += padded) {
+                float* const g = m.products + j;
+                S::store(g, S::mul(f, S::fma(S::load(m.k + j), mean, S::load(g))));
             }
         }
     }
 
-    // Rows i and i + 1.
-    IMAGEN_INLINE void differentiate(int i, int padded, const float* inverses, const float* means,
-                                     const Memory& m) const {
-        const Vec inverse[2] = {S::set(inverses[0]), S::set(inverses[1])};
-        const Vec mean[2] = {S::set(means[0]), S::set(means[1])};
-        for (int j = 0; j < padded; j += kStep) {
-            Vec p[2][2], l[2][2];
-            for (int r = 0; r < 2; ++r) {
-                for (int c = 0; c < 2; ++c) {
-                    const int from = (i + r) * padded + j + c * S::lanes;
-                    p[r][c] = S::mul(S::load(m.logits + from), inverse[r]);
-                    l[r][c] = S::mul(p[r][c], S::sub(S::load(m.p_gradient + from), mean[r]));
-                }
-                S::store(m.p + (i + r) * padded + j, p[r][0], p[r][1]);
-                S::store(m.l_gradient + (i + r) * padded + j, l[r][0], l[r][1]);
-            }
-            for (int c = 0; c < 2; ++c) {
-                S::store_pairs(m.p_right.at(i, j + c * S::lanes), p[0][c], p[1][c]);
-                S::store_pairs(m.l_right.at(i, j + c * S::lanes), l[0][c], l[1][c]);
-            }
-        }
-    }
-
-    // A head's k'ᵀ or v'ᵀ (d, T) becomes operands, in rows `at` and following of q', k', v'.
-    void keep(const float* gradient, int padded, int at, const Memory& m) const {
-        round_rows<S>(gradient, padded, padded_d_, padded, m.gradients + at * padded, padded);
-        const Right<S> columns(m.panels, padded_d_, padded);
-        columns.fill(gradient, padded);
-        columns.transpose(m.rows + at, 3 * width_);
-    }
-
-    // Adds to the gradients of the weights.
-    void weights(bool crossed, int padded, const Memory& m, const Sums& s) const {
-        const int own = crossed ? width_ : 3 * width_;
-        multiply(m.gradients, padded, own, m.x_right, m.products, channels_);
+    // Adds to the gradients of the weights of head h.
+    void weights(int h, bool crossed, int padded, const Memory& m, const Sums& s) const {
+        const int all = padded_d_ * channels_;
+        multiply(m.gradients, padded, crossed ? padded_d_ : 3 * padded_d_, m.x_right, m.products,
+                 channels_);
         if (crossed) {
-            multiply(m.gradients + width_ * padded, padded, 2 * width_, m.other_right,
-                     m.products + width_ * channels_, channels_);
+            multiply(m.gradients + padded_d_ * padded, padded, 2 * padded_d_, m.other_right,
+                     m.products + all, channels_);
         }
-        add(m.products, 3 * width_ * channels_, s.q);  // and, behind it, kv
-        const Right<S> o(m.panels, padded, width_);
-        o.fill(m.o, width_);
-        multiply(m.y_transposed, padded, channels_, o, m.products, width_);
-        add(m.products, channels_ * width_, s.proj);
+        add(m.products, all, s.q + h * all);
+        add(m.products + all, all, s.kv + h * all);
+        add(m.products + 2 * all, all, s.kv + (heads_ + h) * all);
+        const Right<S> attended(m.panels, padded, padded_d_);
+        attended.fill(m.attended, padded_d_);
+        multiply(m.y_transposed, padded, channels_, attended, m.products, padded_d_);
+        for (int i = 0; i < channels_; ++i) {
+            add(m.products + i * padded_d_, padded_d_, s.proj + i * width_ + h * padded_d_);
+        }
     }
     static IMAGEN_INLINE void add(const float* from, int count, float* sums) {
         for (int i = 0; i < count; i += S::lanes) {
@@ -478,14 +493,14 @@ private:
     void inputs(const GradientArgs& args, const Window& window, bool crossed, int padded,
                 const Memory& m, const Sums& s) const {
         const int all = 3 * width_;
-        Right<S> back = back_.right;
-        back.k = crossed ? width_ : all;
-        multiply(m.rows, all, padded, back, m.products, channels_);
+        Right<S> right = back();
+        right.k = crossed ? width_ : all;
+        multiply(m.rows, all, padded, right, m.products, channels_);
         scatter(args.x_gradient, &args.gradient, window, m.products, s);
         if (crossed) {
-            back.panels.data = back.at(width_, 0);
-            back.k = 2 * width_;
-            multiply(m.rows + width_, all, padded, back, m.products, channels_);
+            right.panels.data = right.at(width_, 0);
+            right.k = 2 * width_;
+            multiply(m.rows + width_, all, padded, right, m.products, channels_);
             scatter(args.other_gradient, nullptr, window, m.products, s);
         }
     }
@@ -513,9 +528,8 @@ private:
     }
 
     Windows windows_;
-    int channels_, d_, padded_d_, heads_, width_, cells_, most_;
-    Weight q_, proj_, back_;
-    Buffer kv_, position_, scale_;
+    int channels_, d_, padded_d_, heads_, width_, cells_;
+    Buffer weights_, position_, scale_;
 };
 
 }  // namespace imagen_fast::cpu
