@@ -166,6 +166,13 @@ def scratch() -> Iterator[Path]:
             _scratch.discard(folder)
 
 
+def without_scratch(text: str) -> str:
+    """The text without the scratch folders that stand before names in it."""
+    for folder in _scratch:
+        text = text.replace(f"{folder}/", "")
+    return text
+
+
 def discard_all() -> None:
     """Remove every file that this process has not finished: for a process that ends at once."""
     for path in list(_parts):

@@ -28,6 +28,7 @@ from imagen_fast.cli.options import (
     quiet_option,
     scale_option,
 )
+from imagen_fast.cli.pipes import piped
 from imagen_fast.cli.progress import report
 from imagen_fast.cli.text import columns, count, shown
 from imagen_fast.errors import ImageError
@@ -89,8 +90,8 @@ def _weighed(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A file for a single picture (NAME.png), else a folder, made if need be. "
-    "[beside each picture]",
+    help="A file for a single picture (NAME.png), - for standard output, else a folder, made if "
+    "need be. [beside each picture]",
 )
 @scale_option
 @click.option(
@@ -175,6 +176,7 @@ def _weighed(
 @max_pixels_option
 @quiet_option
 @click.pass_context
+@piped
 def command(
     ctx: click.Context,
     /,
@@ -202,7 +204,7 @@ def command(
     save_style: Path | None = None,
     **options: Any,
 ) -> None:
-    """{verb} pictures: files, folders and quoted glob patterns, one or many.
+    """{verb} pictures: files, folders and quoted glob patterns, one or many; - is standard input.
 
     photo.jpg becomes photo{suffix}.png. Folders and patterns give every picture in them except
     hidden ones and results of earlier runs (photo{suffix}.png beside a photo, and what lies in -o);
@@ -335,7 +337,7 @@ def _names_a_file(output: Path, inputs: list[Path]) -> bool:
     if ext in discovery.PICTURE_EXTENSIONS | FORMATS.keys():
         return True
     known = ", ".join(FORMATS)
-    if output.exists() or str(output) == "-":
+    if output.exists():
         raise click.UsageError(
             f"-o {shown(output)} is no folder, and no picture by its name; name a folder, or a "
             f"file that ends in one of {known}"

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from imagen_fast import atomic
+
 
 def columns(rows: Sequence[Sequence[str]], right: str = "") -> str:
     """Rows of cells as aligned columns, two spaces apart.
@@ -25,8 +27,11 @@ def columns(rows: Sequence[Sequence[str]], right: str = "") -> str:
 
 
 def shown(path: str | Path) -> str:
-    """The path as it can be printed anywhere: control and undecodable characters become `?`."""
-    text = os.fsencode(path).decode(errors="replace")
+    """The path as it can be printed anywhere: control and undecodable characters become `?`.
+
+    Of what lies in a scratch folder the name alone is shown.
+    """
+    text = atomic.without_scratch(os.fsencode(path).decode(errors="replace"))
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

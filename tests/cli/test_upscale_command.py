@@ -243,14 +243,6 @@ def test_a_quality_that_changes_nothing_is_said(upscale, picture, tmp_path):
     assert said not in upscale(path, "--quality", 80, "-o", tmp_path / "a.jpg").stderr
 
 
-def test_pictures_do_not_go_to_standard_output(upscale, picture, files, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    result = upscale(picture(tmp_path / "a.png"), "-o", "-")
-    assert result.exit_code == 2
-    assert "-o - is no folder, and no picture by its name" in result.stderr
-    assert set(files(tmp_path)) == {"a.png"}
-
-
 def test_folders_may_have_dots_in_their_names(upscale, picture, files, tmp_path):
     picture(tmp_path / "in/a.png")
     assert upscale(tmp_path / "in", "-o", tmp_path / "results.v2").exit_code == 0
