@@ -240,7 +240,8 @@ private:
         }
         const int rows = next.y.end - next.y.begin, first = rows * quarter / 4,
                   count = rows * (quarter + 1) / 4 - first, columns = next.x.end - next.x.begin;
-        for (const Plane* plane : {&args.x, &args.gradient, &args.other, &args.x_gradient}) {
+        const Plane* const planes[] = {&args.x, &args.other, &args.gradient, &args.x_gradient};
+        for (const Plane* plane : planes) {
             plane->template prefetch<Scalar>(next.n, next.y.begin + first, next.x.begin, count,
                                              columns);
         }
