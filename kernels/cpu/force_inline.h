@@ -8,9 +8,11 @@
 #define IMAGEN_NOINLINE __attribute__((noinline))
 #define IMAGEN_RESTRICT __restrict__
 #define IMAGEN_PREFETCH(p) __builtin_prefetch(p)  // a cache line
+#define IMAGEN_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)  // into the second cache
 #else
 #define IMAGEN_INLINE inline
 #define IMAGEN_NOINLINE
 #define IMAGEN_RESTRICT
 #define IMAGEN_PREFETCH(p)
+#define IMAGEN_PREFETCH_FAR(p)
 #endif

@@ -36,7 +36,10 @@ public:
     AmxRows(const Rows<Amx<Unit>>& a, std::ptrdiff_t first, float* c, std::ptrdiff_t c_row)
         : a_(a), first_(first), c_(c), c_row_(c_row) {}
 
-    IMAGEN_INLINE void multiply(const Panels<Amx<Unit>>& b, const float* bias) {
+    // beside() runs beside each product.
+    template <class Beside>
+    IMAGEN_INLINE void multiply(const Panels<Amx<Unit>>& b, const float* bias,
+                                const Beside& beside) {
         for (int panel = 0; panel < b.count; ++panel) {
             const std::uint16_t* right = b.data + panel * b.size;
             const float* start = bias ? bias + 16 * panel : nullptr;
@@ -44,8 +47,8 @@ public:
             for (int segment = 0; segment < a_.segments; ++segment) {
                 const std::uint16_t* left = a_.segment[segment] + first_ * a_.stride;
                 for (int k = 0; k < a_.k; k += 32, left += 32, right += 512) {
-                    segment + k ? step<false>(left, right, start, nullptr)
-                                : step<true>(left, right, start, before);
+                    segment + k ? step<false>(left, right, start, nullptr, beside)
+                                : step<true>(left, right, start, before, beside);
                 }
             }
         }
@@ -56,18 +59,18 @@ public:
     }
 
 private:
-    template <bool first>
+    template <bool first, class Beside>
     IMAGEN_INLINE void step(const std::uint16_t* left, const std::uint16_t* right,
-                            const float* start, float* before) const {
+                            const float* start, float* before, const Beside& beside) const {
         Unit::template load<6>(right, 64);
-        product<first, 0>(left, start, before);
-        product<first, 1>(left, start, before);
-        product<first, 2>(left, start, before);
-        product<first, 3>(left, start, before);
+        product<first, 0>(left, start, before, beside);
+        product<first, 1>(left, start, before, beside);
+        product<first, 2>(left, start, before, beside);
+        product<first, 3>(left, start, before, beside);
     }
-    template <bool first, int i>
-    IMAGEN_INLINE void product(const std::uint16_t* left, const float* start,
-                               float* before) const {
+    template <bool first, int i, class Beside>
+    IMAGEN_INLINE void product(const std::uint16_t* left, const float* start, float* before,
+                               const Beside& beside) const {
         if constexpr (i < tiles) {
             Unit::template load<4 + i % 2>(left + 16 * i * a_.stride, 2 * a_.stride);
             if constexpr (first) {
@@ -81,6 +84,7 @@ private:
                 }
             }
             Unit::template dot<i, 4 + i % 2, 6>();
+            beside();
         }
     }
     template <int i>
@@ -96,21 +100,29 @@ private:
     std::ptrdiff_t c_row_;
 };
 
-template <class Unit>
-void gemm(const Rows<Amx<Unit>>& a, const Panels<Amx<Unit>>& b, const float* bias, float* c,
-          std::ptrdiff_t c_row) {
+// The same as `gemm` (gemm.h), with beside() beside each product.
+template <class Unit, class Beside>
+IMAGEN_INLINE void gemm_beside(const Rows<Amx<Unit>>& a, const Panels<Amx<Unit>>& b,
+                               const float* bias, float* c, std::ptrdiff_t c_row,
+                               const Beside& beside) {
     for (int i = 0; i < a.count; i += 64, c += 64 * c_row) {
         const int left = a.count - i;
         if (left > 48) {
-            AmxRows<4, Unit>(a, i, c, c_row).multiply(b, bias);
+            AmxRows<4, Unit>(a, i, c, c_row).multiply(b, bias, beside);
         } else if (left > 32) {
-            AmxRows<3, Unit>(a, i, c, c_row).multiply(b, bias);
+            AmxRows<3, Unit>(a, i, c, c_row).multiply(b, bias, beside);
         } else if (left > 16) {
-            AmxRows<2, Unit>(a, i, c, c_row).multiply(b, bias);
+            AmxRows<2, Unit>(a, i, c, c_row).multiply(b, bias, beside);
         } else {
-            AmxRows<1, Unit>(a, i, c, c_row).multiply(b, bias);
+            AmxRows<1, Unit>(a, i, c, c_row).multiply(b, bias, beside);
         }
     }
+}
+
+template <class Unit>
+void gemm(const Rows<Amx<Unit>>& a, const Panels<Amx<Unit>>& b, const float* bias, float* c,
+          std::ptrdiff_t c_row) {
+    gemm_beside(a, b, bias, c, c_row, [] {});
 }
 
 }  // namespace imagen_fast::cpu

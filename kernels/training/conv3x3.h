@@ -24,26 +24,83 @@ IMAGEN_INLINE void for_bands(int height, int rows, const Run& run) {
     }
 }
 
-// finish(y, x, pixels, sums, row) gets the products of pixels from (y, x) on, all in a row, `row`
-// floats apart. sums: room for those of kSumsPixels.
+// The first element of pixel x of a row, counted through all images of a plane without a border.
+IMAGEN_INLINE std::ptrdiff_t pixel(const Plane& plane, int line, int x) {
+    return (static_cast<std::ptrdiff_t>(line) * plane.width + x) * plane.pixel;
+}
+
+// On a matrix unit vectors are computed beside products: beside() runs as often as there are some.
+template <class S, class Beside>
+IMAGEN_INLINE void gemm_beside(const Rows<S>& a, const Panels<S>& b, const float* bias, float* c,
+                               std::ptrdiff_t c_row, const Beside&) {
+    gemm(a, b, bias, c, c_row);
+}
+
+// Products of bands, kSumsPixels at a time, and what is done with them, beside the next ones:
+// finish(line, x, sums) for each pixel, its row counted through all images. sums: room for
+// twice as many.
 template <class S, class Finish>
-IMAGEN_INLINE void band_products(const Strip<S>& strip, int first, int rows,
-                                 const Panels<S>& weights, const float* bias, float* sums,
-                                 const Finish& finish) {
-    const int row = weights.width(), pitch = strip.pitch(), all = rows * pitch;
-    for (int start = 0; start < all; start += kSumsPixels) {
-        const int end = start + kSumsPixels < all ? start + kSumsPixels : all;
-        gemm(strip.neighbours(start, end - start), weights, bias, sums, row);
-        for (int i = start; i < end;) {
-            const int x = i % pitch, left = pitch - x;
-            const int pixels = end - i < left ? end - i : left - 1;
-            if (pixels > 0) {
-                finish(first + i / pitch, x, pixels, sums + (i - start) * row, row);
-            }
-            i += left;
+class BandProducts {
+public:
+    IMAGEN_INLINE BandProducts(const Strip<S>& strip, const Panels<S>& weights, const float* bias,
+                               float* sums, const Finish& finish)
+        : strip_(strip),
+          weights_(weights),
+          bias_(bias),
+          row_(weights.width()),
+          sums_(sums),
+          finish_(finish) {}
+    BandProducts(const BandProducts&) = delete;
+    BandProducts& operator=(const BandProducts&) = delete;
+    IMAGEN_INLINE ~BandProducts() { rest(); }
+
+    // Those of `rows` rows, the first of which is `line`.
+    IMAGEN_INLINE void run(int line, int rows) {
+        const int pitch = strip_.pitch(), all = rows * pitch;
+        for (int start = 0; start < all; start += kSumsPixels) {
+            const int count = all - start < kSumsPixels ? all - start : kSumsPixels;
+            gemm_beside(strip_.neighbours(start, count), weights_, bias_, sums_, row_,
+                        [this] { one(); });
+            rest();
+            line_ = line + start / pitch;
+            x_ = start % pitch;
+            from_ = sums_;
+            left_ = count;
+            sums_ += flip_ ? -kSumsPixels * row_ : kSumsPixels * row_;
+            flip_ = !flip_;
         }
     }
-}
+
+private:
+    IMAGEN_INLINE void one() {
+        if (left_ == 0) {
+            return;
+        }
+        if (x_ < strip_.pitch() - 1) {
+            finish_(line_, x_++, from_);
+        } else {  // between two rows
+            ++line_;
+            x_ = 0;
+        }
+        from_ += row_;
+        --left_;
+    }
+    IMAGEN_INLINE void rest() {
+        while (left_ > 0) {
+            one();
+        }
+    }
+
+    const Strip<S>& strip_;
+    const Panels<S>& weights_;
+    const float* bias_;
+    std::ptrdiff_t row_;
+    float* sums_;
+    bool flip_ = false;
+    const Finish& finish_;
+    int line_ = 0, x_ = 0, left_ = 0;  // of what is to be finished
+    const float* from_ = nullptr;
+};
 
 // Packed weights.
 template <class S>
@@ -85,17 +142,18 @@ public:
         (void)Memory(*this, x, pieces);
         return pieces.used();
     }
-    // Of an image; finish: as for `band_products`.
+    // Of an image; finish: as for BandProducts.
     template <class Finish>
     IMAGEN_INLINE void run(int image, const Plane& x, std::byte* scratch,
                            const Finish& finish) const {
         Pieces pieces(scratch);
         const Memory m(*this, x, pieces);
         const Strip<S> strip(m.strip, x.width, in_, m.rows);
+        BandProducts<S, Finish> products(strip, weights_.right.panels,
+                                         static_cast<const float*>(bias_.data()), m.sums, finish);
         for_bands(x.height, m.rows, [&](int first, int rows) {
             strip.load(first, rows, x, image);
-            band_products(strip, first, rows, weights_.right.panels,
-                          static_cast<const float*>(bias_.data()), m.sums, finish);
+            products.run(image * x.height + first, rows);
         });
     }
 
@@ -103,7 +161,7 @@ private:
     struct Memory {
         Memory(const Conv3x3Sums& c, const Plane& x, Pieces& pieces)
             : rows(Strip<S>::rows_of(x, kBandPixels)),
-              sums(pieces.take<float>(kSumsPixels * c.weights_.right.n)),
+              sums(pieces.take<float>(2 * kSumsPixels * c.weights_.right.n)),
               strip(pieces.take<Scalar>(Strip<S>::elements(x.width, c.in_, rows))) {}
 
         int rows;
@@ -144,16 +202,17 @@ public:
     }
 
     int padded_out() const { return Strip<S>::padded(out_); }
-    // Floats: the weights' (9, in, whole_out), the bias' (whole_out).
+    // Floats: the weights' (whole_out, 9, in), the bias' (whole_out).
     std::ptrdiff_t sums() const { return static_cast<std::ptrdiff_t>(9 * in_ + 1) * whole_out_; }
     // Adds sums to the gradients of weights (out, 3, 3, in) and bias (out).
     void collect(const float* sums, float* weight, float* bias) const {
+        const int row = 9 * in_;
         for (int j = 0; j < out_; ++j) {
-            const std::ptrdiff_t row = static_cast<const int*>(order_.data())[j];
-            for (int i = 0; i < 9 * in_; ++i) {
-                weight[row * 9 * in_ + i] += sums[static_cast<std::ptrdiff_t>(i) * whole_out_ + j];
+            const std::ptrdiff_t to = static_cast<const int*>(order_.data())[j];
+            for (int i = 0; i < row; ++i) {
+                weight[to * row + i] += sums[static_cast<std::ptrdiff_t>(j) * row + i];
             }
-            bias[row] += bias_sums(sums)[j];
+            bias[to] += bias_sums(sums)[j];
         }
     }
 
@@ -164,7 +223,7 @@ public:
     }
     // Of an image, and its part of the sums. read(y, out, pixel, bias) writes y' of row y, `pixel`
     // elements apart, and adds it to the sums of the bias. finish gets what x' is without what else
-    // x goes into, as for `band_products`.
+    // x goes into, as for BandProducts.
     template <class Read, class Finish>
     IMAGEN_INLINE void run(int image, const Plane& x, std::byte* scratch, float* sums,
                            const Read& read, const Finish& finish) const {
@@ -172,12 +231,13 @@ public:
         const Memory m(*this, x, pieces);
         const Strip<S> left(m.left, x.width, in_, m.rows), right(m.right, x.width, out_, m.rows);
         float* const bias = const_cast<float*>(bias_sums(sums));
+        BandProducts<S, Finish> products(right, turned_.right.panels, nullptr, m.sums, finish);
         for_bands(x.height, m.rows, [&](int first, int rows) {
             left.load(first, rows, x, image);
             right.load(first, rows, x.height,
                        [&](int y, Scalar* out) { read(y, out, right.pixel(), bias); });
             m.weights.add(left, right, rows, sums);
-            band_products(right, first, rows, turned_.right.panels, nullptr, m.sums, finish);
+            products.run(image * x.height + first, rows);
         });
     }
 
@@ -185,7 +245,7 @@ private:
     struct Memory {
         Memory(const Conv3x3Gradient& g, const Plane& x, Pieces& pieces)
             : rows(Strip<S>::rows_of(x, kBandPixels)),
-              sums(pieces.take<float>(kSumsPixels * g.turned_.right.n)),
+              sums(pieces.take<float>(2 * kSumsPixels * g.turned_.right.n)),
               left(pieces.take<Scalar>(Strip<S>::elements(x.width, g.in_, rows))),
               right(pieces.take<Scalar>(Strip<S>::elements(x.width, g.out_, rows))),
               weights(pieces, x.width, g.in_, g.whole_out_, rows) {}

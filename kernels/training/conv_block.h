@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../cpu/activation.h"
+#include "ahead.h"
 #include "conv3x3.h"
 #include "for_pairs.h"
 
@@ -21,14 +22,19 @@ public:
 
     // Block: one image.
     void run(int block, const Args& args, std::byte* scratch) const override {
-        sums_.run(block, args.x, scratch, [&](int y, int x, int pixels, const float* sums, int) {
-            finish(args.x.at<Scalar>(block, y, x), sums, pixels * channels_,
-                   args.out.at<Scalar>(block, y, x), args.other.at<Scalar>(block, y, x));
+        const Scalar* from = args.x.at<Scalar>(0, 0, 0);
+        Scalar* out = args.out.at<Scalar>(0, 0, 0);
+        Scalar* slopes = args.other.at<Scalar>(0, 0, 0);
+        sums_.run(block, args.x, scratch, [&](int line, int x, const float* sums) {
+            const std::ptrdiff_t at = pixel(args.x, line, x);
+            ask_ahead(from + at, channels_, kReadAhead);
+            ask_ahead(out + at, channels_, kWrittenAhead);
+            ask_ahead(slopes + at, channels_, kWrittenAhead);
+            finish(from + at, sums, channels_, out + at, slopes + at);
         });
     }
 
 private:
-    // Pixels lie one after the other, everywhere.
     static IMAGEN_INLINE void finish(const Scalar* x, const float* sums, int elements, Scalar* out,
                                      Scalar* slopes) {
         for_pairs<S>(
@@ -77,25 +83,46 @@ public:
 
     // Block: one image.
     void run(int block, const GradientArgs& args, std::byte* scratch, float* sums) const override {
+        const Scalar* dy = args.gradient.at<Scalar>(0, 0, 0);
+        Scalar* dx = args.x_gradient.at<Scalar>(0, 0, 0);
         gradient_.run(
             block, args.x, scratch, sums,
             [&](int y, Scalar* out, int pixel, float* bias) {
                 const Scalar* gradient = args.gradient.at<Scalar>(block, y, 0);
                 const Scalar* slopes = args.other.at<Scalar>(block, y, 0);
-                for (int c = 0; c < channels_; c += S::lanes) {
-                    Vec sum = S::load(bias + c);
-                    for (int i = 0; i < args.x.width; ++i) {
-                        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * channels_ + c;
-                        const Vec v = S::mul(S::load(gradient + at), S::load(slopes + at));
-                        S::store(out + i * pixel + c, v);
-                        sum = S::add(sum, v);
-                    }
-                    S::store(bias + c, sum);
-                }
+                for_pairs<S>(
+                    channels_,
+                    [&](int c) {
+                        Vec low = S::load(bias + c), high = S::load(bias + c + S::lanes);
+                        const Scalar *g = gradient + c, *s = slopes + c;
+                        for (int i = 0; i < args.x.width; ++i, g += channels_, s += channels_) {
+                            const Vec a = S::mul(S::load(g), S::load(s));
+                            const Vec b = S::mul(S::load(g + S::lanes), S::load(s + S::lanes));
+                            S::store(out + i * pixel + c, a, b);
+                            low = S::add(low, a);
+                            high = S::add(high, b);
+                        }
+                        S::store(bias + c, low);
+                        S::store(bias + c + S::lanes, high);
+                    },
+                    [&](int c) {
+                        Vec sum = S::load(bias + c);
+                        const Scalar *g = gradient + c, *s = slopes + c;
+                        for (int i = 0; i < args.x.width; ++i, g += channels_, s += channels_) {
+                            const Vec v = S::mul(S::load(g), S::load(s));
+                            S::store(out + i * pixel + c, v);
+                            sum = S::add(sum, v);
+                        }
+                        S::store(bias + c, sum);
+                    });
             },
-            [&](int y, int x, int pixels, const float* products, int) {
-                add(args.gradient.at<Scalar>(block, y, x), products, pixels * channels_,
-                    args.x_gradient.at<Scalar>(block, y, x));
+            [&](int line, int x, const float* products) {
+                const std::ptrdiff_t at = pixel(args.x, line, x);
+                ask_ahead(args.x.at<Scalar>(0, 0, 0) + at, channels_, kReadAhead);
+                ask_ahead(args.other.at<Scalar>(0, 0, 0) + at, channels_, kReadAhead);
+                ask_ahead(dy + at, channels_, kReadAhead);
+                ask_ahead(dx + at, channels_, kWrittenAhead);
+                add(dy + at, products, channels_, dx + at);
             });
     }
 

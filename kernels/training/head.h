@@ -34,10 +34,10 @@ struct HeadShape {
     IMAGEN_INLINE int vector(int j) const {
         return across - j < S::lanes ? across - j : S::lanes;
     }
-    // Where row dy of the samples that pixel (y, x) of image n becomes begins.
-    IMAGEN_INLINE std::ptrdiff_t at(const Plane& p, int n, int y, int x, int dy) const {
-        const std::ptrdiff_t row = (static_cast<std::ptrdiff_t>(n) * p.height + y) * scale + dy;
-        return (row * p.width + x) * across;
+    // Where row dy of the samples begins that a pixel becomes, whose row is counted through all
+    // images.
+    IMAGEN_INLINE std::ptrdiff_t at(int width, int line, int x, int dy) const {
+        return ((static_cast<std::ptrdiff_t>(line) * scale + dy) * width + x) * across;
     }
 };
 
@@ -60,34 +60,29 @@ public:
 
     // Block: one image.
     void run(int block, const Args& args, std::byte* scratch) const override {
-        sums_.run(block, args.x, scratch,
-                  [&](int y, int x, int pixels, const float* sums, int row) {
-                      for (int dy = 0; dy < shape_.scale; ++dy) {
-                          for (int j = 0; j < shape_.across; j += S::lanes) {
-                              finish(args, block, y, x, pixels, sums, row, dy, j);
-                          }
-                      }
-                  });
+        sums_.run(block, args.x, scratch, [&](int line, int x, const float* sums) {
+            finish(args, line, x, sums);
+        });
     }
 
 private:
-    // Samples from j on of a pixel's row dy.
-    IMAGEN_INLINE void finish(const Args& args, int n, int y, int x, int pixels, const float* sums,
-                              int row, int dy, int j) const {
-        const int samples = shape_.vector(j);
-        const std::ptrdiff_t pixel = (static_cast<std::ptrdiff_t>(n) * args.x.height + y) *
-                                         args.x.width + x;
-        const auto* image = static_cast<const float*>(args.image) + pixel * shape_.image_channels;
-        const auto* channel_of = static_cast<const std::int32_t*>(channel_of_.data()) + j;
-        float* out = static_cast<float*>(args.picture) + shape_.at(args.x, n, y, x, dy) + j;
-        sums += dy * shape_.across + j;
-        for (int i = 0; i < pixels; ++i, sums += row, out += shape_.across) {
-            Vec v = S::load_some(sums, samples);
-            if (args.image) {
-                const float* base = image + i * shape_.image_channels;
-                v = S::add(v, S::pick(load_samples<S>(base, shape_.image_channels), channel_of));
+    IMAGEN_INLINE void finish(const Args& args, int line, int x, const float* sums) const {
+        const std::ptrdiff_t pixel = static_cast<std::ptrdiff_t>(line) * args.x.width + x;
+        const auto* channel_of = static_cast<const std::int32_t*>(channel_of_.data());
+        Vec base = S::zero();
+        if (args.image) {
+            const auto* image = static_cast<const float*>(args.image);
+            base = load_samples<S>(image + pixel * shape_.image_channels, shape_.image_channels);
+        }
+        for (int j = 0; j < shape_.across; j += S::lanes) {
+            const int samples = shape_.vector(j);
+            const Vec repeated = S::pick(base, channel_of + j);
+            for (int dy = 0; dy < shape_.scale; ++dy) {
+                const Vec v = S::load_some(sums + dy * shape_.across + j, samples);
+                S::store_some(static_cast<float*>(args.picture) +
+                                  shape_.at(args.x.width, line, x, dy) + j,
+                              S::add(v, repeated), samples);
             }
-            S::store_some(out, v, samples);
         }
     }
 
@@ -120,18 +115,18 @@ public:
         gradient_.run(
             block, args.x, scratch, sums,
             [&](int y, Scalar* out, int pixel, float* bias) {
-                const float* from = args.picture_gradient + shape_.at(args.x, block, y, 0, 0);
-                const std::ptrdiff_t down = shape_.at(args.x, block, y, 0, 1) -
-                                            shape_.at(args.x, block, y, 0, 0);
+                const std::ptrdiff_t down = shape_.at(args.x.width, 0, 0, 1);
+                const float* from = args.picture_gradient +
+                                    shape_.at(args.x.width, block * args.x.height + y, 0, 0);
                 for (int i = 0; i < args.x.width; ++i) {
                     read(from + i * shape_.across, down, out + i * pixel);
                 }
                 sum(from, down, args.x.width, bias);
             },
-            [&](int y, int x, int pixels, const float* products, int) {
-                Scalar* out = args.x_gradient.at<Scalar>(block, y, x);
+            [&](int line, int x, const float* products) {
+                Scalar* out = args.x_gradient.at<Scalar>(0, 0, 0) + pixel(args.x, line, x);
                 for_pairs<S>(
-                    pixels * in_,
+                    in_,
                     [&](int i) {
                         S::store(out + i, S::load(products + i), S::load(products + i + S::lanes));
                     },
