@@ -21,9 +21,20 @@ _native = pytest.importorskip("imagen_fast._native", reason="the extension is no
 
 ROOT = Path(__file__).parents[2]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mavx512bf16"]
+
+
+def sources(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("*.cc"))
+
+
+AMX = [*AVX512, "-mavx512vbmi"]
 # What is another with the emulated unit, and what it is called through; the rest is in the library.
 SOURCES = {
-    "kernels/cpu/set_amx_bf16.cc": ["-O1", *AVX512, "-mavx512vbmi"],
+    **{path: ["-O0"] for path in sources("imagen_fast/runtime/training")},
+    **{path: ["-O0"] for path in sources("kernels/training")},
+    "kernels/cpu/set_amx_bf16.cc": ["-O1", *AMX],
+    "kernels/training/training_amx_bf16.cc": ["-O0", *AMX],
+    "kernels/training/training_avx512_bf16.cc": ["-O0", *AVX512],
     "imagen_fast/runtime/isa.cc": [],
     "imagen_fast/runtime/binding.cc": ["-O0"],
 }
@@ -56,7 +67,7 @@ def test_parity_on_emulated_tiles(tmp_path: Path) -> None:
     common = [*compiler.split(), "-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread"]
 
     def compiled(source: str) -> Path:
-        target = tmp_path / f"{Path(source).stem}.o"
+        target = tmp_path / f"{source.replace('/', '_')}.o"
         emulated = ["-DIMAGEN_FAST_EMULATE_AMX", *SOURCES[source]]
         line = [*common, *emulated, *includes, "-c", source, "-o", str(target)]
         subprocess.run(line, cwd=ROOT, check=True)
