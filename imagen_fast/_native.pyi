@@ -167,6 +167,24 @@ class Training:
     ) -> None:
         """From the gradient of `picture` that of x, which is written, and of the weights, added."""
 
+    def picture_distances(
+        self, a: NDArray[Any], b: NDArray[Any], squares: bool, distances: NDArray[Any]
+    ) -> None:
+        """The sum of |a - b|, or of its squares, of each of N pictures → distances (N).
+
+        All are float32, pictures (N, samples).
+        """
+
+    def picture_distance_gradients(
+        self,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        squares: bool,
+        factors: NDArray[Any],
+        gradient: NDArray[Any],
+    ) -> None:
+        """Their gradients with a, times each picture's factor (N) → gradient (N, samples)."""
+
     def spectrum_distance(self, a: NDArray[Any], b: NDArray[Any], gradient: NDArray[Any]) -> float:
         """`losses.frequency_distance` of float32 (N, H, W, C), sides up to 1024.
 

@@ -25,17 +25,13 @@ class PictureLoss:
       2×2 pixels as often as needed, summed.
 
     Attributes:
-        frequency_distance: what computes the second, of the finest picture and its target.
+        pixel: the first one's name.
+        distance, frequency_distance: what computes the first and the second of two batches.
     """
 
     def __init__(self, config: LossConfig) -> None:
-        distances: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "l1": F.l1_loss,
-            "charbonnier": charbonnier,
-            "l2": F.mse_loss,
-            "psnr": minus_psnr,
-        }
-        self._distance = distances[config.pixel]
+        self.pixel = config.pixel
+        self.distance = DISTANCES[config.pixel]
         self.frequency_distance: Callable[[Tensor, Tensor], Tensor] = frequency_distance
         self.weights = {"pixel": 1.0, "frequency": config.frequency, "coarse": config.coarse}
 
@@ -44,14 +40,14 @@ class PictureLoss:
 
         Returns the parts of weight above 0, unweighted, and `loss`, their weighted sum.
         """
-        parts = {"pixel": self._distance(pictures[0], target)}
+        parts = {"pixel": self.distance(pictures[0], target)}
         if self.weights["frequency"]:
             parts["frequency"] = self.frequency_distance(pictures[0], target)
         if self.weights["coarse"] and len(pictures) > 1:
             parts["coarse"] = torch.zeros_like(parts["pixel"])
             for picture in pictures[1:]:
                 target = F.avg_pool2d(target, 2)
-                parts["coarse"] = parts["coarse"] + self._distance(picture, target)
+                parts["coarse"] = parts["coarse"] + self.distance(picture, target)
         loss = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return {"loss": loss, **parts}
 
@@ -87,3 +83,11 @@ def spectrum_distance(a: Tensor, b: Tensor) -> Tensor:
 def frequency_distance(a: Tensor, b: Tensor) -> Tensor:
     """Mean |FFT(a) - FFT(b)| over (N, C, H, W), orthonormal, each frequency of a pair once."""
     return torch.fft.rfft2(a - b, norm="ortho").abs().mean()
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": F.l1_loss,
+    "charbonnier": charbonnier,
+    "l2": F.mse_loss,
+    "psnr": minus_psnr,
+}

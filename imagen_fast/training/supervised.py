@@ -5,21 +5,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from imagen_fast.models.generator import Generator
-from imagen_fast.training.config import Config
+from imagen_fast.training.config import Config, LossConfig
 from imagen_fast.training.data import Pair, PatchSampler
 from imagen_fast.training.fastest import fastest
-from imagen_fast.training.fused_spectrum import fused_frequency_distance
+from imagen_fast.training.fused_loss import fuse_loss
 from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.validation import validate
+
+if TYPE_CHECKING:
+    from imagen_fast._native import Training
 
 HALF_COSTS = 0.005  # dB that a file of half the size may lose
 
@@ -46,13 +49,20 @@ class Supervised:
         self.pictures: dict[str, list[str]] = {}
         self.optimisers = build_optimisers(generator, config.optimiser)
         self._parameters = list(generator.parameters())
-        self.loss = PictureLoss(config.loss)
+        self._native: Training | None = None
+        self.compare_by(config.loss)
         self._precision, self._device = config.run.precision, processes.device
         self._processes = processes
         self._generator: Any = generator
         self._progressive: Pictures | None = None
         self._compile = config.run.compile
         self.say: Callable[[str], object] = lambda text: None
+
+    def compare_by(self, config: LossConfig) -> None:
+        """Compares pictures with their targets by this loss from now on."""
+        self._loss, self.loss = config, PictureLoss(config)
+        if self._native:
+            fuse_loss(self.loss, self._native)
 
     def begin(self, data: PatchSampler) -> None:
         """What a run begins with, and begins with again where it goes on: nothing here."""
@@ -75,11 +85,10 @@ class Supervised:
         if self._progressive is None:
             self._progressive = self._forward()
         if self._compile:  # at the first step, which gives it a batch to be tried on
-            self._progressive, native = fastest(
+            self._progressive, self._native = fastest(
                 self._progressive, self._generator, low, self._precision, self._compile, self.say
             )
-            if native:
-                self.loss.frequency_distance = fused_frequency_distance(native)
+            self.compare_by(self._loss)
             self._compile = False
         progressive: Pictures = self._progressive
         with self._autocast(low):

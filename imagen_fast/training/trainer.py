@@ -25,7 +25,6 @@ from imagen_fast.training.display import Lines, choose_display
 from imagen_fast.training.generation import Generation
 from imagen_fast.training.interrupt import Interrupt
 from imagen_fast.training.log import CurveLog
-from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.pictures import Pictures, read_pictures
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.schedule import Every, Schedule
@@ -214,8 +213,7 @@ class Trainer:
         self._late = True
         self.data.batch = batch
         pixel: Literal["psnr", "l2"] = "psnr" if self.config.loss.pixel == "psnr" else "l2"
-        loss = replace(self.config.loss, pixel=pixel, frequency=0.0)
-        self.method.loss = PictureLoss(loss)
+        self.method.compare_by(replace(self.config.loss, pixel=pixel, frequency=0.0))
         self.update = self._update()
         self.display.say(f"from step {self.step} on: squared error, {batch} patches a step")
 

@@ -77,6 +77,12 @@ public:
     virtual Op* head(const Conv3x3Weights&, int scale, int image_channels) const = 0;
     virtual GradientOp* head_gradient(const Conv3x3Weights&, int scale,
                                       int image_channels) const = 0;
+    // The sum of |a - b| over `count` samples of a picture, or of its squares, and its gradient with
+    // a times a factor.
+    virtual double picture_distance(const float* a, const float* b, std::ptrdiff_t count,
+                                    bool squares) const = 0;
+    virtual void picture_distance_gradient(const float* a, const float* b, std::ptrdiff_t count,
+                                           bool squares, float factor, float* gradient) const = 0;
     // Sides of at most kMostSide.
     virtual SpectrumOp* spectrum_distance(int height, int width) const = 0;
 

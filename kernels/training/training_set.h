@@ -5,6 +5,7 @@
 #include "conv_block.h"
 #include "head.h"
 #include "op.h"
+#include "picture_distance.h"
 #include "spectrum.h"
 #include "window_attention.h"
 
@@ -38,6 +39,16 @@ public:
     GradientOp* head_gradient(const Conv3x3Weights& w, int scale,
                               int image_channels) const override {
         return new HeadGradient<S>(w, scale, image_channels);
+    }
+    double picture_distance(const float* a, const float* b, std::ptrdiff_t count,
+                            bool squares) const override {
+        return squares ? cpu::picture_distance<S, true>(a, b, count)
+                       : cpu::picture_distance<S, false>(a, b, count);
+    }
+    void picture_distance_gradient(const float* a, const float* b, std::ptrdiff_t count,
+                                   bool squares, float factor, float* gradient) const override {
+        squares ? cpu::picture_distance_gradient<S, true>(a, b, count, factor, gradient)
+                : cpu::picture_distance_gradient<S, false>(a, b, count, factor, gradient);
     }
     SpectrumOp* spectrum_distance(int height, int width) const override {
         return new SpectrumDistance<S>(height, width);

@@ -64,6 +64,41 @@ void window_attention_backward(TrainingRunner& runner, const py::array& x, const
     runner.run(runner.backward().window_attention(a), args, sums.data());
 }
 
+// Two batches of pictures, (N, samples).
+struct Pair {
+    const float *a, *b;
+    int pictures;
+    py::ssize_t samples;
+
+    Pair(const py::array& first, const py::array& second) {
+        if (first.ndim() != 2) {
+            throw BackendError("pictures must be of shape (N, samples)");
+        }
+        a = floats(first, "a", {first.shape(0), first.shape(1)});
+        b = floats(second, "b", {first.shape(0), first.shape(1)});
+        pictures = static_cast<int>(first.shape(0));
+        samples = first.shape(1);
+    }
+};
+
+void picture_distances(TrainingRunner& runner, const py::array& a, const py::array& b, bool squares,
+                       const py::array& distances) {
+    const Pair pair(a, b);
+    float* const out = floats(distances, "distances", {pair.pictures});
+    const py::gil_scoped_release unlocked;
+    runner.picture_distances(pair.a, pair.b, pair.pictures, pair.samples, squares, out);
+}
+
+void picture_distance_gradients(TrainingRunner& runner, const py::array& a, const py::array& b,
+                                bool squares, const py::array& factors, const py::array& gradient) {
+    const Pair pair(a, b);
+    const float* const given = floats(factors, "factors", {pair.pictures});
+    float* const out = floats(gradient, "gradient", {pair.pictures, pair.samples});
+    const py::gil_scoped_release unlocked;
+    runner.picture_distance_gradients(pair.a, pair.b, pair.pictures, pair.samples, squares, given,
+                                      out);
+}
+
 // Mean |FFT(a) - FFT(b)|, each frequency of a pair once.
 double spectrum_distance(TrainingRunner& runner, const py::array& a, const py::array& b,
                          const py::array& gradient) {
@@ -98,6 +133,10 @@ void bind_training(py::module_& m) {
              py::arg("other"), py::arg("weights"), py::arg("head_dim"), py::arg("window"),
              py::arg("shift"), py::arg("gradient"), py::arg("x_gradient"),
              py::arg("other_gradient"), py::arg("gradients"))
+        .def("picture_distances", &picture_distances, py::arg("a"), py::arg("b"),
+             py::arg("squares"), py::arg("distances"))
+        .def("picture_distance_gradients", &picture_distance_gradients, py::arg("a"), py::arg("b"),
+             py::arg("squares"), py::arg("factors"), py::arg("gradient"))
         .def("spectrum_distance", &spectrum_distance, py::arg("a"), py::arg("b"),
              py::arg("gradient"))
         .def_readonly("isa", &TrainingRunner::isa)

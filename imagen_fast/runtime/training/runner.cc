@@ -74,6 +74,27 @@ void TrainingRunner::run(cpu::GradientOp* operation, const cpu::GradientArgs& ar
     }
 }
 
+void TrainingRunner::picture_distances(const float* a, const float* b, int pictures,
+                                       std::ptrdiff_t samples, bool squares, float* distances) {
+    const std::lock_guard<std::mutex> lock(turn_);
+    pool_.run(pictures, [&](int i, int) {
+        const std::ptrdiff_t at = i * samples;
+        distances[i] =
+            static_cast<float>(backward_.picture_distance(a + at, b + at, samples, squares));
+    });
+}
+
+void TrainingRunner::picture_distance_gradients(const float* a, const float* b, int pictures,
+                                                std::ptrdiff_t samples, bool squares,
+                                                const float* factors, float* gradient) {
+    const std::lock_guard<std::mutex> lock(turn_);
+    pool_.run(pictures, [&](int i, int) {
+        const std::ptrdiff_t at = i * samples;
+        backward_.picture_distance_gradient(a + at, b + at, samples, squares, factors[i],
+                                            gradient + at);
+    });
+}
+
 double TrainingRunner::spectrum_distance(int height, int width, const cpu::SpectrumArgs& args) {
     const std::lock_guard<std::mutex> lock(turn_);
     std::unique_ptr<cpu::SpectrumOp>& op = spectra_[{height, width}];

@@ -34,6 +34,13 @@ public:
     void run(cpu::Op*, const cpu::Args&);
     // The same; adds to the weights' gradients, in the order that the operator's maker says.
     void run(cpu::GradientOp*, const cpu::GradientArgs&, float* const* gradients);
+    // Of each of some pictures of `samples` samples: TrainingSet::picture_distance → distances, and
+    // its gradient times a factor.
+    void picture_distances(const float* a, const float* b, int pictures, std::ptrdiff_t samples,
+                           bool squares, float* distances);
+    void picture_distance_gradients(const float* a, const float* b, int pictures,
+                                    std::ptrdiff_t samples, bool squares, const float* factors,
+                                    float* gradient);
     // The distance of spectra of pictures of height × width.
     double spectrum_distance(int height, int width, const cpu::SpectrumArgs&);
 
