@@ -229,7 +229,7 @@ def detail_of(patches: Tensor) -> Tensor:
 
 def _floats(pixels: Tensor) -> Tensor:
     """(..., h, w, 3) uint8 → (..., 3, h, w) in [0, 1], laid out as it was."""
-    return pixels.movedim(-1, -3).float() / 255
+    return pixels.movedim(-1, -3).float().div_(255)
 
 
 def _flat(pictures: list[Uint8], device: torch.device) -> Tensor:

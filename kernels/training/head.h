@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../cpu/picture.h"
+#include "ahead.h"
 #include "conv3x3.h"
 #include "for_pairs.h"
 
@@ -124,7 +125,15 @@ public:
                 sum(from, down, args.x.width, bias);
             },
             [&](int line, int x, const float* products) {
-                Scalar* out = args.x_gradient.at<Scalar>(0, 0, 0) + pixel(args.x, line, x);
+                const std::ptrdiff_t at = pixel(args.x, line, x);
+                const int band = kReadAhead / args.x.width;
+                for (int dy = 0; dy < shape_.scale; ++dy) {
+                    IMAGEN_PREFETCH_FAR(args.picture_gradient +
+                                        shape_.at(args.x.width, line + band, x, dy));
+                }
+                ask_ahead(args.x.at<Scalar>(0, 0, 0) + at, in_, kReadAhead);
+                ask_ahead(args.x_gradient.at<Scalar>(0, 0, 0) + at, in_, kWrittenAhead);
+                Scalar* out = args.x_gradient.at<Scalar>(0, 0, 0) + at;
                 for_pairs<S>(
                     in_,
                     [&](int i) {

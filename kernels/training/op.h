@@ -24,16 +24,17 @@ struct GradientArgs {
 };
 
 // The gradients of an operator, with its weights. Its blocks may run in any order and at the same
-// time; scratch is a block's own, 64-byte aligned, uninitialised; sums is a thread's own.
+// time; scratch is a block's own, 64-byte aligned, uninitialised; sums those of blocks one after the
+// other.
 class GradientOp {
 public:
     virtual ~GradientOp();
     virtual int blocks(const GradientArgs&) const = 0;
     virtual std::size_t scratch(const GradientArgs&) const = 0;
-    // How many floats a thread sums the weights' gradients in, from zero on.
+    // How many floats the weights' gradients are summed in, from zero on.
     virtual std::ptrdiff_t sums() const = 0;
     virtual void run(int block, const GradientArgs&, std::byte* scratch, float* sums) const = 0;
-    // Adds a thread's sums to the weights' gradients, each laid out as PyTorch lays out the weight,
+    // Adds sums to the weights' gradients, each laid out as PyTorch lays out the weight,
     // in the order that the operator's maker says.
     virtual void collect(const float* sums, float* const* gradients) const = 0;
 };

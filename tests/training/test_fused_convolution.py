@@ -112,6 +112,16 @@ def test_nothing_of_earlier_calls_is_left():
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_threads_sum_in_one_order():
+    """So that a run which is made again gives the same weights."""
+    block, x = block_of(32), picture(7, 32, 16, 16)
+    run = fused_conv_block(block, native.Training(threads=3))
+    first = results(run, block, [x], bf16=True)
+    for _ in range(20):
+        again = results(run, block, [x], bf16=True)
+        assert all(torch.equal(first[name], again[name]) for name in first)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_not_a_number_stays_where_it_is_seen(isa):
     x = torch.zeros(1, 32, 9, 11)

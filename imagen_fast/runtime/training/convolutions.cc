@@ -44,10 +44,11 @@ void conv_block(TrainingRunner& runner, const py::array& x, const ConvWeights& w
 void conv_block_backward(TrainingRunner& runner, const py::array& x, const py::array& slopes,
                          const ConvWeights& weights, const py::array& gradient,
                          const py::array& x_gradient, const ConvWeights& gradients) {
-    const cpu::GradientArgs args{plane_of(x, "x", kConvMultiple),
-                                 plane_of(slopes, "slopes", kConvMultiple),
-                                 plane_of(gradient, "gradient", kConvMultiple),
-                                 plane_of(x_gradient, "x_gradient", kConvMultiple)};
+    cpu::GradientArgs args;
+    args.x = plane_of(x, "x", kConvMultiple);
+    args.other = plane_of(slopes, "slopes", kConvMultiple);
+    args.gradient = plane_of(gradient, "gradient", kConvMultiple);
+    args.x_gradient = plane_of(x_gradient, "x_gradient", kConvMultiple);
     for (const cpu::Plane& plane : {args.other, args.gradient, args.x_gradient}) {
         expect_same(args.x, plane, "x, slopes, gradient and x_gradient");
     }

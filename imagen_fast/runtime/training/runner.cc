@@ -1,5 +1,6 @@
 #include "runner.h"
 
+#include <cstdint>
 #include <numeric>
 
 #include "../error.h"
@@ -65,9 +66,15 @@ void TrainingRunner::run(cpu::GradientOp* operation, const cpu::GradientArgs& ar
     for (int i = 0; i < threads(); ++i) {
         sums.emplace_back(op->sums() * sizeof(float));
     }
-    pool_.run(op->blocks(args), [&](int block, int thread) {
-        backward_.run(*op, block, args, static_cast<std::byte*>(scratch_[thread].data()),
-                      static_cast<float*>(sums[thread].data()));
+    // Which blocks are summed together does not depend on which thread has time: a run that is made
+    // again, or goes on from a checkpoint, gives the same weights.
+    const std::int64_t blocks = op->blocks(args), parts = threads();
+    pool_.run(threads(), [&](int part, int thread) {
+        for (std::int64_t i = blocks * part / parts; i < blocks * (part + 1) / parts; ++i) {
+            backward_.run(*op, static_cast<int>(i), args,
+                          static_cast<std::byte*>(scratch_[thread].data()),
+                          static_cast<float*>(sums[part].data()));
+        }
     });
     for (const cpu::Buffer& buffer : sums) {
         op->collect(static_cast<const float*>(buffer.data()), gradients);
