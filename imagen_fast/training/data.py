@@ -216,6 +216,8 @@ class PatchSampler:
         transposed = turn & 4 > 0
         rows = torch.where(transposed, across, down) + corner
         columns = torch.where(transposed, down, across)
+        if flat.shape[0] < 2**31:  # half the memory to write and to read
+            rows, columns = rows.int(), columns.int()
         index = rows.unsqueeze(2) + columns.unsqueeze(1)  # (N, n, n)
         return flat.index_select(0, index.flatten()).view(-1, n, n, 3)
 
