@@ -168,9 +168,10 @@ class RunConfig:
         precision: `bf16` (autocast; weights stay fp32) or `fp32`.
         compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`:
             the engine's kernels for training in place of layers that have some, in bf16 on a CPU
-            with fast bf16; where there are none, compiled, if that works here. The first step
-            compares the gradients with PyTorch's own; where they differ by more than rounding,
-            `true` is an error, and `auto` warns and goes on without.
+            with fast bf16; where there are none, compiled, if that works here. `kernels`: the
+            same, but never compiled. The first step compares the gradients with PyTorch's own;
+            where they differ by more than rounding, `true` is an error, and the others warn and
+            go on without.
         log_every, validate_every, checkpoint_every: in steps.
         log_seconds, checkpoint_seconds: the longest time between two rows of the log and between
             two checkpoints, however few steps it has (or that of one step, if that takes longer).
@@ -184,7 +185,7 @@ class RunConfig:
     processes: int = 1
     threads: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
-    compile: Literal["auto", True, False] = False
+    compile: Literal["auto", "kernels", True, False] = False
     log_every: int = 100
     validate_every: int = 1000
     checkpoint_every: int = 500

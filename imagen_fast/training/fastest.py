@@ -21,20 +21,20 @@ def fastest(
     module: nn.Module,
     low: Tensor,
     precision: Precision,
-    compile: Literal["auto", True],
+    compile: Literal["auto", "kernels", True],
     say: Callable[[str], object],
 ) -> tuple[Pictures, Training | None]:
     """`network`, which computes by the layers of `module`, in another form: the same gradients.
 
     `auto`: by the native engine's kernels, where some of the layers have one for this processor;
-    else compiled, where that works; `say` is told. True: compiled. The second result is the
-    kernels, if these are what it computes by.
+    else compiled, where that works; `say` is told. `kernels`: the same without the latter. True:
+    compiled. The second result is the kernels, if these are what it computes by.
 
     Raises:
         TrainingError: `compile` is True, and it cannot be compiled or that gives wrong gradients.
     """
     parameters = list(module.parameters())
-    if compile == "auto" and precision == "bf16" and low.device.type == "cpu":
+    if compile is not True and precision == "bf16" and low.device.type == "cpu":
         native = native_training()
         fast = fused(network, module, native) if native else None
         if native and fast:
@@ -43,5 +43,7 @@ def fastest(
                 say(f"the layers that can train by the engine's kernels ({native.isa})")
                 return fast, native
             warnings.warn(f"the engine's kernels give {wrong}; training without", stacklevel=2)
+    if compile == "kernels":
+        return network, None
     say("compiling the network: the first step can take some minutes")
     return compiled(network, parameters, low, precision, compile), None

@@ -97,7 +97,13 @@ def _config(start: str, bundle: Bundle, folder: Path, name: str, run: dict[str, 
         "data": {"train": str(folder), "patch": 48, "batch": 8},
         "loss": {"frequency": 0.05},
         "optimiser": {"lr": 3e-4, "muon_lr": 5e-3, "warmup": 20, "ema": 0.99},
-        "run": {"validate_every": 100, "checkpoint_seconds": 1e9, "checkpoint_every": 10**9, **run},
+        "run": {
+            "compile": "kernels",
+            "validate_every": 100,
+            "checkpoint_seconds": 1e9,
+            "checkpoint_every": 10**9,
+            **run,
+        },
     }
     if harm := training.get("degradation"):
         known = {field.name for field in fields(Degradation)}  # older weights may name others

@@ -66,7 +66,7 @@ def test_there_are_shipped_configurations():
         ("loss", "pixel", "l3", "loss.pixel is 'l3'; expected one of 'l1', 'charbonnier', 'l2'"),
         ("loss", "coarse", -0.5, "loss.coarse is -0.5; expected at least 0"),
         ("optimiser", "lr", float("nan"), "optimiser.lr is nan; expected a number"),
-        ("run", "compile", 1, "run.compile is 1; expected one of 'auto', true, false"),
+        ("run", "compile", 1, "run.compile is 1; expected one of 'auto', 'kernels', true, false"),
         ("run", "minutes", 3, "one of run.steps and run.minutes"),
         ("run", "steps", 0, "one of run.steps and run.minutes"),
         ("run", "checkpoint_seconds", -1, "run.checkpoint_seconds is -1.0; expected at least 0"),
@@ -131,12 +131,12 @@ def test_folders_are_one_path_or_a_list_of_paths_and_tables(tables, monkeypatch)
         assert parse_config(tables).data.train == expected
 
 
-@pytest.mark.parametrize("value", ["auto", True, False])
+@pytest.mark.parametrize("value", ["auto", "kernels", True, False])
 def test_compiling_is_wanted_or_not_or_where_it_is_right(tables, value):
     tables["run"]["compile"] = value
     assert parse_config(tables).run.compile is value
     tables["run"]["compile"] = "Auto"
-    with pytest.raises(TrainingError, match=r"expected one of 'auto', true, false"):
+    with pytest.raises(TrainingError, match=r"expected one of 'auto', 'kernels', true, false"):
         parse_config(tables)
 
 

@@ -65,3 +65,10 @@ def test_wrong_gradients_are_a_warning(tables, monkeypatch):
     tables["run"] |= {"steps": 1, "compile": "auto"}
     with pytest.warns(UserWarning, match="the engine's kernels give wrong gradients: by much"):
         assert train(parse_config(tables)).finished
+
+
+def test_kernels_or_the_network_itself(tables, monkeypatch):
+    monkeypatch.setattr(fastest, "compiled", never)
+    monkeypatch.setattr(fastest, "native_training", lambda: None)
+    tables["run"] |= {"steps": 1, "compile": "kernels"}
+    assert train(parse_config(tables)).finished
