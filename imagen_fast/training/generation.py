@@ -14,6 +14,7 @@ from imagen_fast.image.write import write
 from imagen_fast.models.generator import Generator
 from imagen_fast.training.config import AdversarialConfig, Config, GenerationConfig
 from imagen_fast.training.data import Pair, PatchSampler
+from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.losses import spectrum_distance
 from imagen_fast.training.opponent import Opponent
 from imagen_fast.training.optimiser import build_optimisers
@@ -80,6 +81,10 @@ class Generation(Supervised):
         self._place = spec.scale * 2 ** (len(spec.levels) - 1)  # pixels of a place of the latent
         self._side = config.data.patch // self._place
         self._codes: TextureCodes | None = None
+        self._noise: Sequence[Tensor] | None = None  # of this step's pictures
+
+    def _forward(self) -> Pictures:
+        return lambda latent: self._generate(self._generator, latent, self._noise)
 
     def begin(self, data: PatchSampler) -> None:
         """Learns the codes of patches, if the configuration asks for them."""
@@ -93,13 +98,12 @@ class Generation(Supervised):
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
-        latent, noise = self._latent(len(high))
+        latent, self._noise = self._latent(len(high))
         if self._codes:
             chosen = torch.randint(len(self._codes), (len(high) // 2,)).to(self._device)
             shared = self._settings.shared
             latent[:, :shared] = self._codes.codes[chosen].repeat(2, 1)[:, :, None, None]
-        with self._autocast(high):
-            pictures = self._generate(self._generator, latent, noise)
+        pictures = self._pictures(latent)
         losses: dict[str, Tensor] = {}
         total = torch.zeros((), device=high.device)
         if self._opponent:

@@ -46,7 +46,7 @@ def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
         },
         "data": {"train": str(folder), "patch": SIDE, "batch": 16, "detail": 1},
         "optimiser": {"lr": 1e-3, "muon_lr": 1e-2, "warmup": 50, "ema": 0.995},
-        "run": {"validate_every": 250, **run, "output": str(output)},
+        "run": {"compile": "kernels", "validate_every": 250, **run, "output": str(output)},
     }
     if texture:
         tables["loss"] = {"frequency": 2.0}

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import imagen_fast
+from imagen_fast.training.fused import native_training
 from imagen_fast.training.imitation import imitate
 
 
@@ -23,10 +24,12 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_texture_has_any_size_and_a_picture_its_own(folder, tmp_path):
+def test_a_texture_has_any_size_and_a_picture_its_own(folder, tmp_path, capsys):
     run = {"steps": 2, "threads": 1, "validate_every": 1000}
     texture = imitate(folder, tmp_path / "texture", True, run)
     assert texture.finished
+    by_kernels = "train by the engine's kernels" in capsys.readouterr().err.replace("\n", " ")
+    assert by_kernels == (native_training() is not None)
     made = imagen_fast.generate(model=texture.bundle, size=(40, 72))
     assert made.shape == (1, 40, 72, 3)
     whole = imitate(folder, tmp_path / "whole", False, run)
