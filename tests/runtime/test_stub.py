@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import imagen_fast
 _native = pytest.importorskip("imagen_fast._native", reason="the extension is not built")
 
 STUB = ast.parse((Path(imagen_fast.__file__).parent / "_native.pyi").read_text("utf-8"))
-(ENGINE,) = (node for node in STUB.body if isinstance(node, ast.ClassDef))
+CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
 
 # What pybind11 writes for a type, and the stub's word for it.
 TYPES = {
@@ -41,6 +41,8 @@ def written_by_pybind11(function: Callable[..., Any]) -> ast.FunctionDef:
     line = function.__doc__.splitlines()[0]
     for theirs, ours in TYPES.items():
         line = line.replace(theirs, ours)
+    # How long a sequence has to be is no part of a type.
+    line = re.sub(r'typing\.Annotated\[(.*?), "FixedSize\(\d+\)"\]', r"\1", line)
     line = re.sub(r"\b(dict|tuple|object)\b(?!\[)", lambda match: CLOSER[match[1]], line)
     (parsed,) = ast.parse(f"def {line}: ...").body
     assert isinstance(parsed, ast.FunctionDef)
@@ -77,10 +79,20 @@ def public(thing: object) -> set[str]:
     return {name for name in vars(thing) if not name.startswith("_")}
 
 
+def properties(name: str) -> dict[str, ast.AnnAssign]:
+    body = CLASSES[name].body
+    return {ast.unparse(node.target): node for node in body if isinstance(node, ast.AnnAssign)}
+
+
+def members(named: Callable[[str], Iterable[str]]) -> list[tuple[str, str]]:
+    return [(name, member) for name in CLASSES for member in named(name)]
+
+
 def test_the_module_has_what_the_stub_says_and_nothing_else() -> None:
-    assert public(_native) == {ENGINE.name, *stubs(STUB.body)}
-    properties = {ast.unparse(x.target) for x in ENGINE.body if isinstance(x, ast.AnnAssign)}
-    assert public(_native.Engine) == (set(stubs(ENGINE.body)) - {"__init__"}) | properties
+    assert public(_native) == {*CLASSES, *stubs(STUB.body)}
+    for name, node in CLASSES.items():
+        said = {*stubs(node.body), *properties(name)} - {"__init__"}
+        assert public(getattr(_native, name)) == said
 
 
 @pytest.mark.parametrize("name", stubs(STUB.body))
@@ -88,17 +100,16 @@ def test_functions(name: str) -> None:
     check(stubs(STUB.body)[name], getattr(_native, name))
 
 
-@pytest.mark.parametrize("name", stubs(ENGINE.body))
-def test_methods(name: str) -> None:
-    stub = stubs(ENGINE.body)[name]
-    check(stub, getattr(_native.Engine, name))
+@pytest.mark.parametrize(("name", "method"), members(lambda name: stubs(CLASSES[name].body)))
+def test_methods(name: str, method: str) -> None:
+    stub, real = stubs(CLASSES[name].body)[method], getattr(_native, name)
+    check(stub, getattr(real, method))
     static = [ast.unparse(decorator) for decorator in stub.decorator_list] == ["staticmethod"]
-    assert static == isinstance(vars(_native.Engine)[name], staticmethod)
+    assert static == isinstance(vars(real)[method], staticmethod)
 
 
-@pytest.mark.parametrize(
-    "node", [node for node in ENGINE.body if isinstance(node, ast.AnnAssign)], ids=ast.unparse
-)
-def test_properties(node: ast.AnnAssign) -> None:
-    getter = vars(_native.Engine)[ast.unparse(node.target)].fget
-    assert getter.__doc__.split(" -> ")[1].strip() == ast.unparse(node.annotation)
+@pytest.mark.parametrize(("name", "property"), members(properties))
+def test_properties(name: str, property: str) -> None:
+    getter = vars(getattr(_native, name))[property].fget
+    annotation = ast.unparse(properties(name)[property].annotation)
+    assert getter.__doc__.split(" -> ")[1].strip() == annotation
