@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from imagen_fast.models.blocks import AttentionBlock
+from imagen_fast.training.native_arrays import memory, rows
 
 if TYPE_CHECKING:
     from imagen_fast._native import Training
@@ -30,17 +31,6 @@ def fused_attention(block: AttentionBlock, native: Training) -> Callable[..., Te
         return apply(x, context, *weights, block.temperature, block.position, native, settings)
 
     return forward
-
-
-def rows(x: Tensor) -> Tensor:
-    """(N, C, H, W) → contiguous (N, H, W, C) in bfloat16: a view, if it is that already."""
-    return x.to(torch.bfloat16).permute(0, 2, 3, 1).contiguous()
-
-
-def memory(x: Tensor) -> Any:
-    """Contiguous bfloat16 as a NumPy array of int16, or float32 as it is: a view."""
-    x = x.detach()
-    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
 class _WindowAttention(torch.autograd.Function):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagen_fast.models.blocks import ConvBlock, Head
-from imagen_fast.training.fused_attention import memory, rows
+from imagen_fast.training.native_arrays import memory, rows
 
 if TYPE_CHECKING:
     from imagen_fast._native import Training

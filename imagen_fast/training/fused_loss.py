@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from imagen_fast.training.fused_attention import memory
 from imagen_fast.training.losses import PictureLoss, frequency_distance
+from imagen_fast.training.native_arrays import memory
 
 if TYPE_CHECKING:
     from imagen_fast._native import Training
