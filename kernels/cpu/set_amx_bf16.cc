@@ -1,12 +1,5 @@
+#include "amx_unit.h"
 #include "op.h"
-
-#if defined(__AVX512VBMI__) && defined(IMAGEN_FAST_EMULATE_AMX)
-#include "amx_emulated.h"
-#define IMAGEN_FAST_TILES AmxEmulated
-#elif defined(__AVX512VBMI__) && defined(__AMX_BF16__)
-#include "amx_tiles.h"
-#define IMAGEN_FAST_TILES AmxTiles
-#endif
 
 #ifdef IMAGEN_FAST_TILES
 #include "kernel_set.h"

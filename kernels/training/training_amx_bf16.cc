@@ -1,12 +1,5 @@
+#include "../cpu/amx_unit.h"
 #include "op.h"
-
-#if defined(__AVX512VBMI__) && defined(IMAGEN_FAST_EMULATE_AMX)
-#include "../cpu/amx_emulated.h"
-#define IMAGEN_FAST_TILES AmxEmulated
-#elif defined(__AVX512VBMI__) && defined(__AMX_BF16__)
-#include "../cpu/amx_tiles.h"
-#define IMAGEN_FAST_TILES AmxTiles
-#endif
 
 #ifdef IMAGEN_FAST_TILES
 #include "../cpu/simd_amx.h"
