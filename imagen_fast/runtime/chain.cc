@@ -10,7 +10,7 @@ namespace {
 constexpr int kAround = cpu::Plane::kBefore + cpu::Plane::kAfter;
 // Parts have at least this many rows for each that is computed twice, and this many in all.
 constexpr int kRowsOfReach = 16, kLeastRows = 32;
-constexpr int kColumns = 16;  // strips are multiples of what a tile of products holds
+constexpr int kColumns = 16;  // what a tile of products holds
 // Where the planes of buffers seem to begin; `inner` says which buffer it is.
 std::byte* const kStart = reinterpret_cast<std::byte*>(64);
 
@@ -89,7 +89,9 @@ std::size_t Chain::plan(int threads, std::size_t cache, Arena& arena) {
     }
     const int fit = columns(cache, column * kernels_.element());
     strips_ = divided(shape_.width, fit);
-    strip_ = cpu::round_up(divided(shape_.width, strips_), kColumns);
+    // What is computed twice at its sides makes a strip as wide as whole tiles.
+    const int twice = strips_ > 1 ? 2 * farthest_ : 0;
+    strip_ = cpu::round_up(divided(shape_.width, strips_) + twice, kColumns) - twice;
     strips_ = divided(shape_.width, strip_);
     // So many parts that every thread has a few, as long as that costs little.
     const int least = std::max(kLeastRows, kRowsOfReach * farthest_);
