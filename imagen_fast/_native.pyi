@@ -210,5 +210,11 @@ def bound_colors(tiles: NDArray[Any], output: NDArray[Any], threads: int = 1) ->
     Raises BackendError: the arrays do not fit each other.
     """
 
+def keep_neutral(tiles: NDArray[Any], output: NDArray[Any], threads: int = 1) -> None:
+    """As `imagen_fast.image.neutral.keep_neutral`; arrays and errors as for `bound_colors`."""
+
+def keep_flat(tiles: NDArray[Any], output: NDArray[Any], threads: int = 1) -> None:
+    """As `imagen_fast.image.flat.keep_flat`; arrays and errors as for `bound_colors`."""
+
 def read_bundle(path: str) -> tuple[dict[str, str], dict[str, list[int]]]:
     """A bundle's metadata and its tensors' shapes, strictly checked. Raises WeightsError."""

@@ -207,12 +207,13 @@ class Engine:
         first, output = next(iter(self.graph.inputs)), next(iter(self.graph.outputs))
         others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
         found = self.compute({first: batch, **others}, [output])[output]
+        threads = self._runner.backend.threads or cores()
         if self._ours and self.scale > 1:
-            bound_colors(batch, found, self._runner.backend.threads or cores())
+            bound_colors(batch, found, threads)
         elif self._neutral:
-            keep_neutral(batch, found)
+            keep_neutral(batch, found, threads)
             if self._ours:
-                keep_flat(batch, found)
+                keep_flat(batch, found, threads)
         return found
 
     def compute(self, given: Arrays, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -14,34 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.image.natively import Natively
 from imagen_fast.image.neutral import REACH, ROWS, within_reach
 from imagen_fast.samples import Samples
-
-try:
-    from imagen_fast import _native
-except ImportError:  # not built
-    _native = None  # type: ignore[assignment]
 
 # Where the range is larger, in levels of 255, nothing is bounded.
 LARGE = 16
 UNBOUNDED = 20_000  # more than any sample
 
 
-def bound_colors(tiles: Samples, output: Samples, threads: int = 1) -> None:
+@Natively
+def bound_colors(tiles: Samples, output: Samples) -> None:
     """Move the output, in place, to within the bounds of the input.
 
     tiles (N, H, W, 3), output (N, s·H, s·W, 3), uint8 or float32 in [0, 1]. What lies beyond a
     tile's border has no say. A range of r levels is widened by r² / 2 on both sides. A pixel
     whose differences are out of bounds keeps its mean.
     """
-    if _native is not None:
-        _native.bound_colors(np.ascontiguousarray(tiles), output, threads)
-    else:
-        bound_by_numpy(tiles, output)
-
-
-def bound_by_numpy(tiles: Samples, output: Samples) -> None:
-    """`bound_colors` where the native engine was not built, with the same results."""
     scale, height = output.shape[1] // tiles.shape[1], tiles.shape[1]
     for top in range(0, height, ROWS):
         bottom = min(top + ROWS, height)

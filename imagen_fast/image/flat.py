@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from imagen_fast.image.natively import Natively
 from imagen_fast.image.neutral import within_reach
 from imagen_fast.samples import Samples
 
@@ -16,6 +17,7 @@ from imagen_fast.samples import Samples
 REACH = 8
 
 
+@Natively
 def keep_flat(tiles: Samples, output: Samples) -> None:
     """Make the output the input again, in place, where all pixels within REACH are equal.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.image.natively import Natively
 from imagen_fast.samples import Samples
 
 # Input pixels; as far as bicubic reduction spreads colour, the widest kernel in common use.
@@ -31,6 +32,7 @@ def channel_mean(samples: Samples) -> Samples:
     return mean
 
 
+@Natively
 def keep_neutral(tiles: Samples, output: Samples) -> None:
     """Make the output neutral, in place, where all input pixels within REACH are.
 

@@ -11,7 +11,9 @@
 #include "color_bounds.h"
 #include "engine.h"
 #include "error.h"
+#include "flat.h"
 #include "memory.h"
+#include "neutral.h"
 #include "results.h"
 #include "training/binding.h"
 
@@ -184,7 +186,10 @@ py::object run(PythonEngine& engine, const py::dict& inputs, const std::vector<s
     return outcome == Outcome::done ? py::object(results) : py::none();
 }
 
-void bound_colors(const py::array& tiles, py::array output, int threads) {
+// Changes results in place by what the input has nearby.
+using Mend = void(const Shape&, int scale, const void* in, void* out, bool bytes, int threads);
+
+void mend(Mend* by, const py::array& tiles, py::array output, int threads) {
     const Shape shape = shape_of(tiles);
     const bool bytes = py::isinstance<py::array_t<std::uint8_t>>(tiles);
     expect(tiles, "tiles", bytes, shape, 3);
@@ -193,7 +198,7 @@ void bound_colors(const py::array& tiles, py::array output, int threads) {
     const void* in = tiles.data();
     void* out = output.mutable_data();
     const Unlocked unlocked;
-    imagen_fast::bound_colors(shape, scale, in, out, bytes, threads);
+    by(shape, scale, in, out, bytes, threads);
 }
 
 // Everything that a bundle's reader checks and finds: metadata, names and shapes.
@@ -273,12 +278,18 @@ PYBIND11_MODULE(_native, m) {
     m.def("available_memory", &available_memory, py::arg("root") = "");
     m.def("available", &available, py::arg("precision"));
     m.def("preferred_precision", &preferred_precision, py::arg("isa") = "");
-    m.def(
-        "bound_colors",
-        [](const py::array& tiles, const py::array& output, int threads) {
-            bound_colors(tiles, output, threads);
-        },
-        py::arg("tiles"), py::arg("output"), py::arg("threads") = 1);
+    for (const auto& [name, by] : std::initializer_list<std::pair<const char*, Mend*>>{
+             {"bound_colors", bound_colors},
+             {"keep_neutral", keep_neutral},
+             {"keep_flat", [](const Shape& shape, int, const void* in, void* out, bool bytes,
+                              int threads) { keep_flat(shape, in, out, bytes, threads); }}}) {
+        m.def(
+            name,
+            [by = by](const py::array& tiles, const py::array& output, int threads) {
+                mend(by, tiles, output, threads);
+            },
+            py::arg("tiles"), py::arg("output"), py::arg("threads") = 1);
+    }
     m.def("read_bundle", &read_bundle, py::arg("path"));
     bind_training(m);
 }

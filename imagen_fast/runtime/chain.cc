@@ -93,9 +93,10 @@ std::size_t Chain::plan(int threads, std::size_t cache, Arena& arena) {
     const int twice = strips_ > 1 ? 2 * farthest_ : 0;
     strip_ = cpu::round_up(divided(shape_.width, strips_) + twice, kColumns) - twice;
     strips_ = divided(shape_.width, strip_);
-    // So many parts that every thread has a few, as long as that costs little.
+    // So many parts that every thread has a few, as long as that costs little: with fewer, threads wait
+    // for the last one.
     const int least = std::max(kLeastRows, kRowsOfReach * farthest_);
-    const int wanted = divided((strips_ > 1 ? 4 : 1) * threads, strips_ * shape_.images);
+    const int wanted = divided((strips_ > 1 ? 8 : 1) * threads, strips_ * shape_.images);
     parts_ = std::max(1, std::min(wanted, shape_.height / least));
     part_ = cpu::round_up(divided(shape_.height, parts_), 4);
     parts_ = divided(shape_.height, part_);

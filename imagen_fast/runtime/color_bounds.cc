@@ -4,9 +4,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <system_error>
-#include <thread>
 #include <vector>
+
+#include "in_parts.h"
 
 namespace imagen_fast {
 
@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kReach = 2, kRows = 2 * kReach + 1;  // input pixels
 constexpr int kPart = 32;                          // input pixels that are looked at together
-constexpr int kLeastWork = 1 << 16;                // output pixels for which a thread is worth it
 
 // Samples lie as in memory, red, green and blue in turn, in `Number`s in which differences fit.
 // Differences lie likewise: red - green, green - blue, and one that is not bounded.
@@ -250,30 +249,13 @@ template <class T>
 void bound(const Shape& shape, int scale, const T* in, T* out, int threads) {
     const std::size_t pixels = static_cast<std::size_t>(shape.height) * shape.width;
     const std::size_t large = pixels * scale * scale;
-    const int parts = static_cast<int>(
-        std::min<std::size_t>({static_cast<std::size_t>(std::max(threads, 1)),
-                               large / kLeastWork + 1, static_cast<std::size_t>(shape.height)}));
+    const int parts = parts_of(shape.height, large, threads);
     for (int n = 0; n < shape.images; ++n, in += 3 * pixels, out += 3 * large) {
         std::vector<Worker<T>> workers(
             parts, Worker<T>(shape.height, shape.width, scale, in, out));
-        const auto work = [&](int part) {
-            const auto row = [&](std::int64_t i) {
-                return static_cast<int>(shape.height * i / parts);
-            };
-            workers[static_cast<std::size_t>(part)].run(row(part), row(part + 1));
-        };
-        std::vector<std::thread> others;
-        for (int part = 1; part < parts; ++part) {
-            try {
-                others.emplace_back(work, part);
-            } catch (const std::system_error&) {  // no more threads
-                work(part);
-            }
-        }
-        work(0);
-        for (std::thread& other : others) {
-            other.join();
-        }
+        in_parts(shape.height, parts, [&](int part, int from, int to) {
+            workers[static_cast<std::size_t>(part)].run(from, to);
+        });
     }
 }
 

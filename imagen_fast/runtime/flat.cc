@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "in_parts.h"
 #include "surrounded.h"
 
 namespace imagen_fast {
@@ -18,9 +20,11 @@ bool equal(const T* a, const T* b) {
 }
 
 template <class T>
-void keep(const Shape& shape, const T* in, T* out) {
+void keep(const Shape& shape, const T* in, T* out, int threads) {
     const int height = shape.height, width = shape.width;
     const std::ptrdiff_t row = std::ptrdiff_t{3} * width;
+    const int parts = parts_of(height, static_cast<std::size_t>(height) * width, threads);
+    std::vector<Surrounded> surrounded(parts, Surrounded(height, width, kReach - 1));
     for (int n = 0; n < shape.images; ++n, in += row * height, out += row * height) {
         const auto like_its_neighbours = [&](int y, int x) {
             const T* here = in + row * y + 3 * x;
@@ -28,19 +32,22 @@ void keep(const Shape& shape, const T* in, T* out) {
                    (y == 0 || equal(here, here - row)) &&
                    (y == height - 1 || equal(here, here + row));
         };
-        for_surrounded(height, width, kReach - 1, like_its_neighbours, [&](int y, int x) {
-            std::copy_n(in + row * y + 3 * x, 3, out + row * y + 3 * x);
+        in_parts(height, parts, [&](int part, int from, int to) {
+            surrounded[static_cast<std::size_t>(part)].visit(
+                from, to, like_its_neighbours, [&](int y, int x) {
+                    std::copy_n(in + row * y + 3 * x, 3, out + row * y + 3 * x);
+                });
         });
     }
 }
 
 }  // namespace
 
-void keep_flat(const Shape& shape, const void* in, void* out, bool bytes) {
+void keep_flat(const Shape& shape, const void* in, void* out, bool bytes, int threads) {
     if (bytes) {
-        keep(shape, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out));
+        keep(shape, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out), threads);
     } else {
-        keep(shape, static_cast<const float*>(in), static_cast<float*>(out));
+        keep(shape, static_cast<const float*>(in), static_cast<float*>(out), threads);
     }
 }
 

@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "in_parts.h"
 #include "surrounded.h"
 
 namespace imagen_fast {
@@ -31,29 +33,35 @@ void average(int scale, std::size_t row, T* out) {
 }
 
 template <class T>
-void keep(const Shape& shape, int scale, const T* in, T* out) {
+void keep(const Shape& shape, int scale, const T* in, T* out, int threads) {
     const int height = shape.height, width = shape.width;
     const std::size_t pixels = static_cast<std::size_t>(height) * width;
     const std::size_t row = std::size_t{3} * scale * width;
+    const int parts = parts_of(height, pixels, threads);
+    std::vector<Surrounded> surrounded(parts, Surrounded(height, width, kReach));
     for (int n = 0; n < shape.images; ++n, in += 3 * pixels, out += row * scale * height) {
-        for_surrounded(
-            height, width, kReach,
-            [&](int y, int x) {
-                return is_neutral(in + 3 * (static_cast<std::size_t>(y) * width + x));
-            },
-            [&](int y, int x) {
-                average(scale, row, out + row * scale * y + std::size_t{3} * scale * x);
-            });
+        in_parts(height, parts, [&](int part, int from, int to) {
+            surrounded[static_cast<std::size_t>(part)].visit(
+                from, to,
+                [&](int y, int x) {
+                    return is_neutral(in + 3 * (static_cast<std::size_t>(y) * width + x));
+                },
+                [&](int y, int x) {
+                    average(scale, row, out + row * scale * y + std::size_t{3} * scale * x);
+                });
+        });
     }
 }
 
 }  // namespace
 
-void keep_neutral(const Shape& shape, int scale, const void* in, void* out, bool bytes) {
+void keep_neutral(const Shape& shape, int scale, const void* in, void* out, bool bytes,
+                  int threads) {
     if (bytes) {
-        keep(shape, scale, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out));
+        keep(shape, scale, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out),
+             threads);
     } else {
-        keep(shape, scale, static_cast<const float*>(in), static_cast<float*>(out));
+        keep(shape, scale, static_cast<const float*>(in), static_cast<float*>(out), threads);
     }
 }
 

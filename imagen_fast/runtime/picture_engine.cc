@@ -236,9 +236,9 @@ void PictureEngine::compute(const Shape& shape, const void* in, void* out, bool 
     if (ours_ && graph().scale() > 1) {
         bound_colors(shape, graph().scale(), in, out, bytes, options_.pool.threads);
     } else if (graph().channels() == 3) {
-        keep_neutral(shape, graph().scale(), in, out, bytes);
+        keep_neutral(shape, graph().scale(), in, out, bytes, options_.pool.threads);
         if (ours_) {
-            keep_flat(shape, in, out, bytes);
+            keep_flat(shape, in, out, bytes, options_.pool.threads);
         }
     }
 }

@@ -2,43 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hardly_changing import pictures
 
-from imagen_fast.image import color_bounds
-from imagen_fast.image.color_bounds import bound_by_numpy, bound_colors
-
-
-def pictures(height, width, scale, spread, dtype, seed):
-    """Inputs that change by `spread` levels, and outputs of any colour."""
-    rng = np.random.default_rng(seed)
-    base = rng.integers(0, 256 - spread, (2, 1, 1, 3))
-    tiles = base + rng.integers(0, spread + 1, (2, height, width, 3))
-    tiles[rng.random((2, height, width)) < 0.01] = 255  # and an edge here and there
-    output = rng.integers(0, 256, (2, scale * height, scale * width, 3))
-    if dtype == np.uint8:
-        return tiles.astype(np.uint8), output.astype(np.uint8)
-    return [(x / 255).astype(np.float32) for x in (tiles, output)]
-
-
-@pytest.mark.skipif(color_bounds._native is None, reason="the native engine was not built")
-@settings(deadline=None)
-@given(
-    st.integers(1, 14),
-    st.integers(1, 70),
-    st.integers(1, 4),
-    st.sampled_from([0, 1, 3, 15, 16, 40]),
-    st.sampled_from([np.uint8, np.float32]),
-    st.integers(0, 99),
-)
-@example(70, 300, 4, 3, np.uint8, 0)  # several threads, and more rows than NumPy takes at a time
-@example(70, 300, 4, 3, np.float32, 0)
-def test_native_and_numpy_give_the_same_bits(height, width, scale, spread, dtype, seed):
-    tiles, output = pictures(height, width, scale, spread, dtype, seed)
-    expected = output.copy()
-    bound_by_numpy(tiles, expected)
-    bound_colors(tiles, output, threads=3)
-    np.testing.assert_array_equal(output, expected)
+from imagen_fast.image.color_bounds import bound_colors
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

@@ -49,12 +49,12 @@ def test_the_mean_of_bytes_is_rounded_to_the_nearest(value: int) -> None:
         assert channel_mean(pixel) == round((2 * value + other) / 3)
 
 
-def test_little_memory_is_taken_on_the_way() -> None:
+def test_little_memory_is_taken_on_the_way_by_numpy() -> None:
     tiles = np.zeros((1, 256, 256, 3), np.uint8)
     output = np.random.default_rng(0).integers(0, 256, (1, 1024, 1024, 3), np.uint8)
     tracemalloc.start()
     try:
-        keep_neutral(tiles, output)
+        keep_neutral.by_numpy(tiles, output)
         taken = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,0 +1,44 @@
+// Rows of a picture shared out to threads, which end with the work.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace imagen_fast {
+
+// How many parts so many rows have: as many as there are threads, but no more than are worth it for
+// so many pixels in all.
+inline int parts_of(int rows, std::size_t pixels, int threads) {
+    constexpr std::size_t worth_it = 1 << 16;
+    return static_cast<int>(std::min<std::size_t>({static_cast<std::size_t>(std::max(threads, 1)),
+                                                   pixels / worth_it + 1,
+                                                   static_cast<std::size_t>(rows)}));
+}
+
+// work(part, from, to) for parts of the rows, each in a thread of its own while there are any. It must
+// not throw.
+template <class Work>
+void in_parts(int rows, int parts, const Work& work) {
+    const auto run = [&](int part) {
+        const auto row = [&](std::int64_t i) { return static_cast<int>(rows * i / parts); };
+        work(part, row(part), row(part + 1));
+    };
+    std::vector<std::thread> others;
+    for (int part = 1; part < parts; ++part) {
+        try {
+            others.emplace_back(run, part);
+        } catch (const std::system_error&) {  // no more threads
+            run(part);
+        }
+    }
+    run(0);
+    for (std::thread& other : others) {
+        other.join();
+    }
+}
+
+}  // namespace imagen_fast
