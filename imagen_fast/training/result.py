@@ -17,6 +17,7 @@ from imagen_fast.catalogue import files, resolve
 from imagen_fast.errors import TrainingError
 from imagen_fast.graph import Graph, network
 from imagen_fast.graph.passes import needed
+from imagen_fast.models.blocks import ConvBlock
 from imagen_fast.spec import ModelSpec
 from imagen_fast.task import task_of
 from imagen_fast.training.config import Config
@@ -24,6 +25,9 @@ from imagen_fast.training.config import Config
 
 def warm_start(model: nn.Module, name: str) -> str:
     """Load the tensors of a bundle whose name and shape agree with the model's.
+
+    Convolution blocks that a stage has beyond those of the bundle begin by changing nothing, so a
+    deeper network begins where the bundle's ended.
 
     Args:
         name: a bundle's file, or the name of a shipped model.
@@ -43,6 +47,11 @@ def warm_start(model: nn.Module, name: str) -> str:
     if not found:
         raise TrainingError(f"no tensor of {name} fits this model; choose another to start from")
     model.load_state_dict(found, strict=False)
+    for block, module in model.named_modules():
+        first = f"{block.rpartition('.')[0]}.0.conv.weight"  # of its stage
+        if isinstance(module, ConvBlock) and first in found and f"{block}.conv.weight" not in found:
+            for parameter in module.parameters():
+                torch.nn.init.zeros_(parameter)
     new = sorted(own.keys() - found.keys())
     rest = f"; new: {', '.join(new)}" if new else ""
     return f"starting from {name}: {len(found)} of {len(own)} tensors{rest}"
