@@ -6,7 +6,8 @@ A FILE is an ONNX network of open size, which OpenVINO runs as well, or an ncnn 
 beside FILE.bin), which ncnn runs. They, and this project's --model, enlarge the same 256×256
 picture in turns, from floats in memory to floats in memory, in bf16 where the instruction set has
 it. PSNR of what enlarges four times is that on Set5, below $IMAGEN_FAST_DATA. Prints the table and
-keeps it, with every time, in benchmarks/results/DEVICE/peers.json.
+keeps it, with every time, in benchmarks/results/DEVICE/peers.json, or peers-ISA.json if --isa says
+another than the best.
 
 --loaded is for a machine that does other things meanwhile: one thread, its processor time, and the
 least of each. On AVX2 set ONEDNN_MAX_CPU_ISA=AVX2, which OpenVINO's kernels obey.
@@ -89,7 +90,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*")
     parser.add_argument("--model", default="sr-x4")
-    parser.add_argument("--isa", default=_native.available("bf16")[0])
+    best = _native.available("bf16")[0]
+    parser.add_argument("--isa", default=best)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--loaded", action="store_true")
     parser.add_argument("--seconds", type=float, default=120)
@@ -113,10 +115,12 @@ def main() -> None:
             if row["scale"] == 4:
                 row["set5"] = set5(ready)
     table.show(rows)
-    command = f"python benchmarks/peers.py {' '.join(Path(path).name for path in given.files)}"
+    names = [Path(path).name for path in given.files]
+    command = " ".join(["python benchmarks/peers.py", *names, "--isa", given.isa])
     facts = {"threads": given.threads, "isa": given.isa, "loaded": given.loaded}
     made = record.record(command, rows, (load, machine.load()), **facts)
-    record.write(made, record.place(made, RESULTS, "peers.json"))
+    name = "peers.json" if given.isa == best else f"peers-{given.isa}.json"
+    record.write(made, record.place(made, RESULTS, name))
 
 
 if __name__ == "__main__":

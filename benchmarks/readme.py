@@ -60,6 +60,7 @@ ABOUT_PEERS = (
     "Each on this engine and on another. Those that are not published have random weights, which "
     "take the time of trained ones."
 )
+SETS = {"amx": "AMX", "avx512": "AVX-512", "avx2": "AVX2"}
 SIDE = 256
 BUSY = 0.3  # load before a run from which others must have used the machine
 LIBRARIES = ("torch", "openvino", "onnxruntime", "tensorrt", "ncnn")
@@ -105,13 +106,14 @@ def quality(made: Record) -> str:
 def short(made: Record) -> str:
     """A machine in the head of a column."""
     name = re.sub(r"\(\w+\)|Processor|@.*", "", made["machine"]["cpu"])
-    isa = "AMX" if "amx_bf16" in made["machine"]["isa"] else "AVX-512"
+    best = "amx" if "amx_bf16" in made["machine"]["isa"] else "avx512"
+    isa = SETS[made.get("isa", best)]
     return f"{' '.join(name.split())}, {isa}"
 
 
 def comparison() -> str:
     """The README's table, and how it was measured."""
-    found = everywhere("peers.json")[0]
+    found = max(everywhere("peers.json"), key=lambda made: str(made["machine"]["date"]))
     measured = f"Medians of `benchmarks/peers.py`, {circumstances(found)}."
     more = "[More networks, and this one on other runtimes](docs/performance.md)."
     return "\n\n".join([networks(found, PUBLISHED), f"{measured} {more}"])
@@ -136,9 +138,10 @@ def networks(found: Record, titles: Mapping[str, str]) -> str:
 
 def peers(made: Record) -> list[str]:
     """One device's heading, its table of networks, and how that was measured."""
+    name = "peers-avx2.json" if made["isa"] == "avx2" else "peers.json"
     about = (
         f"`{made['command']}`, {circumstances(made)}; commit {made['machine']['commit']}. "
-        f"Raw samples in `{raw(made, 'peers.json')}`."
+        f"Raw samples in `{raw(made, name)}`."
     )
     return [f"### {short(made)}", networks(made, PUBLISHED | OTHERS), about]
 
@@ -154,7 +157,7 @@ def circumstances(found: Record) -> str:
     versions = [f"{x} {facts['versions'][x]}" for x in LIBRARIES if x in facts["versions"]]
     return (
         f"{facts['date'][:10]}, {found['threads']} of {facts['cores']} cores of an {short(found)}, "
-        f"bf16{busy}; {', '.join(versions)}"
+        f"{found['rows'][0]['precision']}{busy}; {', '.join(versions)}"
     )
 
 
@@ -224,7 +227,7 @@ def page() -> str:
         f"{memory['machine']['date'][:10]})."
     )
     parts = ["## Other people's networks", ABOUT_PEERS]
-    parts += [part for made in everywhere("peers.json") for part in peers(made)]
+    parts += [part for made in everywhere("peers*.json") for part in peers(made)]
     parts += [*(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
     parts += [part for made in everywhere("pixels.json") for part in pixels(made)]

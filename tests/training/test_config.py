@@ -40,7 +40,7 @@ def test_textures_are_not_cut_from_the_photograph_that_make_demo_shows():
 def test_the_configuration_of_one_level_takes_photographs_most_and_screens_sparingly(monkeypatch):
     monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
     config = load_config(next(p for p in SHIPPED if p.stem == "sr-x4-tiny"))
-    assert config.model.spec == ModelSpec(scale=4, levels=(Level(32, convs=5),))
+    assert config.model.spec == ModelSpec(scale=4, levels=(Level(32, convs=7),))
     shares = {source.folder.name: source.weight for source in config.data.train}
     photographs = shares["photos_2"] + shares["photos_cc0"]
     assert photographs > 3 * shares["illustrations"] > 9 * shares["screens"] > 0
