@@ -163,7 +163,8 @@ def _show(made: Record, page: Path | None, overwrite: bool) -> None:
         console.print(note.format(references=references or "nobody"), style="dim", markup=False)
     loads = " and ".join("?" if load is None else f"{load:.1f}" for load in made["load"])
     took = f"{span(made['seconds'])}; load of the machine before and after: {loads}"
-    console.print(f"{took}; {machine['date']} UTC, commit {machine['commit']}", style="dim")
+    commit = f", commit {machine['commit']}" if machine["commit"] else ""  # of a checkout
+    console.print(f"{took}; {machine['date']} UTC{commit}", style="dim")
     if page:
         with whole_file(page, overwrite) as file:
             file.write(console.export_html().encode())

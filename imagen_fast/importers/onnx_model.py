@@ -122,6 +122,8 @@ def _tensor(path: Path, x: TensorProto) -> Array:
     if np.prod([max(0, side) for side in x.dims], dtype=float) > MOST_BYTES:
         raise _error(path, f"tensor {x.name[:60]!r} is of shape {tuple(x.dims)[:8]}")
     array: Array = numpy_helper.to_array(x)
+    if array.dtype.kind == "c":
+        raise _error(path, f"tensor {x.name[:60]!r} holds complex numbers; expected real ones")
     half = array.dtype.kind == "V" or array.dtype.itemsize == 2  # float16 and bfloat16
     return array.astype(np.float32) if half and array.dtype.kind not in "iu" else array
 

@@ -189,6 +189,13 @@ HOSTILE = {
         ),
         "not finite",
     ),
+    "complex weights": (
+        model(
+            node("MatMul", ["x", "w"], ["y"]),
+            weights=(helper.make_tensor("w", TensorProto.COMPLEX64, [1, 1], [1 + 2j]),),
+        ),
+        "holds complex numbers; expected real ones",
+    ),
     "a shape that is a lie": (
         model(
             node("Reshape", ["x", "n"], ["y"]), weights=(numbers("n", 1, 3, 7, -1),)
