@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -16,7 +16,7 @@ inline int parts_of(int rows, std::size_t pixels, int threads) {
     constexpr std::size_t worth_it = 1 << 16;
     return static_cast<int>(std::min<std::size_t>({static_cast<std::size_t>(std::max(threads, 1)),
                                                    pixels / worth_it + 1,
-                                                   static_cast<std::size_t>(rows)}));
+                                                   static_cast<std::size_t>(std::max(rows, 1))}));
 }
 
 // work(part, from, to) for parts of the rows, each in a thread of its own while there are any. It must
@@ -28,10 +28,11 @@ void in_parts(int rows, int parts, const Work& work) {
         work(part, row(part), row(part + 1));
     };
     std::vector<std::thread> others;
+    others.reserve(static_cast<std::size_t>(parts));
     for (int part = 1; part < parts; ++part) {
         try {
             others.emplace_back(run, part);
-        } catch (const std::system_error&) {  // no more threads
+        } catch (const std::exception&) {  // no more threads, or no memory for one
             run(part);
         }
     }
