@@ -195,6 +195,9 @@ void mend(Mend* by, const py::array& tiles, py::array output, int threads) {
     expect(tiles, "tiles", bytes, shape, 3);
     const int scale = shape.height ? static_cast<int>(output.shape(1) / shape.height) : 1;
     expect(output, "output", bytes, {shape.images, scale * shape.height, scale * shape.width}, 3);
+    if (tiles.size() == 0) {
+        return;
+    }
     const void* in = tiles.data();
     void* out = output.mutable_data();
     const Unlocked unlocked;

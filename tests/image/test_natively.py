@@ -39,3 +39,10 @@ def test_native_and_numpy_give_the_same_bits(
     change.by_numpy(tiles, expected)
     change(tiles, output, threads=3)
     np.testing.assert_array_equal(output, expected)
+
+
+@pytest.mark.skipif(natively._native is None, reason="the native engine was not built")
+@pytest.mark.parametrize("change", [bound_colors, keep_neutral, keep_flat])
+@pytest.mark.parametrize("shape", [(0, 4, 4, 3), (1, 0, 5, 3), (1, 4, 0, 3)])
+def test_of_nothing_nothing_is_changed(change, shape):
+    change(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), threads=3)
