@@ -133,7 +133,7 @@ def networks(found: Record, titles: Mapping[str, str]) -> str:
         ours, (runtime, theirs) = (by := dict(times[network])).pop("native"), *by.items()
         psnr = f"{ours['set5']:.2f} dB" if network in PUBLISHED else "not published"
         if network == "sr-x4" and abs(ours["set5"] - shipped()) > SAME:
-            title = f"`sr-x4` of {found['machine']['date'][:10]}, smaller and less trained"
+            title = f"`sr-x4` with the weights of {found['machine']['date'][:10]}"
         fast, slow = median(ours), median(theirs)
         cells = [psnr, milliseconds(fast), f"{milliseconds(slow)}, {TITLES[runtime]}"]
         lines.append([title, *cells, f"{slow / fast:.1f}"])
