@@ -142,12 +142,12 @@ def networks(found: Record, titles: Mapping[str, str]) -> str:
     return markdown(heads, lines)
 
 
-def peers(made: Record) -> list[str]:
-    """One device's heading, its table of networks, and how that was measured."""
-    name = "peers-avx2.json" if made["isa"] == "avx2" else "peers.json"
+def peers(path: Path) -> list[str]:
+    """A device's heading, its table of networks, and how that was measured."""
+    made = read(path)[-1]
     about = (
         f"`{made['command']}`, {circumstances(made)}; commit {made['machine']['commit']}. "
-        f"Raw samples in `{raw(made, name)}`."
+        f"Raw samples in `{path.relative_to(ROOT)}`."
     )
     return [f"### {short(made)}", networks(made, PUBLISHED | OTHERS), about]
 
@@ -233,7 +233,7 @@ def page() -> str:
         f"{memory['machine']['date'][:10]})."
     )
     parts = ["## Other people's networks", ABOUT_PEERS]
-    parts += [part for made in everywhere("peers*.json") for part in peers(made)]
+    parts += [part for path in sorted(RESULTS.glob("*/peers*.json")) for part in peers(path)]
     parts += [*(part for made in records("cpu") for part in device(made))]
     parts += ["## Time against size", f"![latency against size]({PICTURE.name})"]
     parts += [part for made in everywhere("pixels.json") for part in pixels(made)]
