@@ -203,7 +203,7 @@ def preset(name: str, scale: int = 4) -> ModelSpec:
 
 
 PRESETS: dict[str, ModelSpec] = {
-    "tiny": ModelSpec(levels=(Level(32, convs=7),)),  # that of sr-x2 and sr-x4
+    "tiny": ModelSpec(levels=(Level(32, convs=7),)),  # that of the shipped sr models
     "small": ModelSpec(levels=(Level(64, depth=2), Level(96, depth=2), Level(128))),
     "base": ModelSpec(
         levels=(Level(128, depth=2, convs=3), Level(192, depth=2), Level(256, depth=2))
