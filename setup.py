@@ -43,10 +43,12 @@ AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
 ISA_FLAGS = {
     "set_avx2": ["-mavx2", "-mfma"],
     "set_avx512": AVX512,
+    "set_avx512_widened": AVX512,
     "set_avx512_bf16": [*AVX512, "-mavx512bf16"],
     "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mavx512vbmi", "-mamx-tile", "-mamx-bf16"],
 }
-ISA_FLAGS |= {f"training_{isa}": ISA_FLAGS[f"set_{isa}"] for isa in ("avx512_bf16", "amx_bf16")}
+TRAINED = ("avx512_widened", "avx512_bf16", "amx_bf16")
+ISA_FLAGS |= {f"training_{isa}": ISA_FLAGS[f"set_{isa}"] for isa in TRAINED}
 # Tiles blend, and colours are bounded, as NumPy computes it, which rounds a product before it is
 # added.
 OTHER_FLAGS = {name: ["-ffp-contract=off"] for name in ("color_bounds", "tiling")}

@@ -1,13 +1,13 @@
 """Other people's networks on this project's engine, beside the runtimes that they came from.
 
-    python benchmarks/peers.py [FILE ...] [--isa amx|avx512|avx2] [--threads N] [--loaded]
+    python benchmarks/peers.py [FILE ...] [--isa NAME] [--threads N] [--loaded]
 
 A FILE is an ONNX network of open size, which OpenVINO runs as well, or an ncnn network (FILE.param
 beside FILE.bin), which ncnn runs. They, and this project's --model, enlarge the same 256×256
-picture in turns, from floats in memory to floats in memory, in bf16 where the instruction set has
-it. PSNR of what enlarges four times is that on Set5, below $IMAGEN_FAST_DATA. Prints the table and
-keeps it, with every time, in benchmarks/results/DEVICE/peers.json, or peers-ISA.json if --isa says
-another than the best.
+picture in turns, from floats in memory to floats in memory, in bf16 where that is much faster on
+the instruction set, else in fp32. PSNR of what enlarges four times is that on Set5, below
+$IMAGEN_FAST_DATA. Prints the table and keeps it, with every time, in
+benchmarks/results/DEVICE/peers.json, or peers-ISA.json if --isa says another than the best.
 
 --loaded is for a machine that does other things meanwhile: one thread, its processor time, and the
 least of each. On AVX2 set ONEDNN_MAX_CPU_ISA=AVX2, which OpenVINO's kernels obey.
@@ -70,7 +70,7 @@ def exported(model: str, folder: Path) -> str:
 
 def contestants(path: str, given: Any, stack: ExitStack) -> Iterator[tuple[record.Row, Runner]]:
     """A file's, ours first."""
-    precision = "bf16" if given.isa in _native.available("bf16") else "fp32"
+    precision = _native.preferred_precision(given.isa)
     settings = {"precision": precision, "threads": given.threads}
     engine = stack.enter_context(
         imagen_fast.load(path, backend="native", isa=given.isa, **settings)
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*")
     parser.add_argument("--model", default="sr-x4")
-    best = _native.available("bf16")[0]
+    best = _native.available(_native.preferred_precision())[0]
     parser.add_argument("--isa", default=best)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--loaded", action="store_true")

@@ -40,8 +40,8 @@ def load(
         tile: side of a tile in input pixels, overlap included; 0 chooses it by the memory.
         overlap: input pixels that a tile reads beyond what it answers for, on each side; None
             for the default. With `Engine.exact_overlap` tiles change nothing.
-        isa: CPU instruction set of the native engine: "amx", "avx512", "avx2" or "generic"; ""
-            for the variable IMAGEN_FAST_ISA or else the best.
+        isa: CPU instruction set of the native engine: "amx", "avx512_bf16", "avx512",
+            "avx2" or "generic"; "" for the variable IMAGEN_FAST_ISA or else the best.
 
     Where "auto" falls back on PyTorch because the native engine was not built, that is a
     RuntimeWarning too.

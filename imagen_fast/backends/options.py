@@ -11,6 +11,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 # Of the native engine, best first, and what each computes in.
 INSTRUCTION_SETS = {
     "amx": ("bf16",),
+    "avx512_bf16": ("bf16",),
     "avx512": ("bf16", "fp32"),
     "avx2": ("fp32",),
     "generic": ("fp32",),

@@ -108,7 +108,8 @@ def engine_options(function: F) -> F:
             type=click.Choice(list(INSTRUCTION_SETS)),
             callback=lambda context, option, name: name or "",
             metavar="NAME",
-            help="Instruction set of the native engine: amx, avx512, avx2 or generic. [the best]",
+            help="Instruction set of the native engine: amx, avx512_bf16, avx512, avx2 or generic. "
+            "[the best]",
         ),
         threads_option,
         click.option(

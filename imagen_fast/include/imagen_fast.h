@@ -90,8 +90,8 @@ typedef struct imagen_fast_options {
     size_t size;         /* sizeof(imagen_fast_options) */
     int32_t precision;   /* IMAGEN_FAST_AUTO takes bf16 where it is much faster, else fp32 */
     int32_t threads;     /* the calling one included; 0: as many as there are cores for the process */
-    const char* isa;     /* "amx", "avx512", "avx2" or "generic"; NULL: as the variable
-                            IMAGEN_FAST_ISA says, or else the best that the processor has */
+    const char* isa;     /* "amx", "avx512_bf16", "avx512", "avx2" or "generic"; NULL: as the
+                            variable IMAGEN_FAST_ISA says, or else the best that the processor has */
     const int32_t* cores; /* to which the engine's own threads are bound in turn; NULL: to none */
     size_t core_count;   /* how many `cores` there are */
     int32_t spin_us;     /* microseconds that a thread waits awake before it sleeps; 0: 30;

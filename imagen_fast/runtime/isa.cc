@@ -65,16 +65,18 @@ bool has_amx() {
 }
 
 bool always() { return true; }
+bool never() { return false; }
 
 // Zen 4 and 5 multiply bfloat16 at twice the rate of floats (here: 94 ms where fp32 takes 158);
 // Intel's cores multiply it at half the rate.
-bool bf16_is_fast() {
+bool has_fast_avx512_bf16() {
 #if defined(__x86_64__) && defined(__GNUC__)
-    return __builtin_cpu_is("amd");
+    return has_avx512_bf16() && __builtin_cpu_is("amd");
 #else
     return false;
 #endif
 }
+bool has_slow_avx512_bf16() { return has_avx512_bf16() && !has_fast_avx512_bf16(); }
 
 struct Candidate {
     const char* isa;
@@ -87,7 +89,9 @@ struct Candidate {
 // Best first.
 constexpr Candidate kCandidates[] = {
     {"amx", "bf16", has_amx, cpu::amx_bf16, always},
-    {"avx512", "bf16", has_avx512_bf16, cpu::avx512_bf16, bf16_is_fast},
+    {"avx512_bf16", "bf16", has_fast_avx512_bf16, cpu::avx512_bf16, always},
+    {"avx512", "bf16", has_avx512, cpu::avx512_widened, never},
+    {"avx512_bf16", "bf16", has_slow_avx512_bf16, cpu::avx512_bf16, never},
     {"avx512", "fp32", has_avx512, cpu::avx512_fp32, always},
     {"avx2", "fp32", has_avx2, cpu::avx2_fp32, always},
     {"generic", "fp32", always, cpu::generic_fp32, always},
@@ -133,7 +137,7 @@ std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
     const std::string from = isa.empty() ? " (from IMAGEN_FAST_ISA)" : "";
     std::vector<std::string> known, computes;
     for (const Candidate& candidate : kCandidates) {
-        if (known.empty() || known.back() != candidate.isa) {
+        if (std::find(known.begin(), known.end(), candidate.isa) == known.end()) {
             known.emplace_back(candidate.isa);
         }
         if (wanted == candidate.isa) {

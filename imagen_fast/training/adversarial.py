@@ -33,7 +33,7 @@ class Adversarial(Supervised):
     ) -> None:
         super().__init__(generator, config, processes)
         self._generator_optimisers = list(self.optimisers.values())
-        self._opponent = Opponent(adversarial, processes, config.run.precision)
+        self._opponent = Opponent(adversarial, processes, self.precision)
         self.modules["discriminator"] = self._opponent.discriminator
         self.optimisers |= {
             f"discriminator.{name}": o for name, o in self._opponent.optimisers.items()

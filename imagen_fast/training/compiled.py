@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from imagen_fast.errors import TrainingError
-from imagen_fast.training.gradients import Pictures, Precision, difference
+from imagen_fast.training.gradients import Pictures, difference
+from imagen_fast.training.precision import Precision
 
 # Options of torch.compile, in the order in which they are tried on a CPU.
 OPTIONS: tuple[dict[str, int], ...] = ({}, {"cpp.simdlen": 256})

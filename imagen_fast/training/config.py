@@ -165,10 +165,11 @@ class RunConfig:
         processes: how many processes (one a GPU) share the batch; under torchrun its number
             counts instead.
         threads: CPU threads a process; 0 leaves torch's choice.
-        precision: `bf16` (autocast; weights stay fp32) or `fp32`.
+        precision: `bf16` (autocast; weights stay fp32), `fp32`, or `auto`: bf16 on a GPU, by the
+            engine's kernels and on a CPU with fast products of it, else fp32.
         compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`:
             the engine's kernels for training in place of layers that have some, in bf16 on a CPU
-            with fast bf16; where there are none, compiled, if that works here. `kernels`: the
+            with AVX-512; where there are none, compiled, if that works here. `kernels`: the
             same, but never compiled. The first step compares the gradients with PyTorch's own;
             where they differ by more than rounding, `true` is an error, and the others warn and
             go on without.
@@ -184,7 +185,7 @@ class RunConfig:
     device: str = "auto"
     processes: int = 1
     threads: int = 0
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: Literal["auto", "kernels", True, False] = False
     log_every: int = 100
     validate_every: int = 1000

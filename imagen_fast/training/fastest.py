@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from imagen_fast.training.compiled import compiled
 from imagen_fast.training.fused import fused, native_training
-from imagen_fast.training.gradients import Pictures, Precision, difference
+from imagen_fast.training.gradients import Pictures, difference
+from imagen_fast.training.precision import Wanted, faster
 
 if TYPE_CHECKING:
     from imagen_fast._native import Training
@@ -20,25 +21,26 @@ def fastest(
     network: Pictures,
     module: nn.Module,
     low: Tensor,
-    precision: Precision,
+    precision: Wanted,
     compile: Literal["auto", "kernels", True],
     say: Callable[[str], object],
 ) -> tuple[Pictures, Training | None]:
     """`network`, which computes by the layers of `module`, in another form: the same gradients.
 
-    `auto`: by the native engine's kernels, where some of the layers have one for this processor;
-    else compiled, where that works; `say` is told. `kernels`: the same without the latter. True:
-    compiled. The second result is the kernels, if these are what it computes by.
+    `compile` is `auto`: by the native engine's kernels, where some of the layers have one for this
+    processor; else compiled, where that works; `say` is told. `kernels`: the same without the
+    latter. True: compiled. The second result is the kernels, if these are what it computes by,
+    which is in bf16.
 
     Raises:
         TrainingError: `compile` is True, and it cannot be compiled or that gives wrong gradients.
     """
     parameters = list(module.parameters())
-    if compile is not True and precision == "bf16" and low.device.type == "cpu":
+    if compile is not True and precision != "fp32" and low.device.type == "cpu":
         native = native_training()
         fast = fused(network, module, native) if native else None
         if native and fast:
-            wrong = difference(network, fast, parameters, low, precision)
+            wrong = difference(network, fast, parameters, low, "bf16")
             if wrong is None:
                 say(f"the layers that can train by the engine's kernels ({native.isa})")
                 return fast, native
@@ -46,4 +48,4 @@ def fastest(
     if compile == "kernels":
         return network, None
     say("compiling the network: the first step can take some minutes")
-    return compiled(network, parameters, low, precision, compile), None
+    return compiled(network, parameters, low, faster(precision, low.device), compile), None

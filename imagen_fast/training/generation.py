@@ -69,7 +69,7 @@ class Generation(Supervised):
         self._generator_optimisers = list(self.optimisers.values())
         self._opponent: Opponent | None = None
         if adversarial:
-            self._opponent = Opponent(adversarial, processes, config.run.precision, MOMENTUM)
+            self._opponent = Opponent(adversarial, processes, self.precision, MOMENTUM)
             self.modules["discriminator"] = self._opponent.discriminator
             self.optimisers |= {
                 f"discriminator.{name}": o for name, o in self._opponent.optimisers.items()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from imagen_fast.training.precision import Precision
+
 Pictures = Callable[[Tensor], list[Tensor]]
-Precision = Literal["bf16", "fp32"]
 
 # What rounding alone may do to a gradient, as a part of its length, beside what it does to the
 # eager one. Measured: up to 0.011 in bf16, for single numbers such as an attention's temperature.

@@ -115,7 +115,6 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
         "degradation": asdict(config.degradation) if config.degradation else None,
         "adversarial": config.adversarial.loss if config.adversarial else None,
         "warm_start": Path(config.model.warm_start).name or None,
-        "precision": config.run.precision,
         "seed": config.run.seed,
         "versions": {
             "imagen-fast": __version__,

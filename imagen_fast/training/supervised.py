@@ -18,6 +18,7 @@ from imagen_fast.training.fused_loss import fuse_loss
 from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
+from imagen_fast.training.precision import faster
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.validation import validate
 
@@ -38,6 +39,7 @@ class Supervised:
         pictures: names by folder of those that it learns from beside the run's.
         modules, optimisers: all that a step changes, by name, for checkpoints.
         say: told by what the network is computed.
+        precision: what it is computed in: `bf16` (autocast) or `fp32`.
     """
 
     columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
@@ -51,7 +53,8 @@ class Supervised:
         self._parameters = list(generator.parameters())
         self._native: Training | None = None
         self.compare_by(config.loss)
-        self._precision, self._device = config.run.precision, processes.device
+        self._device, self._compute_in = processes.device, config.run.precision
+        self.precision = faster(config.run.precision, processes.device)
         self._processes = processes
         self._generator: Any = generator
         self._progressive: Pictures | None = None
@@ -86,8 +89,10 @@ class Supervised:
             self._progressive = self._forward()
         if self._compile:  # at the first step, which gives it a batch to be tried on
             self._progressive, self._native = fastest(
-                self._progressive, self._generator, low, self._precision, self._compile, self.say
+                self._progressive, self._generator, low, self._compute_in, self._compile, self.say
             )
+            if self._native:
+                self.precision = "bf16"
             self.compare_by(self._loss)
             self._compile = False
         progressive: Pictures = self._progressive
@@ -96,7 +101,7 @@ class Supervised:
         return [picture.float() for picture in pictures]
 
     def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _update(
         self,

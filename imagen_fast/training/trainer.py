@@ -354,6 +354,7 @@ class Trainer:
             "pictures": self.pictures,
             "megapixels": round(self.data.pixels / 1e6, 2),
             "device": self.processes.device.type,
+            "precision": self.method.precision,
             "processes": self.processes.count,
         }
 

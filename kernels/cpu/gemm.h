@@ -86,6 +86,43 @@ struct Matrix {
     }
 };
 
+// Rows of A as a register tile's products read them: at(i, k) is element k of row i, and those along the
+// sum with it, in all lanes.
+template <class S, int rows, bool widens = S::widens>
+class LeftRows {
+public:
+    static constexpr int most = 1 << 30;  // elements of a row
+
+    IMAGEN_INLINE void read(const typename S::Scalar* p, std::ptrdiff_t stride, int) {
+        p_ = p;
+        stride_ = stride;
+    }
+    IMAGEN_INLINE typename S::Pack at(int i, int k) const {
+        return S::broadcast(p_ + i * stride_ + k);
+    }
+
+private:
+    const typename S::Scalar* p_;
+    std::ptrdiff_t stride_;
+};
+
+// The same as floats, in the first cache.
+template <class S, int rows>
+class LeftRows<S, rows, true> {
+public:
+    static constexpr int most = 256;
+
+    IMAGEN_INLINE void read(const typename S::Scalar* p, std::ptrdiff_t stride, int count) {
+        for (int i = 0; i < rows; ++i) {
+            S::widen(p + i * stride, count, values_[i]);
+        }
+    }
+    IMAGEN_INLINE typename S::Pack at(int i, int k) const { return S::broadcast(values_[i] + k); }
+
+private:
+    alignas(64) float values_[rows][most];
+};
+
 template <class S, int rows, int columns>
 IMAGEN_INLINE void gemm_tile(const Rows<S>& a, std::ptrdiff_t first,
                              const typename S::Scalar* IMAGEN_RESTRICT b,
@@ -98,20 +135,25 @@ IMAGEN_INLINE void gemm_tile(const Rows<S>& a, std::ptrdiff_t first,
             sum[i][j] = start;
         }
     }
+    LeftRows<S, rows> left;
     for (int segment = 0; segment < a.segments; ++segment) {
         const typename S::Scalar* IMAGEN_RESTRICT p = a.segment[segment] + first * a.stride;
-        for (int k = 0; k < a.k; k += S::depth) {
-            typename S::Pack right[columns];
-            for (int j = 0; j < columns; ++j) {
-                right[j] = S::load_pack(b + j * S::lanes * S::depth);
-            }
-            for (int i = 0; i < rows; ++i) {
-                const typename S::Pack left = S::broadcast(p + i * a.stride + k);
+        for (int start = 0; start < a.k; start += left.most) {
+            const int count = a.k - start < left.most ? a.k - start : left.most;
+            left.read(p + start, a.stride, count);
+            for (int k = 0; k < count; k += S::depth) {
+                typename S::Pack right[columns];
                 for (int j = 0; j < columns; ++j) {
-                    sum[i][j] = S::dot(sum[i][j], left, right[j]);
+                    right[j] = S::load_pack(b + j * S::lanes * S::depth);
                 }
+                for (int i = 0; i < rows; ++i) {
+                    const typename S::Pack one = left.at(i, k);
+                    for (int j = 0; j < columns; ++j) {
+                        sum[i][j] = S::dot(sum[i][j], one, right[j]);
+                    }
+                }
+                b += columns * S::lanes * S::depth;
             }
-            b += columns * S::lanes * S::depth;
         }
     }
     for (int i = 0; i < rows; ++i) {

@@ -211,6 +211,7 @@ const KernelSet* generic_fp32();
 const KernelSet* avx2_fp32();
 const KernelSet* avx512_fp32();
 const KernelSet* avx512_bf16();
+const KernelSet* avx512_widened();
 const KernelSet* amx_bf16();
 
 }  // namespace imagen_fast::cpu

@@ -23,6 +23,7 @@ struct Avx2 {
     static constexpr bool direct = false;
     static constexpr bool splits = false;
     static constexpr bool saturates = false;
+    static constexpr bool widens = false;
     using Session = FlushToZero;
     static constexpr int max_columns = 2;
     // Of sixteen registers twelve are accumulators.

@@ -21,6 +21,7 @@ struct Avx512Floats {
     static constexpr bool direct = false;
     static constexpr bool splits = false;
     static constexpr bool saturates = false;
+    static constexpr bool widens = false;
     using Session = FlushToZero;
     // 24 accumulators, enough to hide the latency of FMA and to leave room for the operands.
     static constexpr int tile_rows(int columns) { return columns == 1 ? 12 : 24 / columns; }

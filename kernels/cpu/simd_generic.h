@@ -23,6 +23,7 @@ struct Generic {
     static constexpr bool direct = false;   // 3×3 convolutions by direct_conv3x3.h, else by winograd.h
     static constexpr bool splits = false;   // has load_even and load_odd
     static constexpr bool saturates = false;  // `scale` and `reciprocal` bear any exponent
+    static constexpr bool widens = false;
     struct Session {};                      // lives while a thread computes
     static constexpr int max_columns = 2;   // vectors of a GEMM register tile
     static constexpr int tile_rows(int columns) { return columns == 1 ? 6 : 4; }

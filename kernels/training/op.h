@@ -96,6 +96,7 @@ private:
 
 // One maker per training_*.cc; null where the compiler could not build it.
 const TrainingSet* training_avx512_bf16();
+const TrainingSet* training_avx512_widened();
 const TrainingSet* training_amx_bf16();
 
 }  // namespace imagen_fast::cpu

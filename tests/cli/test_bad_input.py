@@ -324,7 +324,7 @@ def test_weights_of_another_network(command, tiny_path, picture, tmp_path):
         ("--backend eager --isa avx2", "'eager' has no isa to choose"),
         ("--device gpu", "device 'gpu'; expected auto, cpu, cuda or cuda:N"),
         ("--device cuda:-1", "device 'cuda:-1'; expected"),
-        ("--isa neon", "'neon' is not one of 'amx', 'avx512', 'avx2', 'generic'"),
+        ("--isa neon", "'neon' is not one of 'amx', 'avx512_bf16', 'avx512', 'avx2', 'generic'"),
         ("--isa amx --precision fp32", "'amx' computes in bf16, not in fp32"),
         ("--threads 0", "0 is not in the range"),
         ("--threads 3000000000", "3000000000 is not in the range"),

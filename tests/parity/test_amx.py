@@ -35,6 +35,7 @@ SOURCES = {
     "kernels/cpu/set_amx_bf16.cc": ["-O1", *AMX],
     "kernels/training/training_amx_bf16.cc": ["-O0", *AMX],
     "kernels/training/training_avx512_bf16.cc": ["-O0", *AVX512],
+    "kernels/training/training_avx512_widened.cc": ["-O0", *AVX512],
     "imagen_fast/runtime/isa.cc": [],
     "imagen_fast/runtime/binding.cc": ["-O0"],
 }
@@ -57,7 +58,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", sys.argv[2], *sys.ar
 
 
 @pytest.mark.skipif(
-    not set(_native.available("bf16")) & {"avx512", "amx"}, reason="no AVX512-BF16 here"
+    not set(_native.available("bf16")) & {"avx512_bf16"}, reason="no AVX512-BF16 here"
 )
 def test_parity_on_emulated_tiles(tmp_path: Path) -> None:
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")

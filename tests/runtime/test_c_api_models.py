@@ -219,7 +219,10 @@ def test_what_a_download_left_in_place_of_a_model(
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"isa": "mmx"}, "no instruction set 'mmx'; expected one of amx, avx512, avx2, generic"),
+        (
+            {"isa": "mmx"},
+            "no instruction set 'mmx'; expected one of amx, avx512_bf16, avx512, avx2, generic",
+        ),
         ({"isa": "amx"}, "instruction set 'amx' computes in bf16, not in fp32"),
         ({"cores": [100_000]}, "cannot be bound to core 100000"),
     ],

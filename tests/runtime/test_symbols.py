@@ -14,6 +14,7 @@ MAKERS = {
     "set_generic.o": "imagen_fast::cpu::generic_fp32()",
     "set_avx2.o": "imagen_fast::cpu::avx2_fp32()",
     "set_avx512.o": "imagen_fast::cpu::avx512_fp32()",
+    "set_avx512_widened.o": "imagen_fast::cpu::avx512_widened()",
     "set_avx512_bf16.o": "imagen_fast::cpu::avx512_bf16()",
     "set_amx_bf16.o": "imagen_fast::cpu::amx_bf16()",
 }

@@ -11,7 +11,9 @@ namespace imagen_fast {
 namespace {
 
 const cpu::TrainingSet& training_set(const std::string& isa) {
-    const cpu::TrainingSet* set = isa == "amx" ? cpu::training_amx_bf16() : cpu::training_avx512_bf16();
+    const cpu::TrainingSet* set = isa == "amx"           ? cpu::training_amx_bf16()
+                                  : isa == "avx512_bf16" ? cpu::training_avx512_bf16()
+                                                         : cpu::training_avx512_widened();
     if (!set) {
         throw BackendError("instruction set '" + isa + "' has no kernels for training in this build");
     }
