@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -207,26 +207,3 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no pictures at {folder}: set IMAGEN_FAST_DATA")
     return folder
-
-
-@pytest.fixture(scope="session")
-def named() -> Callable[..., tuple[dict[str, Any], list[str]]]:
-    """What `Backend.run` takes for a method of the reference: inputs and outputs by name."""
-    return inputs_and_outputs
-
-
-def inputs_and_outputs(
-    method: str,
-    start: Any,
-    context: Sequence[Any] | None = None,
-    *,
-    levels: int,
-) -> tuple[dict[str, Any], list[str]]:
-    """What `Backend.run` takes for a method of the reference: inputs and outputs by name."""
-    generates = method == "generate"
-    given = {"latent" if generates else "image": start}
-    for number, x in enumerate(context or ()):
-        given[f"latent.context.{number}" if generates else f"context.{number}"] = x
-    what = {"features": "features", "progressive": "picture", "generate": "sample"}[method]
-    wanted = [f"{what}.{number}" for number in range(levels)]
-    return given, wanted if method == "features" else [what, *wanted[1:]]

@@ -61,13 +61,9 @@ def command(
     protocol: str | None,
     scale: str | None,
     model: str | None,
-    backend: str,
-    device: str,
-    precision: str,
-    threads: int | None,
-    isa: str,
     crops: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure PSNR and SSIM on the pictures in FOLDER, beside bicubic or the input.
 
@@ -88,10 +84,6 @@ def command(
     """
     if crops:
         check_output(crops)
-    options: dict[str, Any] = {
-        **{"backend": backend, "device": device, "precision": precision, "threads": threads},
-        "isa": isa,
-    }
     chosen = PROTOCOLS[protocol] if protocol else SHRUNK
     if chosen.scale and scale is not None and chosen.scale != int(scale):
         raise click.UsageError(f"the protocol {protocol} has scale {chosen.scale}; leave out -s")
@@ -99,7 +91,7 @@ def command(
         factor = int(scale or UPSCALE.scales[0])
     else:
         said = scale or (str(chosen.scale) if chosen.scale else None)
-        model, factor = model_and_scale(chosen.task, model, said, backend)
+        model, factor = model_and_scale(chosen.task, model, said, options["backend"])
         check_engine(model, **options)
     chosen = chosen.at(factor)
     name = chosen.baseline if model in BASELINES else model

@@ -112,9 +112,7 @@ def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
 @engine_options
 @click.option("--overwrite", is_flag=True, help="Make an output that exists anew.")
 @quiet_option
-@click.pass_context
 def command(
-    ctx: click.Context,
     source: str,
     output: str,
     task_name: str | None,
@@ -128,13 +126,9 @@ def command(
     start: Fraction | None,
     end: Fraction | None,
     fps: Fraction,
-    backend: str,
-    device: str,
-    precision: str,
-    threads: int | None,
-    isa: str,
     overwrite: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Enlarge or restore a video, frame by frame.
 
@@ -149,20 +143,14 @@ def command(
     What is finished lies in OUTPUT.parts until all is: after Ctrl-C, a kill or a power cut the same
     command goes on from there. Exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
     """
-    task = _task(task_name, model, backend)
-    name, factor = model_and_scale(task, model, scale, backend)
+    task = _task(task_name, model, options["backend"])
+    name, factor = model_and_scale(task, model, scale, options["backend"])
     if (task is STYLIZE) != (style is not None):
         raise click.UsageError("--style PAINTING is for --task stylize, which needs one")
     if strength is not None and task.strength is None:
         raise click.UsageError("--strength is for --task restore and stylize")
-    options: dict[str, Any] = {
-        "backend": backend,
-        "device": device,
-        "precision": precision,
-        "isa": isa,
-    }
-    check_engine(name, **options, threads=threads)
-    workers = threads or cores()
+    check_engine(name, **options)
+    workers = options.pop("threads") or cores()
     with as_usage(VideoError):
         cut = Cut(start, end)
     wanted = Wanted(
