@@ -14,7 +14,6 @@ from imagen_fast.bundle import Bundle
 from imagen_fast.errors import BackendError
 from imagen_fast.graph import Graph
 from imagen_fast.graph.passes import needed
-from imagen_fast.spec import ModelSpec
 
 Tiles = NDArray[Any]  # (N, H, W, C), C-contiguous or not
 OTHER_SIDE = 32  # of a second picture or its tokens, where nobody knows it yet
@@ -116,11 +115,6 @@ class Backend(ABC):
     def graph(self) -> Graph:
         """The network's operations."""
         return self.bundle.graph
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The architecture's spec. Raises OperationError if the graph is of none of ours."""
-        return self.bundle.spec
 
     @property
     @abstractmethod

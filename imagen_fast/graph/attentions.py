@@ -83,8 +83,8 @@ _HEADS: dict[str, Range] = {"head_dim": (Whole(1, MAX_CHANNELS), None)}
 _WINDOW: dict[str, Range] = {**_HEADS, "window": (Whole(2, 64), None), "shift": (Whole(0, 32), 0)}
 
 ATTENTIONS: Mapping[str, Kind] = {
+    # x + proj(attention(x, context or x)) + added, within windows (models/blocks.py).
     "window_attention": Kind(
-        "x + proj(attention(x, context or x)) + added, within windows (models/blocks.py)",
         ("x", "context?", "added*"),
         _WINDOW,
         _attention,
@@ -92,9 +92,9 @@ ATTENTIONS: Mapping[str, Kind] = {
         _windows,
         _window_flops,
     ),
+    # x + proj(attention(x, context or x)) + added over the whole picture; `plain` as the article's
+    # listing has it: no x +, no norms, a ReLU before the softmax.
     "global_attention": Kind(
-        "x + proj(attention(x, context or x)) + added over the whole picture; `plain` as the "
-        "article's listing has it: no x +, no norms, a ReLU before the softmax",
         ("x", "context?", "added*"),
         {**_HEADS, "plain": (Flag(), False)},
         _attention,
@@ -102,9 +102,9 @@ ATTENTIONS: Mapping[str, Kind] = {
         _everywhere,
         lambda a, x, y: 8.0 * y.channels**2,  # and 4 · channels for each key
     ),
+    # The probabilities of window attention: for each pixel, heads · window² of them, those of one
+    # head side by side; 0 for keys outside the picture.
     "attention_map": Kind(
-        "the probabilities of window attention: for each pixel, heads · window² of them, those of "
-        "one head side by side; 0 for keys outside the picture",
         ("x", "context?"),
         _WINDOW,
         _map,

@@ -96,12 +96,12 @@ def _transposed_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Int
 
 
 CONVOLUTIONS: Mapping[str, Kind] = {
+    # scale · activation(conv(x) + bias) + added. With stride s pixel i is computed of x's pixels
+    # s·i - (kernel - 1) // 2 and following; beyond the border they are zeros, mirrored without the
+    # outermost one (reflect) or the outermost one (edge), and valid computes only the pixels that
+    # need none: (kernel - 1) / 2 fewer on each side. With stride 2 an odd side counts as completed.
+    # Depthwise: each channel is computed of its own alone.
     "convolution": Kind(
-        "scale · activation(conv(x) + bias) + added. With stride s pixel i is computed of x's "
-        "pixels s·i - (kernel - 1) // 2 and following; beyond the border they are zeros, mirrored "
-        "without the outermost one (reflect) or the outermost one (edge), and valid computes only "
-        "the pixels that need none: (kernel - 1) / 2 fewer on each side. With stride 2 an odd side "
-        "counts as completed. Depthwise: each channel is computed of its own alone",
         ("x", "added*"),
         {
             "channels": CHANNELS,
@@ -116,9 +116,9 @@ CONVOLUTIONS: Mapping[str, Kind] = {
         reads,
         _flops,
     ),
+    # pixel_shuffle(conv(x) + bias) + base, each of its pixels factor² times (Shi et al. 2016,
+    # arXiv:1609.05158).
     "subpixel_convolution": Kind(
-        "pixel_shuffle(conv(x) + bias) + base, each of its pixels factor² times "
-        "(Shi et al. 2016, arXiv:1609.05158)",
         ("x", "base?"),
         {"channels": CHANNELS, "kernel": (Whole(3, 3), 3), "factor": FACTOR},
         _subpixel,
@@ -126,10 +126,10 @@ CONVOLUTIONS: Mapping[str, Kind] = {
         _subpixel_reads,
         _flops,
     ),
+    # Transposed convolution of an even kernel and stride 2 + bias + skip. Pixel i adds to the
+    # pixels 2·i - (kernel - 2) / 2 and following of a result of twice the size, or cropped to the
+    # skip.
     "transposed_convolution": Kind(
-        "transposed convolution of an even kernel and stride 2 + bias + skip. Pixel i adds to the "
-        "pixels 2·i - (kernel - 2) / 2 and following of a result of twice the size, or cropped to "
-        "the skip",
         ("x", "skip?"),
         {"channels": CHANNELS, "kernel": (Whole(2, 8), 2)},
         _transposed,

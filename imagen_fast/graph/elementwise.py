@@ -65,9 +65,9 @@ def _cut(a: Settings, x: Read) -> Value:
 
 
 ELEMENTWISE: Mapping[str, Kind] = {
+    # scale · activation(x + y + …) + offset, the last `minus` of the inputs subtracted; those of
+    # one channel or one pixel count for all channels or pixels.
     "sum": Kind(
-        "scale · activation(x + y + …) + offset, the last `minus` of the inputs subtracted; those "
-        "of one channel or one pixel count for all channels or pixels",
         ("x", "y*"),
         {
             **activations.settings(activations.ACTIVATIONS + activations.FUNCTIONS),
@@ -79,16 +79,16 @@ ELEMENTWISE: Mapping[str, Kind] = {
         lambda a, x, y: {"slopes": (y.channels,)} if a["activation"] == "prelu" else {},
         _same_pixel,
     ),
+    # x · y · …; those of one channel or one pixel count for all channels or pixels.
     "product": Kind(
-        "x · y · …; those of one channel or one pixel count for all channels or pixels",
         ("x", "y*"),
         {},
         _broadcast,
         reads=_same_pixel,
     ),
+    # One number of all the channels of a pixel, or one pixel of the whole picture: their mean,
+    # variance, deviation (the root of the variance, of all and not one less) or maximum.
     "reduce": Kind(
-        "one number of all the channels of a pixel, or one pixel of the whole picture: their "
-        "mean, variance, deviation (the root of the variance, of all and not one less) or maximum",
         ("x",),
         {
             "function": (Word(("mean", "variance", "deviation", "maximum")), None),
@@ -98,19 +98,16 @@ ELEMENTWISE: Mapping[str, Kind] = {
         reads=lambda a, x, pixels, place: EVERYTHING if a["over"] == "picture" else pixels,
         flops=lambda a, x, y: first(x).channels if a["over"] == "channels" else 0.0,
     ),
+    # weight · (x - mean) / √(variance + epsilon) + bias, of the channels of each pixel.
     "layer_norm": Kind(
-        "weight · (x - mean) / √(variance + epsilon) + bias, of the channels of each pixel",
         ("x",),
         {"epsilon": (Number(), 1e-5)},
         lambda a, x: first(x),
         lambda a, x, y: {"weight?": (y.channels,), "bias?": (y.channels,)},
         flops=lambda a, x, y: 8.0 * y.channels,
     ),
-    "concatenate": Kind(
-        "the channels of x, then those of y, …", ("x", "y*"), {}, _joined, flops=lambda a, x, y: 0
-    ),
+    "concatenate": Kind(("x", "y*"), {}, _joined, flops=lambda a, x, y: 0),
     "slice": Kind(
-        "channels first to first + channels - 1 of x",
         ("x",),
         {"first": (Whole(0, MAX_CHANNELS), None), "channels": CHANNELS},
         _cut,

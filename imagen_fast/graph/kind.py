@@ -79,7 +79,6 @@ class Kind:
     """One row of the table.
 
     Attributes:
-        about: what it computes.
         inputs: names of what it reads; one that ends in "?" may be left out, one that ends in "*"
             stands for any number, the last of all.
         attributes: name → (range, default); a default of None must be given.
@@ -93,7 +92,6 @@ class Kind:
         same: inputs that are of the result's channels and grid.
     """
 
-    about: str
     inputs: tuple[str, ...]
     attributes: Mapping[str, Range]
     output: Callable[[Settings, Read], Value]

@@ -85,17 +85,17 @@ def _cropped_reads(a: Settings, x: Read, pixels: Interval, place: int) -> Interv
 
 
 SIZES: Mapping[str, Kind] = {
+    # Channel (c, dy, dx) becomes channel c of the pixel at (dy, dx) within factor² pixels.
     "pixel_shuffle": Kind(
-        "channel (c, dy, dx) becomes channel c of the pixel at (dy, dx) within factor² pixels",
         ("x",),
         {"factor": FACTOR},
         _shuffled,
         reads=_enlarged_reads,
         flops=lambda a, x, y: 0,
     ),
+    # The pixel at (dy, dx) within factor² pixels becomes channel (c, dy, dx); a side that is no
+    # multiple of the factor, a power of two, is completed by zeros.
     "pixel_unshuffle": Kind(
-        "the pixel at (dy, dx) within factor² pixels becomes channel (c, dy, dx); a side that is "
-        "no multiple of the factor, a power of two, is completed by zeros",
         ("x",),
         {"factor": FACTOR},
         _unshuffled,
@@ -103,43 +103,42 @@ SIZES: Mapping[str, Kind] = {
         flops=lambda a, x, y: 0,
     ),
     "nearest": Kind(
-        "each pixel factor² times",
         ("x",),
         {"factor": FACTOR},
         _enlarged,
         reads=_enlarged_reads,
         flops=lambda a, x, y: 0,
     ),
+    # `factor` times as large: pixel i lies at (i + 0.5) / factor - 0.5 of x, between whose two
+    # pixels it is drawn along each axis; beyond the border is the outermost one.
     "bilinear": Kind(
-        "factor times as large: pixel i lies at (i + 0.5) / factor - 0.5 of x, between whose two "
-        "pixels it is drawn along each axis; beyond the border is the outermost one",
         ("x",),
         {"factor": FACTOR},
         _enlarged,
         reads=_bilinear_reads,
         flops=lambda a, x, y: 6.0 * y.channels,
     ),
+    # Means of 2×2 pixels; an odd last row or column counts twice.
     "halve": Kind(
-        "means of 2×2 pixels; an odd last row or column counts twice",
         ("x",),
         {},
         lambda a, x: Value(first(x).channels, first(x).grid.halved()),
         reads=lambda a, x, pixels, place: (2 * pixels[0], 2 * pixels[1] + 1),
         flops=lambda a, x, y: 4.0 * y.channels,
     ),
+    # The maximum of the pixels that a convolution of this kernel and stride would read, of those
+    # within the picture.
     "max_pool": Kind(
-        "the maximum of the pixels that a convolution of this kernel and stride would read, of "
-        "those within the picture",
         ("x",),
         {"kernel": (Whole(2, convolutions.MAX_KERNEL), None), "stride": (Whole(1, 2), 1)},
         _pooled,
         reads=convolutions.reads,
         flops=lambda a, x, y: float(y.channels * a["kernel"] ** 2),
     ),
+    # Sides completed at their far ends to multiples of 2^halvings, and then `margin` pixels more
+    # all around: zeros, mirrored without the outermost one (reflect, again and again where there
+    # are too few) or the outermost one (edge).
     "pad": Kind(
-        "sides completed at their far ends to multiples of 2^halvings, and then `margin` pixels "
-        "more all around: zeros, mirrored without the outermost one (reflect, again and again "
-        "where there are too few) or the outermost one (edge)",
         ("x",),
         {
             "padding": (Word(convolutions.BORDERS), "zero"),
@@ -149,9 +148,9 @@ SIZES: Mapping[str, Kind] = {
         _padded,
         flops=lambda a, x, y: 0,
     ),
+    # x without its first `margin` rows and columns, as far as what it is like reaches, factor times
+    # as large; without that, less `margin` at the far ends too.
     "crop": Kind(
-        "x without its first `margin` rows and columns, as far as what it is like reaches, factor "
-        "times as large; without that, less `margin` at the far ends too",
         ("x", "like?"),
         {"margin": (Whole(0, 4096), 0), "factor": (Whole(1, 16), 1)},
         _cropped,
