@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen_fast import stand_in
-from imagen_fast.bundle import FAMILY, Bundle, describe
+from imagen_fast.bundle import FAMILY, Bundle, Stored, describe
 from imagen_fast.bundle import FORMAT as MODEL
 from imagen_fast.errors import SpecError, WeightsError
 from imagen_fast.graph import Graph
@@ -24,9 +24,6 @@ from .bundle_plan import BundlePlan, parse
 
 FORMAT = f"{FAMILY}cuda-4"
 LARGEST_HEADER = 16 << 20  # as the runtime has it
-
-# dtype, as safetensors writes it; shape; bytes.
-Stored = tuple[str, tuple[int, ...], bytes]
 
 
 def render(

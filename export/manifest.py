@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -78,5 +79,5 @@ def render(
 
 def _worst(verification: Verification) -> float | None:
     """For JSON, which has no infinity: None if not a bit differs."""
-    known = [value for value in verification.psnr.values() if value is not None]
-    return min(known, default=None)
+    worst = verification.worst
+    return worst if math.isfinite(worst) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
@@ -14,7 +13,6 @@ from imagen_fast.errors import BackendError
 from imagen_fast.extras import install
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-NVIDIA = Path("/proc/driver/nvidia/version")  # is there if a GPU's driver is loaded
 SILENT = 4  # what it logs it also raises
 
 
@@ -22,21 +20,6 @@ def available() -> list[str]:
     """What this build of ONNX Runtime can run on, by the names of `PROVIDERS`."""
     found: list[str] = ort.get_available_providers()
     return found
-
-
-def resolve_device(device: str) -> str:
-    """`cpu` or `cuda:N` for what users write; "auto" is a GPU if ONNX Runtime can use one.
-
-    Raises:
-        BackendError: it is spelled otherwise.
-    """
-    if device == "auto":
-        on_gpu = PROVIDERS["cuda"] in available() and NVIDIA.exists()
-        return "cuda:0" if on_gpu else "cpu"
-    kind, _, index = device.partition(":")
-    if device not in ("cpu", "cuda") and (kind != "cuda" or not index.isdecimal()):
-        raise BackendError(f"device {device!r}; expected auto, cpu, cuda or cuda:N")
-    return f"cuda:{int(index or 0)}" if kind == "cuda" else "cpu"
 
 
 class Session:

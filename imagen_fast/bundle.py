@@ -33,6 +33,9 @@ MOST_PIXELS = 1 << 16  # of an alignment or an overlap; as runtime/bundle.cc has
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
+# A tensor in a file: dtype, as safetensors writes it; shape; bytes.
+Stored = tuple[str, tuple[int, ...], bytes]
+
 _open: Callable[..., Any] = safe_open  # which has no annotations
 
 

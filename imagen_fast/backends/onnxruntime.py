@@ -6,7 +6,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import ClassVar
 
-from imagen_fast.backends import memory
+from imagen_fast.backends import NVIDIA, memory
 from imagen_fast.backends.exported import Exported, Session
 from imagen_fast.backends.onnx_process import OnnxFile, OnnxFileSession
 from imagen_fast.errors import BackendError
@@ -30,12 +30,11 @@ class OnnxRuntime(Exported):
 
     def _start(self, device: str, precision: str, threads: int | None, isa: str) -> None:
         from imagen_fast.cores import cores
-        from imagen_fast.export.onnx_session import resolve_device
 
         foreign = isinstance(self.bundle, OnnxFile)
         if foreign and (device not in ("auto", "cpu") or precision not in ("auto", "fp32")):
             raise BackendError("ONNX Runtime runs other people's files on the cpu, in fp32, alone")
-        self.device = "cpu" if foreign else resolve_device(device)
+        self.device = "cpu" if foreign else _resolved(device)
         chosen = "fp32" if self.device == "cpu" else "fp16"
         self.precision = chosen if precision == "auto" else precision
         self.threads = threads or cores()
@@ -74,3 +73,13 @@ class OnnxRuntime(Exported):
         data = onnx.export(self.bundle, options)
         session: Session = onnx_session.Session(data, device=self.device, threads=self.threads)
         return session
+
+
+def _resolved(device: str) -> str:
+    """ "cpu" or "cuda:N"; "auto" is a GPU if ONNX Runtime can use one."""
+    from imagen_fast.export.onnx_session import PROVIDERS, available
+
+    kind, _, index = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if PROVIDERS["cuda"] in available() and NVIDIA.exists() else "cpu"
+    return f"cuda:{int(index or 0)}" if kind == "cuda" else kind

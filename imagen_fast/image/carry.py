@@ -13,7 +13,7 @@ from imagen_fast.image import exif, ifd, png_color, profile, xmp
 from imagen_fast.image.picture import Metadata
 
 INKS = 4
-_WITHOUT_GREY = ("WEBP", "AVIF")  # formats whose pixels are RGB
+WITHOUT_GREY = ("WEBP", "AVIF")  # formats whose pixels are RGB
 
 
 def believed(data: Metadata, channels: int) -> Metadata:
@@ -90,7 +90,7 @@ def fitted(
 
 def _usable(icc: bytes, form: str, channels: int) -> bool:
     """Whether the format carries the profile, or else it can be applied to the pixels."""
-    if form == "BMP" or (form in _WITHOUT_GREY and channels == 1):
+    if form == "BMP" or (form in WITHOUT_GREY and channels == 1):
         return profile.to_srgb(icc, "L" if channels == 1 else "RGB") is not None
     return True
 

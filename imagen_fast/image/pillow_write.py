@@ -7,12 +7,12 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageCms
 
 from imagen_fast.image import profile
+from imagen_fast.image.carry import WITHOUT_GREY
 from imagen_fast.image.picture import Metadata, eight_bits
 from imagen_fast.image.pillow import info
 from imagen_fast.samples import Samples
 
 QUALITY = 95
-_WITHOUT_GREY = ("WEBP", "AVIF")
 
 
 class PillowWriter:
@@ -35,7 +35,7 @@ class PillowWriter:
         self._options = _options(kind, metadata, channels, quality)
         self._color = channels - 1 + channels % 2
         self._transform = None if "icc_profile" in self._options else _transform(metadata, channels)
-        grey = self._color == 1 and kind not in _WITHOUT_GREY and self._transform is None
+        grey = self._color == 1 and kind not in WITHOUT_GREY and self._transform is None
         mode = ("L" if grey else "RGB") + ("A" if channels > self._color else "")
         self._image = Image.new(mode, (width, height))
         self._row = 0
@@ -65,7 +65,7 @@ def _options(kind: str, metadata: Metadata, channels: int, quality: int | None) 
     carried = info(metadata)
     if kind == "BMP":
         return {"dpi": metadata.dpi} if metadata.dpi else {}
-    if kind in _WITHOUT_GREY and channels < 3:  # their pixels are RGB
+    if kind in WITHOUT_GREY and channels < 3:  # their pixels are RGB
         carried.pop("icc_profile", None)
     if kind == "WEBP":
         lossless = quality == 100

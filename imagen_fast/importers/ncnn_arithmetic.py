@@ -45,10 +45,10 @@ class Call:
         x = self.layer.whole(across, default)
         return self.layer.whole(down, x), x
 
-    def activated(self, x: str, kind: int = 9, numbers: int = 10) -> str:
+    def activated(self, x: str) -> str:
         """With the activation that layers end with."""
-        given = self.layer.arrays.get(numbers, ())
-        match self.layer.whole(kind):
+        kind, given = self.layer.whole(9), self.layer.arrays.get(10, ())
+        match kind:
             case 0:
                 return x
             case 1:
@@ -63,7 +63,7 @@ class Call:
                 return self.a.function(x, "mish")
             case 6:
                 return hard_swish(self.a, x, given[0], given[1])
-        raise OperationError(f"its activation is {self.layer.whole(kind)}")
+        raise OperationError(f"its activation is {kind}")
 
 
 def clipped(a: Assembly, x: str, low: float, high: float) -> str:

@@ -133,7 +133,7 @@ def combined(call: Call, kind: str, views: list[View], minus: bool = False) -> V
     for together in zip(*(x.dims for x in views), strict=True):
         kinds = {dim for dim in together if dim}
         if len(kinds) > 1:
-            if any(len(x.dims) != 4 for x in views) or call.trace is None:
+            if any(len(x.dims) != 4 for x in views):
                 raise OperationError("its inputs are laid out differently")
             standard = [layout.standard(call.a, x) for x in views]
             if [x.dims for x in standard] == [x.dims for x in views]:

@@ -2,7 +2,7 @@
 
 Activations are (N, C, H, W) in `channels_last` memory, so the NHWC views that attention
 takes cost nothing. No block normalises its input: norms cost time and, measured on this
-family, quality (DESIGN: "which family learns").
+family, quality.
 """
 
 from __future__ import annotations

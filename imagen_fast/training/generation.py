@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -61,7 +61,6 @@ class Generation(Supervised):
         super().__init__(generator, config, processes)
         if not config.model.warm_start:
             _wake(generator)
-        self._generator = generator
         # What is learnt moves as fast as the learner where there is a discriminator.
         self.optimisers = build_optimisers(
             generator, config.optimiser, MOMENTUM if adversarial else 0.9
@@ -138,12 +137,6 @@ class Generation(Supervised):
         if held_out:
             scores["distance"] = kernel_distance(features(self._middles(held_out)), features(made))
         return scores
-
-    def halved(
-        self, model: Generator, held_out: Sequence[Pair], facts: Mapping[str, float]
-    ) -> Generator:
-        """The model in float16: its pictures have no truth that they could leave."""
-        return model.half()
 
     def _middles(self, held_out: Sequence[Pair]) -> Tensor:
         """(M, 3, p, p): the middle patch of each held-out picture that is large enough."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -91,10 +90,6 @@ class Style(Supervised):
     def validate(self, model: nn.Module, held_out: Sequence[Pair], step: int) -> dict[str, float]:
         """Nothing: there is no picture that it should be; `benchmarks/style.py` measures."""
         return {}
-
-    def halved(self, model: Any, held_out: Sequence[Pair], facts: Mapping[str, float]) -> Any:
-        """The model in float16: its pictures have no truth that they could leave."""
-        return model.half()
 
 
 def _wake(network: Stylizer) -> None:

@@ -15,12 +15,13 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)  # of BT.601
 FILTERS, SIDE, SECOND = 16, 5, 24
 PROJECTIONS, SAMPLES, QUANTILES = 8, 1600, 256
+SCALES = 4  # sizes of a picture that count, each half the one before
 GRID = 32  # places in each direction at which strengths are compared
 SHARP = (0.01**2, 0.03**2)  # SSIM's constants for values up to 1
 
 
 class Statistics:
-    """What random filters and colours are like on average, at `scales` sizes of a picture.
+    """What random filters and colours are like on average, at `SCALES` sizes of a picture.
 
     At each size, smaller by half each time: means, deviations and Gram matrices of 5×5 filters'
     responses of both signs; below the first also of 3×3 filters of these; and of colours the
@@ -29,9 +30,8 @@ class Statistics:
     grid, as correlations (a choice of Portilla and Simoncelli 2000, of other filters).
     """
 
-    def __init__(self, device: torch.device, scales: int = 4) -> None:
+    def __init__(self, device: torch.device) -> None:
         random = torch.Generator().manual_seed(1)
-        self._scales = scales
         self._first = _band_pass(random).to(device)
         second = torch.randn(SECOND, 2 * FILTERS, 3, 3, generator=random)
         second -= 0.5 * second.mean((2, 3), keepdim=True)
@@ -46,7 +46,7 @@ class Statistics:
         """
         found: dict[str, list[Tensor]] = {"texture": [], "moments": [], "colors": []}
         x, strengths = picture, []
-        for scale in range(self._scales):
+        for scale in range(SCALES):
             # Of the largest size every fourth place is enough, not always the same.
             top, left = (0, 0) if scale else torch.randint(2, (2,)).tolist()
             response = 4 * F.conv2d(x[..., top:, left:], self._first, stride=1 if scale else 2)
@@ -101,17 +101,17 @@ def edges(a: Tensor, b: Tensor) -> Tensor:
     return 1 - (above / below).mean()
 
 
-def structure(a: Tensor, b: Tensor, scales: int = 4) -> Tensor:
+def structure(a: Tensor, b: Tensor) -> Tensor:
     """1 - the local correlation of gradients where b has some, on average over the scales."""
     total = torch.zeros((), device=a.device)
-    for _ in range(scales):
+    for _ in range(SCALES):
         ga, gb = _gradient(a), _gradient(b)
         ab, aa, bb = (_blurred(g).sum(1) for g in (ga * gb, ga * ga, gb * gb))
         weight = bb / (bb + 1e-3)
         apart = weight * (1 - ab / ((aa + 1e-4) * (bb + 1e-4)).sqrt())
         total = total + (apart.mean((1, 2)) / weight.mean((1, 2)).clamp_min(0.05)).mean()
         a, b = _smaller(a), _smaller(b)
-    return total / scales
+    return total / SCALES
 
 
 def _correlations(values: Tensor) -> Tensor:

@@ -8,19 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imagen_fast.bundle import Bundle
+from imagen_fast.bundle import Bundle, Stored
 from imagen_fast.errors import ExportError, OperationError
 from imagen_fast.graph import Graph
 
-from ..triton.launch import DTYPES, Argument, Array, Launch
+from ..triton.launch import DTYPES, SAMPLES, Argument, Array, Launch
 from ..triton.program import Program, Target, Weights, open_sizes, program_of
 from ..triton.size import Size, tree_of
 from .compiled import Code, compile_all, form_of, key_of
 
-# dtype, as safetensors writes it; shape; bytes.
-Stored = tuple[str, tuple[int, ...], bytes]
 STORED = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-SAMPLES = ("u8", "fp32")
 
 
 def made_ready(

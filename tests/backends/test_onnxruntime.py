@@ -20,7 +20,6 @@ pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 from imagen_fast.export.onnx import export
-from imagen_fast.export.onnx_session import resolve_device
 
 from imagen_fast.backends.onnxruntime import OnnxRuntime
 
@@ -111,9 +110,9 @@ def test_bf16(tiny_bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", ""])
-def test_devices_that_are_none(device: str) -> None:
+def test_devices_that_are_none(device: str, tiny_bundle: Bundle) -> None:
     with pytest.raises(BackendError, match="expected auto, cpu, cuda or cuda:N"):
-        resolve_device(device)
+        OnnxRuntime(tiny_bundle, device=device)
 
 
 def test_cuda_where_the_library_has_none(tiny_bundle: Bundle) -> None:
@@ -121,7 +120,7 @@ def test_cuda_where_the_library_has_none(tiny_bundle: Bundle) -> None:
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
-    assert resolve_device("auto") == "cpu"
+    assert OnnxRuntime(tiny_bundle).device == "cpu"
     with pytest.raises(BackendError, match="for cuda:1 install onnxruntime-gpu in place of"):
         OnnxRuntime(tiny_bundle, device="cuda:1")
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from gpu_log import balanced, fetched, launches, numbers, program_of
 
 from imagen_fast import c_library
 
-HERE = Path(__file__).parent
 MULTIPROCESSORS = 132
 
 pytestmark = [

@@ -1,7 +1,6 @@
 import json
 import re
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,6 @@ from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.cli import main
 from imagen_fast.spec import preset
 from imagen_fast.training import finetune
-
-ROOT = Path(__file__).parents[2]
 
 
 def invoke(*arguments):
