@@ -80,7 +80,7 @@ class Part:
         if self._replace:
             self._path.replace(self._target)
         else:
-            _rename_to_free_name(self._path, self._target)
+            rename_to_free_name(self._path, self._target)
         self.discard()
 
     def discard(self) -> None:
@@ -182,15 +182,17 @@ def discard_all() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rename_to_free_name(path: Path, target: Path) -> None:
+def rename_to_free_name(path: Path, target: Path) -> None:
     """Rename a file, or raise FileExistsError: never replace one, not even if it appears now."""
     try:
         os.link(path, target)
-        return  # `discard` removes the other name
     except (FileExistsError, FileNotFoundError):
         raise
     except OSError:  # a filesystem without hard links
         pass
+    else:
+        path.unlink(missing_ok=True)
+        return
     # Reserve the name, which only one process can do, then replace what reserves it.
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from imagen_fast import atomic
 from imagen_fast._version import __version__
 from imagen_fast.errors import VideoError
 from imagen_fast.image.picture import Picture
@@ -20,7 +21,7 @@ from imagen_fast.video.encoding import Encoder, Packet
 from imagen_fast.video.frames import Frame, Source
 from imagen_fast.video.joining import Joined
 from imagen_fast.video.orientation import upright
-from imagen_fast.video.parts import Parts, take_name
+from imagen_fast.video.parts import Parts
 from imagen_fast.video.pictures import (
     ANIMATIONS,
     AnimationSource,
@@ -306,8 +307,12 @@ def _any(pattern: Path) -> bool:
 
 
 def _take(made: Path, target: Path, replace: bool) -> None:
+    """Give a finished file its name."""
+    if replace:
+        made.replace(target)
+        return
     try:
-        take_name(made, target, replace=replace)
+        atomic.rename_to_free_name(made, target)
     except FileExistsError as error:
         raise VideoError(f"{target} exists by now; use --overwrite to replace it") from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -144,20 +143,3 @@ class Parts:
             return bool(crc == header["crc32"] and size == listed)
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             return False
-
-
-def take_name(path: Path, target: Path, *, replace: bool) -> None:
-    """Give a finished file its name; FileExistsError if that is taken and not to be replaced."""
-    if replace:
-        path.replace(target)
-        return
-    try:
-        os.link(path, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a filesystem without hard links
-        if os.path.lexists(target):
-            raise FileExistsError(f"{target} exists") from None
-        path.replace(target)
-    else:
-        path.unlink()
