@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib import import_module
 
 BUILD_AGAIN = (
     "install a C++17 compiler (g++ or clang++) and Python's headers (python3-dev), then, in the "
@@ -12,6 +13,24 @@ BUILD_AGAIN = (
 def install(extra: str) -> str:
     """How to install one of the extras of pyproject.toml, said alike wherever one is missing."""
     return f"in the folder of its source: pip install '.[{extra}]'"
+
+
+def missing(package: str, name: str, absent: str) -> str | None:
+    """What is wrong with a package, which only importing it tells; None if nothing.
+
+    Args:
+        package: as it is imported.
+        name: as it is called.
+        absent: what is said where it is not installed.
+    """
+    try:
+        import_module(package)
+    except Exception as error:  # a broken installation fails in many ways
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            return absent
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return f"{name} is installed but does not load ({reason}); install it anew"
+    return None
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

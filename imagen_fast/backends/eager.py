@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from imagen_fast import extras
 from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.backends.options import device_kind
 from imagen_fast.errors import BackendError
-from imagen_fast.extras import install
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,20 +81,12 @@ class Eager(Backend):
         bytes_ = any(x.dtype == np.uint8 for x in given.values())
         kind = self.device.partition(":")[0]
         lower = self._dtype != torch.float32
-        with torch.inference_mode():
-            try:
-                inputs = {name: self._input(x) for name, x in given.items()}
-                with torch.autocast(kind, self._dtype, enabled=lower):
-                    outputs = forward(inputs)
-                return {name: self._array(name, x, bytes_) for name, x in outputs.items()}
-            except RuntimeError as error:
-                if "out of memory" not in str(error) and "allocate memory" not in str(error):
-                    raise
-                shape = next(iter(given.values())).shape
-                raise BackendError(
-                    f"out of memory on {self.device} for an input of shape {shape[:-1]}; "
-                    "choose a smaller tile"
-                ) from error
+        shape = next(iter(given.values())).shape[:-1]
+        with torch.inference_mode(), memory.enough(self.device, shape):
+            inputs = {name: self._input(x) for name, x in given.items()}
+            with torch.autocast(kind, self._dtype, enabled=lower):
+                outputs = forward(inputs)
+            return {name: self._array(name, x, bytes_) for name, x in outputs.items()}
 
     def gradient(self, image: Tiles, row: int, column: int) -> Tiles:
         """How strongly each sample of a picture decides one pixel's output.
@@ -166,18 +157,9 @@ class Eager(Backend):
 
 
 def without_torch(extra: str) -> str | None:
-    """PyTorch, if it is not installed or does not load, which only importing it tells.
-
-    `extra` is what to install where it is not.
-    """
-    try:
-        import_module("torch")
-    except Exception as error:  # a broken installation fails in many ways
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            return f"PyTorch is not installed; {install(extra)}"
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return f"PyTorch is installed but does not load ({reason}); install it anew"
-    return None
+    """PyTorch, if it is missing; `extra` is what to install then."""
+    absent = f"PyTorch is not installed; {extras.install(extra)}"
+    return extras.missing("torch", "PyTorch", absent)
 
 
 def resolve_device(device: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from imagen_fast.errors import BackendError
 from imagen_fast.graph import Graph
 from imagen_fast.graph.passes import needed
 from imagen_fast.graph.reach import averages
@@ -49,3 +52,20 @@ def widest(graph: Graph) -> float:
     whole = [x for x in graph.values.values() if x.grid.of]
     areas = [float(x.grid.factor**2) / (1 << 2 * x.grid.halvings) for x in whole]
     return max(x.channels * area for x, area in zip(whole, areas, strict=True))
+
+
+@contextmanager
+def enough(device: str, shape: Sequence[int]) -> Iterator[None]:
+    """Says what to do where PyTorch runs out of memory in the block, for an input of this shape.
+
+    Raises:
+        BackendError: it did.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        raise BackendError(
+            f"out of memory on {device} for an input of shape {tuple(shape)}; choose a smaller tile"
+        ) from error

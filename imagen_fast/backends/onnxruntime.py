@@ -6,12 +6,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import ClassVar
 
+from imagen_fast import extras
 from imagen_fast.backends import NVIDIA, memory
 from imagen_fast.backends.exported import Exported, Session
 from imagen_fast.backends.onnx_process import OnnxFile, OnnxFileSession
 from imagen_fast.errors import BackendError
 from imagen_fast.export.options import ExportOptions
-from imagen_fast.extras import install
 
 # Bytes at the peak of a run, per input pixel and channel of the widest value: by the peaks that
 # `imagen-fast bench --peers onnxruntime --size 32,256` tells of networks of several widths.
@@ -43,15 +43,11 @@ class OnnxRuntime(Exported):
     @classmethod
     def missing(cls) -> str | None:
         """The packages onnx and onnxruntime, if one is not installed or does not load."""
+        remedy = f"{extras.install('onnx')}; for an NVIDIA GPU '.[onnx-gpu]' in place of it"
         for library in ("onnx", "onnxruntime"):
-            try:
-                import_module(library)
-            except Exception as error:  # a broken installation fails in many ways
-                if isinstance(error, ModuleNotFoundError) and error.name == library:
-                    gpu = "; for an NVIDIA GPU '.[onnx-gpu]' in place of it"
-                    return f"the package {library} is not installed; {install('onnx')}{gpu}"
-                reason = " ".join(str(error).split()) or type(error).__name__
-                return f"{library} is installed but does not load ({reason}); install it anew"
+            absent = f"the package {library} is not installed; {remedy}"
+            if lacking := extras.missing(library, library, absent):
+                return lacking
         return None
 
     @classmethod

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from imagen_fast.backends import memory
 from imagen_fast.backends.base import Backend, NonFiniteError, Tiles
 from imagen_fast.backends.eager import Eager, resolve_device, without_torch
 from imagen_fast.errors import BackendError
@@ -193,17 +194,11 @@ class Triton(Backend):
         self._open()
         with torch.inference_mode(), self._on_device():
             try:
-                yield
+                with memory.enough(self.device, shape):
+                    yield
             except OutOfResources as error:
                 raise BackendError(
                     f"a kernel asks for more than this GPU has ({error}); choose backend eager"
-                ) from error
-            except RuntimeError as error:
-                if "out of memory" not in str(error) and "allocate memory" not in str(error):
-                    raise
-                raise BackendError(
-                    f"out of memory on {self.device} for an input of shape {tuple(shape)}; "
-                    "choose a smaller tile"
                 ) from error
 
 
