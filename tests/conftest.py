@@ -84,6 +84,14 @@ def video_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fake_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enlarges twice by repeating pixels: the `fake` backend looks at the spec alone."""
+    path = tmp_path_factory.mktemp("models") / "fake-x2.safetensors"
+    save_bundle(Bundle(ModelSpec(scale=2, levels=(Level(32),)), {}), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def gpu_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A level of each kind of attention, of which one takes four launches."""
     levels = (Level(32, convs=1), Level(48, convs=1, attention="global"))
@@ -92,43 +100,35 @@ def gpu_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def gpu_bundle(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`gpu_model` exported with kernels for two architectures, and verified; needs Triton."""
+def exported(model: Path, path: Path, **options: Any) -> Any:
+    """A model with kernels in fp16, verified; needs Triton."""
     pytest.importorskip("torch", reason="needs PyTorch")
     pytest.importorskip("triton", reason="needs Triton")
     from imagen_fast.export.options import ExportOptions
 
     from imagen_fast.tasks.export import export
 
+    return export(model, "bundle", path, ExportOptions("fp16", **options))
+
+
+@pytest.fixture(scope="session")
+def gpu_bundle(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`gpu_model` exported for two architectures."""
     path = tmp_path_factory.mktemp("bundle") / "small.cuda.safetensors"
-    return export(gpu_model, "bundle", path, ExportOptions("fp16", arch=(90, 80)))
+    return exported(gpu_model, path, arch=(90, 80))
 
 
 @pytest.fixture(scope="session")
 def gpu_features(gpu_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """As `gpu_bundle`, of several outputs: the encoder's levels, the picture, and a map."""
-    pytest.importorskip("torch", reason="needs PyTorch")
-    pytest.importorskip("triton", reason="needs Triton")
-    from imagen_fast.export.options import ExportOptions
-
-    from imagen_fast.tasks.export import export
-
     outputs = ("features.0", "features.1", "picture", "attention.0")
-    options = ExportOptions("fp16", arch=(90,), outputs=outputs)
     path = tmp_path_factory.mktemp("bundle") / "features.cuda.safetensors"
-    return export(gpu_model, "bundle", path, options)
+    return exported(gpu_model, path, arch=(90,), outputs=outputs)
 
 
 @pytest.fixture(scope="session")
 def gpu_pictures(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """As `gpu_bundle`, of two pictures in, each of a size of its own, and two arrays out."""
-    pytest.importorskip("torch", reason="needs PyTorch")
-    pytest.importorskip("triton", reason="needs Triton")
-    from imagen_fast.export.options import ExportOptions
-
-    from imagen_fast.tasks.export import export
-
     spec = ModelSpec("style", 1, (Level(16, convs=1), Level(32, convs=1, attention="global")))
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("bundle")
     tensors = {
@@ -137,9 +137,8 @@ def gpu_pictures(tmp_path_factory: pytest.TempPathFactory) -> Any:
     }
     tensors = {name: x.astype(np.float32) for name, x in tensors.items()}
     save_bundle(Bundle(spec, tensors, {"task": "stylize"}), folder / "style.safetensors")
-    options = ExportOptions("fp16", arch=(90,), outputs=("tokens", "stylized"))
     path = folder / "style.cuda.safetensors"
-    return export(folder / "style.safetensors", "bundle", path, options)
+    return exported(folder / "style.safetensors", path, arch=(90,), outputs=("tokens", "stylized"))
 
 
 @pytest.fixture(scope="session")

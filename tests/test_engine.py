@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from noise import noise
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,11 +24,6 @@ from imagen_fast.image.resample import resize
 from imagen_fast.spec import preset
 
 Samples = NDArray[Any]
-
-
-def noise(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> Samples:
-    top = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    return (np.random.default_rng(seed).random(shape) * top).astype(dtype)
 
 
 @pytest.fixture(scope="module")

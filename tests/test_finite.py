@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from noise import noise
 from numpy.typing import NDArray
 
 from imagen_fast import load
@@ -15,10 +16,6 @@ from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError
 
 Samples = NDArray[Any]
-
-
-def noise(height: int, width: int, seed: int = 0) -> Samples:
-    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
 
 
 class Overflowing(Fake):
@@ -32,7 +29,7 @@ class Overflowing(Fake):
 
 def test_what_is_not_finite_is_computed_again_in_fp32(tiny_bundle: Bundle) -> None:
     engine = Engine(Overflowing(tiny_bundle, precision="bf16"), tile=32, overlap=8)
-    image = noise(40, 40)
+    image = noise(40, 40, 3)
     with pytest.warns(RuntimeWarning, match="not finite in bf16; this part is computed in fp32"):
         output = engine(image)
     np.testing.assert_array_equal(output, image.repeat(2, 0).repeat(2, 1))
@@ -53,7 +50,7 @@ class OverflowingOnWhite(Fake):
 
 def test_of_a_batch_only_the_tile_that_overflows_is_computed_again(tiny_bundle: Bundle) -> None:
     engine = Engine(OverflowingOnWhite(tiny_bundle, precision="bf16"))
-    batch = np.stack([noise(8, 8, seed=i) // 2 for i in range(3)])
+    batch = np.stack([noise(8, 8, 3, seed=i) // 2 for i in range(3)])
     batch[1, 2, 3] = 255
     with pytest.warns(RuntimeWarning, match="not finite in bf16"):
         output = engine.run(batch)
@@ -75,4 +72,4 @@ def test_weights_that_overflow_are_an_error(tiny_bundle: Bundle, tmp_path: Path)
             load(tmp_path / "wild.safetensors", device="cpu", precision=precision) as engine,
             pytest.raises(BackendError, match="'wild' gives infinities or NaN even in fp32"),
         ):
-            engine(noise(8, 8))
+            engine(noise(8, 8, 3))

@@ -4,12 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from noise import noise
 
 from imagen_fast.metrics import luma, luma_psnr, psnr, ssim
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
 @pytest.mark.parametrize(

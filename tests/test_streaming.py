@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from noise import noise
 
 from imagen_fast import load
 from imagen_fast.errors import ImageError
@@ -14,10 +15,6 @@ from imagen_fast.recurrent import Recurrent
 def engine(tiny_path):
     with load(tiny_path, backend="fake") as engine:
         yield engine
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
 def test_a_frame_gives_what_its_picture_gives(engine):

@@ -4,22 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from noise import noise
 from PIL import Image
 
-from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import main
-from imagen_fast.spec import Level, ModelSpec
-
-
-@pytest.fixture(scope="session")
-def fake_model(tmp_path_factory):
-    """Enlarges twice by repeating pixels: the `fake` backend looks at the spec alone."""
-    path = tmp_path_factory.mktemp("models") / "fake-x2.safetensors"
-    save_bundle(Bundle(ModelSpec(scale=2, levels=(Level(32),)), {}), path)
-    return path
 
 
 @pytest.fixture
@@ -70,18 +60,8 @@ def start(fake_model):
         process.communicate()
 
 
-@pytest.fixture(scope="session")
-def noise():
-    """(H, W, C) or (H, W) random uint8."""
-
-    def make(*shape, seed=0):
-        return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-    return make
-
-
 @pytest.fixture
-def picture(noise):
+def picture():
     """Write a small RGB picture and return its path."""
 
     def make(path: Path, seed=0):

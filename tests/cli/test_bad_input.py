@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.bundle import load_bundle
@@ -61,7 +62,7 @@ def test_an_empty_name_is_not_the_current_folder(upscale, picture, files, monkey
     assert files(tmp_path) == ["a.png"]
 
 
-def test_a_picture_cut_anywhere(upscale, noise, tmp_path):
+def test_a_picture_cut_anywhere(upscale, tmp_path):
     Image.fromarray(noise(40, 40, 3)).save(tmp_path / "whole.jpg")
     whole = (tmp_path / "whole.jpg").read_bytes()
     for length in range(1, len(whole) - 2, len(whole) // 12):
@@ -190,7 +191,7 @@ def test_an_output_folder_that_cannot_be_made(upscale, picture, tmp_path):
     assert_one_line(upscale(path, "-o", path / "below"), str(path / "below"), "Not a directory")
 
 
-def test_a_full_disk(start, picture, files, noise, tmp_path):
+def test_a_full_disk(start, picture, files, tmp_path):
     """A limit on the size of files stands for it: the write fails in the middle just the same."""
     Image.fromarray(noise(300, 300, 3)).save(tmp_path / "large.png")
     picture(tmp_path / "small.png")

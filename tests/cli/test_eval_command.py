@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.bundle import Bundle, save_bundle
@@ -26,7 +27,7 @@ def test_bicubic_on_set5_is_the_published_figure(command, data, scale, psnr):
     assert record["colors"] is None
 
 
-def test_model_beside_bicubic(command, fake_model, noise, tmp_path):
+def test_model_beside_bicubic(command, fake_model, tmp_path):
     """Repeated pixels are exact where every 2×2 block is of one colour, and bicubic is not."""
     blocks = noise(20, 30, 3).repeat(2, axis=0).repeat(2, axis=1)
     Image.fromarray(np.pad(blocks, ((0, 1), (0, 1), (0, 0)))).save(tmp_path / "odd.png")
@@ -88,7 +89,7 @@ def test_what_cannot_be_measured(command, tmp_path, kind):
     assert line.startswith(f"error: {folder}")
 
 
-def test_results_of_earlier_runs_are_not_measured(command, fake_model, noise, tmp_path):
+def test_results_of_earlier_runs_are_not_measured(command, fake_model, tmp_path):
     Image.fromarray(noise(40, 40, 3)).save(tmp_path / "a.png")
     arguments = ("eval", tmp_path, "-n", fake_model, "--backend", "fake", "--json")
     before = command(*arguments)
@@ -164,7 +165,7 @@ def test_a_page_of_crops_that_cannot_be_written_is_told_before_anything_is_measu
     assert "page.txt: cannot write .txt" in done.stderr
 
 
-def test_a_page_of_crops_has_a_row_for_each_picture(command, restoring, noise, tmp_path):
+def test_a_page_of_crops_has_a_row_for_each_picture(command, restoring, tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(2):
         picture = np.full((200, 250, 3), 100, np.uint8)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+from noise import noise
 from PIL import Image
 
 pytest.importorskip("imagen_fast._native", reason="the extension is not built")
@@ -20,7 +21,7 @@ def explain(command, tiny_path, tmp_path, monkeypatch):
     return lambda *arguments: command("explain", "-n", tiny_path, "--threads", 1, *arguments)
 
 
-def test_a_page_that_loads_nothing(explain, noise, tmp_path, files):
+def test_a_page_that_loads_nothing(explain, tmp_path, files):
     Image.fromarray(noise(40, 50, 3)).save(tmp_path / "<b>.png")
     result = explain("<b>.png", "--no-gradient", "--side", 24)
     assert result.exit_code == 0, result.stderr
@@ -32,7 +33,7 @@ def test_a_page_that_loads_nothing(explain, noise, tmp_path, files):
     assert not re.findall(r"https?:|src=|href=|@import|fetch\(", page)
 
 
-def test_a_name_may_be_a_mark_of_the_template(explain, noise, tmp_path):
+def test_a_name_may_be_a_mark_of_the_template(explain, tmp_path):
     name = "__DATA____TITLE__.png"
     Image.fromarray(noise(8, 9, 3)).save(tmp_path / name)
     assert explain(name, "-o", "a.html", "--no-gradient").exit_code == 0
@@ -42,7 +43,7 @@ def test_a_name_may_be_a_mark_of_the_template(explain, noise, tmp_path):
     assert json.loads(data)["name"] == name
 
 
-def test_a_browser_draws_it(explain, noise, tmp_path):
+def test_a_browser_draws_it(explain, tmp_path):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"no browser is installed ({', '.join(BROWSERS)})")

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.bundle import save_bundle
@@ -80,7 +81,7 @@ def test_options(export, tmp_path, options, shape, verified):
     assert manifest["verification"]["worst"] is None or manifest["verification"]["worst"] > 50
 
 
-def test_on_another_photograph(export, noise, tmp_path):
+def test_on_another_photograph(export, tmp_path):
     Image.fromarray(noise(20, 31, 3)).save(tmp_path / "own.png")
     result = export("--verify-picture", "own.png", "-o", "a.onnx")
     assert "on own.png (1x20x31x3 and 2x37x53x3)" in result.stdout
@@ -160,7 +161,7 @@ def test_a_wrong_export_never_appears(command, bundle_of, tmp_path, files):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_nothing(bundle_of, noise, tmp_path, files, number):
+def test_interrupt_leaves_nothing(bundle_of, tmp_path, files, number):
     """While it compares, which takes this model a minute."""
     levels = (Level(32, depth=12, convs=1), Level(32, attention="global"))
     save_bundle(bundle_of(ModelSpec(scale=1, levels=levels)), tmp_path / "slow.safetensors")

@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.image.read import read
@@ -12,7 +13,7 @@ from imagen_fast.image.read import read
 SCALE = 2  # of the fake model
 
 
-def good(folder, noise):
+def good(folder):
     """32 pictures in 32 ways."""
     rgb, rgba, grey = noise(9, 7, 3), noise(9, 7, 4), noise(9, 7)
     palette = Image.fromarray(rgb).quantize(16)
@@ -63,7 +64,7 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def broken(folder, noise):
+def broken(folder):
     """8 that cannot be enlarged, each for a reason of its own: name → a word of the reason."""
     whole = (folder / "rgb.png").read_bytes()
     photo = (folder / "photo.jpg").read_bytes()
@@ -97,10 +98,10 @@ def enlarged(samples):
 
 
 @pytest.fixture
-def forty(tmp_path, noise):
+def forty(tmp_path):
     folder = tmp_path / "in"
-    good(folder, noise)
-    reasons = broken(folder, noise)
+    good(folder)
+    reasons = broken(folder)
     (folder / "notes.txt").write_text("A stray file is not a picture.\n")
     (folder / ".hidden.png").write_text("Nor is this.\n")
     return folder, reasons

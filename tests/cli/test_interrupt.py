@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.image.read import read
@@ -38,7 +39,7 @@ def test_interrupt_while_the_command_is_loaded(tmp_path):
         (signal.SIGHUP, "png"),
     ],
 )
-def test_interrupt_in_the_middle_of_a_picture(start, picture, noise, files, tmp_path, number, ext):
+def test_interrupt_in_the_middle_of_a_picture(start, picture, files, tmp_path, number, ext):
     picture(tmp_path / "in/a.png")
     Image.fromarray(noise(3000, 3000, 3)).save(tmp_path / "in/b.png", compress_level=0)
     picture(tmp_path / "in/c.png")
@@ -63,7 +64,7 @@ def test_interrupt_in_the_middle_of_a_picture(start, picture, noise, files, tmp_
     assert read(out / f"a_x2.{ext}").color.shape == (12, 16, 3)
 
 
-def test_what_nohup_ignores_stays_ignored(start, picture, noise, files, tmp_path):
+def test_what_nohup_ignores_stays_ignored(start, picture, files, tmp_path):
     Image.fromarray(noise(1000, 1000, 3)).save(tmp_path / "a.png", compress_level=0)
     out = tmp_path / "out"
     out.mkdir()

@@ -1,9 +1,10 @@
 """What fails with one picture stops no other."""
 
+from noise import noise
 from PIL import Image
 
 
-def test_one_failing_picture_does_not_stop_the_rest(upscale, noise, picture, tmp_path):
+def test_one_failing_picture_does_not_stop_the_rest(upscale, picture, tmp_path):
     """Too large for the output format: found only when the work is done."""
     Image.fromarray(noise(1, 9000, 3)).save(tmp_path / "a.png")
     picture(tmp_path / "b.png")

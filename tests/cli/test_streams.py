@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.cli import COMMANDS
@@ -54,7 +55,7 @@ def test_a_picture_is_enlarged_whatever_is_closed(start, picture, files, tmp_pat
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")  # noqa: PTH112
-def test_no_file_of_ours_gets_the_number_of_a_closed_stream(start, noise, tmp_path):
+def test_no_file_of_ours_gets_the_number_of_a_closed_stream(start, tmp_path):
     """What anything in the process writes to standard error would land in the picture."""
     Image.fromarray(noise(1500, 1500, 3)).save(tmp_path / "a.png", compress_level=0)
     process = start(tmp_path / "a.png", "-t", 64, before=close(("in", "out", "err")))

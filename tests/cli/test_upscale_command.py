@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from noise import noise
 from PIL import Image
 
 from imagen_fast.backends import NonFiniteError
@@ -108,7 +109,7 @@ def test_metadata_and_sixteen_bits_arrive(upscale, tmp_path):
     np.testing.assert_array_equal(result.color[::2, ::2, 0], deep)
 
 
-def test_tiles_are_stitched(upscale, noise, tmp_path):
+def test_tiles_are_stitched(upscale, tmp_path):
     source = noise(150, 230, 3)
     Image.fromarray(source).save(tmp_path / "a.png")
     result = upscale(tmp_path / "a.png", "-t", 48, "--tile-overlap", 4)
@@ -309,7 +310,7 @@ def test_floats_of_another_scale_are_refused(upscale, files, tmp_path):
 
 
 def test_transparency_goes_to_a_format_without_it_if_it_hides_nothing_or_has_a_background(
-    upscale, noise, files, tmp_path
+    upscale, files, tmp_path
 ):
     rgba = noise(6, 8, 4)
     Image.fromarray(rgba).save(tmp_path / "seen.png")

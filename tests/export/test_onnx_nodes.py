@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from imagen_fast.export.options import ExportOptions
 from numpy.typing import NDArray
+from reference import rms
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.spec import Level, ModelSpec
@@ -41,10 +42,6 @@ SPECS = {
 
 def images(n: int, h: int, w: int, c: int) -> NDArray[np.float32]:
     return np.random.default_rng(h).random((n, h, w, c), dtype=np.float32)
-
-
-def rms(error: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(error**2)))
 
 
 def answers(bundle: Bundle, x: NDArray[np.float32], precision: str) -> tuple[Any, Any]:

@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,15 +14,6 @@ def photo():
     color[(x - 50) ** 2 + (y - 70) ** 2 < 900] = (200, 60, 40)
     color += np.random.default_rng(0).normal(0, 4, color.shape)
     return color.clip(0, 255).astype(np.uint8)
-
-
-@pytest.fixture(scope="session")
-def data_folder():
-    root = Path(__file__).parents[2]
-    folder = Path(os.environ.get("IMAGEN_FAST_DATA", root / "../shared/data"))
-    if not folder.is_dir():
-        pytest.skip(f"no photographs at {folder}: set IMAGEN_FAST_DATA")
-    return folder
 
 
 @pytest.fixture(scope="session")

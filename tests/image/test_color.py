@@ -54,8 +54,8 @@ def test_a_managed_photograph_keeps_profile_and_colour(tmp_path, photo, extensio
     assert delta_e(original, found) < 1
 
 
-def test_real_photographs_keep_their_average_colour(tmp_path, data_folder):
-    for path in sorted((data_folder / "train/photos_cc0").glob("*.jpg"))[:3]:
+def test_real_photographs_keep_their_average_colour(tmp_path, data):
+    for path in sorted((data / "train/photos_cc0").glob("*.jpg"))[:3]:
         with Image.open(path) as image:
             image.convert("RGB").reduce(4).save(
                 tmp_path / "in.jpg", icc_profile=wide_rgb(), quality=95

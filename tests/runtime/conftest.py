@@ -1,5 +1,6 @@
-"""A driver double in place of a GPU, and scenarios of the C API on it."""
+"""The C library, and scenarios of its API on a driver double in place of a GPU."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -7,8 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from c_interface import library
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def lib() -> ctypes.CDLL:
+    return library()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_interface import CANCELLED, INVALID, Engine, Failed, library
+from c_interface import CANCELLED, INVALID, Engine, Failed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -39,11 +39,6 @@ SPECS = {
     ),
 }
 PRECISIONS = [p for p in ("fp32", "bf16") if _native.available(p)]
-
-
-@pytest.fixture(scope="module")
-def lib() -> ctypes.CDLL:
-    return library()
 
 
 @pytest.fixture(params=SPECS.values(), ids=SPECS, scope="module")

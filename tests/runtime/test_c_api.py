@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_interface import CANCELLED, NONE, NOT_FINITE, Engine, Failed, library
+from c_interface import CANCELLED, NONE, NOT_FINITE, Engine, Failed
+from noise import noise
 
 from imagen_fast import __version__, c_library, catalogue, load
 from imagen_fast.backends import native
@@ -30,21 +31,11 @@ HEADER = (c_library.INCLUDE / "imagen_fast.h").read_text()
 MOST_BYTES = 3 << 20  # of the library, stripped
 
 
-@pytest.fixture(scope="module")
-def lib() -> ctypes.CDLL:
-    return library()
-
-
 @pytest.fixture
 def engine(lib: ctypes.CDLL, tiny_path: Path) -> Iterator[Engine]:
     """Many small tiles."""
     with Engine(lib, tiny_path, precision="fp32", tile=112) as engine:
         yield engine
-
-
-def noise(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> np.ndarray:
-    top = 1 if dtype == np.float32 else 255
-    return (np.random.default_rng(seed).random(shape) * top).astype(dtype)
 
 
 def test_versions(lib: ctypes.CDLL) -> None:

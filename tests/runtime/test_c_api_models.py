@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_interface import BAD_MODEL, INVALID, UNSUPPORTED, Engine, Failed, library, options
+from c_interface import BAD_MODEL, INVALID, UNSUPPORTED, Engine, Failed, options
 from safetensors.numpy import save_file
 
 from imagen_fast import c_library
@@ -26,11 +26,6 @@ from imagen_fast.spec import preset
 
 if missing := c_library.missing():
     pytest.skip(missing, allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def lib() -> ctypes.CDLL:
-    return library()
 
 
 def refusal(lib: ctypes.CDLL, model: Path | bytes) -> Failed:

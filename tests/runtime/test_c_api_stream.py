@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_interface import INVALID, Engine, Failed, Frame, Stream, frame, library
+from c_interface import INVALID, Engine, Failed, Frame, Stream, frame
+from noise import noise
 
 from imagen_fast import c_library, load
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
@@ -15,11 +16,6 @@ if missing := c_library.missing():
     pytest.skip(missing, allow_module_level=True)
 
 LAYOUTS = ("rgb", "bgr", "nv12", "i420")
-
-
-@pytest.fixture(scope="module")
-def lib() -> ctypes.CDLL:
-    return library()
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +28,6 @@ def engine(lib, tiny_path):
 def twin(tiny_path: Path):
     with load(tiny_path, precision="fp32", threads=1) as engine:
         yield engine
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
 def shape(layout: str, height: int, width: int) -> tuple[int, ...]:

@@ -4,16 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from trees import touch
 
 from imagen_fast.tasks.discovery import Found, discover
 from imagen_fast.tasks.files import Job, jobs_for
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
 
 
 def names(inputs: list[Path | str], **options) -> list[str]:

@@ -4,15 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from trees import touch
 
 from imagen_fast.tasks.discovery import discover
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
 
 
 def taken(folder: Path, *inputs: str, **options) -> list[str]:

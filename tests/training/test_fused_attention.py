@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from bf16_errors import assert_as_good, picture
 
 from imagen_fast.models.blocks import AttentionBlock
 from imagen_fast.training.fused import native_training
@@ -42,11 +43,6 @@ def block_of(channels, head_dim, window, shift):
     return block
 
 
-def picture(*shape):
-    x = torch.randn(shape).bfloat16().float()
-    return x.to(memory_format=torch.channels_last).requires_grad_()
-
-
 def values_and_gradients(run, block, x, context, bf16):
     """By name; gradients of several losses, or else a single number's may be 0 by chance."""
     torch.manual_seed(1)
@@ -75,10 +71,7 @@ def test_values_and_all_gradients(case, threads, isa):
     usual = values_and_gradients(block, block, x, context, bf16=True)
     fast = fused_attention(block, Training(isa=isa, threads=threads))
     found = values_and_gradients(fast, block, x, context, bf16=True)
-    for name, truth in exact.items():
-        error, allowed = (found[name] - truth).norm(), 2 * (usual[name] - truth).norm()
-        # Values are stored in bfloat16, which rounds by up to 2^-9; PyTorch's sum here is float32.
-        assert error <= allowed + 2**-9 * truth.norm(), name
+    assert_as_good(found, usual, exact)
 
 
 @pytest.mark.parametrize("temperature", [-3.0, 30.0])
@@ -91,9 +84,7 @@ def test_logits_of_any_size(temperature):
     usual = values_and_gradients(block, block, x, None, bf16=True)
     native = native_training()
     found = values_and_gradients(fused_attention(block, native), block, x, None, bf16=True)
-    for name, truth in exact.items():
-        error, allowed = (found[name] - truth).norm(), 2 * (usual[name] - truth).norm()
-        assert error <= allowed + ROUNDING * truth.norm(), name
+    assert_as_good(found, usual, exact, ROUNDING)
 
 
 @pytest.mark.parametrize("settings", [(24, 24, 8, 0), (32, 32, 0, 0), (32, 32, 18, 0)])

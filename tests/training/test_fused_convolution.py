@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from bf16_errors import assert_as_good, picture
 
 from imagen_fast.errors import BackendError
 from imagen_fast.models.blocks import ConvBlock, Head
@@ -27,11 +28,6 @@ SHAPES = {
     "wider than a band": (32, 1, 5, 300),
 }
 SCALES = (1, 2, 3, 4, 8)  # rows of 3 to 24 samples: part of a vector, and more than one
-
-
-def picture(*shape):
-    x = torch.randn(shape).bfloat16().float()
-    return x.to(memory_format=torch.channels_last).requires_grad_()
 
 
 def block_of(channels):
@@ -64,10 +60,7 @@ def assert_as_good_as_pytorch(module, inputs, training):
     exact = results(module, module, inputs, bf16=False)
     usual = results(module, module, inputs, bf16=True)
     found = results(KERNELS[type(module)](module, training), module, inputs, bf16=True)
-    for name, truth in exact.items():
-        error, allowed = (found[name] - truth).norm(), 2 * (usual[name] - truth).norm()
-        # Results are stored in bfloat16, which rounds by up to 2^-9; what PyTorch sums is float32.
-        assert error <= allowed + 2**-9 * truth.norm(), name
+    assert_as_good(found, usual, exact)
 
 
 @pytest.mark.parametrize("isa", ISAS)

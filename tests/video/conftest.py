@@ -11,9 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from drawn_frames import picture
 
-from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import main
-from imagen_fast.spec import Level, ModelSpec
 
 TICK = Fraction(1, 12800)
 
@@ -59,20 +57,12 @@ def make() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture(scope="session")
-def repeater(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Enlarges twice by repeating pixels, on the backend `fake`."""
-    path = tmp_path_factory.mktemp("models") / "fake-x2.safetensors"
-    save_bundle(Bundle(ModelSpec(scale=2, levels=(Level(32),)), {}), path)
-    return path
-
-
 @pytest.fixture
-def video(repeater: Path) -> Callable[..., Result]:
+def video(fake_model: Path) -> Callable[..., Result]:
     """`imagen-fast video` in this process."""
 
     def run(*arguments: object) -> Result:
-        line = ["video", "-n", repeater, "--backend", "fake", *arguments]
+        line = ["video", "-n", fake_model, "--backend", "fake", *arguments]
         return CliRunner().invoke(main, [str(one) for one in line], catch_exceptions=False)
 
     return run

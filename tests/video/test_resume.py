@@ -35,19 +35,19 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_what_is_finished_is_kept_and_the_result_is_the_same(
-    source, repeater, video, look_at, tmp_path, how
+    source, fake_model, video, look_at, tmp_path, how
 ):
     out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
     segments = [parts / f"{number:06d}.packets" for number in range(4)]
     for segment in segments[:2]:  # killed twice, each time a segment further
-        process = start(source, out, repeater)
+        process = start(source, out, fake_model)
         wait_for(segment, process)
         process.send_signal(how)
         process.communicate()
         assert process.returncode == (-9 if how == signal.SIGKILL else 128 + how)
         assert not out.exists()
     before = segments[0].stat().st_mtime_ns
-    process = start(source, out, repeater)
+    process = start(source, out, fake_model)
     wait_for(segments[2], process)
     assert segments[0].stat().st_mtime_ns == before
     assert process.wait() == 0
@@ -60,9 +60,9 @@ def test_what_is_finished_is_kept_and_the_result_is_the_same(
     assert not parts.exists()
 
 
-def test_an_interrupted_run_says_what_is_kept(source, repeater, tmp_path):
+def test_an_interrupted_run_says_what_is_kept(source, fake_model, tmp_path):
     out = tmp_path / "b.mp4"
-    process = start(source, out, repeater)
+    process = start(source, out, fake_model)
     wait_for(tmp_path / "b.mp4.parts" / "000000.packets", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -86,9 +86,9 @@ main(sys.argv[2:])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_waits_for_no_frame(source, repeater, tmp_path, number):
+def test_an_interrupt_waits_for_no_frame(source, fake_model, tmp_path, number):
     """And leaves nothing of a run that has finished nothing."""
-    line = [sys.executable, "-c", SLOW, tmp_path / "computing", "video", source, "-n", repeater]
+    line = [sys.executable, "-c", SLOW, tmp_path / "computing", "video", source, "-n", fake_model]
     line += ["-o", tmp_path / "b.mp4", "--backend", "fake"]
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}[number]
     process = subprocess.Popen(
@@ -103,9 +103,9 @@ def test_an_interrupt_waits_for_no_frame(source, repeater, tmp_path, number):
     assert [path.name for path in tmp_path.iterdir()] == ["computing"]
 
 
-def test_a_damaged_segment_is_made_again(source, repeater, video, tmp_path):
+def test_a_damaged_segment_is_made_again(source, fake_model, video, tmp_path):
     out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
-    process = start(source, out, repeater)
+    process = start(source, out, fake_model)
     wait_for(parts / "000001.packets", process)
     process.kill()
     process.communicate()
@@ -118,9 +118,9 @@ def test_a_damaged_segment_is_made_again(source, repeater, video, tmp_path):
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
-def test_parts_of_another_command_are_neither_used_nor_lost(source, repeater, video, tmp_path):
+def test_parts_of_another_command_are_neither_used_nor_lost(source, fake_model, video, tmp_path):
     out, parts = tmp_path / "b.mp4", tmp_path / "b.mp4.parts"
-    process = start(source, out, repeater, "--crf", "30")
+    process = start(source, out, fake_model, "--crf", "30")
     wait_for(parts / "000000.packets", process)
     process.kill()
     process.communicate()
@@ -132,9 +132,9 @@ def test_parts_of_another_command_are_neither_used_nor_lost(source, repeater, vi
     assert not parts.exists()
 
 
-def test_two_processes_do_not_make_one_file(source, repeater, video, tmp_path):
+def test_two_processes_do_not_make_one_file(source, fake_model, video, tmp_path):
     out = tmp_path / "b.mp4"
-    process = start(source, out, repeater)
+    process = start(source, out, fake_model)
     wait_for(tmp_path / "b.mp4.parts" / "job.json", process)
     assert json.loads((tmp_path / "b.mp4.parts" / "job.json").read_text())["model"]
     done = video(source, "-o", out)

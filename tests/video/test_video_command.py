@@ -140,7 +140,7 @@ def test_a_part(make, video, look_at, tmp_path):
         assert abs(at - (before - Fraction(1, 5))) < Fraction(1, 48000)
 
 
-def test_unchanged_frames_are_computed_once(make, look_at, tmp_path, repeater):
+def test_unchanged_frames_are_computed_once(make, look_at, tmp_path, fake_model):
     from imagen_fast import load
     from imagen_fast.video.job import Job, Wanted
 
@@ -149,7 +149,10 @@ def test_unchanged_frames_are_computed_once(make, look_at, tmp_path, repeater):
 
     still = make(tmp_path / "a.mkv", codec="ffv1", frames=30, draw=draw)
     computed = []
-    with load(repeater, backend="fake") as engine, Job(Wanted(still, tmp_path / "b.mkv", 2)) as job:
+    with (
+        load(fake_model, backend="fake") as engine,
+        Job(Wanted(still, tmp_path / "b.mkv", 2)) as job,
+    ):
 
         def model(given):
             computed.append(given)
@@ -218,9 +221,9 @@ def test_quality_of_an_animated_webp(make, video, tmp_path):
     assert sizes[0] < sizes[1] == sizes[2] < sizes[3]
 
 
-def test_pipes(make, repeater, look_at, tmp_path):
+def test_pipes(make, fake_model, look_at, tmp_path):
     source = make(tmp_path / "a.y4m", codec="rawvideo", frames=5)
-    command = [sys.executable, "-m", "imagen_fast", "video", "-", "-o", "-", "-n", str(repeater)]
+    command = [sys.executable, "-m", "imagen_fast", "video", "-", "-o", "-", "-n", str(fake_model)]
     with source.open("rb") as given, (tmp_path / "b.y4m").open("wb") as taken:
         done = subprocess.run(
             [*command, "--backend", "fake"], stdin=given, stdout=taken, stderr=subprocess.PIPE
@@ -231,10 +234,10 @@ def test_pipes(make, repeater, look_at, tmp_path):
     assert np.abs(made[4].astype(int) - twice(given[4])).mean() < 3
 
 
-def test_a_command_that_fails_with_a_decoder_at_work_ends(make, repeater, tmp_path):
+def test_a_command_that_fails_with_a_decoder_at_work_ends(make, fake_model, tmp_path):
     source = make(tmp_path / "a.mp4", frames=25, size=(64, 96))
     line = [sys.executable, "-m", "imagen_fast", "video", source, "-o", tmp_path / "b.webm"]
-    line += ["-n", repeater, "--codec", "h264"]  # which webm cannot hold
+    line += ["-n", fake_model, "--codec", "h264"]  # which webm cannot hold
     for _ in range(3):
         done = subprocess.run(line, capture_output=True, timeout=60)
         assert done.returncode == 1
@@ -328,7 +331,7 @@ def test_without_a_model_that_stylizes(make, tmp_path, monkeypatch):
     assert "no model that stylizes is shipped" in done.output
 
 
-def test_without_pyav_the_command_says_how_to_get_it(tmp_path, repeater):
+def test_without_pyav_the_command_says_how_to_get_it(tmp_path, fake_model):
     (tmp_path / "av.py").write_text("raise ImportError('not here')")
     (tmp_path / "a.mp4").touch()
     done = subprocess.run(
@@ -341,7 +344,7 @@ def test_without_pyav_the_command_says_how_to_get_it(tmp_path, repeater):
             "-o",
             "b.mp4",
             "-n",
-            repeater,
+            fake_model,
         ],
         env={"PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -79,7 +79,7 @@ def test_transparency_of_prores_is_laid_on_black_in_webm(make, video, look_at, t
     assert look_at.pixels(tmp_path / "b.webm")[0][:, :60].max() < 8
 
 
-def test_sound_that_is_left_out_is_named(make, video, repeater, tmp_path):
+def test_sound_that_is_left_out_is_named(make, video, fake_model, tmp_path):
     source = make(tmp_path / "a.mp4", sound=True, frames=3)
     for name, what in (("b.gif", "gif"), ("b.y4m", "y4m"), ("b.webp", "webp"),
                        ("out", "pictures")):  # fmt: skip
@@ -90,7 +90,7 @@ def test_sound_that_is_left_out_is_named(make, video, repeater, tmp_path):
     line = [sys.executable, "-m", "imagen_fast", "video", "-", "-o", tmp_path / "c.mkv"]
     make(tmp_path / "a.ts", sound=True, frames=3)
     done = subprocess.run(
-        [*line, "-n", repeater, "--backend", "fake"],
+        [*line, "-n", fake_model, "--backend", "fake"],
         input=(tmp_path / "a.ts").read_bytes(), capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
