@@ -92,17 +92,7 @@ private:
 
     void project(const Plane& plane, const Window& window, const Matrix<S>& weights, Scalar* tokens,
                  float* out) const {
-        Scalar* token = tokens;
-        for (int y = window.y.begin; y < window.y.end; ++y) {
-            for (int x = window.x.begin; x < window.x.end; ++x, token += channels_) {
-                const Scalar* in = plane.at<Scalar>(window.n, y, x);
-                const float* position =
-                    static_cast<const float*>(position_.data()) + window.cell(y, x) * channels_;
-                for (int c = 0; c < channels_; c += S::lanes) {
-                    S::store(token + c, S::add(S::load(in + c), S::load(position + c)));
-                }
-            }
-        }
+        gather<S>(plane, window, position_, channels_, tokens);
         const int count = window.tokens();
         gemm(Rows<S>{{tokens}, 1, channels_, channels_, count}, weights.panels, nullptr, out, width());
     }

@@ -56,7 +56,7 @@ private:
 
 // Block: one row of one image of the result, in both.
 template <class S>
-class Depthwise final : public Op {
+class Depthwise final : public RowOp {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
 
@@ -78,9 +78,7 @@ public:
         }
     }
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         const auto* weights = static_cast<const float*>(weights_.data());
         const auto* bias = static_cast<const float*>(bias_.data());
         WindowPixels<S> pixels(window_, args.x, n, y);
@@ -170,16 +168,14 @@ private:
 };
 
 template <class S>
-class MaxPool final : public Op {
+class MaxPool final : public RowOp {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
 
 public:
     explicit MaxPool(const Kernel& window) : window_(window) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         WindowPixels<S> pixels(window_, args.x, n, y);
         for (int x = 0; x < args.out.width; ++x) {
             pixels.move_to(x);

@@ -8,11 +8,10 @@
 
 namespace imagen_fast::cpu {
 
-// out = combine(x, added…); block: one row of one image.
+// out = combine(x, added…)
 template <class S>
-class Elementwise : public Op {
+class Elementwise : public RowOp {
 public:
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
 
 protected:
     using Scalar = typename S::Scalar;
@@ -21,8 +20,7 @@ protected:
     // combine(c, low, high, added) changes two vectors of channels from c on; added(i, low, high)
     // gives those of the i-th plane that is added.
     template <class Combine>
-    static void row(int block, const Args& args, Combine combine) {
-        const int n = block / args.out.height, y = block % args.out.height;
+    static void row(int n, int y, const Args& args, Combine combine) {
         const Scalar* in = args.x.at<Scalar>(n, y, 0);
         Scalar* out = args.out.at<Scalar>(n, y, 0);
         const Scalar* others[kMostAdded];
@@ -58,8 +56,7 @@ public:
 
     // join(place, v, other) on vectors, end(c, low, high) on two of them.
     template <class Join, class End>
-    void run(int block, const Args& args, Join join, End end) const {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run(int n, int y, const Args& args, Join join, End end) const {
         Read read[kMostAdded + 1];
         for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
             for (int i = 0; i <= args.additions; ++i) {
@@ -126,17 +123,17 @@ public:
     Sum(int channels, const Finish& finish, const Broadcast& how)
         : how_(how), broadcast_(how, channels), finisher_(finish, channels) {}
 
-    void run(int block, const Args& args, std::byte*) const override {
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         if (!how_.nothing() || finisher_.activation() > Activation::gelu) {
             broadcast_.run(
-                block, args,
+                n, y, args,
                 [&](int i, Vec a, Vec b) {
                     return i > args.additions - how_.minus ? S::sub(a, b) : S::add(a, b);
                 },
                 [&](int c, Vec& low, Vec& high) { finisher_.act(c, low, high); });
             return;
         }
-        this->row(block, args, [&](int c, Vec& low, Vec& high, const auto& added) {
+        this->row(n, y, args, [&](int c, Vec& low, Vec& high, const auto& added) {
             for (int i = 0; i < args.additions; ++i) {
                 Vec a, b;
                 added(i, a, b);
@@ -161,14 +158,14 @@ class Product final : public Elementwise<S> {
 public:
     Product(int channels, const Broadcast& how) : how_(how), broadcast_(how, channels) {}
 
-    void run(int block, const Args& args, std::byte*) const override {
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         if (!how_.nothing()) {
             broadcast_.run(
-                block, args, [](int, Vec a, Vec b) { return S::mul(a, b); },
+                n, y, args, [](int, Vec a, Vec b) { return S::mul(a, b); },
                 [](int, Vec&, Vec&) {});
             return;
         }
-        this->row(block, args, [&](int, Vec& low, Vec& high, const auto& added) {
+        this->row(n, y, args, [&](int, Vec& low, Vec& high, const auto& added) {
             for (int i = 0; i < args.additions; ++i) {
                 Vec a, b;
                 added(i, a, b);

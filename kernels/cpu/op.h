@@ -52,6 +52,14 @@ public:
     virtual void run(int block, const Args&, std::byte* scratch) const = 0;
 };
 
+// An operator whose blocks are the rows of its result.
+class RowOp : public Op {
+public:
+    int blocks(const Args&) const final;
+    void run(int block, const Args&, std::byte* scratch) const final;
+    virtual void run_row(int n, int y, const Args&, std::byte* scratch) const = 0;
+};
+
 // The activations of graphs; kernels get `slopes` for the three after it.
 enum class Activation {
     none,

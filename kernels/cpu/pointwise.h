@@ -7,7 +7,7 @@
 namespace imagen_fast::cpu {
 
 template <class S>
-class Pointwise final : public Op {
+class Pointwise final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
@@ -22,12 +22,9 @@ public:
               [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
           finisher_(finish, conv.out) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override { return linear_.scratch(); }
 
-    // Block: one row of one image.
-    void run(int block, const Args& args, std::byte* scratch) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         linear_.run(
             args.out.width, scratch,
             [&](int x, int count) {

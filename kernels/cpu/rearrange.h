@@ -12,7 +12,7 @@ namespace imagen_fast::cpu {
 
 // Block: one row of one image of the result, in all of them.
 template <class S>
-class Rearrange final : public Op {
+class Rearrange final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
@@ -28,9 +28,7 @@ public:
         }
     }
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         const Scalar* in = args.x.at<Scalar>(n, y, 0);
         Scalar* out = args.out.at<Scalar>(n, y, 0);
         for (int i = 0; i < count_; ++i) {
@@ -74,15 +72,13 @@ private:
 
 // Channel (c, dy, dx) of a pixel → channel c of the pixel at (dy, dx) within factor² pixels.
 template <class S>
-class PixelShuffle final : public Op {
+class PixelShuffle final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
     PixelShuffle(int channels, int factor) : channels_(channels), factor_(factor) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         for (int x = 0; x < args.out.width; ++x) {
             const int place = y % factor_ * factor_ + x % factor_;
             const Scalar* in = args.x.at<Scalar>(n, y / factor_, x / factor_) + place;
@@ -99,15 +95,13 @@ private:
 
 // Channel c of the pixel at (dy, dx) within factor² pixels → channel (c, dy, dx); zeros beyond x.
 template <class S>
-class PixelUnshuffle final : public Op {
+class PixelUnshuffle final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
     PixelUnshuffle(int channels, int factor) : channels_(channels), factor_(factor) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         const int square = factor_ * factor_;
         for (int x = 0; x < args.out.width; ++x) {
             Scalar* out = args.out.at<Scalar>(n, y, x);
@@ -131,15 +125,13 @@ private:
 
 // Pixel (y, x) is pixel (y + shift, x + shift) of x, or what stands for that beyond its border.
 template <class S>
-class Place final : public Op {
+class Place final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
     Place(int shift, Padding padding) : shift_(shift), padding_(padding) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         const int row = stand_in(y + shift_, args.x.height, padding_);
         for (int x = 0; x < args.out.width; ++x) {
             const int column = stand_in(x + shift_, args.x.width, padding_);
@@ -165,17 +157,15 @@ struct Between {
 
 // Block: one row of one image of the result, in both.
 template <class S>
-class Interpolated : public Op {
+class Interpolated : public RowOp {
 public:
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
 
 protected:
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
 
     template <class At>
-    static void row(int block, const Args& args, At at) {
-        const int n = block / args.out.height, y = block % args.out.height;
+    static void row(int n, int y, const Args& args, At at) {
         const Between down = at(y, args.x.height);
         for (int x = 0; x < args.out.width; ++x) {
             const Between across = at(x, args.x.width);
@@ -205,8 +195,8 @@ class Bilinear final : public Interpolated<S> {
 public:
     explicit Bilinear(int factor) : factor_(factor) {}
 
-    void run(int block, const Args& args, std::byte*) const override {
-        this->row(block, args, [&](int i, int size) -> Between {
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
+        this->row(n, y, args, [&](int i, int size) -> Between {
             const float place =
                 (static_cast<float>(i) + 0.5f) / static_cast<float>(factor_) - 0.5f;
             const float within = place > 0 ? place : 0;
@@ -224,23 +214,21 @@ private:
 template <class S>
 class HalvePlane final : public Interpolated<S> {
 public:
-    void run(int block, const Args& args, std::byte*) const override {
-        this->row(block, args, [](int i, int size) -> Between {
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
+        this->row(n, y, args, [](int i, int size) -> Between {
             return {2 * i, 2 * i + 1 < size ? 2 * i + 1 : 2 * i, 0.5f};
         });
     }
 };
 
 template <class S>
-class Nearest final : public Op {
+class Nearest final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
     explicit Nearest(int factor) : factor_(factor) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         for (int x = 0; x < args.out.width; ++x) {
             const Scalar* in = args.x.at<Scalar>(n, y / factor_, x / factor_);
             Scalar* out = args.out.at<Scalar>(n, y, x);

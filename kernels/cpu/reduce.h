@@ -191,16 +191,14 @@ private:
 
 // Block: one row of one image, in both.
 template <class S>
-class ReduceChannels final : public Op {
+class ReduceChannels final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
     ReduceChannels(Reduction reduction, int channels)
         : reduction_(reduction), channels_(channels) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         alignas(64) float result[S::lanes] = {};
         for (int x = 0; x < args.out.width; ++x) {
             result[0] = of(args.x.at<Scalar>(n, y, x));
@@ -229,7 +227,7 @@ private:
 };
 
 template <class S>
-class LayerNorm final : public Op {
+class LayerNorm final : public RowOp {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
 
@@ -245,9 +243,7 @@ public:
         }
     }
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         const auto* weight = static_cast<const float*>(weight_.data());
         const auto* bias = static_cast<const float*>(bias_.data());
         const int width = args.out.width, channels = args.out.channels;

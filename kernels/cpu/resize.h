@@ -8,7 +8,7 @@ namespace imagen_fast::cpu {
 
 // An odd side is completed by the border's zeros.
 template <class S>
-class Down final : public Op {
+class Down final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
@@ -24,12 +24,9 @@ public:
               [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
           finisher_(finish, conv.out) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override { return linear_.scratch(); }
 
-    // Block: one row of the output.
-    void run(int block, const Args& args, std::byte* scratch) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         linear_.run(
             args.out.width, scratch,
             [&](int x, int count) {

@@ -6,29 +6,27 @@
 
 namespace imagen_fast::cpu {
 
-// Block: one row of one image.
 template <class S>
-class RowsIn final : public Op {
+class RowsIn final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
     explicit RowsIn(int channels) : channels_(channels) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
-    void run(int block, const Args& args, std::byte*) const override {
+    void run_row(int n, int y, const Args& args, std::byte*) const override {
         if (args.bytes) {
-            read(block, args, static_cast<const std::uint8_t*>(args.image));
+            read(n, y, args, static_cast<const std::uint8_t*>(args.image));
         } else {
-            read(block, args, static_cast<const float*>(args.image));
+            read(n, y, args, static_cast<const float*>(args.image));
         }
     }
 
 private:
     template <class Sample>
-    void read(int block, const Args& args, const Sample* image) const {
+    void read(int n, int y, const Args& args, const Sample* image) const {
         const int w = args.out.width;
-        Scalar* out = args.out.at<Scalar>(block / args.out.height, block % args.out.height, 0);
-        const Sample* in = image + std::ptrdiff_t{block} * w * channels_;
+        Scalar* out = args.out.at<Scalar>(n, y, 0);
+        const Sample* in = image + (std::ptrdiff_t{n} * args.out.height + y) * w * channels_;
         for (int x = 0; x < w; ++x, out += args.out.pixel, in += channels_) {
             for (int c = 0; c < args.out.channels; c += S::lanes) {
                 const int left = channels_ - c, some = left < S::lanes ? left : S::lanes;
@@ -40,6 +38,7 @@ private:
     int channels_;
 };
 
+// Block: one row of one image.
 template <class S>
 class RowsOut final : public Op {
     using Scalar = typename S::Scalar;

@@ -8,7 +8,7 @@
 namespace imagen_fast::cpu {
 
 template <class S>
-class Stem final : public Op {
+class Stem final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
@@ -35,14 +35,11 @@ public:
         }
     }
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
         return linear_.scratch() + 3 * row() * sizeof(Scalar);
     }
 
-    // Block: one row of one image.
-    void run(int block, const Args& args, std::byte* scratch) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         auto* rows = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
         linear_.run(
             args.out.width, scratch,

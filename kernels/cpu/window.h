@@ -51,7 +51,7 @@ private:
 };
 
 template <class S>
-class WindowConvolution final : public Op {
+class WindowConvolution final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
@@ -71,14 +71,11 @@ public:
               [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }),
           finisher_(finish, conv.out) {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
         return linear_.scratch() + neighbours_.scratch();
     }
 
-    // Block: one row of one image.
-    void run(int block, const Args& args, std::byte* scratch) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         auto* pixels = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
         const int start = before(window_), stride = window_.stride;
         linear_.run(
@@ -102,7 +99,7 @@ private:
 // Stride 2. Results of either parity along either axis are a convolution of their own, of half the
 // kernel.
 template <class S>
-class Transposed final : public Op {
+class Transposed final : public RowOp {
     using Scalar = typename S::Scalar;
 
 public:
@@ -111,14 +108,11 @@ public:
           neighbours_(kernel / 2, 1, Padding::zero, conv.padded()),
           linear_{of(conv, 0), of(conv, 1), of(conv, 2), of(conv, 3)} {}
 
-    int blocks(const Args& args) const override { return args.out.images * args.out.height; }
     std::size_t scratch(const Args&) const override {
         return linear_[0].scratch() + neighbours_.scratch();
     }
 
-    // Block: one row of the output.
-    void run(int block, const Args& args, std::byte* scratch) const override {
-        const int n = block / args.out.height, y = block % args.out.height;
+    void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         auto* pixels = reinterpret_cast<Scalar*>(scratch + linear_[0].scratch());
         const int beyond = (kernel_ - 2) / 2, reach = kernel_ / 2 - 1;
         for (int dx = 0; dx < 2; ++dx) {

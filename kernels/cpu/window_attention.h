@@ -43,6 +43,22 @@ private:
     }
 };
 
+// Pixels + position (window², C) → (tokens, C)
+template <class S>
+void gather(const Plane& plane, const Window& window, const Buffer& position, int channels,
+            typename S::Scalar* out) {
+    for (int y = window.y.begin; y < window.y.end; ++y) {
+        for (int x = window.x.begin; x < window.x.end; ++x, out += channels) {
+            const auto* in = plane.at<typename S::Scalar>(window.n, y, x);
+            const float* here =
+                static_cast<const float*>(position.data()) + window.cell(y, x) * channels;
+            for (int c = 0; c < channels; c += S::lanes) {
+                S::store(out + c, S::add(S::load(in + c), S::load(here + c)));
+            }
+        }
+    }
+}
+
 template <class S>
 class WindowAttention final : public Op {
     using Scalar = typename S::Scalar;
@@ -73,10 +89,10 @@ public:
         const Window window = windows_.at(block, args.x);
         const int tokens = window.tokens();
         const Layout memory = layout(tokens, Pieces(scratch));
-        gather(args.x, window, memory.queries);
+        gather<S>(args.x, window, position_, core_.channels(), memory.queries);
         const bool crossed = args.other.data != args.x.data;
         if (crossed) {
-            gather(args.other, window, memory.contexts);
+            gather<S>(args.other, window, position_, core_.channels(), memory.contexts);
         }
         const auto keys = core_.keys(memory.keys, tokens);
         core_.project_keys(crossed ? memory.contexts : memory.queries, 0, tokens,
@@ -102,20 +118,6 @@ private:
         return r;
     }
 
-    // Pixels + position → (tokens, C)
-    void gather(const Plane& plane, const Window& window, Scalar* out) const {
-        const int channels = core_.channels();
-        for (int y = window.y.begin; y < window.y.end; ++y) {
-            for (int x = window.x.begin; x < window.x.end; ++x, out += channels) {
-                const Scalar* in = plane.at<Scalar>(window.n, y, x);
-                const float* position = static_cast<const float*>(position_.data()) +
-                                        window.cell(y, x) * channels;
-                for (int c = 0; c < channels; c += S::lanes) {
-                    S::store(out + c, S::add(S::load(in + c), S::load(position + c)));
-                }
-            }
-        }
-    }
     void scatter(const Args& args, const Window& window, const float* result) const {
         const int channels = core_.channels();
         for (int y = window.y.begin; y < window.y.end; ++y) {
