@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "in_parts.h"
+#include "typed.h"
 
 namespace imagen_fast {
 
@@ -263,12 +264,7 @@ void bound(const Shape& shape, int scale, const T* in, T* out, int threads) {
 
 void bound_colors(const Shape& shape, int scale, const void* in, void* out, bool bytes,
                   int threads) {
-    if (bytes) {
-        bound(shape, scale, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out),
-              threads);
-    } else {
-        bound(shape, scale, static_cast<const float*>(in), static_cast<float*>(out), threads);
-    }
+    typed(in, out, bytes, [&](auto* from, auto* to) { bound(shape, scale, from, to, threads); });
 }
 
 }  // namespace imagen_fast

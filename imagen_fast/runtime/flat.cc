@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "in_parts.h"
 #include "surrounded.h"
+#include "typed.h"
 
 namespace imagen_fast {
 
@@ -44,11 +44,7 @@ void keep(const Shape& shape, const T* in, T* out, int threads) {
 }  // namespace
 
 void keep_flat(const Shape& shape, const void* in, void* out, bool bytes, int threads) {
-    if (bytes) {
-        keep(shape, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out), threads);
-    } else {
-        keep(shape, static_cast<const float*>(in), static_cast<float*>(out), threads);
-    }
+    typed(in, out, bytes, [&](auto* from, auto* to) { keep(shape, from, to, threads); });
 }
 
 }  // namespace imagen_fast

@@ -6,6 +6,7 @@
 
 #include "in_parts.h"
 #include "surrounded.h"
+#include "typed.h"
 
 namespace imagen_fast {
 
@@ -57,12 +58,7 @@ void keep(const Shape& shape, int scale, const T* in, T* out, int threads) {
 
 void keep_neutral(const Shape& shape, int scale, const void* in, void* out, bool bytes,
                   int threads) {
-    if (bytes) {
-        keep(shape, scale, static_cast<const std::uint8_t*>(in), static_cast<std::uint8_t*>(out),
-             threads);
-    } else {
-        keep(shape, scale, static_cast<const float*>(in), static_cast<float*>(out), threads);
-    }
+    typed(in, out, bytes, [&](auto* from, auto* to) { keep(shape, scale, from, to, threads); });
 }
 
 }  // namespace imagen_fast
