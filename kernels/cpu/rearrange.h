@@ -229,11 +229,12 @@ public:
     explicit Nearest(int factor) : factor_(factor) {}
 
     void run_row(int n, int y, const Args& args, std::byte*) const override {
-        for (int x = 0; x < args.out.width; ++x) {
-            const Scalar* in = args.x.at<Scalar>(n, y / factor_, x / factor_);
-            Scalar* out = args.out.at<Scalar>(n, y, x);
+        const Scalar* in = args.x.at<Scalar>(n, y / factor_, 0);
+        Scalar* out = args.out.at<Scalar>(n, y, 0);
+        for (int x = 0; x < args.out.width; ++x, out += args.out.pixel) {
+            const Scalar* from = in + static_cast<std::ptrdiff_t>(x / factor_) * args.x.pixel;
             for (int c = 0; c < args.out.channels; ++c) {
-                out[c] = in[c];
+                out[c] = from[c];
             }
         }
     }
