@@ -171,6 +171,8 @@ class _Reader:
                 "it holds GPU kernels, for programs in C and C++ (docs/embed.md); expected the "
                 "model that it was exported from"
             )
+        if form.startswith(f"{FAMILY}style-"):
+            raise self._error("it is a saved style; give it to `imagen-fast stylize --style`")
         if form != FORMAT and form.startswith(FAMILY):
             raise self._error(
                 f"an imagen-fast model of format {form!r}, and this version reads {FORMAT!r}; "

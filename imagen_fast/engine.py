@@ -263,6 +263,8 @@ class Engine:
             ImageError: see calling the engine.
             TilingError: an output depends on the whole picture, for which there is no memory.
         """
+        if isinstance(names, str):
+            raise BackendError(f"names is {names!r}; expected a list, [{names!r}]")
         return self.in_parts({next(iter(self.graph.inputs)): rgb_of(image)}, names)
 
     def in_parts(self, given: Arrays, names: Sequence[str]) -> dict[str, NDArray[Any]]:

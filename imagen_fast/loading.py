@@ -77,7 +77,7 @@ def load_generator(
     Raises:
         WeightsError, BackendError: as `load`; a model that generates nothing is a WeightsError.
     """
-    return _made(name_or_path, backend, device, precision, threads, isa)[0]
+    return _made(name_or_path, backend, device, precision, threads, isa, generates=True)[0]
 
 
 def _made(
@@ -87,15 +87,17 @@ def _made(
     precision: str,
     threads: int | None,
     isa: str,
-    tile: int | None = None,
+    tile: int = 0,
     overlap: int | None = None,
+    *,
+    generates: bool = False,
 ) -> tuple[Backend, Path, str]:
-    """The backend, the model's file, and why it is this backend; `tile` None is for a generator."""
+    """The backend, the model's file, and why it is this backend."""
     backends.check(backend, device, precision, threads, isa)
     path = catalogue.resolve(name_or_path)
     tried = backends.candidates(backend, device)
     bundle = load_model(path, backend)
-    if tile is None:
+    if generates:
         _check_generates(path, bundle)
     else:
         _check_pictures(path, bundle.graph)
@@ -161,7 +163,7 @@ def _check_pictures(path: Path, graph: Graph) -> None:
     if next(iter(graph.inputs)) == "latent":
         raise WeightsError(
             f"{path}: it makes pictures of random numbers, not of pictures; use it with "
-            "`imagen-fast generate -n` or `imagen_fast.generate`"
+            "`imagen-fast generate --model` or `imagen_fast.generate`"
         )
     given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
     if not (given.picture and output.picture and graph.scale):

@@ -77,6 +77,9 @@ def task_of(name: str, scale: int) -> Task:
     fitting = [task for task in TASKS.values() if scale in task.scales]
     if not name and fitting:
         return fitting[0]
+    if not name:
+        known = ", ".join(map(str, sorted({s for task in TASKS.values() for s in task.scales})))
+        raise WeightsError(f"its results are {scale} times as large; expected one of {known}")
     task = TASKS.get(name)
     if task is None:
         raise WeightsError(

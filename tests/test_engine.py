@@ -114,7 +114,7 @@ def test_arrays_come_back_as_they_were(dtype: Any, channels: int | None, fake: E
         (np.zeros((2, 2), bool), "array of bool"),
         (np.full((2, 2), 255, np.float32), "between 0 and 1, these go from 255.0 to 255.0"),
         (np.full((2, 2), np.nan, np.float32), "between 0 and 1"),
-        ("photo.jpg", "the picture is a str.*upscale takes paths"),
+        ("photo.jpg", "the picture is a str.*stylize take paths"),
         (None, "the picture is a NoneType"),
     ],
 )

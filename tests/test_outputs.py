@@ -95,6 +95,8 @@ def test_pictures_of_every_kind(engine: Engine) -> None:
 
 
 def test_what_cannot_be(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"names is 'picture'; expected a list, \['picture'\]"):
+        engine.outputs(np.zeros((8, 8, 3), np.uint8), "picture")
     for call, error, message in (
         (lambda: engine.features(IMAGE, [2]), BackendError, "no output 'features.2'; it has pic"),
         (lambda: engine.outputs(IMAGE, ["maps"]), BackendError, "no output 'maps'; it has picture"),

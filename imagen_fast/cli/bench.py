@@ -130,6 +130,9 @@ def command(overwrite: bool, **given: Any) -> None:
         warn_of_more(given["threads"])
         say = stack.enter_context(saying(given["quiet"]))
         made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
+    if not any("samples_ms" in row for row in made["rows"]):
+        reasons = {row["why"] for row in made["rows"]} | set(made["left_out"])
+        raise BenchmarkError(f"nothing could be measured: {'; '.join(sorted(reasons))}")
     _show(made, page, overwrite)
     if figures:
         record.write(made, figures, replace=overwrite)

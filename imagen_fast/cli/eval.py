@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from imagen_fast import catalogue
 from imagen_fast.cli import left_out
 from imagen_fast.cli.options import (
     check_engine,
@@ -24,6 +26,7 @@ from imagen_fast.cli.text import short, shown
 from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import check_output, write
+from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.colors import Colors, measure
 from imagen_fast.tasks.discovery import in_folder
@@ -54,6 +57,7 @@ SHRUNK = Protocol(scale=0)
     type=click.Path(path_type=Path),
     help="Write a picture: where the baseline is worst in each, it, the model's and the truth.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace a picture of --crops that exists.")
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -62,6 +66,7 @@ def command(
     scale: str | None,
     model: str | None,
     crops: Path | None,
+    overwrite: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -83,19 +88,29 @@ def command(
     that is neutral but for a level. The worst sample of each picture counts.
     """
     if crops:
+        if model in BASELINES:
+            raise click.UsageError(
+                f"--crops shows what a model makes; name one in place of {model}"
+            )
         check_output(crops)
+        if os.path.lexists(crops) and not overwrite:
+            raise ImageError(f"{crops} exists; name another file, or replace it with --overwrite")
     chosen = PROTOCOLS[protocol] if protocol else SHRUNK
     if chosen.scale and scale is not None and chosen.scale != int(scale):
         raise click.UsageError(f"the protocol {protocol} has scale {chosen.scale}; leave out -s")
     if model in BASELINES:
         factor = int(scale or UPSCALE.scales[0])
     else:
+        if model not in (None, "auto"):
+            _check_task(model, chosen, options["backend"])
         said = scale or (str(chosen.scale) if chosen.scale else None)
         model, factor = model_and_scale(chosen.task, model, said, options["backend"])
         check_engine(model, **options)
     chosen = chosen.at(factor)
     name = chosen.baseline if model in BASELINES else model
-    paths = _pictures(chosen.folder(folder), chosen)
+    paths = _pictures(chosen.folder(folder), chosen if folder is None else None)
+    if crops and crops.exists() and any(crops.samefile(path) for path in paths):
+        raise ImageError(f"{crops}: it is one of the pictures to measure; name another file")
     opened: Any = nullcontext() if name == chosen.baseline else load_engine(name, **options)
     with opened as loaded:
         scores = evaluate(paths, chosen, loaded)
@@ -107,11 +122,26 @@ def command(
             if loaded is not None:
                 _faults(measure(loaded))
     if crops and (found := [score.crop for score in measured if score.crop is not None]):
-        write(crops, Picture(page_of(found)))
+        write(crops, Picture(page_of(found)), overwrite=overwrite)
 
 
-def _pictures(folder: Path, protocol: Protocol) -> list[Path]:
-    """Those that count, by name. What is left out is said."""
+def _check_task(model: str, protocol: Protocol, backend: str) -> None:
+    """Raise click.UsageError if the protocol does not measure what the model is for."""
+    header = read_header(catalogue.resolve(model), backend)
+    if (task := header.task) is not protocol.task:
+        others = ", ".join(name for name, other in PROTOCOLS.items() if other.task is task)
+        raise click.UsageError(
+            f"the model {model} {task.does(header.graph.scale)}: "
+            + (
+                f"choose a --protocol for that, {others}"
+                if others
+                else "nothing here measures that"
+            )
+        )
+
+
+def _pictures(folder: Path, protocol: Protocol | None) -> list[Path]:
+    """All by name, or those that count for a protocol. What is left out is said."""
     if not folder.is_dir():
         raise ImageError(f"{folder}: there is no such folder")
     try:
@@ -120,7 +150,7 @@ def _pictures(folder: Path, protocol: Protocol) -> list[Path]:
         raise ImageError(f"{folder}: {error.strerror or error}") from error
     for note in left_out.lines(found.left_out):
         click.echo(note, err=True)
-    paths = [item.source for item in found.pictures if protocol.counts(item.source)]
+    paths = [item.source for item in found.pictures if not protocol or protocol.counts(item.source)]
     if not paths:
         raise ImageError(f"{folder}: no picture in this folder")
     return paths

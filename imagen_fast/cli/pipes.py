@@ -33,6 +33,8 @@ def piped(command: Callable[..., None]) -> Callable[..., None]:
             return
         if reads and len(inputs) > 1:
             raise click.UsageError("standard input (-) is one picture, and no others beside it")
+        if writes and len(inputs) > 1:
+            raise click.UsageError(f"standard output (-o -) is for one picture, not {len(inputs)}")
         if output is None:
             raise click.UsageError("standard input has no name for a result; give -o FILE, or -o -")
         _check_terminals(reads, writes)

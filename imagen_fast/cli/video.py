@@ -63,8 +63,10 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> Fraction
     return seconds
 
 
-def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
+def _rate(_: click.Context, __: click.Parameter, text: str | None) -> Fraction | None:
     """`25`, `29.97` or `30000/1001` → frames a second."""
+    if text is None:
+        return None
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
@@ -104,10 +106,8 @@ def _rate(_: click.Context, __: click.Parameter, text: str) -> Fraction:
 @click.option("--end", callback=_moment, metavar="TIME", help="Up to here.")
 @click.option(
     "--fps",
-    default="25",
-    show_default=True,
     callback=_rate,
-    help="Frames a second of a folder or pattern of pictures.",
+    help="Frames a second of a folder or pattern of pictures. [default: 25]",
 )
 @engine_options
 @click.option("--overwrite", is_flag=True, help="Make an output that exists anew.")
@@ -125,7 +125,7 @@ def command(
     preset: str | None,
     start: Fraction | None,
     end: Fraction | None,
-    fps: Fraction,
+    fps: Fraction | None,
     overwrite: bool,
     quiet: bool,
     **options: Any,

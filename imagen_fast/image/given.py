@@ -13,7 +13,7 @@ from imagen_fast.image.picture import Picture
 from imagen_fast.samples import Samples, full
 
 
-def picture_of(image: object) -> Picture:
+def picture_of(image: object, name: str = "picture") -> Picture:
     """A Pillow image as a picture; an ImageWarning names what was changed or left out.
 
     Raises:
@@ -25,16 +25,16 @@ def picture_of(image: object) -> Picture:
 
     if not isinstance(image, Image):
         raise ImageError(
-            f"the picture is a {type(image).__name__}; expected a Pillow image, a NumPy array or "
-            "a Picture (imagen_fast.upscale takes paths)"
+            f"the {name} is a {type(image).__name__}; expected a Pillow image, a NumPy array or a "
+            "Picture; imagen_fast.upscale, restore and stylize take paths too"
         )
     picture = from_any_pil(image)
     for note in (*picture.notes, *picture.metadata.lost):
-        warnings.warn(f"the picture: {note}", ImageWarning, stacklevel=3)
+        warnings.warn(f"the {name}: {note}", ImageWarning, stacklevel=3)
     return picture
 
 
-def rgb_of(image: object) -> Samples:
+def rgb_of(image: object, name: str = "picture") -> Samples:
     """Any of them as (H, W, 3) float32 from 0 to 1.
 
     Grey becomes three equal channels; what is transparent takes the colour beside it.
@@ -45,7 +45,7 @@ def rgb_of(image: object) -> Samples:
     if isinstance(image, np.ndarray):
         color, alpha = from_array(image)
     else:
-        picture = image if isinstance(image, Picture) else picture_of(image)
+        picture = image if isinstance(image, Picture) else picture_of(image, name)
         color, alpha = picture.color, picture.alpha
     if alpha is not None:
         color = fill_transparent(color, alpha)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.errors import ImageError
 from imagen_fast.image import png_color
 from imagen_fast.samples import Samples
 
@@ -51,11 +52,11 @@ class Picture:
     def __post_init__(self) -> None:
         color, alpha = self.color, self.alpha
         if color.ndim != 3 or color.shape[2] not in (1, 3) or 0 in color.shape:
-            raise ValueError(f"color is (H, W, 1) or (H, W, 3) and not empty, not {color.shape}")
+            raise ImageError(f"color is (H, W, 1) or (H, W, 3) and not empty, not {color.shape}")
         if color.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"color is uint8 or uint16, not {color.dtype}")
+            raise ImageError(f"color is uint8 or uint16, not {color.dtype}")
         if alpha is not None and (alpha.shape, alpha.dtype) != (color.shape[:2], color.dtype):
-            raise ValueError(
+            raise ImageError(
                 f"alpha is {color.shape[:2]} {color.dtype} like color, "
                 f"not {alpha.shape} {alpha.dtype}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,8 +79,13 @@ def _torch(path: Path) -> State:
             warnings.simplefilter("ignore")  # of oddities in a damaged file
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle's, zip's and torch's own
-        reason = " ".join(str(error).split())[:120]
-        raise _error(path, f"no weights, damaged, or more than weights in it ({reason})") from error
+        if more := re.search(r"GLOBAL (\S+)", str(error)):
+            raise _error(
+                path,
+                f"it holds more than weights ({more[1]}), which could run code: it is not read; "
+                "save the state_dict() instead",
+            ) from error
+        raise _error(path, "not a file of PyTorch's weights, or damaged") from error
     for name in WITHIN:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]

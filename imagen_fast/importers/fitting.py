@@ -98,8 +98,13 @@ def _found(draw: Draw, channels: int, size: tuple[int, int]) -> tuple[int, int]:
             if deepest > halvings:
                 continue
             grid = a.values[output].grid
-            if grid.of != IMAGE or grid.factor % (1 << grid.halvings):
-                raise OperationError(f"its output lies on {grid}, no whole multiple of the picture")
+            if grid.of != IMAGE:
+                raise OperationError("its output does not lie where the picture does")
+            if grid.factor % (1 << grid.halvings):
+                raise OperationError(
+                    f"its output is {grid.factor / (1 << grid.halvings):g} times as large as the "
+                    "picture; expected a whole multiple"
+                )
             if not margin:
                 return halvings, 0
             return halvings, _least(draw, a, output, size)

@@ -152,6 +152,9 @@ void Bundle::check_format(Kind kind) {
         check_types();
         return;
     }
+    if (format.rfind(std::string(kFamily) + "style-", 0) == 0) {
+        throw WeightsError("it is a saved style; give it to `imagen-fast stylize --style`");
+    }
     if (format != kFormat && format.rfind(kFamily, 0) == 0) {
         throw WeightsError("an imagen-fast model of format '" + format +
                            "', and this version reads '" + kFormat + "'; update imagen-fast");

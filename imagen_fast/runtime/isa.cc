@@ -105,6 +105,10 @@ std::string ordered(const std::string& isa) {
     return isa.empty() && variable ? variable : isa;
 }
 
+bool holds(const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 std::string joined(const std::vector<std::string>& names, const char* between) {
     std::string text;
     for (const auto& name : names) {
@@ -137,10 +141,10 @@ std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
     const std::string from = isa.empty() ? " (from IMAGEN_FAST_ISA)" : "";
     std::vector<std::string> known, computes;
     for (const Candidate& candidate : kCandidates) {
-        if (std::find(known.begin(), known.end(), candidate.isa) == known.end()) {
+        if (!holds(known, candidate.isa)) {
             known.emplace_back(candidate.isa);
         }
-        if (wanted == candidate.isa) {
+        if (wanted == candidate.isa && !holds(computes, candidate.precision)) {
             computes.emplace_back(candidate.precision);
         }
     }
@@ -148,8 +152,7 @@ std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
         throw BackendError("no instruction set '" + wanted + "'" + from + "; expected one of " +
                            joined(known, ", "));
     }
-    if (!wanted.empty() &&
-        std::find(computes.begin(), computes.end(), precision) == computes.end()) {
+    if (!wanted.empty() && !holds(computes, precision)) {
         throw BackendError("instruction set '" + wanted + "'" + from + " computes in " +
                            joined(computes, " or ") + ", not in " + precision +
                            "; choose another, or leave one of the two out");

@@ -121,7 +121,10 @@ class Generator:
                 pictures of this size.
             BackendError: memory for such a picture is not there.
         """
-        count, seed = operator.index(count), operator.index(seed)
+        try:
+            count, seed = operator.index(count), operator.index(seed)
+        except TypeError:
+            raise ImageError(f"count is {count!r} and seed {seed!r}; expected integers") from None
         if count < 1 or not 0 <= seed < MOST_SEED:
             raise ImageError(
                 f"{count} pictures of seed {seed}; expected at least 1, and a seed from 0 to 2^64-1"
@@ -215,12 +218,17 @@ class Generator:
         side = self.learnt.side
         if size is None:
             return side, side
-        height, width = map(operator.index, size)
+        try:
+            height, width = map(operator.index, size)
+        except (TypeError, ValueError):
+            raise ImageError(f"size is {size!r}; expected (height, width) in pixels") from None
         if not 1 <= min(height, width) <= max(height, width) <= MOST_SIDE:
-            raise ImageError(f"a picture of {width} × {height}; expected sides of 1 to {MOST_SIDE}")
+            raise ImageError(
+                f"a picture {_shown(height, width)}; expected sides of 1 to {MOST_SIDE}"
+            )
         if not self.learnt.margin and (height, width) != (side, side):
             raise ImageError(
-                f"a picture of {width} × {height}; this model makes {side} × {side} alone, whole "
+                f"a picture {_shown(height, width)}; this model makes {side} × {side} alone, whole "
                 "pictures with things in their places"
             )
         return height, width
@@ -247,9 +255,10 @@ class Generator:
         if not self.learnt.margin:
             raise ImageError("this model makes whole pictures, which have edges: none is seamless")
         if height % step or width % step:
-            nearest = " × ".join(str(max(1, round(side / step)) * step) for side in (width, height))
+            nearest = (max(1, round(side / step)) * step for side in (height, width))
             raise ImageError(
-                f"{width} × {height} cannot be seamless; expected multiples of {step}: {nearest}"
+                f"a picture {_shown(height, width)} cannot be seamless; expected multiples of "
+                f"{step}: {_shown(*nearest)}"
             )
 
     def _latent(self, seed: int, number: int, height: int, width: int, truncation: float) -> Latent:
@@ -280,6 +289,10 @@ def between(start: Latent, end: Latent, steps: int) -> Iterator[Latent]:
         angle = np.float32(np.pi / 2 * step / steps)
         # Two random latents are at right angles, near enough.
         yield {name: np.cos(angle) * start[name] + np.sin(angle) * end[name] for name in start}
+
+
+def _shown(height: int, width: int) -> str:
+    return f"{width} wide and {height} high"
 
 
 def _learnt(backend: Backend, channels: int, place: int) -> Learnt:

@@ -109,7 +109,7 @@ def mask_of(mask: PathLike | Image | NDArray[Any], max_pixels: int = DEFAULT_MAX
         if isinstance(mask, str | os.PathLike):
             picture = read(mask, max_pixels=max_pixels)
         else:
-            picture = picture_of(mask)
+            picture = picture_of(mask, "mask")
         color, alpha = picture.color, picture.alpha
     holes: Mask = _light(color.max(2))
     if alpha is not None:  # what is hidden, drawing programs leave white

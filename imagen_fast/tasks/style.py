@@ -138,7 +138,7 @@ def fingerprint(engine: Engine) -> str:
 
 
 def _encoded(engine: Engine, painting: Any, model: str) -> Style:
-    rgb = rgb_of(painting)
+    rgb = rgb_of(painting, "painting")
     height, width = rgb.shape[:2]
     factor = (AREA / (height * width)) ** 0.5
     size = (max(1, round(height * factor)), max(1, round(width * factor)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -83,7 +84,8 @@ def stylize(
             NAME.safetensors.
         model: a bundle's path; by default the shipped model.
         output: for a path, the file to write; `{stem}_stylized.png` beside the input by default.
-        overwrite, quality, background, max_pixels, options: see `upscale`.
+        overwrite: replace files that exist, that of `save_style` among them.
+        quality, background, max_pixels, options: see `upscale`.
 
     Returns:
         A Pillow image, an array or the path of the written file, as `image` was; always in colour,
@@ -101,6 +103,8 @@ def stylize(
     overwrite = options.get("overwrite", False)
     if save_style is not None:
         check_place(Path(save_style), (SUFFIX,), overwrite)
+        if not isinstance(image, str | os.PathLike):
+            options.pop("overwrite", None)  # the style's alone: no picture is written
 
     def through(engine: Engine) -> Stylizer:
         found = style_of(engine, styles, options.get("max_pixels", DEFAULT_MAX_PIXELS))

@@ -120,8 +120,8 @@ def _model(model: PathLike | None, scale: int, backend: str) -> PathLike:
     own, task = header.graph.scale, header.task
     if task is not UPSCALE:
         raise WeightsError(
-            f"model {os.fspath(model)!r} {task.does(own)}; expected one that enlarges (imagen_fast."
-            "load takes any)"
+            f"model {os.fspath(model)!r} is for {task.name}; expected one that enlarges pictures "
+            "(imagen_fast.load takes any)"
         )
     if own != scale:
         raise WeightsError(

@@ -28,7 +28,7 @@ def check_place(
     if not target.name.lower().endswith(suffixes):
         raise refusal(f"{target}: expected a name that ends in {' or '.join(suffixes)}")
     if os.path.lexists(target) and not overwrite:
-        raise refusal(f"{target} exists; name another output, or overwrite it (--overwrite)")
+        raise refusal(f"{target} exists; name another, or replace it (--overwrite, overwrite=True)")
     if not target.parent.is_dir():
         raise refusal(f"{target}: the folder {target.parent} does not exist; create it first")
     with atomic.refused_as(refusal, target):

@@ -134,8 +134,6 @@ class Trainer:
     ) -> None:
         self.config, self.processes, self.display = config, processes, display
         self.output, self.first = config.run.output, processes.rank == 0
-        if self.first:
-            self.output.mkdir(parents=True, exist_ok=True)
         device = processes.device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -158,6 +156,8 @@ class Trainer:
         self._peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
         read = pictures or read_pictures(config, display.say, validate=self.first)
         self.data, self.held_out = self._sampler(read), read.held_out
+        if self.first:  # not before there is something to train on
+            self.output.mkdir(parents=True, exist_ok=True)
         self.method.begin(self.data)
         self.before: float | None = None
         run = config.run

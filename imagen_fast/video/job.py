@@ -47,7 +47,7 @@ class Wanted:
 
     Attributes:
         source, output: files, or folders or patterns of pictures; None for pipes.
-        rate: frames a second of a sequence of pictures.
+        rate: frames a second of a sequence of pictures; None for 25.
         codec, crf, preset: None for the usual ones.
         threads: of the encoder.
     """
@@ -56,7 +56,7 @@ class Wanted:
     output: Path | None
     scale: int
     cut: Cut = WHOLE
-    rate: Fraction = Fraction(25)
+    rate: Fraction | None = None
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
@@ -64,10 +64,12 @@ class Wanted:
     overwrite: bool = False
 
 
-def open_source(path: Path | None, cut: Cut, rate: Fraction) -> Source:
+def open_source(path: Path | None, cut: Cut, rate: Fraction | None) -> Source:
     """A video of any kind. Raises VideoError."""
     if path is not None and (path.is_dir() or (is_pattern(path) and not path.exists())):
-        return SequenceSource(path, cut, rate)
+        return SequenceSource(path, cut, rate or Fraction(25))
+    if rate is not None:
+        raise VideoError(f"{path}: a video has its rate; --fps is for pictures alone")
     if path is not None and path.suffix.lower() in ANIMATIONS and path.exists():
         return AnimationSource(path, cut)
     return ContainerSource(path, cut)

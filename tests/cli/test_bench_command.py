@@ -43,7 +43,7 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
         (("--json", "a.txt"), 2, "a.txt: expected a name that ends in .json or .jsonl"),
         (("--html", "a.json"), 2, "a.json: expected a name that ends in .html"),
         (("--json", "pipe.json"), 1, "pipe.json: it is a device or a pipe"),
-        (("--json", "there.json"), 1, "there.json exists; name another output, or overwrite"),
+        (("--json", "there.json"), 1, "there.json exists; name another, or replace it"),
         (("--html", "/proc/page.html"), 1, "/proc/page.html: cannot write"),
         (
             ("--peers", "none", "--backend", "native", "--precision", "fp16"),
@@ -63,3 +63,13 @@ def test_wrong_usage_is_said_before_anything_is_measured(
     done = command("bench", *arguments)
     assert done.exit_code == code
     assert message in done.output
+
+
+def test_measuring_nothing_is_an_error(command, tiny_path, tmp_path):
+    kept = tmp_path / "runs.json"
+    done = command(
+        "bench", "-n", tiny_path, *ONE, "--backend", "fake", "--duration", "9", "--json", kept
+    )
+    assert done.exit_code == 1
+    assert "nothing could be measured: wrong: " in done.output
+    assert not kept.exists()

@@ -188,9 +188,39 @@ def test_what_does_not_fit_a_protocol(command, fake_model, restoring, tmp_path, 
     assert "set IMAGEN_FAST_DATA to the folder that holds test/bsd100" in result.stderr
     result = command("eval", tmp_path, "--protocol", "blur", "-n", fake_model)
     assert result.exit_code == 2
-    assert "its command is upscale" in result.stderr
+    assert "enlarges 2 times: choose a --protocol for that, set5, b100" in result.stderr
+    result = command("eval", tmp_path, "-n", restoring)
+    assert result.exit_code == 2
+    assert "restores: choose a --protocol for that, noise-15" in result.stderr
     result = command("eval", tmp_path, "--protocol", "real-x4", "-s", "2")
     assert result.exit_code == 2
     assert "the protocol real-x4 has scale 4" in result.stderr
     result = command("eval", tmp_path, "--protocol", "b100", "-n", restoring)
     assert result.exit_code == 2
+
+
+def test_a_page_of_crops_replaces_nothing_unasked(command, fake_model, noise, tmp_path):
+    Image.fromarray(noise(100, 100, 3)).save(picture := tmp_path / "in.png")
+    Image.fromarray(noise(9, 9, 3)).save(kept := tmp_path.parent / f"{tmp_path.name}.png")
+    before = [path.read_bytes() for path in (picture, kept)]
+    arguments = ("eval", tmp_path, "-n", fake_model, "--backend", "fake", "--crops")
+    for page, more, said in (
+        (picture, (), "in.png exists"),
+        (picture, ("--overwrite",), "in.png: it is one of the pictures to measure"),
+        (kept, (), f"{kept.name} exists"),
+    ):
+        result = command(*arguments, page, *more)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert said in result.stderr
+    assert [path.read_bytes() for path in (picture, kept)] == before
+    assert command(*arguments, kept, "--overwrite").exit_code == 0
+    assert kept.read_bytes() != before[1]
+    result = command("eval", tmp_path, "-n", "bicubic", "--crops", tmp_path / "page.png")
+    assert result.exit_code == 2
+    assert "--crops shows what a model makes" in result.stderr
+
+
+def test_a_folder_that_is_named_is_measured_whole(command, data):
+    """The protocol's own folder has a list of those that count."""
+    result = command("eval", data / "test/set5", "--protocol", "noise-25", "-n", "input", "--json")
+    assert len(json.loads(result.stdout)["pictures"]) == 5

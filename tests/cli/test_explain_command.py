@@ -70,7 +70,7 @@ def test_a_browser_draws_it(explain, tmp_path):
     [
         (("no.png",), 1, "no.png: it cannot be opened: No such file"),
         (("bad.png",), 1, "bad.png: "),
-        (("a.png", "-o", "there.html"), 1, "there.html exists; name another output, or"),
+        (("a.png", "-o", "there.html"), 1, "there.html exists; name another, or replace"),
         (("a.png", "-o", "a.pdf"), 2, "a.pdf: expected a name that ends in .html or .htm"),
         (("a.png", "--at", "8,0"), 1, "the point 8,0 lies outside the picture of 8 × 6 pixels"),
         (("a.png", "--at", "middle"), 2, "expected column and row, such as 640,400"),

@@ -102,7 +102,7 @@ def test_what_exists_is_kept_unless_told_otherwise(export, tmp_path, files):
     (tmp_path / "a.onnx").write_bytes(b"old")
     result = export("-o", "a.onnx")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: a.onnx exists; name another output, or overwrite it")
+    assert result.stderr.startswith("error: a.onnx exists; name another, or replace it")
     assert (tmp_path / "a.onnx").read_bytes() == b"old"
     assert export("-o", "a.onnx", "--overwrite", "--no-verify").exit_code == 0
     assert files(tmp_path) == ["a.onnx", "a.onnx.json"]

@@ -55,7 +55,7 @@ def test_pooled_are_means_and_deviations(features, picture, tiny_path, tmp_path)
     [
         (("no.png", "-o", "b.npz"), 1, "no.png: there is no such file"),
         (("bad.png", "-o", "b.npz"), 1, "no picture could be read, so nothing was written"),
-        (("a.png", "-o", "there.npz"), 1, "there.npz exists; name another output, or"),
+        (("a.png", "-o", "there.npz"), 1, "there.npz exists; name another, or replace"),
         (("a.png", "-o", "b.txt"), 2, "b.txt: expected a name that ends in .npz or .safetensors"),
         (("a.png", "-o", "no/b.npz"), 1, "the folder no does not exist"),
         (("a.png", "in/a.png", "-o", "b.npz"), 1, "would both be called 'a.png'"),

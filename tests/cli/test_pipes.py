@@ -59,6 +59,7 @@ def test_one_side_may_be_a_file(piped, picture, tmp_path):
     [
         (("-",), b"", 2, "give -o FILE, or -o -"),
         (("-", "b.png", "-o", "-"), b"", 2, "no others beside it"),
+        (("a.png", "b.png", "-o", "-"), b"", 2, "is for one picture, not 2"),
         (("-", "-o", "-"), b"", 1, "the file is empty"),
         (("-", "-o", "-"), b"no picture", 1, "no picture that can be read"),
     ],

@@ -52,7 +52,7 @@ def test_a_command_and_a_call_take_models_of_their_task(
         refused = command(task, "-n", model, photo)
         assert refused.exit_code == 2
         assert said in refused.stderr
-    with pytest.raises(WeightsError, match="restores; expected one that enlarges"):
+    with pytest.raises(WeightsError, match="is for restore; expected one that enlarges"):
         imagen_fast.upscale(photo, model=restorer)
     assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
 

@@ -229,9 +229,9 @@ def test_unknown_kinds_of_pictures(tmp_path):
         with refused, open_writer(tmp_path / "x.png", 5, 5, **options):
             pass
     for color in (ROWS[0], ROWS[..., :2], ROWS.astype(float), ROWS[:0]):
-        with pytest.raises(ValueError, match="color is"):
+        with pytest.raises(ImageError, match="color is"):
             Picture(color)
-    with pytest.raises(ValueError, match="alpha is"):
+    with pytest.raises(ImageError, match="alpha is"):
         Picture(ROWS, ROWS[..., 0].astype(np.uint16))
 
 

@@ -82,10 +82,20 @@ class Harmful:
 def test_pickled_code_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(pickle.dumps({"body.0.weight": Harmful()}))
     torch.save({"body.0.weight": Harmful()}, tmp_path / "b.pth")
-    for name in ("a.pth", "b.pth"):
-        with pytest.raises(WeightsError, match="more than weights in it") as caught:
+    refused = (("a.pth", "not a file of PyTorch"), ("b.pth", r"holds more than weights \(eval\)"))
+    for name, said in refused:
+        with pytest.raises(WeightsError, match=said) as caught:
             model_file.load_model(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"hi", b"PK\x03\x04" + bytes(40), b"\x89PNG" + bytes(99)])
+def test_what_is_no_file_of_weights_is_told_without_pytorchs_text(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"a\.pth: not a file of PyTorch's weights, or damaged$"):
+        model_file.load_model(tmp_path / "a.pth")
 
 
 def test_unknown_weights_are_refused_in_one_line(tmp_path: Path) -> None:

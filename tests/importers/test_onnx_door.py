@@ -216,6 +216,19 @@ def test_resizing_by_parts(factor: float, mode: str, scale: int, tmp_path: Path)
     assert decibels(defined(bundle, image), expected) >= 110
 
 
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [(5, r"5 times as large; expected one of 1, 2, 3, 4, 8"), (1.5, "1.5 times")],
+)
+def test_sizes_that_no_task_has(factor: float, said: str, tmp_path: Path) -> None:
+    resized = nn.Sequential(
+        nn.Conv2d(3, 3, 3, padding=1), nn.Upsample(scale_factor=factor, mode="nearest")
+    ).eval()
+    networks.export(resized, tmp_path / "a.onnx")
+    with pytest.raises((OperationError, WeightsError), match=said):
+        _ = importers.load(tmp_path / "a.onnx").task
+
+
 class Partial(nn.Module):
     """Some channels computed in their place, and the picture's repeated (PLKSR's manner)."""
 

@@ -131,7 +131,7 @@ def test_any_size_can_be_had_and_only_some_without_a_seam(generator):
     (latent,) = generator.latents(1, 1, (9, 70))
     assert generator.picture(latent, (9, 70)).shape == (9, 70, 3)
     step = generator._period * PLACE
-    with pytest.raises(ImageError, match=f"multiples of {step}: {2 * step} × {step}"):
+    with pytest.raises(ImageError, match=f"multiples of {step}: {2 * step} wide and {step} high"):
         generator.picture(latent, (step - 1, 2 * step + 1), seamless=True)
 
 
@@ -159,10 +159,18 @@ def test_the_way_between_latents_starts_at_one_and_keeps_their_length(generator)
     assert max(lengths) < 1.1 * min(lengths)
 
 
-@pytest.mark.parametrize(("count", "seed", "truncation"), [(0, 0, 1), (1, -1, 1), (1, 0, -0.1)])
+@pytest.mark.parametrize(
+    ("count", "seed", "truncation"), [(0, 0, 1), (1, -1, 1), (1, 0, -0.1), (2.5, 0, 1)]
+)
 def test_what_is_out_of_range_is_refused(generator, count, seed, truncation):
     with pytest.raises(ImageError, match="expected"):
         generator.latents(count, seed, truncation=truncation)
+
+
+@pytest.mark.parametrize("size", [50, (50,), (50, 50, 3), ("a", 5), (0, 5)])
+def test_a_size_is_two_numbers_of_pixels(generator, size):
+    with pytest.raises(ImageError, match=r"expected (\(height, width\)|sides)"):
+        generator.latents(1, 0, size)
 
 
 @pytest.mark.parametrize(

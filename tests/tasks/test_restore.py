@@ -113,7 +113,7 @@ def test_a_mask_of_ones_in_place_of_255_is_said(mask: Any) -> None:
         assert not mask_of(mask.astype(np.uint8)).any()
     with pytest.warns(ImageWarning, match="light over 89% of the picture: that is filled"):
         mask_of(~mask)
-    with pytest.raises(ImageError, match="the picture is a int; expected a Pillow image"):
+    with pytest.raises(ImageError, match="the mask is a int; expected a Pillow image"):
         mask_of(5)  # type: ignore[arg-type]
 
 

@@ -123,6 +123,10 @@ def test_a_style_is_saved_and_used_again(
     with pytest.raises(ImageError, match=r"kept.safetensors exists"):
         stylize(picture, paintings[1], model=model, save_style=kept)
     assert kept.read_bytes() == before
+    stylize(picture, paintings[1], model=model, save_style=kept, overwrite=True)
+    assert kept.read_bytes() != before
+    with pytest.raises(WeightsError, match="it is a saved style"):
+        imagen_fast.load(kept)
     with pytest.raises(ImageError, match=r"expected a name that ends in .safetensors"):
         stylize(picture, paintings[1], model=model, save_style=tmp_path / "kept.npz")
 
@@ -270,6 +274,8 @@ def test_what_cannot_be_stylized(model: Path, picture: Any, paintings: Any, tmp_
     for weight in (0, -1, float("nan")):
         with pytest.raises(ImageError, match="expected numbers above 0"):
             stylize(picture, [(paintings[0], weight)], model=model)
+    with pytest.raises(ImageError, match="the painting is a NoneType"):
+        stylize(picture, None, model=model)  # type: ignore[call-overload]
     with pytest.raises(ImageError, match="no style"):
         stylize(picture, [], model=model)
     with pytest.raises(ImageError, match="expected a number from 0 to 1"):

@@ -9,6 +9,7 @@ import pytest
 from drawn_frames import picture
 from PIL import Image
 
+from imagen_fast.errors import VideoError
 from imagen_fast.video.job import open_source
 from imagen_fast.video.reading import Cut
 
@@ -29,10 +30,15 @@ def test_the_first_frame_is_shown_beforehand_and_read_all_the_same(
                 frame.save(path / f"{number}.png")
         else:
             frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
-    source = open_source(path, Cut(start, None), Fraction(25))
+    source = open_source(path, Cut(start, None), None)
     first = source.first().color
     read = [frame.picture for frame in source.frames(lambda index: False)]
     assert len(read) == (4 if start is None else 2)
     assert read[0] is not None
     np.testing.assert_array_equal(first, read[0].color)
     source.close()
+
+
+def test_a_video_has_a_rate_of_its_own(make: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"a.mp4: a video has its rate; --fps is for pictures"):
+        open_source(make(tmp_path / "a.mp4", frames=2), Cut(), Fraction(25))
