@@ -18,7 +18,7 @@ from imagen_fast.training.fused_loss import fuse_loss
 from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.losses import PictureLoss
 from imagen_fast.training.optimiser import build_optimisers
-from imagen_fast.training.precision import faster
+from imagen_fast.training.precision import Precision, faster
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.validation import validate
 
@@ -39,7 +39,7 @@ class Supervised:
         pictures: names by folder of those that it learns from beside the run's.
         modules, optimisers: all that a step changes, by name, for checkpoints.
         say: told by what the network is computed.
-        precision: what it is computed in: `bf16` (autocast) or `fp32`.
+        precision: what the network is computed in: `bf16` (autocast) or `fp32`.
     """
 
     columns: tuple[str, ...] = ("loss", "pixel", "frequency", "coarse")
@@ -54,7 +54,7 @@ class Supervised:
         self._native: Training | None = None
         self.compare_by(config.loss)
         self._device, self._compute_in = processes.device, config.run.precision
-        self.precision = faster(config.run.precision, processes.device)
+        self.precision = self._beside = faster(config.run.precision, processes.device)
         self._processes = processes
         self._generator: Any = generator
         self._progressive: Pictures | None = None
@@ -96,12 +96,16 @@ class Supervised:
             self.compare_by(self._loss)
             self._compile = False
         progressive: Pictures = self._progressive
-        with self._autocast(low):
+        with self._autocast(low, self.precision):
             pictures = progressive(low)
         return [picture.float() for picture in pictures]
 
-    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+    def _autocast(
+        self, x: Tensor, precision: Precision | None = None
+    ) -> AbstractContextManager[object]:
+        """In what PyTorch is fast in, or in a precision."""
+        enabled = (precision or self._beside) == "bf16"
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=enabled)
 
     def _update(
         self,
