@@ -53,6 +53,7 @@ sanitize: $(STAMP)
 		for program in runs api_arguments api_runs; do \
 			$(NATIVE)/$$kind/$$program $(NATIVE)/seeds/*.safetensors; done; \
 		$(ON_DOUBLE) $(NATIVE)/$$kind/gpu_runs $(NATIVE)/seeds/kernels.bundle; done
+	$(NATIVE)/address/training_runs
 	$(MAKE) -s fuzz
 
 fuzz: $(STAMP)
