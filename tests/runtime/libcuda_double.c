@@ -23,7 +23,8 @@ enum { MOST = 64 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, speaking = PTHREAD_MUTEX_INITIALIZER;
 static FILE* file;
 static int handles, failed_calls, clears;
-static uint64_t cleared;
+static _Thread_local uint64_t cleared; /* the last address that this thread cleared */
+static uint64_t clears_of[1 << 16];             /* what a recording clears, by its handle */
 static _Thread_local int contexts;
 static _Thread_local void* captured; /* the stream that this thread captures */
 static const char* const unsafe[] = {
@@ -315,6 +316,7 @@ API int cuStreamEndCapture(void* stream, void** graph) {
 }
 API int cuGraphInstantiateWithFlags(void** recording, void* graph, unsigned long long flags) {
     *recording = handle();
+    clears_of[(uintptr_t)*recording % (1 << 16)] = cleared;
     CALL("cuGraphInstantiateWithFlags", "%d %d %llu", (int)(uintptr_t)*recording,
          (int)(uintptr_t)graph, flags);
     return 0;
@@ -330,7 +332,10 @@ API int cuGraphExecDestroy(void* recording) {
 API int cuGraphLaunch(void* recording, void* stream) {
     CALL("cuGraphLaunch", "%d %d", (int)(uintptr_t)recording, (int)(uintptr_t)stream);
     const int flag = number("DOUBLE_FLAG", 0);
-    memcpy((void*)(uintptr_t)cleared, &flag, sizeof flag);
+    const uint64_t target = clears_of[(uintptr_t)recording % (1 << 16)];
+    if (target) {
+        memcpy((void*)(uintptr_t)target, &flag, sizeof flag);
+    }
     return 0;
 }
 API int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsigned threads,
