@@ -3,9 +3,9 @@
     python benchmarks/quality.py [MODEL ...]
     python benchmarks/quality.py --ladder [--scale 4] [--every 8] [MODEL ...]
 
-The first asks `imagen-fast eval` about every shipped model, writes benchmarks/results/quality.json
-and prints the table that the README shows. With models (such as restore-tiny) the others' figures
-stay as they are.
+The first asks `imagen-fast eval` about every shipped model, in bf16 on any processor, writes
+benchmarks/results/quality.json and prints the table that the README shows. With models (such as
+restore-tiny) the others' figures stay as they are.
 
 --ladder tells which model is to be preferred for what a picture has gone through: it shrinks every
 so many-th picture of B100, puts it through a JPEG file, adds noise, or both, and prints the mean
@@ -54,7 +54,7 @@ def measured(entry: Entry) -> dict[str, Any]:
     ]
     for name in fitting or ["set5"]:
         line = [sys.executable, "-m", "imagen_fast", "eval", "-n", entry.path, "--protocol", name]
-        found = json.loads(subprocess.check_output([*line, "--json"]))
+        found = json.loads(subprocess.check_output([*line, "--precision", "bf16", "--json"]))
         row |= ({name: found["mean"]} if fitting else {}) | {"colors": found["colors"]}
     return row
 
