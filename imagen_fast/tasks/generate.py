@@ -2,12 +2,13 @@
 
 A latent is standard normal numbers, (h, w, C); one place of it becomes `Generator.place` pixels to
 a side. Its first channels, as many as the model's file says, are the same all over a picture and
-say what it shows; the others differ from place to place. Where the file says `noise`, the
-cross-attention of every level reads numbers of its own, which fine detail is made of.
+say what it shows; the others differ from place to place. Where the file has codes, the first
+channels are one of them, since between what was learnt there may be nothing. Where it says `noise`,
+the cross-attention of every level reads numbers of its own, which fine detail is made of.
 
 Picture number i of seed s is drawn by NumPy's counter-based Philox with the key (s, i): first the
-shared numbers, then the others row by row, then each level's, the finest first. So it is the same
-however many are made with it.
+shared numbers, or which code they are, then the others row by row, then each level's, the finest
+first. So it is the same however many are made with it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,12 +77,15 @@ class Learnt:
         margin: places around a picture, cut off again. A model without makes pictures of `side`
             alone: they have edges, and it learnt where things are in them.
         side: pixels of what it learnt from.
+        codes: what the shared channels were for what it learnt from, (M, shared); empty for
+            standard normal numbers.
     """
 
     shared: int
     noise: bool
     margin: int
     side: int
+    codes: Sequence[Sequence[float]] = ()
 
 
 class Generator:
@@ -264,7 +268,10 @@ class Generator:
     def _latent(self, seed: int, number: int, height: int, width: int, truncation: float) -> Latent:
         graph = self._backend.graph
         random = np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64)))
-        shared = random.standard_normal(self.learnt.shared, np.float32)
+        if codes := self.learnt.codes:
+            shared = np.array(codes[int(random.integers(len(codes)))], np.float32)
+        else:
+            shared = random.standard_normal(self.learnt.shared, np.float32)
         local = (height, width, self._channels - self.learnt.shared)
         latent = np.empty((height, width, self._channels), np.float32)
         latent[..., : self.learnt.shared] = shared
@@ -309,12 +316,14 @@ def _learnt(backend: Backend, channels: int, place: int) -> Learnt:
             and 0 <= learnt.margin <= MOST_SIDE
             and 1 <= learnt.side <= MOST_SIDE
             and learnt.side % place == 0
+            and np.shape(learnt.codes) in ((0,), (len(learnt.codes), learnt.shared))
+            and np.isfinite(np.array(learnt.codes, np.float32)).all()
         )
     except (ValueError, TypeError, RecursionError):
         right = False
     if not right:
         raise WeightsError(
             f"the model's metadata says {text[:80]!r} of how its pictures are generated; expected "
-            "what `imagen-fast train` writes: shared, noise, margin and side"
+            "what `imagen-fast train` writes: shared, noise, margin, side and codes"
         )
     return learnt

@@ -28,6 +28,7 @@ SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
 KNOWN = 4096  # patches that have codes
+KEPT = 128  # codes in the model's file
 
 
 class Generation(Supervised):
@@ -95,6 +96,13 @@ class Generation(Supervised):
             patches.append(data.next()[1])
         self._codes = TextureCodes(statistics, torch.cat(patches), self._settings.shared)
 
+    def codes(self) -> list[list[float]]:
+        """Of some of the patches."""
+        if self._codes is None:
+            return []
+        step = max(1, len(self._codes) // KEPT)
+        return [[round(x, 3) for x in code] for code in self._codes.codes[::step].tolist()]
+
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
         latent, self._noise = self._latent(len(high))
@@ -154,6 +162,10 @@ class Generation(Supervised):
         parts = []
         for first in range(0, count, BATCH):
             latent, noise = self._latent(min(BATCH, count - first), random)
+            if self._codes:
+                chosen = torch.randint(len(self._codes), (len(latent),), generator=random)
+                shared = self._codes.codes[chosen.to(self._device)]
+                latent[:, : self._settings.shared] = shared[:, :, None, None]
             parts.append(self._generate(model, latent, noise)[0].clamp(0, 1).cpu())
         return torch.cat(parts)
 

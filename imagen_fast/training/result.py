@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,16 @@ def bundle_path(config: Config) -> Path:
     return config.run.output / f"{config.model.name}-{config.model.size}.safetensors"
 
 
-def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None:
-    """Write the model and how it came about: the file that `imagen-fast upscale -n` takes."""
+def save_result(
+    config: Config,
+    model: nn.Module,
+    facts: dict[str, Any],
+    codes: Sequence[Sequence[float]] = (),
+) -> None:
+    """Write the model and how it came about: the file that `imagen-fast upscale -n` takes.
+
+    `codes` are a generator's, see `tasks/generate.py`.
+    """
     training = {
         **facts,
         "data": [{"folder": each.folder.name, "weight": each.weight} for each in config.data.train],
@@ -143,5 +152,6 @@ def save_result(config: Config, model: nn.Module, facts: dict[str, Any]) -> None
     if config.generation:
         said = config.generation
         facts = {"shared": said.shared, "noise": said.noise, "margin": said.margin}
+        facts |= {"codes": codes} if codes else {}
         metadata["generation"] = json.dumps({**facts, "side": config.data.patch}, sort_keys=True)
     save_bundle(Bundle(source, tensors, metadata), bundle_path(config))

@@ -70,6 +70,10 @@ class Supervised:
     def begin(self, data: PatchSampler) -> None:
         """What a run begins with, and begins with again where it goes on: nothing here."""
 
+    def codes(self) -> list[list[float]]:
+        """What a generator's file has of what it learnt from: none here."""
+        return []
+
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """Update number `number` from low (N, 3, p, p) and high (N, 3, s·p, s·p) in [0, 1].
 

@@ -334,7 +334,8 @@ class Trainer:
         average = self.average
         if self.finished:
             average = self.method.halved(average, self.held_out, self.facts)
-        result.save_result(self.config, average, self._training_facts())
+        facts, codes = self._training_facts(), self.method.codes()
+        result.save_result(self.config, average, facts, codes)
 
     def _identity(self) -> dict[str, object]:
         """What a run is of, and stays."""

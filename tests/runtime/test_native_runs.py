@@ -45,10 +45,10 @@ def test_a_run_is_cancelled_and_the_engine_goes_on(threads: int, tiny_bundle: Bu
     engine.cancel()  # nothing is running: nothing happens
     engine.prepare({"image": (1, 1000, 1000)}, ["picture"])
     threading.Timer(0.5, engine.cancel).start()
-    start = time.monotonic()
+    start = time.process_time()  # which others at work on the machine do not prolong
     with pytest.raises(BackendError, match="cancelled"):
         engine.run({"image": LARGE}, ["picture"])
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     np.testing.assert_array_equal(enlarged(engine), expected)
 
 

@@ -88,6 +88,20 @@ def test_a_latent_is_what_the_module_says(generator):
     assert first["latent"].shape == (10, 10, 6)
 
 
+def test_pictures_are_of_the_codes_that_the_file_has(tmp_path):
+    codes = [[0.5, -1.0], [2.0, 0.25], [-1.5, 1.0]]
+    with Generator(model(tmp_path, codes=codes), backend="native") as learnt:
+        latents = [x["latent"] for x in learnt.latents(40, 3)]
+    shared = [tuple(x[0, 0, :2].tolist()) for x in latents]
+    assert {*shared} == {*map(tuple, codes)}
+    assert all((x[..., :2] == x[0, 0, :2]).all() for x in latents)
+    random = np.random.Generator(np.random.Philox(key=[3, 1]))
+    assert shared[1] == tuple(codes[random.integers(3)])
+    np.testing.assert_array_equal(
+        latents[1][..., 2:], random.standard_normal((10, 10, 4), np.float32)
+    )
+
+
 @pytest.mark.parametrize("other", ["onnxruntime", "eager"])
 def test_backends_agree(made, generator, other):
     if other == "onnxruntime":
@@ -183,6 +197,11 @@ def test_a_size_is_two_numbers_of_pixels(generator, size):
         {"more": 1},
         {"side": "x"},
         {"noise": 1},
+        {"codes": [[1.0]]},
+        {"codes": [[1.0, 2.0], [1.0]]},
+        {"codes": [[1.0, float("nan")]]},
+        {"codes": [["a", 1.0]]},
+        {"codes": 5},
     ],
 )
 def test_a_file_that_says_nonsense_is_refused(tmp_path, said):

@@ -194,3 +194,10 @@ def test_a_sheet_shows_pictures_in_rows():
     shown = sheet(pictures)
     assert shown.shape == (14, 14, 3)
     assert [int(shown[y, x, 0]) for y in (0, 7) for x in (0, 7)] == [0, 1, 2, 3]
+
+
+def test_a_generator_of_textures_has_codes_of_what_it_learnt_from(generating, monkeypatch):
+    looking(generating, monkeypatch)["run"] |= {"steps": 1}
+    said = json.loads(load_bundle(train(parse_config(generating)).bundle).metadata["generation"])
+    assert np.shape(said["codes"]) == (12, 2)
+    assert np.std(said["codes"]) == pytest.approx(1, abs=0.3)
