@@ -134,7 +134,9 @@ private:
     // t adds to result 2 · i + t: the last tap belongs to the first pixel that a result reads.
     Linear<S> of(const Convolution& conv, int parity) const {
         const int half = kernel_ / 2;
-        return {half * half * conv.padded(), round_up(conv.out, kChannelMultiple),
+        // A picture's three channels are one vector, however many pad them.
+        const int wide = conv.out <= S::lanes ? S::lanes : round_up(conv.out, kChannelMultiple);
+        return {half * half * conv.padded(), wide,
                 [&](int i, int j) {  // i = (ky, kx, c)
                     const int c = conv.channel(i % conv.padded()), tap = i / conv.padded();
                     const int ty = parity / 2 + 2 * (half - 1 - tap / half);
@@ -153,11 +155,12 @@ private:
     // values (count, C), plus skip if there is one → every other pixel of out
     void spread(const Args& args, int n, int y, int x, int count, const float* values) const {
         const int wide = linear_[0].width();
+        const auto value = [&](int c) { return c < wide ? S::load(values + c) : S::zero(); };
         for (int i = 0; i < count; ++i, values += wide, x += 2) {
             Scalar* out = args.out.at<Scalar>(n, y, x);
             const Scalar* skip = args.other.data ? args.other.at<Scalar>(n, y, x) : nullptr;
             for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
-                typename S::Vec a = S::load(values + c), b = S::load(values + c + S::lanes);
+                typename S::Vec a = value(c), b = value(c + S::lanes);
                 if (skip) {
                     a = S::add(S::load(skip + c), a);
                     b = S::add(S::load(skip + c + S::lanes), b);
