@@ -199,7 +199,7 @@ def test_what_does_not_fit_a_protocol(command, fake_model, restoring, tmp_path, 
     assert result.exit_code == 2
 
 
-def test_a_page_of_crops_replaces_nothing_unasked(command, fake_model, noise, tmp_path):
+def test_a_page_of_crops_replaces_nothing_unasked(command, fake_model, tmp_path):
     Image.fromarray(noise(100, 100, 3)).save(picture := tmp_path / "in.png")
     Image.fromarray(noise(9, 9, 3)).save(kept := tmp_path.parent / f"{tmp_path.name}.png")
     before = [path.read_bytes() for path in (picture, kept)]

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from imagen_fast.export.options import ExportOptions
 from numpy.typing import NDArray
-from reference import rms
 
 from imagen_fast.bundle import Bundle
 from imagen_fast.spec import Level, ModelSpec
 
 torch = pytest.importorskip("torch", reason="the reference needs PyTorch")
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
-
 from imagen_fast.export.onnx import export  # noqa: E402 (needs onnx)
+from reference import rms  # noqa: E402 - which needs PyTorch
 
 from imagen_fast.models.build import build  # noqa: E402 (needs torch)
 
