@@ -34,7 +34,7 @@ from imagen_fast.bench.machine import describe
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
 
 SIDE = 64
-PLACES = 2  # of a patch in a square
+PLACES = 8  # of a patch in a square
 SMALL = 16  # side at which copies are looked for
 
 Pixels = NDArray[np.uint8]
