@@ -12,12 +12,13 @@ costs nothing. Needs PyTorch and scikit-learn.
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from textures import by_level, textures, without_colour
+from textures import Vectors, by_level, right, textures, without_colour
 
 import imagen_fast
 
@@ -38,25 +39,40 @@ def main() -> int:
     random = np.random.default_rng(0)
     few, made, test = [], [], []
     for number, square in enumerate(squares):
-        left, right = np.split(square, 2, axis=1)
+        left, other = np.split(square, 2, axis=1)
         few.append(cut(left, FEW, random))
         made.append(more(few[-1], options.output / str(number), options.minutes))
-        test.append(cut(right, 4 * FEW, random))
+        test.append(cut(other, 4 * FEW, random))
     turned = [np.concatenate([turn(x, i) for i in range(8)]) for x in few]
-    both = [np.concatenate(pair) for pair in zip(few, made, strict=True)]
-    all_three = [np.concatenate(pair) for pair in zip(turned, made, strict=True)]
     print(f"{len(squares)} classes of {FEW} patches; by chance {1 / len(squares):.1%}")
     print(f"{'a linear classifier has seen':34}  {'features':>9}  {'pixels':>9}")
+    sets = [vectors([few, turned, made, test], fed) for fed in (features, pixels)]
     for name, seen in (
-        ("the few", few),
-        ("the few, turned and mirrored", turned),
-        ("generated ones alone", made),
-        ("the few and generated ones", both),
-        ("the few turned, and generated ones", all_three),
+        ("the few", (0,)),
+        ("the few, turned and mirrored", (1,)),
+        ("generated ones alone", (2,)),
+        ("the few and generated ones", (0, 2)),
+        ("the few turned, and generated ones", (1, 2)),
     ):
-        scores = [accuracy(seen, test, fed) for fed in (features, pixels)]
+        scores = []
+        for found in sets:
+            x, known = (np.concatenate([found[i][part] for i in seen]) for part in (0, 1))
+            scores.append(right(x, known, *found[3]))
         print(f"{name:34}  {scores[0]:9.1%}  {scores[1]:9.1%}", flush=True)
     return 0
+
+
+def vectors(
+    sets: list[list[Patches]], fed: Callable[[Patches], Vectors]
+) -> list[tuple[Vectors, NDArray[np.int64]]]:
+    """What a classifier is fed of each set of classes' patches, and their classes."""
+    return [
+        (
+            np.concatenate([fed(patches) for patches in each]),
+            np.repeat(np.arange(len(each)), [len(patches) for patches in each]),
+        )
+        for each in sets
+    ]
 
 
 def cut(half: NDArray[np.uint8], count: int, random: np.random.Generator) -> Patches:
@@ -71,16 +87,16 @@ def more(few: Patches, folder: Path, minutes: float) -> Patches:
     (like := folder / "few").mkdir(parents=True, exist_ok=True)
     for number, patch in enumerate(few):
         Image.fromarray(patch).save(like / f"{number:02}.png")
-    command = [
-        "imagen-fast",
-        "generate",
-        "--like",
-        str(like),
-        "--texture",
+    command = [sys.executable, "-m", "imagen_fast", "generate", "--like", str(like), "--texture"]
+    command += [
         "-o",
         str(folder / "more"),
+        "-n",
+        str(MADE),
+        "--minutes",
+        str(minutes),
+        "--overwrite",
     ]
-    command += ["-n", str(MADE), "--minutes", str(minutes), "--overwrite"]
     subprocess.run(command, check=True)
     found = sorted((folder / "more").glob("*.png"))
     return np.stack([np.asarray(Image.open(path).convert("RGB")) for path in found])
@@ -92,30 +108,18 @@ def turn(patches: Patches, which: int) -> Patches:
     return turned[:, :, ::-1] if which >= 4 else turned
 
 
-def features(patches: Patches) -> NDArray[np.float32]:
+def features(patches: Patches) -> Vectors:
     """Means and deviations of the maps of sr-x4's encoder, grey and of even contrast."""
     with imagen_fast.load("sr-x4", threads=1) as engine:
         grey = without_colour(np.ascontiguousarray(patches))
         return np.stack([np.concatenate(by_level(engine, patch)) for patch in grey])
 
 
-def pixels(patches: Patches) -> NDArray[np.float32]:
+def pixels(patches: Patches) -> Vectors:
     """The same patches' pixels, halved."""
     grey = without_colour(np.ascontiguousarray(patches))[..., 0].astype(np.float32)
     halved = grey.reshape(len(grey), SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
     return halved.reshape(len(grey), -1)
-
-
-def accuracy(seen: list[Patches], test: list[Patches], fed) -> float:  # type: ignore[no-untyped-def]
-    """The part of the test that is right."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    x, y = (np.concatenate([fed(patches) for patches in part]) for part in (seen, test))
-    of = [np.repeat(np.arange(len(part)), [len(p) for p in part]) for part in (seen, test)]
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
-    return float(model.fit(x, of[0]).score(y, of[1]))
 
 
 if __name__ == "__main__":

@@ -86,15 +86,20 @@ def histograms(x: Patches) -> Vectors:
 
 def accuracy(x: Vectors, labels: NDArray[np.int64]) -> float:
     """The part that is right, over both ways to split; x: (2 halves, N, …)."""
+    ways = ((0, 1), (1, 0))
+    return float(np.mean([right(x[train], labels, x[test], labels) for train, test in ways]))
+
+
+def right(
+    seen: Vectors, known: NDArray[np.int64], test: Vectors, labels: NDArray[np.int64]
+) -> float:
+    """The part of a test that a linear classifier of what was seen gets right."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    right = []
-    for train, test in ((0, 1), (1, 0)):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
-        right.append(model.fit(x[train], labels).score(x[test], labels))
-    return float(np.mean(right))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+    return float(model.fit(seen, known).score(test, labels))
 
 
 def without_colour(data: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -108,8 +108,7 @@ class Generation(Supervised):
         latent, self._noise = self._latent(len(high))
         if self._codes:
             chosen = torch.randint(len(self._codes), (len(high) // 2,)).to(self._device)
-            shared = self._settings.shared
-            latent[:, :shared] = self._codes.codes[chosen].repeat(2, 1)[:, :, None, None]
+            self._ask(latent, self._codes.codes[chosen].repeat(2, 1))
         pictures = self._pictures(latent)
         losses: dict[str, Tensor] = {}
         total = torch.zeros((), device=high.device)
@@ -164,8 +163,7 @@ class Generation(Supervised):
             latent, noise = self._latent(min(BATCH, count - first), random)
             if self._codes:
                 chosen = torch.randint(len(self._codes), (len(latent),), generator=random)
-                shared = self._codes.codes[chosen.to(self._device)]
-                latent[:, : self._settings.shared] = shared[:, :, None, None]
+                self._ask(latent, self._codes.codes[chosen.to(self._device)])
             parts.append(self._generate(model, latent, noise)[0].clamp(0, 1).cpu())
         return torch.cat(parts)
 
@@ -199,6 +197,10 @@ class Generation(Supervised):
                 for i, level in enumerate(self._levels)
             ]
         return self._here(latent), noise
+
+    def _ask(self, latent: Tensor, codes: Tensor) -> None:
+        """Makes codes (N, shared) what a latent's pictures show."""
+        latent[:, : self._settings.shared] = codes[:, :, None, None]
 
     def _here(self, x: Tensor) -> Tensor:
         return x.to(self._device).to(memory_format=torch.channels_last)

@@ -11,8 +11,6 @@ namespace imagen_fast::cpu {
 // out = combine(x, added…)
 template <class S>
 class Elementwise : public RowOp {
-public:
-
 protected:
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;

@@ -26,14 +26,18 @@ std::vector<float> floats(std::ptrdiff_t count) {
     return numbers;
 }
 
+struct Shape {
+    int images, height, width;
+};
+
 // bfloat16, as PyTorch holds it.
 struct Pixels {
     std::vector<std::uint16_t> data;
     cpu::Plane plane;
 
-    Pixels(int images, int height, int width, int channels)
-        : data(static_cast<std::size_t>(images) * height * width * channels),
-          plane(borderless(data.data(), images, height, width, channels)) {
+    Pixels(Shape s, int channels)
+        : data(static_cast<std::size_t>(s.images) * s.height * s.width * channels),
+          plane(borderless(data.data(), s.images, s.height, s.width, channels)) {
         std::uniform_int_distribution<int> numbers(0x3c00, 0x3f00);  // 0.008 to 0.5
         for (std::uint16_t& x : data) {
             x = static_cast<std::uint16_t>(numbers(random_numbers));
@@ -50,15 +54,9 @@ void check(const std::vector<float>& numbers, const std::string& what) {
     }
 }
 
-struct Shape {
-    int images, height, width;
-};
-
 void conv_block(TrainingRunner& runner, Shape s, int channels) {
-    Pixels x(s.images, s.height, s.width, channels), out = x, slopes = x, gradient = x, back = x;
-    for (Pixels* p : {&out, &slopes, &gradient, &back}) {
-        p->plane = borderless(p->data.data(), s.images, s.height, s.width, channels);
-    }
+    Pixels x(s, channels), out(s, channels), slopes(s, channels), gradient(s, channels),
+        back(s, channels);
     const auto weight = floats(9L * channels * channels), bias = floats(channels);
     const cpu::Conv3x3Weights w{weight.data(), bias.data(), channels, channels};
     cpu::Args args;
@@ -79,7 +77,7 @@ void conv_block(TrainingRunner& runner, Shape s, int channels) {
 }
 
 void head(TrainingRunner& runner, Shape s, int channels, int scale, int colors) {
-    Pixels x(s.images, s.height, s.width, channels), back(s.images, s.height, s.width, channels);
+    Pixels x(s, channels), back(s, channels);
     const int out = colors * scale * scale;
     const auto weight = floats(9L * channels * out), bias = floats(out);
     const cpu::Conv3x3Weights w{weight.data(), bias.data(), channels, out};
@@ -105,9 +103,8 @@ void head(TrainingRunner& runner, Shape s, int channels, int scale, int colors) 
 
 void attention(TrainingRunner& runner, Shape s, int channels, int head_dim, int window, int shift,
                bool crossed) {
-    Pixels x(s.images, s.height, s.width, channels), other(s.images, s.height, s.width, channels),
-        y(s.images, s.height, s.width, channels), back(s.images, s.height, s.width, channels),
-        other_back(s.images, s.height, s.width, channels);
+    Pixels x(s, channels), other(s, channels), y(s, channels), back(s, channels),
+        other_back(s, channels);
     const int heads = channels / head_dim;
     const long square = static_cast<long>(channels) * channels;
     const auto q = floats(square), kv = floats(2 * square), proj = floats(square),
