@@ -6,9 +6,17 @@
 
 The first writes OUT/sheet-1.png and on, in each of whose rows the truth stands in the middle and
 the two models' crops beside it, drawn by lot; OUT/key.json says which is where. It prints what can
-be measured of whole pictures, on Y: PSNR, and how much of what an eye sees in the truth is there
-(VIF: Sheikh and Bovik 2006, doi:10.1109/TIP.2005.859378; 1 is all) by the package torchmetrics.
-Crops lie where the truth has most detail, one a picture.
+be measured of whole pictures:
+
+- PSNR of Y;
+- VIF of Y: how much of what an eye sees in the truth is there (Sheikh and Bovik 2006,
+  doi:10.1109/TIP.2005.859378; 1 is all), by the package torchmetrics;
+- kernel distance: how far patches of 64×64 are, all together, from those of the truth, by filters
+  that nothing was trained with (training/resemblance.py; 0 is like them).
+
+The first two ask for the truth itself, so what is invented counts against a model however well it
+looks; the last asks whether it looks like a photograph. Crops lie where the truth has most detail,
+one a picture.
 
 Write a verdict for each row into OUT/verdicts.txt, `l`, `r` or `=`, before looking into the key.
 The second command counts them.
@@ -23,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torchmetrics.functional.image import visual_information_fidelity
 
 import imagen_fast
@@ -34,8 +43,10 @@ from imagen_fast.metrics import luma
 from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.evaluate import page_of
 from imagen_fast.tasks.protocols import PROTOCOLS
+from imagen_fast.training.resemblance import features, kernel_distance
 
 PAIRS, SIDE, ROWS = 40, 96, 10  # crops, their side, and how many stand on a sheet
+PATCH = 64  # side of the patches that are looked at all together
 
 
 def main() -> None:
@@ -61,10 +72,13 @@ def draw(models: list[str], out: Path, protocol_name: str, seed: int) -> None:
     paths = [found.source for found in in_folder(protocol.folder(None)).pictures]
     chosen = rng.permutation(len(paths))[:PAIRS]
     rows, key, figures = [], [], []
+    patches: list[list[Tensor]] = [[], [], []]  # of the models, and of the truth
     for number in chosen.tolist():
         case = protocol.case(eight_bits(read(paths[number]).color), number)
         found = [engine(Picture(case.given)).color for engine in engines]
         figures.append([[protocol.quality(x, case).psnr, fidelity(x, case.truth)] for x in found])
+        for known, picture in zip(patches, (*found, case.truth), strict=True):
+            known.append(patches_of(picture))
         y, x = most_detailed(case.truth)
         crops = [picture[y : y + SIDE, x : x + SIDE] for picture in (*found, case.truth)]
         left = int(rng.integers(2))
@@ -74,8 +88,10 @@ def draw(models: list[str], out: Path, protocol_name: str, seed: int) -> None:
     for first in range(0, len(rows), ROWS):
         write(out / f"sheet-{first // ROWS + 1}.png", Picture(page_of(rows[first : first + ROWS])))
     (out / "key.json").write_text(json.dumps(key, indent=1) + "\n")
-    for model, (psnr, vif) in zip(models, np.mean(figures, 0), strict=True):
-        print(f"{model}: {psnr:.2f} dB, VIF {vif:.4f}")
+    *made, truth = (features(torch.cat(known)) for known in patches)
+    for model, (psnr, vif), seen in zip(models, np.mean(figures, 0), made, strict=True):
+        distance = kernel_distance(truth, seen)
+        print(f"{model}: {psnr:.2f} dB, VIF {vif:.4f}, kernel distance {distance:.4f}")
 
 
 def count(verdicts: Path) -> None:
@@ -92,6 +108,14 @@ def fidelity(found: Uint8, truth: Uint8) -> float:
     """VIF on Y of two pictures (H, W, 3)."""
     a, b = (torch.tensor(luma(x))[None, None].float() for x in (found, truth))
     return float(visual_information_fidelity(a, b))
+
+
+def patches_of(picture: Uint8) -> Tensor:
+    """(H, W, 3) → (N, 3, 64, 64) in [0, 1]: all of it but what is left over at its end."""
+    rows, columns = (side // PATCH for side in picture.shape[:2])
+    whole = torch.from_numpy(picture[: rows * PATCH, : columns * PATCH].copy()).float() / 255
+    cut = whole.view(rows, PATCH, columns, PATCH, 3).permute(0, 2, 4, 1, 3)
+    return cut.reshape(-1, 3, PATCH, PATCH)
 
 
 def most_detailed(truth: Uint8) -> tuple[int, int]:

@@ -13,13 +13,16 @@ differ.)
   colours stay and all else goes;
 - likeness: the mean MS-SSIM of pairs;
 - copies: the distance of the nearest training patch (mean squared difference of 16×16 reductions,
-  of any place, mirrored or not), for generated pictures and for held-out patches.
+  of any place, mirrored or not), for generated pictures and for held-out patches;
+- milliseconds: a seamless picture of 1024×1024 on the native engine and in PyTorch, one thread
+  each, in fp32, in turns: every time that was taken, but the first of each.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +34,13 @@ from torch import Tensor
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
+from imagen_fast.tasks.generate import Generator
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
 
 SIDE = 64
 PLACES = 8  # of a patch in a square
 SMALL = 16  # side at which copies are looked for
+LARGE, TURNS = (1024, 1024), 7  # what is timed, and how often
 
 Pixels = NDArray[np.uint8]
 
@@ -93,6 +98,21 @@ def nearest(pictures: Pixels, known: list[Pixels]) -> dict[str, float]:
     return {"least": float(squared.min()), "median": float(np.median(squared))}
 
 
+def milliseconds(model: str) -> dict[str, list[float]]:
+    """What a large picture takes, by backend."""
+    taken: dict[str, list[float]] = {}
+    generators = {name: Generator(model, backend=name, threads=1) for name in ("native", "eager")}
+    for turn in range(TURNS + 1):
+        for name, generator in generators.items():
+            (latent,) = generator.latents(1, turn, LARGE)
+            start = time.perf_counter()
+            generator.picture(latent, LARGE, seamless=True)
+            taken.setdefault(name, []).append(round(1e3 * (time.perf_counter() - start), 1))
+    for generator in generators.values():
+        generator.close()
+    return {name: times[1:] for name, times in taken.items()}
+
+
 def main(model: str, textures: Path) -> None:
     """Measure and print."""
     train = squares(textures / "train")
@@ -112,6 +132,7 @@ def main(model: str, textures: Path) -> None:
         "copies": {
             k: nearest(x[:64], train) for k, x in (("held-out", held_out), ("generated", made))
         },
+        "milliseconds": milliseconds(model),
     }
     print(json.dumps(result, indent=1))
 

@@ -233,9 +233,12 @@ class Engine:
         of float32 without a fixed range.
 
         Raises:
-            BackendError: the model has no such level, or no features at all; or see `outputs`.
+            BackendError: the model has no such level, or no features at all, or `levels` is a
+                number alone; or see `outputs`.
             ImageError, TilingError: see `outputs`.
         """
+        if isinstance(levels, int):
+            raise BackendError(f"levels is {levels}; expected a list, [{levels}]")
         known = [name for name in self.graph.outputs if name.startswith("features.")]
         names = known if levels is None else [f"features.{level}" for level in levels]
         if not known:

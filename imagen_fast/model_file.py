@@ -44,7 +44,9 @@ def _imported(path: Path, backend: str) -> Bundle:
         if path.suffix.lower() != importers.ONNX:
             raise
         if backend != "onnxruntime":
-            raise OperationError(f"{error}; backend onnxruntime runs the file as it is") from error
+            raise OperationError(
+                f"{error}; if it makes pictures, backend onnxruntime runs the file as it is"
+            ) from error
     from imagen_fast.importers.onnx_whole import whole
 
     return whole(path)

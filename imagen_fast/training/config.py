@@ -167,12 +167,12 @@ class RunConfig:
         threads: CPU threads a process; 0 leaves torch's choice.
         precision: `bf16` (autocast; weights stay fp32), `fp32`, or `auto`: bf16 on a GPU, by the
             engine's kernels and on a CPU with fast products of it, else fp32.
-        compile: compile the forward and backward pass (torch.compile): `true`, `false`, or `auto`:
-            the engine's kernels for training in place of layers that have some, in bf16 on a CPU
-            with AVX-512; where there are none, compiled, if that works here. `kernels`: the
-            same, but never compiled. The first step compares the gradients with PyTorch's own;
-            where they differ by more than rounding, `true` is an error, and the others warn and
-            go on without.
+        compile: what the forward and backward pass are computed by. `kernels`: the engine's
+            kernels for training in place of layers that have some, in bf16 on a CPU with AVX-512.
+            `auto`: the same; where there are none, compiled (torch.compile), if that works here.
+            `true`: compiled. `false`: PyTorch as it is. The first step compares the gradients with
+            PyTorch's own; where they differ by more than rounding, `true` is an error, and the
+            others warn and go on without.
         log_every, validate_every, checkpoint_every: in steps.
         log_seconds, checkpoint_seconds: the longest time between two rows of the log and between
             two checkpoints, however few steps it has (or that of one step, if that takes longer).
@@ -186,7 +186,7 @@ class RunConfig:
     processes: int = 1
     threads: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    compile: Literal["auto", "kernels", True, False] = False
+    compile: Literal["auto", "kernels", True, False] = "kernels"
     log_every: int = 100
     validate_every: int = 1000
     checkpoint_every: int = 500

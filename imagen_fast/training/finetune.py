@@ -98,7 +98,6 @@ def _config(start: str, bundle: Bundle, folder: Path, name: str, run: dict[str, 
         "loss": {"frequency": 0.05},
         "optimiser": {"lr": 3e-4, "muon_lr": 5e-3, "warmup": 20, "ema": 0.99},
         "run": {
-            "compile": "kernels",
             "validate_every": 100,
             "checkpoint_seconds": 1e9,
             "checkpoint_every": 10**9,

@@ -28,7 +28,7 @@ SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
 KNOWN = 4096  # patches that have codes
-KEPT = 128  # codes in the model's file
+KEPT = 2048  # codes in the file; with 128, more pictures were alike than of real ones are
 
 
 class Generation(Supervised):
@@ -101,7 +101,7 @@ class Generation(Supervised):
         if self._codes is None:
             return []
         step = max(1, len(self._codes) // KEPT)
-        return [[round(x, 3) for x in code] for code in self._codes.codes[::step].tolist()]
+        return [[round(x, 2) for x in code] for code in self._codes.codes[::step].tolist()]
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""

@@ -79,7 +79,8 @@ class Supervised:
 
         Returns the losses before the update, on their device, detached.
         """
-        losses = self.loss(self._pictures(low), high)
+        pictures = self._pictures(low)  # the first of which choose what the loss is computed by
+        losses = self.loss(pictures, high)
         self._update(losses["loss"], self._parameters, self.optimisers.values())
         return {name: value.detach() for name, value in losses.items()}
 

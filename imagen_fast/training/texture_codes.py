@@ -10,6 +10,7 @@ from imagen_fast.training.texture_statistics import SIZES, TextureStatistics
 
 ROUNDS = 10  # of making codes normal
 BATCH = 64
+BIAS = 0.5  # weight of what all pictures of a step have in common that their patches have not
 DETAIL = 10.0  # weight of details: their deviation is about a tenth, that of statistics about one
 
 
@@ -55,11 +56,14 @@ class TextureCodes:
         The mean energy score (Gneiting and Raftery 2007) of their statistics and of the details of
         each size where they are: |x - y| - |x - x'| / 2 for two pictures x and x' of a code and its
         patch y. It is least where pictures of a code differ as much as its patches do; the distance
-        alone is less for one pattern that is always at the same place. What leaves [0, 1] counts as
-        well, since files cut it off.
+        alone is less for one pattern that is always at the same place. The squared difference of
+        the mean statistics of all pictures and all patches is added: one picture that is a little
+        too flat is near its patch, but all of them together are far from all patches. What leaves
+        [0, 1] counts as well, since files cut it off.
         """
-        looks = self._statistics(pictures) * self._scale
-        score = _energy(looks, self._known[number])
+        looks, known = self._statistics(pictures) * self._scale, self._known[number]
+        score = _energy(looks, known)
+        score = score + BIAS * (looks - known.repeat(2, 1)).mean(0).square().sum()
         for made, real in zip(
             _details(pictures), _details(self._patches[number].float() / 255), strict=True
         ):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 FILTERS = 48  # half of them smooth
 SIDE = 7  # of a filter
+SECOND = 48  # filters of these filters' answers
 SIZES = 4  # each half of the one before
 LEAST = 32  # pixels of a side: what the coarsest filters need
 
@@ -20,8 +21,9 @@ class TextureStatistics(nn.Module):
 
     The mean of every colour; at each size the colours' covariance, and of random filters' answers
     without their negative parts the means and the products of any two (of random filters' products
-    as the look of a texture: Ustyuzhaninov et al. 2016, arXiv:1606.00021). Second moments are given
-    by their roots, in units of brightness.
+    as the look of a texture: Ustyuzhaninov et al. 2016, arXiv:1606.00021), and of random filters of
+    these answers in turn, which see how strokes lie to each other, the means and the mean squares.
+    Second moments are given by their roots, in units of brightness.
 
     Attributes:
         groups: how many numbers there are of each kind, in their order.
@@ -29,6 +31,7 @@ class TextureStatistics(nn.Module):
 
     filters: Tensor
     small: Tensor
+    second: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,8 +44,12 @@ class TextureStatistics(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
         # for pictures that the large ones would hardly move in
         self.register_buffer("small", 4 * F.avg_pool2d(filters, 2), persistent=False)
+        second = torch.randn(SECOND, FILTERS, 3, 3, generator=random)
+        second -= second.mean((1, 2, 3), keepdim=True)
+        second /= second.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        self.register_buffer("second", second, persistent=False)
         pairs = FILTERS * (FILTERS + 1) // 2
-        self.groups = [3, *SIZES * [6, FILTERS, pairs]]
+        self.groups = [3, *SIZES * [6, FILTERS, pairs, SECOND, SECOND]]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
@@ -55,6 +62,8 @@ class TextureStatistics(nn.Module):
             filters = self.filters if min(pictures.shape[2:]) >= 2 * SIDE else self.small
             answers = F.relu(F.conv2d(pictures, filters))
             found += [answers.mean((2, 3)), (_products(answers) + 1e-5).sqrt()]
+            joined = F.relu(F.conv2d(F.avg_pool2d(answers, 2), self.second, padding=1))
+            found += [joined.mean((2, 3)), (joined.square().mean((2, 3)) + 1e-5).sqrt()]
         return torch.cat([part.float() for part in found], 1)
 
 

@@ -99,7 +99,7 @@ def test_a_run_without_a_compiler_is_the_run_that_never_asked_for_one(
 ):
     if adversarial:
         tables["adversarial"] = {"depth": 1}
-    tables["run"]["steps"] = 2
+    tables["run"] |= {"steps": 2, "compile": False}
     expected = load_bundle(train(parse_config(tables)).bundle).tensors
     capsys.readouterr()
     monkeypatch.setattr(torch, "compile", stand_in(math.nan))

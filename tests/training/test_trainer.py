@@ -222,7 +222,7 @@ def test_only_what_earlier_versions_did_not_write_may_be_missing(tables, output,
 
 def test_a_run_shows_and_saves_its_first_step_and_then_by_time(tables, output, capsys):
     tables["run"] |= {"steps": 9, "log_every": 1000, "checkpoint_every": 1000}
-    tables["run"] |= {"log_seconds": 0, "checkpoint_seconds": 1e6}
+    tables["run"] |= {"log_seconds": 0, "checkpoint_seconds": 1e6, "compile": False}
     run(tables, pause_after=0)  # one step
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"reading the pictures in {tables['data']['train']}"
