@@ -6,6 +6,7 @@ from imagen_fast.graph.builder import Builder
 from imagen_fast.graph.graph import PREVIOUS, Graph, Input, Output
 from imagen_fast.graph.grid import Grid
 from imagen_fast.graph.operation import MAX_CHANNELS
+from imagen_fast.graph.steering import steered
 from imagen_fast.spec import ModelSpec
 
 
@@ -18,7 +19,8 @@ def hierarchical(spec: ModelSpec) -> Graph:
             encoder's; optional.
         previous: where the spec is temporal, that output of the frame before; left out, there was
             none.
-        latent, latent.context.L: where the spec has latent channels, what `sample` starts from.
+        latent, latent.L: where the spec has latent channels, what `sample` starts from, and what
+            steers its level L.
 
     Outputs:
         picture: the finest level's; picture.L: that of a coarser level.
@@ -66,13 +68,13 @@ def hierarchical(spec: ModelSpec) -> Graph:
             channels=spec.levels[-1].channels,
             kernel=1,
         )
-        contexts = []
+        latents = []
         for number, level in enumerate(spec.levels):
             grid = Grid("latent", 0, 2 ** (len(spec.levels) - 1 - number))
-            name = f"latent.context.{number}"
-            b.inputs[name] = Input(level.channels, grid=grid, optional=True)
-            contexts.append(name)
-        decoded = family.decode("sampler", start, [""] * len(spec.levels), contexts, "")
+            latents.append(f"latent.{number}")
+            b.inputs[latents[-1]] = Input(level.channels, grid=grid)
+        nothing = [""] * len(spec.levels)
+        decoded = family.decode("sampler", start, nothing, nothing, "", latents)
         b.outputs |= {name: Output(f"sample.{n}", True) for n, name in family.names("sample")}
         family.heads("sample", decoded, "")
     return b.graph()
@@ -134,7 +136,13 @@ class _Family:
         return features
 
     def decode(
-        self, path: str, x: str, skips: list[str], contexts: list[str], stem: str
+        self,
+        path: str,
+        x: str,
+        skips: list[str],
+        contexts: list[str],
+        stem: str,
+        latents: list[str] | None = None,
     ) -> list[str]:
         """Decoded feature maps of every level, finest first; the finest plus `stem`."""
         decoded: list[str] = []
@@ -151,17 +159,29 @@ class _Family:
             for stage in range(level.depth):
                 last = number == 0 and stage == level.depth - 1
                 added = stem if last else ""
-                x = self.stage("decoder", path, number, stage, x, contexts[number], added)
+                latent = latents[number] if latents else ""
+                x = self.stage("decoder", path, number, stage, x, contexts[number], added, latent)
             decoded.insert(0, x)
         return decoded
 
     def stage(
-        self, part: str, path: str, number: int, stage: int, x: str, context: str, added: str
+        self,
+        part: str,
+        path: str,
+        number: int,
+        stage: int,
+        x: str,
+        context: str,
+        added: str,
+        latent: str = "",
     ) -> str:
-        """`convs` convolution blocks and one attention block, which adds `added`."""
+        """`convs` convolution blocks, steered by a latent, and an attention, which adds `added`."""
         level = self.spec.levels[number]
         module, name = f"{part}.stages.{number}.{stage}", f"{path}.{number}.{stage}"
         for conv in range(level.convs):
+            if latent:
+                steer = f"{module}.steers.{conv}.conv"
+                x = steered(self.b, f"{name}.conv.{conv}", steer, x, latent, level.channels)
             x = self.b.convolution(
                 "convolution",
                 f"{name}.conv.{conv}",

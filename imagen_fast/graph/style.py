@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imagen_fast.graph.builder import Builder
 from imagen_fast.graph.graph import Graph, Input, Output
+from imagen_fast.graph.steering import enlarged, steered
 from imagen_fast.spec import ModelSpec
 
 
@@ -94,7 +95,7 @@ def _draw(spec: ModelSpec, b: Builder, path: str, features: list[str], tokens: s
         head_dim=spec.head_dim,
     )
     # So that it changes slowly from place to place.
-    steer = _enlarged(b, f"{path}.steer", b.add("halve", f"{path}.steer", x), 2, x)
+    steer = enlarged(b, f"{path}.steer", b.add("halve", f"{path}.steer", x), 2, x)
     for number, level in reversed(list(enumerate(spec.levels))):
         name, skip = f"{path}.{number}", features[number]
         if skip != features[-1]:
@@ -106,14 +107,16 @@ def _draw(spec: ModelSpec, b: Builder, path: str, features: list[str], tokens: s
                 channels=level.channels,
                 kernel=1,
             )
-            x = b.add("sum", name, _enlarged(b, f"{name}.coarse", x, 2, skip), skip)
+            x = b.add("sum", name, enlarged(b, f"{name}.coarse", x, 2, skip), skip)
         for block in range(level.depth):
             module, at = f"decoder.{number}.{block}", f"{name}.{block}"
-            steered = x
+            read = x
             if number:
-                steered = _steered(spec, b, at, f"{module}.steer.conv", x, steer, number)
-            x = _residual(b, at, steered, x, f"{module}.conv", level.channels)
-    x = _steered(spec, b, f"{path}.colors", "colors.conv", x, steer, 0)
+                times = 2 ** (len(spec.levels) - 1 - number)
+                read = steered(b, at, f"{module}.steer.conv", x, steer, level.channels, times)
+            x = _residual(b, at, read, x, f"{module}.conv", level.channels)
+    channels, times = spec.levels[0].channels, 2 ** (len(spec.levels) - 1)
+    x = steered(b, f"{path}.colors", "colors.conv", x, steer, channels, times)
     return b.convolution(
         "subpixel_convolution",
         path,
@@ -123,29 +126,6 @@ def _draw(spec: ModelSpec, b: Builder, path: str, features: list[str], tokens: s
         channels=spec.image_channels,
         factor=1,
     )
-
-
-def _steered(
-    spec: ModelSpec, b: Builder, name: str, module: str, x: str, steer: str, number: int
-) -> str:
-    """x + γ x + β, x being of this level."""
-    channels, times = spec.levels[number].channels, 2 ** (len(spec.levels) - 1 - number)
-    both = b.convolution(
-        "convolution", f"{name}.steer", steer, module=module, channels=2 * channels, kernel=1
-    )
-    both = _enlarged(b, name, both, times, x)
-    gamma = b.add("slice", f"{name}.gamma", both, first=0, channels=channels)
-    beta = b.add("slice", f"{name}.beta", both, first=channels, channels=channels)
-    scaled = b.add("product", f"{name}.scaled", gamma, x)
-    return b.add("sum", f"{name}.steered", scaled, x, beta)
-
-
-def _enlarged(b: Builder, name: str, x: str, times: int, like: str) -> str:
-    """x so many times as large, as far as `like` reaches."""
-    if times == 1:
-        return x
-    x = b.add("bilinear", f"{name}.enlarged", x, factor=times)
-    return b.add("crop", f"{name}.fitted", x, like)
 
 
 def _residual(b: Builder, name: str, x: str, added: str, module: str, channels: int) -> str:

@@ -11,22 +11,30 @@ from torch import Tensor, nn
 
 from imagen_fast.errors import SpecError
 from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Down, Head, Up
+from imagen_fast.models.steer import Steer
 from imagen_fast.spec import Level, ModelSpec
 
 
 class Stage(nn.Module):
-    """`convs` convolution blocks, then one attention block (self, or cross with a context)."""
+    """`convs` convolution blocks, then one attention block (self, or cross with a context).
 
-    def __init__(self, spec: ModelSpec, level: Level, shifted: bool) -> None:
+    What goes into a convolution block can be steered, where `steered`.
+    """
+
+    def __init__(self, spec: ModelSpec, level: Level, shifted: bool, steered: bool = False) -> None:
         super().__init__()
         window = spec.window if level.attention == "window" else 0
         shift = window // 2 if shifted else 0
         self.convs = nn.ModuleList(ConvBlock(level.channels) for _ in range(level.convs))
+        if steered:
+            self.steers = nn.ModuleList(Steer(level.channels, level.channels) for _ in self.convs)
         self.attention = AttentionBlock(level.channels, spec.head_dim, window, shift)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        for conv in self.convs:
-            x = conv(x)
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, latent: Tensor | None = None
+    ) -> Tensor:
+        for index, conv in enumerate(self.convs):
+            x = conv(x if latent is None else self.steers[index](x, latent))
         return self.attention(x, context)
 
 
@@ -71,7 +79,13 @@ class Decoder(nn.Module):
         # shift, so that no window border stays a border.
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                Stage(spec, level, shifted=bool((level.depth + i) % 2)) for i in range(level.depth)
+                Stage(
+                    spec,
+                    level,
+                    shifted=bool((level.depth + i) % 2),
+                    steered=bool(spec.latent_channels),
+                )
+                for i in range(level.depth)
             )
             for level in levels
         )
@@ -80,15 +94,19 @@ class Decoder(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, skips: Sequence[Tensor | None], contexts: Sequence[Tensor | None]
+        self,
+        x: Tensor,
+        skips: Sequence[Tensor | None],
+        contexts: Sequence[Tensor | None],
+        latents: Sequence[Tensor | None],
     ) -> list[Tensor]:
-        """x: the coarsest level's input. skips, contexts: one per level, finest first."""
+        """x: the coarsest level's input. The others: one per level, finest first."""
         features: list[Tensor] = []
         for index in reversed(range(len(self.stages))):
             if features:
                 x = self.ups[index](x, skips[index])
             for stage in self.stages[index].children():
-                x = stage(x, contexts[index])
+                x = stage(x, contexts[index], latents[index])
             features.insert(0, x)
         return features
 
@@ -115,13 +133,14 @@ class Generator(nn.Module):
         self.heads = nn.ModuleList(
             Head(level.channels, spec.scale, spec.image_channels) for level in spec.levels
         )
+        self._nothing = [None] * len(spec.levels)
         if spec.latent_channels:
             self.latent = nn.Conv2d(spec.latent_channels, spec.levels[-1].channels, 1)
 
     def forward(self, image: Tensor, context: Sequence[Tensor] | None = None) -> Tensor:
         """(N, 3, H, W) in [0, 1] → (N, 3, s·H, s·W), not clamped."""
         stem, features = self.encoder(image)
-        finest = self.decoder(features[-1], features, context or features)[0]
+        finest = self.decoder(features[-1], features, context or features, self._nothing)[0]
         return self.heads[0](finest + stem, image)
 
     def progressive(self, image: Tensor, context: Sequence[Tensor] | None = None) -> list[Tensor]:
@@ -133,7 +152,7 @@ class Generator(nn.Module):
         self, image: Tensor, stem: Tensor, features: list[Tensor], contexts: Sequence[Tensor]
     ) -> tuple[list[Tensor], Tensor]:
         """Every level's picture, finest first, and the features that the finest is made of."""
-        decoded = self.decoder(features[-1], features, contexts)
+        decoded = self.decoder(features[-1], features, contexts, self._nothing)
         decoded[0] = decoded[0] + stem
         pictures = []
         base = image
@@ -143,16 +162,17 @@ class Generator(nn.Module):
             pictures.append(head(x, base))
         return pictures, decoded[0]
 
-    def generate(self, latent: Tensor, context: Sequence[Tensor] | None = None) -> list[Tensor]:
+    def generate(self, latent: Tensor, latents: Sequence[Tensor]) -> list[Tensor]:
         """Pictures from a sampled latent (N, latent_channels, h, w), finest first.
 
-        The finest is (N, 3, s·h·2^(L-1), s·w·2^(L-1)) for L levels. Without a context the
-        decoder's cross-attention reads its own features.
+        The finest is (N, 3, s·h·2^(L-1), s·w·2^(L-1)) for L levels. `latents` steer the levels,
+        finest first, (N, C_i, h·2^(L-1-i), w·2^(L-1-i)): the start alone has too few numbers for
+        fine detail, and what it says of the whole would have to be carried there (a style and
+        noise for every level: Karras et al. 2019, arXiv:1812.04948).
         """
         if not self.spec.latent_channels:
             raise SpecError("this model has no latent entry; use a spec with latent_channels > 0")
-        nothing = [None] * len(self.spec.levels)
-        decoded = self.decoder(self.latent(latent), nothing, context or nothing)
+        decoded = self.decoder(self.latent(latent), self._nothing, self._nothing, latents)
         return [head(x, None) for head, x in zip(self.heads, decoded, strict=True)]
 
     def features(self, image: Tensor) -> list[Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from imagen_fast.errors import SpecError
 from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Down, Head
 from imagen_fast.models.generator import halve
+from imagen_fast.models.steer import Steer, enlarged
 from imagen_fast.spec import ModelSpec
 
 
@@ -96,26 +97,6 @@ class Stylizer(nn.Module):
         return self.draw(image, self.read(style))
 
 
-class Steer(nn.Module):
-    """x + γ x + β; γ and β are 1×1 convolutions of coarse features.
-
-    x (N, C, H, W) and steer (N, C', ⌈H/2^n⌉, ⌈W/2^n⌉), which is drawn between its pixels, because
-    steps from one to the next would be seen.
-    """
-
-    def __init__(self, channels: int, steering: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(steering, 2 * channels, 1)
-
-    def forward(self, x: Tensor, steer: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        times = 1
-        while -(-height // times) > steer.shape[2] or -(-width // times) > steer.shape[3]:
-            times *= 2
-        gamma, beta = enlarged(self.conv(steer), times, x).chunk(2, 1)
-        return x + gamma * x + beta
-
-
 class Steered(nn.Module):
     """x + SiLU(conv3x3(steered x) + b), or of x itself."""
 
@@ -127,10 +108,3 @@ class Steered(nn.Module):
     def forward(self, x: Tensor, steer: Tensor) -> Tensor:
         found: Tensor = x if self.steer is None else self.steer(x, steer)
         return x + F.silu(self.conv(found))
-
-
-def enlarged(x: Tensor, times: int, like: Tensor) -> Tensor:
-    """x drawn so many times as large between its pixels (bilinear), as far as `like` reaches."""
-    if times > 1:
-        x = F.interpolate(x, scale_factor=times, mode="bilinear", align_corners=False)
-    return x[:, :, : like.shape[2], : like.shape[3]]

@@ -1,10 +1,10 @@
 """Pictures from nothing but a seed: latents, and what a generator makes of them.
 
 A latent is standard normal numbers, (h, w, C); one place of it becomes `Generator.place` pixels to
-a side. Its first channels, as many as the model's file says, are the same all over a picture and
-say what it shows; the others differ from place to place. Where the file has codes, the first
-channels are one of them, since between what was learnt there may be nothing. Where it says `noise`,
-the cross-attention of every level reads numbers of its own, which fine detail is made of.
+a side. More of them steer every level of the decoder. The first channels of all, as many as the
+model's file says, are the same all over a picture and say what it shows; the others differ from
+place to place. Where the file has codes, the first channels are one of them, since between what was
+learnt there may be nothing.
 
 Picture number i of seed s is drawn by NumPy's counter-based Philox with the key (s, i): first the
 shared numbers, or which code they are, then the others row by row, then each level's, the finest
@@ -73,7 +73,6 @@ class Learnt:
 
     Attributes:
         shared: channels that are the same all over a picture.
-        noise: whether every level reads numbers of its own.
         margin: places around a picture, cut off again. A model without makes pictures of `side`
             alone: they have edges, and it learnt where things are in them.
         side: pixels of what it learnt from.
@@ -82,7 +81,6 @@ class Learnt:
     """
 
     shared: int
-    noise: bool
     margin: int
     side: int
     codes: Sequence[Sequence[float]] = ()
@@ -99,9 +97,10 @@ class Generator:
     def __init__(self, model: str | os.PathLike[str], **options: Any) -> None:
         self._backend: Backend = loading.load_generator(model, **options)
         graph = self._backend.graph
-        self.place, self._channels = graph.scale, graph.inputs["latent"].channels
+        self.place = graph.scale
         try:
-            self.learnt = _learnt(self._backend, self._channels, self.place)
+            fewest = min(given.channels for given in graph.inputs.values())
+            self.learnt = _learnt(self._backend, fewest, self.place)
         except WeightsError:
             self.close()
             raise
@@ -272,16 +271,15 @@ class Generator:
             shared = np.array(codes[int(random.integers(len(codes)))], np.float32)
         else:
             shared = random.standard_normal(self.learnt.shared, np.float32)
-        local = (height, width, self._channels - self.learnt.shared)
-        latent = np.empty((height, width, self._channels), np.float32)
-        latent[..., : self.learnt.shared] = shared
-        latent[..., self.learnt.shared :] = random.standard_normal(local, np.float32)
-        drawn = {"latent": latent}
-        others = [name for name in graph.inputs if name != "latent"] if self.learnt.noise else []
-        for name in others:
+        drawn: Latent = {}
+        for name in graph.inputs:
             factor, channels = self._factors[name], graph.inputs[name].channels
-            shape = (height * factor, width * factor, channels)
-            drawn[name] = random.standard_normal(shape, np.float32)
+            x = np.empty((height * factor, width * factor, channels), np.float32)
+            x[..., : len(shared)] = shared
+            x[..., len(shared) :] = random.standard_normal(
+                (*x.shape[:2], channels - len(shared)), np.float32
+            )
+            drawn[name] = x
         for x in drawn.values():
             x *= np.float32(truncation)
         return drawn
@@ -311,7 +309,6 @@ def _learnt(backend: Backend, channels: int, place: int) -> Learnt:
         numbers = (learnt.shared, learnt.margin, learnt.side)
         right = (
             all(type(number) is int for number in numbers)
-            and type(learnt.noise) is bool
             and 0 <= learnt.shared <= channels
             and 0 <= learnt.margin <= MOST_SIDE
             and 1 <= learnt.side <= MOST_SIDE
@@ -324,6 +321,6 @@ def _learnt(backend: Backend, channels: int, place: int) -> Learnt:
     if not right:
         raise WeightsError(
             f"the model's metadata says {text[:80]!r} of how its pictures are generated; expected "
-            "what `imagen-fast train` writes: shared, noise, margin, side and codes"
+            "what `imagen-fast train` writes: shared, margin, side and codes"
         )
     return learnt

@@ -267,10 +267,8 @@ class GenerationConfig:
     Patches of `data.patch` pixels are what it learns to make.
 
     Attributes:
-        shared: channels of the latent that are the same all over a picture: what it shows. The
+        shared: channels of the latents that are the same all over a picture: what it shows. The
             others differ from place to place.
-        noise: whether the attention of every level reads random numbers in place of its features,
-            which fine detail is made of; without, all of it has to come of the coarsest level.
         margin: places of the latent around a patch, which are cut off again, so that a patch is
             the middle of a texture without edges; 0 for pictures that have an edge.
         side: pixels of a picture's shorter side, to which it is reduced first; 0: as it is.
@@ -281,7 +279,6 @@ class GenerationConfig:
     """
 
     shared: int = 16
-    noise: bool = True
     margin: int = 0
     side: int = 0
     upright: bool = True
@@ -367,10 +364,11 @@ class Config:
                 "[generation] needs something to learn from: a discriminator, which is a section "
                 "[adversarial], or for textures a weight generation.look"
             )
-        if not generation.shared < latent:
+        fewest = min(latent, *(level.channels for level in self.model.spec.levels))
+        if not generation.shared < fewest:
             raise TrainingError(
-                f"model.latent is {latent}; expected more than the {generation.shared} channels of "
-                "generation.shared"
+                f"generation.shared is {generation.shared}; expected less than {fewest}, the "
+                "fewest channels of model.latent and of a level"
             )
         within("data.patch for [generation]", patch, 32, 4096)
         if patch % place:

@@ -34,14 +34,14 @@ KEPT = 2048  # codes in the file; with 128, more pictures were alike than of rea
 class Generation(Supervised):
     """Pictures that a discriminator takes for patches of photographs, from numbers alone.
 
-    A latent (N, C, h, w) is standard normal; its first `shared` channels are the same all over a
-    picture, so they say what it shows, and the others how (after Bergmann et al. 2017,
-    arXiv:1705.06566). With `noise` the cross-attention of every level reads more of it, (N, C_i,
-    h_i, w_i), so detail need not all come of the coarsest level. Every coarser level's picture
-    learns to be the finest one made smaller. With `loss.frequency` the mean spectrum of what is
-    made learns to be that of the photographs. With `generation.look` the shared numbers of a step
-    are codes of patches (see `TextureCodes`), and a picture learns to look like the patch of its
-    code; without a discriminator's `weight` and `features` that is all that it learns from.
+    A latent (N, C, h, w) is standard normal, and so are those that steer the levels, (N, C_i, h_i,
+    w_i). The first `shared` channels are the same all over a picture and in all of them, so they
+    say what it shows, and the others how (after Bergmann et al. 2017, arXiv:1705.06566). Every
+    coarser level's picture learns to be the finest one made smaller. With `loss.frequency` the mean
+    spectrum of what is made learns to be that of the photographs. With `generation.look` the shared
+    numbers of a step are codes of patches (see `TextureCodes`), and a picture learns to look like
+    the patch of its code; without a discriminator's `weight` and `features` that is all that it
+    learns from.
 
     `validate` writes a sheet of samples, of the same latents each time, and gives `distance`, the
     kernel distance to the held-out pictures, and `likeness` of pictures to each other.
@@ -81,10 +81,10 @@ class Generation(Supervised):
         self._place = spec.scale * 2 ** (len(spec.levels) - 1)  # pixels of a place of the latent
         self._side = config.data.patch // self._place
         self._codes: TextureCodes | None = None
-        self._noise: Sequence[Tensor] | None = None  # of this step's pictures
+        self._latents: Sequence[Tensor] = ()  # that steer this step's pictures
 
     def _forward(self) -> Pictures:
-        return lambda latent: self._generate(self._generator, latent, self._noise)
+        return lambda latent: self._generate(self._generator, latent, self._latents)
 
     def begin(self, data: PatchSampler) -> None:
         """Learns the codes of patches, if the configuration asks for them."""
@@ -105,10 +105,10 @@ class Generation(Supervised):
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
-        latent, self._noise = self._latent(len(high))
+        latent, *self._latents = self._drawn(len(high))
         if self._codes:
             chosen = torch.randint(len(self._codes), (len(high) // 2,)).to(self._device)
-            self._ask(latent, self._codes.codes[chosen].repeat(2, 1))
+            self._ask([latent, *self._latents], self._codes.codes[chosen].repeat(2, 1))
         pictures = self._pictures(latent)
         losses: dict[str, Tensor] = {}
         total = torch.zeros((), device=high.device)
@@ -160,47 +160,40 @@ class Generation(Supervised):
         """The finest pictures, (N, 3, p, p) in [0, 1] on the CPU, in fp32."""
         parts = []
         for first in range(0, count, BATCH):
-            latent, noise = self._latent(min(BATCH, count - first), random)
+            latent, *latents = self._drawn(min(BATCH, count - first), random)
             if self._codes:
                 chosen = torch.randint(len(self._codes), (len(latent),), generator=random)
-                self._ask(latent, self._codes.codes[chosen.to(self._device)])
-            parts.append(self._generate(model, latent, noise)[0].clamp(0, 1).cpu())
+                self._ask([latent, *latents], self._codes.codes[chosen.to(self._device)])
+            parts.append(self._generate(model, latent, latents)[0].clamp(0, 1).cpu())
         return torch.cat(parts)
 
     def _generate(
-        self, model: Generator, latent: Tensor, noise: Sequence[Tensor] | None
+        self, model: Generator, latent: Tensor, latents: Sequence[Tensor]
     ) -> list[Tensor]:
         """The pictures of every level, finest first, without their margins."""
         pictures = []
-        for number, picture in enumerate(model.generate(latent, noise)):
+        for number, picture in enumerate(model.generate(latent, latents)):
             margin = self._settings.margin * self._place // 2**number
             side = self._side * self._place // 2**number
             pictures.append(picture[:, :, margin : margin + side, margin : margin + side].float())
         return pictures
 
-    def _latent(
-        self, count: int, random: torch.Generator | None = None
-    ) -> tuple[Tensor, list[Tensor] | None]:
-        """A latent, and the noise of every level, finest first, if there is any."""
-        side, shared = self._side + 2 * self._settings.margin, self._settings.shared
+    def _drawn(self, count: int, random: torch.Generator | None = None) -> list[Tensor]:
+        """A latent, and those that steer the levels, finest first."""
+        side, last = self._side + 2 * self._settings.margin, len(self._levels) - 1
+        sizes = [(self._channels, side)]
+        sizes += [(level.channels, side * 2 ** (last - i)) for i, level in enumerate(self._levels)]
+        drawn = [
+            self._here(torch.randn(count, channels, size, size, generator=random))
+            for channels, size in sizes
+        ]
+        self._ask(drawn, drawn[0][:, : self._settings.shared, 0, 0])
+        return drawn
 
-        def drawn(channels: int, side: int) -> Tensor:
-            return torch.randn(count, channels, side, side, generator=random)
-
-        latent = drawn(self._channels, side)
-        latent[:, :shared] = latent[:, :shared, :1, :1]
-        noise = None
-        if self._settings.noise:
-            last = len(self._levels) - 1
-            noise = [
-                self._here(drawn(level.channels, side * 2 ** (last - i)))
-                for i, level in enumerate(self._levels)
-            ]
-        return self._here(latent), noise
-
-    def _ask(self, latent: Tensor, codes: Tensor) -> None:
-        """Makes codes (N, shared) what a latent's pictures show."""
-        latent[:, : self._settings.shared] = codes[:, :, None, None]
+    def _ask(self, latents: Sequence[Tensor], codes: Tensor) -> None:
+        """Makes codes (N, shared) what the latents' pictures show."""
+        for x in latents:
+            x[:, : self._settings.shared] = codes[:, :, None, None]
 
     def _here(self, x: Tensor) -> Tensor:
         return x.to(self._device).to(memory_format=torch.channels_last)
@@ -218,8 +211,8 @@ def _wake(generator: Generator) -> None:
         for name, parameter in generator.named_parameters():
             if name.startswith("decoder.ups") and name.endswith("weight"):
                 parameter.mul_(10)
-            if name.startswith("decoder") and name.endswith("proj.weight"):
-                parameter.mul_(10)  # the noise that attention reads is seen
+            if ".steers." in name:
+                parameter.mul_(0.5 if name.endswith("weight") else 0)
             if name.startswith("heads"):
                 parameter.mul_(3) if name.endswith("weight") else parameter.fill_(0.5)
 

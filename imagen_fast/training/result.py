@@ -151,7 +151,7 @@ def save_result(
     }
     if config.generation:
         said = config.generation
-        facts = {"shared": said.shared, "noise": said.noise, "margin": said.margin}
+        facts = {"shared": said.shared, "margin": said.margin}
         facts |= {"codes": codes} if codes else {}
         metadata["generation"] = json.dumps({**facts, "side": config.data.patch}, sort_keys=True)
     save_bundle(Bundle(source, tensors, metadata), bundle_path(config))

@@ -68,16 +68,19 @@ def test_features_are_a_pyramid():
     assert shapes == [(1, 8, 9, 6), (1, 16, 5, 3)]
 
 
-def test_a_latent_becomes_pictures_and_different_latents_different_ones():
+def test_latents_become_pictures_and_each_counts():
     model = generator(scale=2, latent_channels=5)
-    one, two = (model.generate(torch.randn(1, 5, 3, 4)) for _ in range(2))
-    assert [tuple(p.shape) for p in one] == [(1, 3, 12, 16), (1, 3, 6, 8)]
-    assert (one[0] - two[0]).abs().mean() > 1e-3
+    latents = [torch.randn(1, 5, 3, 4), torch.randn(1, 8, 6, 8), torch.randn(1, 16, 3, 4)]
+    pictures = model.generate(latents[0], latents[1:])
+    assert [tuple(p.shape) for p in pictures] == [(1, 3, 12, 16), (1, 3, 6, 8)]
+    for number, latent in enumerate(latents):
+        start, *steering = [*latents[:number], torch.randn_like(latent), *latents[number + 1 :]]
+        assert (model.generate(start, steering)[0] - pictures[0]).abs().mean() > 1e-3
 
 
 def test_without_a_latent_entry_generation_is_refused():
     with pytest.raises(SpecError, match="latent_channels > 0"):
-        generator().generate(torch.randn(1, 5, 3, 4))
+        generator().generate(torch.randn(1, 5, 3, 4), [])
 
 
 def test_a_listing_spec_is_refused():

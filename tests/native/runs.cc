@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -232,7 +233,7 @@ std::vector<std::vector<float>> all_of(Engine& engine, const std::vector<Given>&
 }
 
 // Every level's pictures with the picture's own features as context are what comes without; maps of
-// attention sum to 1; a latent gives pictures.
+// attention sum to 1; latents give pictures.
 void named(const Bundle& bundle) {
     if (bundle.graph.outputs.size() < 3) {  // none of our architectures
         return;
@@ -269,12 +270,19 @@ void named(const Bundle& bundle) {
             }
         }
     }
+    std::vector<Given> given;
+    std::deque<std::vector<float>> latents;
     for (const auto& input : bundle.graph.inputs) {
-        if (bundle.graph.name(input.value) == "latent") {
-            const auto engine = engine_of(bundle, options("fp32", "", 2));
-            const std::vector<float> latent(12 * bundle.graph.values[input.value].channels, 0.5f);
-            all_of(*engine, {{"latent", {1, 3, 4}, &latent}}, "sample");
+        const std::string name = bundle.graph.name(input.value);
+        if (name.rfind("latent", 0) == 0) {
+            const auto& value = bundle.graph.values[input.value];
+            const Shape shape{1, 3 * value.grid.factor, 4 * value.grid.factor};
+            latents.emplace_back(shape.height * shape.width * value.channels, 0.5f);
+            given.push_back({name, shape, &latents.back()});
         }
+    }
+    if (!given.empty()) {
+        all_of(*engine_of(bundle, options("fp32", "", 2)), given, "sample");
     }
 }
 

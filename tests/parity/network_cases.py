@@ -89,7 +89,6 @@ CASES = {
     "every level": Case(MIXED, (2, 13, 18), names("picture")),
     "another picture's features": Case(MIXED, (2, 13, 18), names("picture"), context=True),
     "a latent": Case(MIXED, (1, 3, 4), names("sample")),
-    "a latent and features": Case(MIXED, (1, 3, 4), names("sample"), context=True),
     "maps and picture": Case(MIXED, (1, 13, 18), ("attention.1", "picture")),
     "tiny, features": Case(TINY, (2, 13, 18), ("features.0", "features.1")),
     "tiny, every level": Case(TINY, (2, 13, 18), ("picture", "picture.1")),
@@ -115,9 +114,7 @@ def made(name: str) -> tuple[Bundle, dict[str, Any], tuple[str, ...]]:
         weights = weights_for(network(case.spec), np.random.default_rng(0))
         bundle = Bundle(case.spec, {name: np.float32(0.85) * x for name, x in weights.items()})
     wanted = case.wanted or (next(iter(bundle.graph.outputs)),)
-    prefix = "latent.context." if wanted[0].startswith("sample") else "context."
-    if case.spec.architecture == "temporal":
-        prefix = "previous"
+    prefix = "previous" if case.spec.architecture == "temporal" else "context."
     arrays = inputs_for(bundle.graph, *case.shape, rng)
     if "latent" in arrays:
         arrays["latent"] = 4 * np.abs(arrays["latent"])

@@ -23,6 +23,11 @@ RNG = np.random.default_rng(0)
 IMAGE = RNG.random((2, 9, 14, 3), dtype=np.float32)
 BYTES = RNG.integers(0, 256, (2, 9, 14, 3), np.uint8)
 LATENT = RNG.standard_normal((2, 5, 7, 5)).astype(np.float32)
+LATENTS = {
+    "latent": LATENT,
+    "latent.0": RNG.standard_normal((2, 10, 14, 32)).astype(np.float32),
+    "latent.1": RNG.standard_normal((2, 5, 7, 32)).astype(np.float32),
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,24 +73,22 @@ def test_features_pictures_and_maps(engine: Engine, python: Native) -> None:
     assert engine.bytes_needed > 0
 
 
-def test_pictures_of_a_latent_and_a_context(engine: Engine, python: Native) -> None:
+def test_pictures_of_latents_and_a_context(engine: Engine, python: Native) -> None:
     context = engine.run_graph({"image": IMAGE[:, ::-1].copy()}, ["features.0", "features.1"])
     given = {"image": IMAGE} | {f"context.{i}": x for i, x in enumerate(context.values())}
-    for inputs, wanted in (({"latent": LATENT}, ["sample"]), (given, ["picture"])):
+    for inputs, wanted in ((LATENTS, ["sample"]), (given, ["picture"])):
         found, expected = engine.run_graph(inputs, wanted), python.run(inputs, wanted)
         np.testing.assert_array_equal(found[wanted[0]], expected[wanted[0]])
 
 
-def test_a_generator_s_file_makes_pictures_of_a_latent_alone(
-    bundle: Bundle, tmp_path: Path
-) -> None:
+def test_a_generator_s_file_makes_pictures_of_latents_alone(bundle: Bundle, tmp_path: Path) -> None:
     graph = needed(bundle.graph, ["sample", "sample.1"])
     tensors = {name: bundle.tensors[name] for name in graph.tensors}
     alone = Bundle(graph, tensors, {"task": "generate"})
     save_bundle(alone, tmp_path / "m.safetensors")
-    expected = Native(alone, precision="fp32").run({"latent": LATENT}, ["sample", "sample.1"])
+    expected = Native(alone, precision="fp32").run(LATENTS, ["sample", "sample.1"])
     with Engine(library(), tmp_path / "m.safetensors", precision="fp32") as engine:
-        found = engine.run_graph({"latent": LATENT}, ["sample", "sample.1"])
+        found = engine.run_graph(LATENTS, ["sample", "sample.1"])
     assert {name: x.shape for name, x in found.items()} == {
         "sample": (2, 20, 28, 3),
         "sample.1": (2, 10, 14, 3),
@@ -153,9 +156,9 @@ def test_arrays_with_gaps_and_from_bottom_to_top(engine: Engine) -> None:
         ({"image": IMAGE, "context.0": IMAGE}, ["picture"], "has 3 channels; expected 32"),
         ({"image": IMAGE, "latent": LATENT[:1]}, ["picture"], "another number of images"),
         ({"image": BYTES}, ["picture.1"], "bytes are for the finest picture alone"),
-        ({"latent": LATENT.astype(np.uint8)}, ["sample"], "bytes are for pictures alone"),
+        (LATENTS | {"latent": LATENT.astype(np.uint8)}, ["sample"], "bytes are for pictures alone"),
         ({"image": IMAGE * 2}, ["picture"], "do not lie between 0 and 1"),
-        ({"latent": LATENT * np.float32("inf")}, ["sample"], "not finite"),
+        (LATENTS | {"latent": LATENT * np.float32("inf")}, ["sample"], "not finite"),
         ({"image": IMAGE}, {"picture": np.zeros((2, 18, 27, 3), np.float32)}, "expected float32"),
         ({"image": IMAGE}, {"picture": np.zeros((2, 18, 28, 3), np.uint8)}, "is uint8"),
     ],
@@ -174,13 +177,13 @@ def test_a_run_that_is_not_finite_leaves_nothing_behind(
 ) -> None:
     path = tmp_path_factory.mktemp("graph") / "m.safetensors"
     save_bundle(bundle, path)
-    huge = {"latent": np.full_like(LATENT, 3e38)}
+    huge = LATENTS | {"latent": np.full_like(LATENT, 3e38)}
     with Engine(library(), path) as engine:
-        before = engine.run_graph({"latent": LATENT}, ["sample"])["sample"]
+        before = engine.run_graph(LATENTS, ["sample"])["sample"]
         with pytest.raises(Failed) as caught:
             engine.run_graph(huge, ["sample"])
         assert caught.value.status == NOT_FINITE
-        after = engine.run_graph({"latent": LATENT}, ["sample"])["sample"]
+        after = engine.run_graph(LATENTS, ["sample"])["sample"]
         np.testing.assert_array_equal(after, before)
 
 

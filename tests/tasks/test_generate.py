@@ -41,7 +41,7 @@ def model(folder, **said):
     metadata = {
         "task": "generate",
         "name": "made",
-        "generation": json.dumps({"shared": 2, "noise": True, "margin": 1, "side": 32, **said}),
+        "generation": json.dumps({"shared": 2, "margin": 1, "side": 32, **said}),
     }
     path = folder / "made.safetensors"
     save_bundle(Bundle(graph, tensors, metadata), path)
@@ -78,13 +78,12 @@ def test_a_latent_is_what_the_module_says(generator):
     random = np.random.Generator(np.random.Philox(key=[5, 1]))
     shared = random.standard_normal(2, np.float32)
     others = random.standard_normal((10, 10, 4), np.float32)
-    finest = random.standard_normal((20, 20, 16), np.float32)
-    coarser = random.standard_normal((10, 10, 16), np.float32)
-    latent = second["latent"]
-    np.testing.assert_array_equal(latent[..., :2], np.broadcast_to(shared / 2, (10, 10, 2)))
-    np.testing.assert_array_equal(latent[..., 2:], others / 2)
-    np.testing.assert_array_equal(second["latent.context.0"], finest / 2)
-    np.testing.assert_array_equal(second["latent.context.1"], coarser / 2)
+    finest = random.standard_normal((20, 20, 14), np.float32)
+    coarser = random.standard_normal((10, 10, 14), np.float32)
+    for name, local in {"latent": others, "latent.0": finest, "latent.1": coarser}.items():
+        all_over = np.broadcast_to(shared / 2, (*local.shape[:2], 2))
+        np.testing.assert_array_equal(second[name][..., :2], all_over)
+        np.testing.assert_array_equal(second[name][..., 2:], local / 2)
     assert first["latent"].shape == (10, 10, 6)
 
 
@@ -92,9 +91,12 @@ def test_pictures_are_of_the_codes_that_the_file_has(tmp_path):
     codes = [[0.5, -1.0], [2.0, 0.25], [-1.5, 1.0]]
     with Generator(model(tmp_path, codes=codes), backend="native") as learnt:
         latents = [x["latent"] for x in learnt.latents(40, 3)]
+        finest = [x["latent.0"] for x in learnt.latents(40, 3)]
     shared = [tuple(x[0, 0, :2].tolist()) for x in latents]
     assert {*shared} == {*map(tuple, codes)}
-    assert all((x[..., :2] == x[0, 0, :2]).all() for x in latents)
+    for x, y in zip(latents, finest, strict=True):
+        assert (x[..., :2] == x[0, 0, :2]).all()
+        assert (y[..., :2] == x[0, 0, :2]).all()
     random = np.random.Generator(np.random.Philox(key=[3, 1]))
     assert shared[1] == tuple(codes[random.integers(3)])
     np.testing.assert_array_equal(
@@ -122,7 +124,7 @@ def test_a_seamless_picture_is_one_of_endless_copies(generator):
     (latent,) = generator.latents(1, 1, (32, 32))
     once = generator.picture(latent, (32, 32), seamless=True)
     twice = {}
-    for name, factor in (("latent", 1), ("latent.context.0", 2), ("latent.context.1", 1)):
+    for name, factor in (("latent", 1), ("latent.0", 2), ("latent.1", 1)):
         inner = latent[name][factor : 9 * factor, factor : 9 * factor]
         edge = (factor, factor)
         twice[name] = np.pad(np.tile(inner, (2, 2, 1)), (edge, edge, (0, 0)))
@@ -130,15 +132,6 @@ def test_a_seamless_picture_is_one_of_endless_copies(generator):
     np.testing.assert_array_equal(copies, np.tile(once, (2, 2, 1)))
     plain = generator.picture(latent, (32, 32))
     assert (plain[16:, 16:] != once[16:, 16:]).any()  # which has something else at its edges
-
-
-def test_without_noise_levels_read_their_own_features(tmp_path, generator):
-    with Generator(model(tmp_path, noise=False), precision="fp32") as plain:
-        (latent,) = plain.latents(1, 4)
-        assert list(latent) == ["latent"]
-        (noisy,) = generator.latents(1, 4)
-        np.testing.assert_array_equal(latent["latent"], noisy["latent"])
-        assert (plain.picture(latent) != generator.picture(noisy)).any()
 
 
 def test_any_size_can_be_had_and_only_some_without_a_seam(generator):
@@ -196,7 +189,7 @@ def test_a_size_is_two_numbers_of_pixels(generator, size):
         {"side": 30},
         {"more": 1},
         {"side": "x"},
-        {"noise": 1},
+        {"noise": True},
         {"codes": [[1.0]]},
         {"codes": [[1.0, 2.0], [1.0]]},
         {"codes": [[1.0, float("nan")]]},

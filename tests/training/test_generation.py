@@ -36,18 +36,21 @@ def method(tables):
 
 def test_the_first_channels_of_a_latent_are_the_same_all_over_a_picture(generating):
     _, step = method(generating)
-    latent, noise = step._latent(3)
-    assert [tuple(x.shape) for x in noise] == [(3, 32, 20, 20), (3, 32, 10, 10)]
-    assert latent.shape == (3, 5, 10, 10)  # 8 places of 4 pixels, and one more on each side
-    assert (latent[:, :2] == latent[:, :2, :1, :1]).all()
-    assert (latent[:, 2:] != latent[:, 2:, :1, :1]).any()
-    assert (latent[0, :2, 0, 0] != latent[1, :2, 0, 0]).all()
+    latents = step._drawn(3)
+    # 8 places of 4 pixels, and one more on each side
+    shapes = [(3, 5, 10, 10), (3, 32, 20, 20), (3, 32, 10, 10)]
+    assert [tuple(x.shape) for x in latents] == shapes
+    shared = latents[0][:, :2, :1, :1]
+    for x in latents:
+        assert (x[:, :2] == shared).all()
+        assert (x[:, 2:] != x[:, 2:, :1, :1]).any()
+    assert (shared[0] != shared[1]).all()
 
 
 def test_margins_are_cut_from_every_level(generating):
     generator, step = method(generating)
-    latent, noise = step._latent(2)
-    whole, cut = generator.generate(latent, noise), step._generate(generator, latent, noise)
+    latent, *latents = step._drawn(2)
+    whole, cut = generator.generate(latent, latents), step._generate(generator, latent, latents)
     assert [tuple(x.shape) for x in cut] == [(2, 3, 32, 32), (2, 3, 16, 16)]
     torch.testing.assert_close(cut[0], whole[0][:, :, 4:36, 4:36])
     torch.testing.assert_close(cut[1], whole[1][:, :, 2:18, 2:18])
@@ -95,14 +98,15 @@ def test_pictures_learn_to_look_like_the_patches_of_their_codes(generating, monk
     step.begin(Patches())
     assert len(step._codes) == 12
     asked, generate = [], generator.generate
-    monkeypatch.setattr(generator, "generate", lambda *x: asked.append(x[0]) or generate(*x))
+    monkeypatch.setattr(generator, "generate", lambda *x: asked.append(x) or generate(*x))
     real = torch.rand(4, 3, 32, 32)
     losses = step.step(0, real, real)
     assert set(losses) == {"loss", "coarse", "look"}
     torch.testing.assert_close(losses["loss"], 2 * losses["look"])
-    for latent in asked[0]:
-        distances = (step._codes.codes - latent[:2, 0, 0]).abs().sum(1)
-        assert distances.min() == 0
+    latent, latents = asked[0]
+    for x in (latent, *latents):
+        distances = (step._codes.codes[:, None] - x[:, :2, 0, 0]).abs().sum(2)  # (codes, pictures)
+        assert (distances.min(0).values == 0).all()
 
 
 def assert_pauses_change_nothing(generating, tmp_path):
@@ -134,7 +138,6 @@ def test_a_run_leaves_a_model_that_makes_pictures_of_a_latent(generating, tmp_pa
     assert json.loads(bundle.metadata["generation"]) == {
         "shared": 2,
         "margin": 1,
-        "noise": True,
         "side": 32,
     }
     assert {t.dtype for t in bundle.tensors.values()} == {np.dtype(np.float16)}
@@ -155,7 +158,7 @@ def test_a_paused_run_goes_on_to_the_same_weights(generating, tmp_path):
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("generation", {"shared": 5}, "more than the 5 channels"),
+        ("generation", {"shared": 5}, "less than 5, the fewest channels"),
         ("data", {"patch": 34}, "a multiple of 4"),
         ("data", {"patch": 16}, "from 32"),
         ("late", {}, "not for \\[generation\\]"),
