@@ -10,6 +10,7 @@ from imagen_fast.training.texture_statistics import SIZES, TextureStatistics
 
 ROUNDS = 10  # of making codes normal
 BATCH = 64
+AXES = 256  # along which statistics are compared, those of the largest differences
 BIAS = 0.5  # weight of what all pictures of a step have in common that their patches have not
 DETAIL = 10.0  # weight of details: their deviation is about a tenth, that of statistics about one
 
@@ -42,10 +43,15 @@ class TextureCodes:
             deviation = part.std(0)
             unit = 0.9 * deviation + 0.1 * deviation.mean() + 1e-6
             scales.append((2 if part.shape[1] <= 6 else 1) / part.shape[1] ** 0.5 / unit)
-        self._scale = torch.cat(scales)
-        self._known = known * self._scale  # (M, F)
+        known = known * torch.cat(scales)
+        parts, sizes, axes = torch.svd_lowrank(known - known.mean(0), AXES, niter=3)
+        self.codes = _codes((parts * sizes)[:, :length])
+        # Along each axis the root of the deviation is the unit: contrast, by which patches differ
+        # most, would hide all else, and in units of the deviation itself chance counted most.
+        units = (sizes / len(known) ** 0.5 + 1e-6).sqrt()
+        self._axes = torch.cat(scales)[:, None] * axes / units  # (F, AXES)
+        self._known = known @ (axes / units)  # (M, AXES)
         self._patches = patches.mul(255).round().byte()
-        self.codes = _codes(self._known, length)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -61,7 +67,9 @@ class TextureCodes:
         too flat is near its patch, but all of them together are far from all patches. What leaves
         [0, 1] counts as well, since files cut it off.
         """
-        looks, known = self._statistics(pictures) * self._scale, self._known[number]
+        looks, known = self._statistics(pictures), self._known[number]
+        with torch.autocast(looks.device.type, enabled=False):  # small differences of large numbers
+            looks = looks @ self._axes
         score = _energy(looks, known)
         score = score + BIAS * (looks - known.repeat(2, 1)).mean(0).square().sum()
         for made, real in zip(
@@ -94,11 +102,9 @@ def _details(pictures: Tensor) -> list[Tensor]:
     return bands
 
 
-def _codes(known: Tensor, length: int) -> Tensor:
-    """(M, F) → (M, length): main parts, made normal along one set of axes after another."""
-    centred = known - known.mean(0)
-    parts, sizes, _ = torch.svd_lowrank(centred, length + 4, niter=3)
-    codes = _normal((parts * sizes)[:, :length])
+def _codes(parts: Tensor) -> Tensor:
+    """(M, C) → the same made normal along one set of axes after another."""
+    codes, length = _normal(parts), parts.shape[1]
     random = torch.Generator().manual_seed(0)
     for _ in range(ROUNDS):
         axes, _ = torch.linalg.qr(torch.randn(length, length, generator=random))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FILTERS = 48  # half of them smooth
+FILTERS = 48  # half of them smooth; every third sees colour without brightness
 SIDE = 7  # of a filter
 SECOND = 48  # filters of these filters' answers
 SIZES = 4  # each half of the one before
@@ -23,7 +23,8 @@ class TextureStatistics(nn.Module):
     without their negative parts the means and the products of any two (of random filters' products
     as the look of a texture: Ustyuzhaninov et al. 2016, arXiv:1606.00021), and of random filters of
     these answers in turn, which see how strokes lie to each other, the means and the mean squares.
-    Second moments are given by their roots, in units of brightness.
+    Products are given by their roots, in units of brightness; means by their logarithms, or where
+    contrast is low nothing would count.
 
     Attributes:
         groups: how many numbers there are of each kind, in their order.
@@ -40,6 +41,7 @@ class TextureStatistics(nn.Module):
         smooth = F.avg_pool2d(F.avg_pool2d(filters[: FILTERS // 2], 3, 1, 1), 3, 1, 1)
         filters = torch.cat([smooth, filters[FILTERS // 2 :]])
         filters -= filters.mean((2, 3), keepdim=True)
+        filters[::3] -= filters[::3].mean(1, keepdim=True)
         filters /= filters.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         self.register_buffer("filters", filters, persistent=False)
         # for pictures that the large ones would hardly move in
@@ -61,10 +63,15 @@ class TextureStatistics(nn.Module):
             found.append(covariance.sign() * ((covariance.abs() + 1e-5).sqrt() - 1e-5**0.5))
             filters = self.filters if min(pictures.shape[2:]) >= 2 * SIDE else self.small
             answers = F.relu(F.conv2d(pictures, filters))
-            found += [answers.mean((2, 3)), (_products(answers) + 1e-5).sqrt()]
             joined = F.relu(F.conv2d(F.avg_pool2d(answers, 2), self.second, padding=1))
-            found += [joined.mean((2, 3)), (joined.square().mean((2, 3)) + 1e-5).sqrt()]
+            found += [_logarithms(answers), (_products(answers) + 1e-5).sqrt()]
+            found += [_logarithms(joined), _logarithms(joined.square())]
         return torch.cat([part.float() for part in found], 1)
+
+
+def _logarithms(x: Tensor) -> Tensor:
+    """(N, C, H, W) → (N, C): of each channel's mean."""
+    return (x.mean((2, 3)).float() + 1e-3).log()
 
 
 def _products(x: Tensor) -> Tensor:

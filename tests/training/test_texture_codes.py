@@ -8,10 +8,11 @@ from imagen_fast.training.texture_statistics import FILTERS, SIDE, TextureStatis
 
 
 def stripes(period: int, across: bool, number: int) -> torch.Tensor:
-    """(1, 3, 32, 32), beginning anywhere."""
-    wave = 0.5 + 0.3 * torch.sin((torch.arange(32) + number) * 2 * torch.pi / period)
-    plane = wave.expand(32, 32)
-    return (plane if across else plane.T).expand(1, 3, 32, 32)
+    """(1, 3, 64, 64), beginning anywhere; they wave, so that all phases are in one picture."""
+    along = torch.arange(64)
+    bent = along + number + period / 2 * torch.sin((along[:, None] + number) * torch.pi / 32)
+    plane = 0.5 + 0.3 * torch.sin(bent * 2 * torch.pi / period)
+    return (plane if across else plane.T).expand(1, 3, 64, 64)
 
 
 @pytest.fixture(scope="module")
