@@ -272,7 +272,8 @@ class GenerationConfig:
         margin: places of the latent around a patch, which are cut off again, so that a patch is
             the middle of a texture without edges; 0 for pictures that have an edge.
         side: pixels of a picture's shorter side, to which it is reduced first; 0: as it is.
-        upright: whether pictures may be mirrored from left to right alone, not turned.
+        turns: of how many ways to turn or mirror a picture one is drawn: 8, 2 (as it is, and
+            mirrored from left to right), or 1. What is made is as often turned.
         look: weight of how unlike a made picture is to the patch whose code its shared channels
             are, by the statistics of random filters; 0 for shared channels that are random. For
             textures. Without `[adversarial]` it is all that is learnt from.
@@ -281,7 +282,7 @@ class GenerationConfig:
     shared: int = 16
     margin: int = 0
     side: int = 0
-    upright: bool = True
+    turns: Literal[1, 2, 8] = 2
     look: float = 0.0
 
     def __post_init__(self) -> None:

@@ -95,6 +95,10 @@ def _rgb(path: Path) -> Uint8:
     return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
 
 
+# By how many there are: up or down, left or right, rows or columns first, a bit each.
+TURNS = {1: 0b000, 2: 0b010, 8: 0b111}
+
+
 class PatchSampler:
     """Batches of aligned patches from folders of pictures.
 
@@ -114,7 +118,8 @@ class PatchSampler:
         batch: patches of all processes together.
         detail: how many patches are drawn for each that is kept.
         degradation: what happens to low-resolution patches, on the CPU; None for nothing.
-        upright: mirror patches from left to right alone, and do not turn them.
+        turns: of how many ways to turn or mirror a patch one is drawn: 8, 2 (as it is, and mirrored
+            from left to right), or 1.
         device: where the pixels are kept and the batches made.
     """
 
@@ -129,13 +134,13 @@ class PatchSampler:
         device: torch.device,
         detail: int = 1,
         degradation: Degradation | None = None,
-        upright: bool = False,
+        turns: int = 8,
     ) -> None:
         pairs = [pair for folder in folders for pair in folder]
         self.photographs = len(pairs)
         self.patch, self.batch, self.detail = patch, batch, detail
         self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
-        self.degradation, self.upright = degradation, upright
+        self.degradation, self._turns = degradation, TURNS[turns]
         self.generator = torch.Generator().manual_seed(seed)
         self._low = _flat([low for low, _ in pairs], device)
         one = all(low is high for low, high in pairs)  # at scale 1, kept once
@@ -192,9 +197,7 @@ class PatchSampler:
         sizes = self._folder_ends.diff(prepend=torch.zeros(1).long())
         place = torch.randint(2**62, shape, generator=self.generator) % sizes[folder]
         place += (self._folder_ends - sizes)[folder]
-        turn = torch.randint(8, shape, generator=self.generator)
-        if self.upright:
-            turn &= 2
+        turn = torch.randint(8, shape, generator=self.generator) & self._turns
         photo = torch.searchsorted(self._places, place, right=True)
         columns = self._columns[photo]
         place -= self._places[photo] - self._places.diff(prepend=torch.zeros(1).long())[photo]

@@ -190,7 +190,7 @@ class Trainer:
             seed=self.config.run.seed,
             device=self.processes.device,
             degradation=self.config.degradation,
-            upright=bool(self.config.generation and self.config.generation.upright),
+            turns=self.config.generation.turns if self.config.generation else 8,
         )
 
     def _update(self) -> Update:
