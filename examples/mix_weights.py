@@ -42,6 +42,8 @@ def main() -> None:
         for name, x in end.tensors.items()
     }
     training = json.loads(end.metadata.get("training", "{}")) | {"mixed": options.part}
+    for measured in ("psnr", "ssim"):  # of the weights as they were
+        training.pop(measured, None)
     metadata = end.metadata | {"training": json.dumps(training, sort_keys=True)}
     save_bundle(replace(end, tensors=tensors, metadata=metadata), options.output)
 

@@ -123,7 +123,7 @@ def real(scale: int) -> Path | None:
 
     `for_task` gives the one for clean pictures.
     """
-    return next((path for path in files() if path.stem.startswith(f"{REAL}{scale}-")), None)
+    return next((path for path in files() if _name_and_size(path)[0] == f"{REAL}{scale}"), None)
 
 
 def _name_and_size(path: Path) -> tuple[str, str]:

@@ -20,7 +20,12 @@ from imagen_fast.tasks.protocols import PROTOCOLS, Protocol
 BARS = {2: 37.0, 3: 33.0, 4: 31.3}  # dB on Set5
 ROUNDING = 60  # dB, of bf16 to fp32
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-ENLARGING = [e for e in shipped() if e.header.task.name == "upscale" and not e.real]
+SHARP = "-gan"
+ENLARGING = [
+    e
+    for e in shipped()
+    if e.header.task.name == "upscale" and not (e.real or e.name.endswith(SHARP))
+]
 # Gains in dB over the input or bicubic, on the first pictures of each set.
 GAINS = {"noise-25": 8.5, "noise-50": 10.5, "jpeg-10": 0.8, "blur": 1.5, "real-x4": 0.3}
 
@@ -51,6 +56,32 @@ def test_pictures_as_they_are_gain(name, gain, data):
         scores = list(evaluate(paths, protocol, engine))
     model, baseline = (mean([getattr(x, of) for x in scores]) for of in ("model", "baseline"))
     assert model.psnr > baseline.psnr + gain
+
+
+@pytest.mark.parametrize("sharp", [e.name for e in shipped() if e.name.endswith(SHARP)])
+def test_what_had_a_discriminator_is_more_like_photographs(sharp, data):
+    torch = pytest.importorskip("torch")
+    from imagen_fast.training.resemblance import features, kernel_distance
+
+    plain = sharp.removesuffix(SHARP)
+    protocol = PROTOCOLS["b100" if plain.startswith("sr") else plain].at(4)
+    paths = sorted((data / "test" / protocol.pictures).iterdir())[::8]
+    cases = [protocol.case(np.asarray(Image.open(path)), n) for n, path in enumerate(paths)]
+
+    def squares(pictures):
+        cut = [
+            x[y : y + 64, z : z + 64] for x in pictures for y in (0, 64, 128) for z in (0, 96, 192)
+        ]
+        return features(torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2) / 255)
+
+    true, distance, psnr = squares([case.truth for case in cases]), {}, {}
+    for name in (sharp, plain):
+        with imagen_fast.load(name) as engine:
+            made = [engine(case.given) for case in cases]
+        distance[name] = kernel_distance(true, squares(made))
+        psnr[name] = np.mean([luma_psnr(x, y.truth, 4) for x, y in zip(made, cases, strict=True)])
+    assert distance[sharp] < 0.6 * distance[plain]
+    assert psnr[plain] - 2 < psnr[sharp] < psnr[plain]
 
 
 def streamed(name, frames):

@@ -36,7 +36,7 @@ SIZES = ((1, 64, 64), (2, 37, 75), (1, 3, 517), (1, 1, 1))
 NARROW = ModelSpec(scale=2, levels=(Level(32, convs=1),))
 MIXED = "odd channels, heads and windows"
 PICTURES = ("x4", "x1, odd sides", "small", "base", MIXED)  # of `network_cases`, beside the shipped
-OTHERS = ("a latent and features", "listing")
+OTHERS = ("a latent", "listing")
 # Of other people's networks, the kernels that the shipped ones have not.
 KERNELS = (
     *("5×5 by 1, reflect", "depthwise", "transposed 4×4, skip", "pad, mirrored", "max pool 3"),

@@ -93,7 +93,7 @@ CASES = {
     "tiny, features": Case(TINY, (2, 13, 18), ("features.0", "features.1")),
     "tiny, every level": Case(TINY, (2, 13, 18), ("picture", "picture.1")),
     "tiny, context": Case(TINY, (2, 13, 18), ("picture", "picture.1"), context=True),
-    "tiny, a latent": Case(TINY, (1, 3, 4), ("sample", "sample.1")),
+    "tiny, a latent": Case(TINY, (1, 6, 8), ("sample", "sample.1")),
     "a picture and tokens": Case(STYLE, (2, 17, 22)),
     "a style's tokens": Case(STYLE, (1, 17, 22), ("tokens",)),
     "two pictures": Case(STYLE, (1, 19, 8), ("stylized",)),

@@ -35,7 +35,7 @@ SHORT = (
     *("hand-written at (1, 1, 1)", "hand-written at (2, 9, 7)"),
     *("network: listing", "network: two pictures"),
     *("network: features", "network: maps and picture"),
-    *("network: another picture's features", "network: a latent and features"),
+    *("network: another picture's features", "network: a latent"),
     "network: a frame and the one before",
 )
 
