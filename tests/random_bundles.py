@@ -8,7 +8,14 @@ from imagen_fast.spec import Level, ModelSpec
 
 TWO_LEVELS = ModelSpec(levels=(Level(64), Level(96)))
 
-GAINS = {".proj.weight": 4, "heads.": 0.4, "decoder.ups.": 0.4, "latent.": 1.5, ".steers.": 0.5}  # by part of a name
+# By part of a name.
+GAINS = {
+    ".proj.weight": 4,
+    "heads.": 0.4,
+    "decoder.ups.": 0.4,
+    "latent.": 1.5,
+    ".steers.": 0.5,
+}
 
 
 def random_bundle(spec: ModelSpec, seed: int = 0) -> Bundle:

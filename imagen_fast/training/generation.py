@@ -142,18 +142,21 @@ class Generation(Supervised):
         write(folder / f"{step:07}.png", Picture(sheet(made[: SHOWN**2])))
         scores = {"likeness": likeness(made)}
         if held_out:
-            scores["distance"] = kernel_distance(features(self._middles(held_out)), features(made))
+            scores["distance"] = kernel_distance(features(self._patches(held_out)), features(made))
         return scores
 
-    def _middles(self, held_out: Sequence[Pair]) -> Tensor:
-        """(M, 3, p, p): the middle patch of each held-out picture that is large enough."""
+    def _patches(self, held_out: Sequence[Pair]) -> Tensor:
+        """(M, 3, p, p): of each held-out picture that is large enough, nine or as many as differ.
+
+        Of fewer patches the distance says less: the features' units are taken from them.
+        """
         side = self._side * self._place
         cut = []
         for _, picture in held_out[:SCORED]:
-            top, left = ((length - side) // 2 for length in picture.shape[:2])
-            if min(top, left) >= 0:
-                cut.append(torch.from_numpy(picture[top : top + side, left : left + side].copy()))
-        return torch.stack(cut).permute(0, 3, 1, 2).float() / 255
+            ends = [length - side for length in picture.shape[:2]]
+            tops, lefts = (sorted({0, end // 2, end}) if end >= 0 else [] for end in ends)
+            cut += [picture[y : y + side, x : x + side] for y in tops for x in lefts]
+        return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
 
     @torch.inference_mode()
     def _made(self, model: Generator, count: int, random: torch.Generator) -> Tensor:
