@@ -45,13 +45,15 @@ def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
             "levels": [{"channels": 32}, {"channels": 64}, {"channels": 128}],
         },
         "data": {"train": str(folder), "patch": SIDE, "batch": 16, "detail": 1},
-        "optimiser": {"lr": 5e-4, "muon_lr": 4e-3, "warmup": 50, "ema": 0.995},
+        "optimiser": {"warmup": 50, "ema": 0.995},
         "run": {"validate_every": 250, **run, "output": str(output)},
     }
     if texture:
+        tables["optimiser"] |= {"lr": 3e-4, "muon_lr": 2.5e-3}
         tables["loss"] = {"frequency": 2.0}
         tables["generation"] = {"shared": 16, "margin": 1, "look": 1.0}
         return parse_config(tables)
+    tables["optimiser"] |= {"lr": 1e-3, "muon_lr": 1e-2}
     tables["loss"] = {"frequency": 1.0}
     tables["generation"] = {"shared": 16, "side": SIDE, "margin": 0}
     tables["adversarial"] = {
