@@ -41,7 +41,10 @@ _SIZE = two_numbers("[x×]", "WIDTHxHEIGHT, such as 512x256")
     required=True,
     help="A folder, made if need be, or the name of the only file that there will be.",
 )
-@click.option("--model", help="A generator's file, or a name from `imagen-fast models`.")
+@click.option(
+    "--model",
+    help="A generator's file, or a name from `imagen-fast models`. [texture, or what --like made]",
+)
 @click.option(
     "--size", callback=_SIZE, metavar="WxH", help="Of textures: any. [what the model learnt]"
 )
@@ -107,10 +110,11 @@ def command(
     everywhere.
 
     \b
-    imagen-fast generate --model bark.safetensors -n 64 --seed 7 -o pictures/
-    imagen-fast generate --model bark.safetensors --seamless --size 1024x1024 -o bark.png
-    imagen-fast generate --model bark.safetensors -n 5 --interpolate -o bark.gif
+    imagen-fast generate -n 64 --seed 7 -o textures/
+    imagen-fast generate --seamless --size 1024x1024 -o tile.png
+    imagen-fast generate -n 5 --interpolate -o way.gif
     imagen-fast generate --like photos/ --minutes 10 -n 64 -o more/
+    imagen-fast generate --model more/photos-generator.safetensors -n 64 -o again/
     """
     if interpolate and (grid or levels or count < 2):
         raise click.UsageError("--interpolate is for -n 2 or more, without --grid and --levels")
@@ -118,23 +122,20 @@ def command(
         raise click.UsageError("--minutes and --texture are for --like FOLDER")
     if like is not None and model is not None:
         raise click.UsageError("--like makes a model; leave out --model")
-    if like is None and model is None:
-        raise click.UsageError("expected --model FILE, or --like FOLDER")
     from imagen_fast.tasks import generated
-    from imagen_fast.tasks.generate import Generator
+    from imagen_fast.tasks.generate import MODEL, Generator
 
     wanted = generated.Wanted(count, seed, size and size[::-1], seamless, truncation)
-    name = Path(model).stem if model is not None else like.resolve().name if like else ""
+    name = like.resolve().name if like else Path(model or MODEL).stem
     with as_usage(ImageError):
         files = generated.output_files(output, name, wanted, grid, levels, interpolate)
     if not overwrite and (there := [path for path in files.paths if path.exists()]):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
     if like is not None:
         model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
-    assert model is not None
     if options["precision"] == "auto":  # a seed is the same picture on every machine
         options["precision"] = "fp32"
-    with Generator(model, **options) as generator:
+    with Generator(model or MODEL, **options) as generator:
         generated.write(generator, files, wanted, overwrite=overwrite)
     one = shown(files.paths[0] if len(files.paths) == 1 else output)
     click.echo(f"{counted(count, 'picture')}: {one}")

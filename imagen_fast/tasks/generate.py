@@ -32,6 +32,7 @@ from imagen_fast.graph.reach import alignment, radius
 Latent = dict[str, NDArray[np.float32]]  # (h, w, C) by the names of the graph's inputs
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
+MODEL = "texture"  # of the shipped models the one that makes pictures from nothing
 MOST_SIDE = 16_384
 MOST_SEED = 2**64
 
@@ -40,7 +41,7 @@ def generate(
     count: int = 1,
     seed: int = 0,
     *,
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] = MODEL,
     size: tuple[int, int] | None = None,
     seamless: bool = False,
     truncation: float = 1.0,
