@@ -10,7 +10,8 @@ differ.)
 - distance: the kernel distance (training/resemblance.py) to the held-out patches, for real ones of
   training, for generated pictures, and for noise made of the same real ones: a patch's phases are
   drawn anew, the same for all colours, and its values put back in their order, so spectrum and
-  colours stay and all else goes;
+  colours stay and all else goes. Also of real ones what a generator must not learn: `turned` at
+  random, and `few`, as many draws of 128 patches;
 - likeness: the mean MS-SSIM of pairs;
 - copies: the distance of the nearest training patch (mean squared difference of 16×16 reductions,
   of any place, mirrored or not), for generated pictures and for held-out patches;
@@ -39,6 +40,7 @@ from imagen_fast.training.resemblance import features, kernel_distance, likeness
 
 SIDE = 64
 PLACES = 8  # of a patch in a square
+FEW = 128  # patches
 SMALL = 16  # side at which copies are looked for
 LARGE, TURNS = (1024, 1024), 7  # what is timed, and how often
 
@@ -122,12 +124,17 @@ def main(model: str, textures: Path) -> None:
     random = np.random.default_rng(2)
     noise = np.stack([noise_like(patch, random) for patch in real])
     sets = {"real": real, "generated": made, "noise": noise}
+    turned = np.stack([np.rot90(x[:, :: random.choice((-1, 1))], random.integers(4)) for x in real])
+    few = real[random.integers(0, FEW, len(real))]
     target = features(tensor(held_out))
     result = {
         "machine": describe(),
         "model": Path(model).name,
         "pictures": {"held-out": len(held_out), "others": len(real)},
-        "distance": {k: kernel_distance(target, features(tensor(x))) for k, x in sets.items()},
+        "distance": {
+            name: kernel_distance(target, features(tensor(x)))
+            for name, x in (sets | {"turned": turned, "few": few}).items()
+        },
         "likeness": {k: likeness(tensor(x)) for k, x in sets.items()},
         "copies": {
             k: nearest(x[:64], train) for k, x in (("held-out", held_out), ("generated", made))

@@ -17,6 +17,7 @@ from imagen_fast.task import Task
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
 REAL = "real-x"
+SHARP = "-gan"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Entry:
     def real(self) -> bool:
         """Whether it is for pictures as they are, with noise and JPEG."""
         return self.name.startswith(REAL)
+
+    @property
+    def sharp(self) -> bool:
+        """Whether it was trained against a discriminator, and invents detail."""
+        return self.name.endswith(SHARP)
 
 
 def files() -> list[Path]:
@@ -90,7 +96,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def for_task(task: Task, scale: int) -> Path:
-    """The smallest shipped model of a task that has this scale.
+    """The smallest shipped model of a task that has this scale, neither `real` nor `sharp`.
 
     Raises:
         WeightsError: there is none; says for which scales there is one. Or one is damaged.
@@ -103,7 +109,8 @@ def for_task(task: Task, scale: int) -> Path:
         except WeightsError as error:
             damage = error
             continue
-        if header.task is task and not path.stem.startswith(REAL):
+        name, _ = _name_and_size(path)
+        if header.task is task and not (name.startswith(REAL) or name.endswith(SHARP)):
             if header.graph.scale == scale:
                 return path
             scales.append(header.graph.scale)

