@@ -97,7 +97,7 @@ def feature_distance(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """(N, C, h, w) → means and standard deviations over batch and places, (C,) each.
 
-    By the mean of squares: `Tensor.std` takes five times as long.
+    By the mean of squares: `Tensor.std` takes twenty times as long.
     """
     x = x.float()
     mean = x.mean((0, 2, 3))
