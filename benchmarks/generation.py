@@ -10,8 +10,8 @@ differ.)
 - distance: the kernel distance (training/resemblance.py) to the held-out patches, for real ones of
   training, for generated pictures, and for noise made of the same real ones: a patch's phases are
   drawn anew, the same for all colours, and its values put back in their order, so spectrum and
-  colours stay and all else goes. Also of real ones what a generator must not learn: `turned` at
-  random, and `few`, as many draws of 128 patches;
+  colours stay and all else goes. Two more sets show what common faults cost: `turned`, the real
+  patches turned and mirrored at random, and `few`, as many patches drawn from only 128 of them;
 - likeness: the mean MS-SSIM of pairs;
 - copies: the distance of the nearest training patch (mean squared difference of 16×16 reductions,
   of any place, mirrored or not), for generated pictures and for held-out patches;

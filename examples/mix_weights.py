@@ -36,9 +36,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     start, end = (load_bundle(resolve(name)) for name in (options.start, options.end))
-    if {k: x.shape for k, x in start.tensors.items()} != {
-        k: x.shape for k, x in end.tensors.items()
-    }:
+    if start.graph.to_json() != end.graph.to_json():
         parser.error(f"{options.start} and {options.end} are not of the same network")
     tensors = {
         name: (
@@ -53,7 +51,10 @@ def main() -> None:
     with imagen_fast.load(options.output, precision="fp32") as engine:
         quality = mean([score.model for score in evaluate(paths, protocol, engine)])
     training = json.loads(end.metadata.get("training", "{}"))
-    training |= {"mixed": options.part, "validation": options.protocol, **asdict(quality)}
+    for measured in ("loss", "pixel", "adversarial", "features", "discriminator", "penalty"):
+        training.pop(measured, None)  # of the weights at the end of the way
+    training |= {"mixed": options.part, "mixed_with": Path(options.start).stem}
+    training |= {"validation": options.protocol, **asdict(quality)}
     metadata = end.metadata | {"training": json.dumps(training, sort_keys=True)}
     save_bundle(replace(mixed, metadata=metadata), options.output)
     print(f"{options.output}: {quality.psnr:.2f} dB ({options.protocol})")

@@ -273,7 +273,7 @@ class GenerationConfig:
             the middle of a texture without edges; 0 for pictures that have an edge.
         side: pixels of a picture's shorter side, to which it is reduced first; 0: as it is.
         turns: of how many ways to turn or mirror a picture one is drawn: 8, 2 (as it is, and
-            mirrored from left to right), or 1. What is made is as often turned.
+            mirrored from left to right), or 1. The pictures that are made are turned as often.
         look: weight of how unlike a made picture is to the patch whose code its shared channels
             are, by the statistics of random filters; 0 for shared channels that are random. For
             textures. Without `[adversarial]` it is all that is learnt from.

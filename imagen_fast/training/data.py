@@ -95,7 +95,7 @@ def _rgb(path: Path) -> Uint8:
     return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
 
 
-# By how many there are: up or down, left or right, rows or columns first, a bit each.
+# Number of ways to the bits of a turn that may be set: 1 flips rows, 2 flips columns, 4 transposes.
 TURNS = {1: 0b000, 2: 0b010, 8: 0b111}
 
 
@@ -189,7 +189,7 @@ class PatchSampler:
     def draw(self) -> Tensor:
         """Places of the next batch, int64, on the CPU.
 
-        (batch, detail, 5): the photograph's first pixel and width, top, left, one of 8 turns; with
+        (batch, detail, 5): the photograph's first pixel and width, top, left, a turn (see TURNS); with
         a degradation a sixth, its seed.
         """
         shape = (self.batch, self.detail)

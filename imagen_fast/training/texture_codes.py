@@ -11,6 +11,7 @@ from imagen_fast.training.texture_statistics import SIZES, TextureStatistics
 ROUNDS = 10  # of making codes normal
 BATCH = 64
 AXES = 256  # along which statistics are compared, those of the largest differences
+LEAST = 1e-3  # of the largest deviation: of few patches the last axes have none
 BIAS = 0.5  # weight of what all pictures of a step have in common that their patches have not
 DETAIL = 10.0  # weight of details: their deviation is about a tenth, that of statistics about one
 
@@ -48,7 +49,8 @@ class TextureCodes:
         self.codes = _codes((parts * sizes)[:, :length])
         # Along each axis the root of the deviation is the unit: contrast, by which patches differ
         # most, would hide all else, and in units of the deviation itself chance counted most.
-        units = (sizes / len(known) ** 0.5 + 1e-6).sqrt()
+        deviations = sizes / len(known) ** 0.5
+        units = (deviations + LEAST * deviations[0]).sqrt()
         self._axes = torch.cat(scales)[:, None] * axes / units  # (F, AXES)
         self._known = known @ (axes / units)  # (M, AXES)
         self._patches = patches.mul(255).round().byte()

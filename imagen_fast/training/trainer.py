@@ -343,7 +343,7 @@ class Trainer:
         return {
             "name": self.config.model.name,
             "spec": self.config.model.spec.to_json(),
-            "generation": [generation.shared, generation.side] if generation else None,
+            "generation": generation and [generation.shared, generation.side, "steered"],
         }
 
     def _training_facts(self) -> dict[str, Any]:
