@@ -189,8 +189,8 @@ class PatchSampler:
     def draw(self) -> Tensor:
         """Places of the next batch, int64, on the CPU.
 
-        (batch, detail, 5): the photograph's first pixel and width, top, left, a turn (see TURNS); with
-        a degradation a sixth, its seed.
+        (batch, detail, 5): the photograph's first pixel and width, top, left, a turn (see TURNS);
+        with a degradation a sixth, its seed.
         """
         shape = (self.batch, self.detail)
         folder = self._weights.multinomial(self.batch, True, generator=self.generator)[:, None]

@@ -34,7 +34,7 @@ def imitate(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
 
 
 def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Config:
-    """What a configuration file would say: the network of `configs/texture.toml`, and for textures its rates."""
+    """What a file would say: the network of `configs/texture.toml`, and for textures its rates."""
     tables: dict[str, Any] = {
         "model": {
             "name": folder.resolve().name or "pictures",

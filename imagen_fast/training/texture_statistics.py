@@ -23,8 +23,9 @@ class TextureStatistics(nn.Module):
     without their negative parts the means and the products of any two (of random filters' products
     as the look of a texture: Ustyuzhaninov et al. 2016, arXiv:1606.00021), and of random filters of
     these answers in turn, which see how strokes lie to each other, the means and the mean squares.
-    Covariances and products are given by their roots, in units of brightness; means and mean squares of
-    answers by their logarithms, since patches of low contrast would hardly count otherwise.
+    Covariances and products are given by their roots, in units of brightness; means and mean
+    squares of answers by their logarithms, since patches of low contrast would hardly count
+    otherwise.
 
     Attributes:
         groups: how many numbers there are of each kind, in their order.
