@@ -79,6 +79,18 @@ def test_what_had_a_discriminator_is_more_like_photographs(sharp, data):
     assert psnr[plain] - 2 < psnr[sharp] < psnr[plain]
 
 
+def test_textures_come_from_nothing_and_differ():
+    pictures = imagen_fast.generate(24, 7)
+    assert pictures.shape == (24, 64, 64, 3)
+    contrasts = pictures.std((1, 2)).mean(1)  # of squares that were cut by their contrast
+    assert contrasts.min() > 2
+    assert 15 < contrasts.mean() < 50
+    colors = pictures.mean((1, 2))
+    assert (colors.std(0) > 15).all()  # grass is green, water blue, bark brown
+    neighbours = np.abs(np.diff(pictures.astype(int), axis=2)).mean((1, 2, 3))
+    assert (neighbours < 1.2 * contrasts).all()  # no noise: what is beside each other is alike
+
+
 def streamed(name, frames):
     height, width = frames[0].shape[:2]
     with imagen_fast.load(name) as engine, engine.stream_video(width, height) as stream:
