@@ -214,7 +214,9 @@ def _metadata(
     bundle: Bundle, graph: Graph, options: ExportOptions, checksum: str
 ) -> dict[str, str]:
     bytes_, pictures = options.io == "uint8", _all_pictures(graph)
+    latents = bundle.metadata.get("generation")
     return {
+        **({"generation": latents} if latents else {}),
         "format": FORMAT,
         "name": bundle.metadata.get("name", ""),
         "task": bundle.metadata.get("task", ""),

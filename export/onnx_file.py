@@ -29,7 +29,8 @@ DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype("<f4"),
     TensorProto.FLOAT16: np.dtype("<f2"),
 }
-FACTS = ("name", "task", "license", "checksum", "precision")  # that a bundle keeps
+# That a bundle keeps.
+FACTS = ("name", "task", "license", "checksum", "precision", "generation")
 
 
 def read(path: Path) -> Bundle:

@@ -120,6 +120,20 @@ def test_backends_agree(made, generator, other):
                 assert np.abs(a.astype(int) - b).max() <= 2
 
 
+def test_an_exported_file_makes_the_same_pictures(made, tmp_path):
+    pytest.importorskip("onnx")
+    from imagen_fast.bundle import load_bundle
+    from imagen_fast.export.onnx import export
+    from imagen_fast.export.options import ExportOptions
+
+    path = tmp_path / "made.onnx"
+    path.write_bytes(export(load_bundle(made), ExportOptions(outputs=("sample", "sample.1"))))
+    np.testing.assert_array_equal(
+        imagen_fast.generate(2, 7, model=path, backend="native"),
+        imagen_fast.generate(2, 7, model=made, backend="native"),
+    )
+
+
 def test_a_seamless_picture_is_one_of_endless_copies(generator):
     (latent,) = generator.latents(1, 1, (32, 32))
     once = generator.picture(latent, (32, 32), seamless=True)
