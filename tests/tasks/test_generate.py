@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import imagen_fast
-from imagen_fast.bundle import Bundle, save_bundle
+from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.graph import network
 from imagen_fast.graph.passes import needed
@@ -122,7 +122,6 @@ def test_backends_agree(made, generator, other):
 
 def test_an_exported_file_makes_the_same_pictures(made, tmp_path):
     pytest.importorskip("onnx")
-    from imagen_fast.bundle import load_bundle
     from imagen_fast.export.onnx import export
     from imagen_fast.export.options import ExportOptions
 
