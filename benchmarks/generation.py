@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ from torch import Tensor
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
+from imagen_fast.bench.timing import in_turns, once
 from imagen_fast.tasks.generate import Generator
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
 
@@ -102,17 +104,15 @@ def nearest(pictures: Pixels, known: list[Pixels]) -> dict[str, float]:
 
 def milliseconds(model: str) -> dict[str, list[float]]:
     """What a large picture takes, by backend."""
-    taken: dict[str, list[float]] = {}
-    generators = {name: Generator(model, backend=name, threads=1) for name in ("native", "eager")}
-    for turn in range(TURNS + 1):
-        for name, generator in generators.items():
-            (latent,) = generator.latents(1, turn, LARGE)
-            start = time.perf_counter()
-            generator.picture(latent, LARGE, seamless=True)
-            taken.setdefault(name, []).append(round(1e3 * (time.perf_counter() - start), 1))
-    for generator in generators.values():
-        generator.close()
-    return {name: times[1:] for name, times in taken.items()}
+    with ExitStack() as stack:
+        bursts = {}
+        for name in ("native", "eager"):
+            generator = stack.enter_context(Generator(model, backend=name, threads=1))
+            (latent,) = generator.latents(1, 0, LARGE)
+            run = partial(generator.picture, latent, LARGE, seamless=True)
+            run()
+            bursts[name] = once(run)
+        return in_turns(bursts, 0, least=TURNS, most=TURNS)
 
 
 def main(model: str, textures: Path) -> None:

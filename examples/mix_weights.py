@@ -15,6 +15,7 @@ import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -45,11 +46,13 @@ def main() -> None:
         ).astype(x.dtype)
         for name, x in end.tensors.items()
     }
-    save_bundle(mixed := replace(end, tensors=tensors), options.output)
+    mixed = replace(end, tensors=tensors)
     protocol = PROTOCOLS[options.protocol].at(end.graph.scale)
     paths = [found.source for found in in_folder(protocol.folder(None)).pictures]
-    with imagen_fast.load(options.output, precision="fp32") as engine:
-        quality = mean([score.model for score in evaluate(paths, protocol, engine)])
+    with TemporaryDirectory() as folder:
+        save_bundle(mixed, file := Path(folder) / options.output.name)
+        with imagen_fast.load(file, precision="fp32") as engine:
+            quality = mean([score.model for score in evaluate(paths, protocol, engine)])
     training = json.loads(end.metadata.get("training", "{}"))
     for measured in ("loss", "pixel", "adversarial", "features", "discriminator", "penalty"):
         training.pop(measured, None)  # of the weights at the end of the way

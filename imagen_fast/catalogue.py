@@ -105,15 +105,14 @@ def for_task(task: Task, scale: int) -> Path:
     damage = None
     for path in files():
         try:
-            header = read_header(path)
+            entry = read_entry(path)
         except WeightsError as error:
             damage = error
             continue
-        name, _ = _name_and_size(path)
-        if header.task is task and not (name.startswith(REAL) or name.endswith(SHARP)):
-            if header.graph.scale == scale:
+        if entry.header.task is task and not (entry.real or entry.sharp):
+            if entry.header.graph.scale == scale:
                 return path
-            scales.append(header.graph.scale)
+            scales.append(entry.header.graph.scale)
     if damage is not None:
         raise damage
     if not scales:

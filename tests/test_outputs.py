@@ -72,6 +72,11 @@ def test_parts_change_nothing(engine: Engine, tiny_path: Path) -> None:
         np.testing.assert_allclose(parts[name], whole, atol=1e-5, err_msg=name)
 
 
+def test_levels_are_a_list(engine: Engine) -> None:
+    with pytest.raises(BackendError, match=r"levels is 1; expected a list, \[1\]"):
+        engine.features(IMAGE, 1)  # type: ignore[arg-type]
+
+
 def test_pictures_of_every_kind(engine: Engine) -> None:
     (expected,) = engine.features(IMAGE, [1])
     alpha = np.full(IMAGE.shape[:2], 255, np.uint8)
