@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import write
@@ -20,6 +20,7 @@ from imagen_fast.training.opponent import Opponent
 from imagen_fast.training.optimiser import build_optimisers
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.resemblance import features, kernel_distance, likeness
+from imagen_fast.training.result import earlier_codes
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.texture_codes import TextureCodes
 from imagen_fast.training.texture_statistics import TextureStatistics
@@ -27,8 +28,8 @@ from imagen_fast.training.texture_statistics import TextureStatistics
 SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
-KNOWN = 4096  # patches that have codes
-KEPT = 2048  # codes in the file; with 128, more pictures were alike than of real ones are
+KNOWN = 4096  # patches that have codes; with 128, more pictures were alike than of real ones are
+CODES_LR = 0.5  # of 16 pictures a step a code's slope is 0.25, and 1,000 steps ask it twice
 
 
 class Generation(Supervised):
@@ -40,8 +41,9 @@ class Generation(Supervised):
     coarser level's picture learns to be the finest one made smaller. With `loss.frequency` the mean
     spectrum of what is made learns to be that of the photographs. With `generation.look` the shared
     numbers of a step are codes of patches (see `TextureCodes`), and a picture learns to look like
-    the patch of its code; without a discriminator's `weight` and `features` that is all that it
-    learns from.
+    the patch of its code, and the code to ask for it (Bojanowski et al. 2017, arXiv:1707.05776; of
+    codes as they are at first, what is made differs less than patches do); without a
+    discriminator's `weight` and `features` that is all that it learns from.
 
     `validate` writes a sheet of samples, of the same latents each time, and gives `distance`, the
     kernel distance to the held-out pictures, and `likeness` of pictures to each other.
@@ -76,11 +78,19 @@ class Generation(Supervised):
             }
         self._weights, self._output = config.loss, config.run.output
         self._settings, self._channels = generation, config.model.latent
+        self._warm_start = config.model.warm_start
         spec = config.model.spec
         self._levels = spec.levels
         self._place = spec.scale * 2 ** (len(spec.levels) - 1)  # pixels of a place of the latent
         self._side = config.data.patch // self._place
-        self._codes: TextureCodes | None = None
+        self._looks: TextureCodes | None = None
+        self._codes = nn.Embedding(KNOWN, generation.shared).to(self._device)
+        if generation.look:
+            self.modules["codes"] = self._codes
+            self._codes.weight.register_hook(_no_leaps)
+            self.optimisers["codes"] = torch.optim.SGD(self._codes.parameters(), CODES_LR)
+            self._parameters += self._codes.parameters()
+            self._generator_optimisers.append(self.optimisers["codes"])
         self._latents: Sequence[Tensor] = ()  # that steer this step's pictures
 
     def _forward(self) -> Pictures:
@@ -94,21 +104,26 @@ class Generation(Supervised):
         patches: list[Tensor] = []
         while sum(map(len, patches)) < KNOWN:
             patches.append(data.next()[1])
-        self._codes = TextureCodes(statistics, torch.cat(patches), self._settings.shared)
+        self._looks = TextureCodes(statistics, torch.cat(patches)[:KNOWN], self._settings.shared)
+        codes = self._looks.codes
+        if self._warm_start:
+            earlier = torch.tensor(earlier_codes(self._warm_start)).to(codes)
+            codes = earlier if earlier.shape == codes.shape else codes
+        with torch.no_grad():
+            self._codes.weight.copy_(codes)
 
     def codes(self) -> list[list[float]]:
-        """Of some of the patches."""
-        if self._codes is None:
+        """Of the patches."""
+        if not self._settings.look:
             return []
-        step = max(1, len(self._codes) // KEPT)
-        return [[round(x, 2) for x in code] for code in self._codes.codes[::step].tolist()]
+        return [[round(x, 2) for x in code] for code in self._codes.weight.tolist()]
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
         latent, *self._latents = self._drawn(len(high))
-        if self._codes:
-            chosen = torch.randint(len(self._codes), (len(high) // 2,)).to(self._device)
-            self._ask([latent, *self._latents], self._codes.codes[chosen].repeat(2, 1))
+        if self._looks:
+            chosen = torch.randint(KNOWN, (len(high) // 2,)).to(self._device)
+            self._ask([latent, *self._latents], self._codes(chosen).repeat(2, 1))
         pictures = self._pictures(latent)
         losses: dict[str, Tensor] = {}
         total = torch.zeros((), device=high.device)
@@ -123,9 +138,9 @@ class Generation(Supervised):
             coarse = coarse + F.l1_loss(picture, target)
         losses["coarse"] = coarse
         losses["loss"] = total + self._weights.coarse * coarse
-        if self._codes:
+        if self._looks:
             with self._autocast(high):
-                losses["look"] = self._codes.distance(pictures[0], chosen)
+                losses["look"] = self._looks.distance(pictures[0], chosen)
             losses["loss"] = losses["loss"] + self._settings.look * losses["look"]
         if self._weights.frequency:
             losses["frequency"] = spectrum_distance(pictures[0], high)
@@ -164,9 +179,9 @@ class Generation(Supervised):
         parts = []
         for first in range(0, count, BATCH):
             latent, *latents = self._drawn(min(BATCH, count - first), random)
-            if self._codes:
-                chosen = torch.randint(len(self._codes), (len(latent),), generator=random)
-                self._ask([latent, *latents], self._codes.codes[chosen.to(self._device)])
+            if self._looks:
+                chosen = torch.randint(KNOWN, (len(latent),), generator=random)
+                self._ask([latent, *latents], self._codes(chosen.to(self._device)))
             parts.append(self._generate(model, latent, latents)[0].clamp(0, 1).cpu())
         return torch.cat(parts)
 
@@ -203,6 +218,11 @@ class Generation(Supervised):
 
 
 MOMENTUM = 0.0
+
+
+def _no_leaps(slopes: Tensor) -> Tensor:
+    """(M, length) → the same, none longer than 1: what a new generator makes of codes is chance."""
+    return slopes / slopes.norm(dim=1, keepdim=True).clamp(min=1)
 
 
 def _wake(generator: Generator) -> None:

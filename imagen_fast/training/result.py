@@ -69,6 +69,13 @@ def earlier_pictures(name: str) -> dict[str, list[str]]:
     return pictures
 
 
+def earlier_codes(name: str) -> list[list[float]]:
+    """The codes of what a generator, by its name or file, learnt from; none of other models."""
+    said = json.loads(read_header(resolve(name)).metadata.get("generation", "{}"))
+    codes: list[list[float]] = said.get("codes", [])
+    return codes
+
+
 def to_extend(config: Config) -> Config:
     """The configuration of a run that goes on from weights alone: its warm start is chosen.
 
@@ -87,13 +94,16 @@ def to_extend(config: Config) -> Config:
             f"nothing to extend: {config.run.output} holds no run, model.warm_start is not set and "
             f"no shipped model is called {own.stem}; train it from the start (without --extend)"
         )
-    specs = {name: read_header(resolve(name)).spec for name in names}
-    name = next((name for name, spec in specs.items() if spec == model.spec), names[0])
-    if specs[name] != model.spec:
+    source = _source(config)
+    found = {name: read_header(resolve(name)).source for name in names}
+    name = next((name for name in names if found[name] == source), names[0])
+    if found[name] != source:
+        other = found[name]
+        its = other.to_json() if isinstance(other, ModelSpec) else "none of our architectures'"
         raise TrainingError(
-            f"{name} cannot be extended as {own.stem}: its spec is {specs[name].to_json()}, the "
-            f"configuration's {model.spec.to_json()}; train from the start (without --extend), "
-            "with model.warm_start for the tensors that fit"
+            f"{name} cannot be extended as {own.stem}: its spec is {its}, the configuration's "
+            f"{model.spec.to_json()}; train from the start (without --extend), with "
+            "model.warm_start for the tensors that fit"
         )
     return replace(config, model=replace(model, warm_start=name))
 
@@ -101,6 +111,15 @@ def to_extend(config: Config) -> Config:
 def bundle_path(config: Config) -> Path:
     """Where the run's bundle is written."""
     return config.run.output / f"{config.model.name}-{config.model.size}.safetensors"
+
+
+def _source(config: Config) -> ModelSpec | Graph:
+    """What the run's bundle says of its network."""
+    spec = config.model.spec
+    if config.generation:  # what makes pictures from a latent, and nothing else
+        levels = range(len(spec.levels))
+        return needed(network(spec), [f"sample.{n}" if n else "sample" for n in levels])
+    return spec
 
 
 def save_result(
@@ -131,16 +150,14 @@ def save_result(
             "python": platform.python_version(),
         },
     }
-    spec = config.model.spec
-    source: ModelSpec | Graph = spec
+    source = _source(config)
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in model.state_dict().items()}
-    task = "stylize" if config.style else task_of("", spec.scale).name
+    if isinstance(source, Graph):
+        tensors = {name: tensors[name] for name in source.tensors}
+    task = "stylize" if config.style else task_of("", config.model.spec.scale).name
     if config.video:
         task = "video"
-    if config.generation:  # what makes pictures from a latent, and nothing else
-        levels = range(len(spec.levels))
-        source = needed(network(spec), [f"sample.{n}" if n else "sample" for n in levels])
-        tensors = {name: tensors[name] for name in source.tensors}
+    if config.generation:
         task = "generate"
     metadata = {
         "task": task,

@@ -30,7 +30,7 @@ class TextureCodes:
         length: numbers of a code.
 
     Attributes:
-        codes: (M, length).
+        codes: (M, length), as they are before anything is learnt.
     """
 
     def __init__(self, statistics: TextureStatistics, patches: Tensor, length: int) -> None:
@@ -54,9 +54,6 @@ class TextureCodes:
         self._axes = torch.cat(scales)[:, None] * axes / units  # (F, AXES)
         self._known = known @ (axes / units)  # (M, AXES)
         self._patches = patches.mul(255).round().byte()
-
-    def __len__(self) -> int:
-        return len(self.codes)
 
     def distance(self, pictures: Tensor, number: Tensor) -> Tensor:
         """How unlike two sets of pictures (2 · N, 3, p, p) are to patches `number` (N,).

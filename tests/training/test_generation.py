@@ -96,7 +96,8 @@ class Patches:
 def test_pictures_learn_to_look_like_the_patches_of_their_codes(generating, monkeypatch):
     generator, step = method(looking(generating, monkeypatch))
     step.begin(Patches())
-    assert len(step._codes) == 12
+    codes = step._looks.codes
+    assert codes.shape == (12, 2)
     asked, generate = [], generator.generate
     monkeypatch.setattr(generator, "generate", lambda *x: asked.append(x) or generate(*x))
     real = torch.rand(4, 3, 32, 32)
@@ -105,8 +106,33 @@ def test_pictures_learn_to_look_like_the_patches_of_their_codes(generating, monk
     torch.testing.assert_close(losses["loss"], 2 * losses["look"])
     latent, latents = asked[0]
     for x in (latent, *latents):
-        distances = (step._codes.codes[:, None] - x[:, :2, 0, 0]).abs().sum(2)  # (codes, pictures)
+        distances = (codes[:, None] - x[:, :2, 0, 0]).abs().sum(2)  # (codes, pictures)
         assert (distances.min(0).values == 0).all()
+    moved = (step._codes.weight != codes).any(1)
+    assert (moved == (distances == 0).any(1)).all()
+    assert 0 < moved.sum() <= 2
+
+
+def test_codes_learn_to_ask_for_their_patches(generating, monkeypatch):
+    """Of a generator that does not learn itself."""
+    torch.manual_seed(0)
+    generating["optimiser"] |= {"lr": 0.0, "muon_lr": 0.0}
+    _, step = method(looking(generating, monkeypatch))
+    step.begin(Patches())
+    real = torch.rand(4, 3, 32, 32)
+    looks = [float(step.step(number, real, real)["look"]) for number in range(240)]
+    assert sum(looks[-60:]) < sum(looks[:60])
+
+
+def test_an_extended_run_begins_with_the_codes_of_its_file(generating, monkeypatch, tmp_path):
+    looking(generating, monkeypatch)["run"] |= {"steps": 4}
+    first = train(parse_config(generating)).bundle
+    generating["model"]["warm_start"] = str(first)
+    generating["run"] |= {"output": str(tmp_path / "more"), "steps": 1}
+    generating["optimiser"] |= {"lr": 0.0, "muon_lr": 0.0}
+    monkeypatch.setattr(generation, "CODES_LR", 0.0)
+    second = train(parse_config(generating), extend=True).bundle
+    assert load_bundle(second).metadata["generation"] == load_bundle(first).metadata["generation"]
 
 
 def assert_pauses_change_nothing(generating, tmp_path):
@@ -203,4 +229,4 @@ def test_a_generator_of_textures_has_codes_of_what_it_learnt_from(generating, mo
     looking(generating, monkeypatch)["run"] |= {"steps": 1}
     said = json.loads(load_bundle(train(parse_config(generating)).bundle).metadata["generation"])
     assert np.shape(said["codes"]) == (12, 2)
-    assert np.std(said["codes"]) == pytest.approx(1, abs=0.3)
+    assert 0.7 < np.std(said["codes"]) < 2
