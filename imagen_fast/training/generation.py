@@ -29,7 +29,7 @@ SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
 KNOWN = 4096  # patches that have codes; with 128, more pictures were alike than of real ones are
-CODES_LR = 0.5  # of 16 pictures a step a code's slope is 0.25, and 1,000 steps ask it twice
+CODES_LR = 1.5  # of 16 pictures a step a slope is 0.25, and 1,000 steps ask a code twice
 
 
 class Generation(Supervised):
