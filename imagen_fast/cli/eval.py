@@ -186,6 +186,7 @@ def _faults(colors: Colors) -> None:
     for name, verb, found in (
         ("flat colours", "off", colors.flat),
         ("hatching a level off neutral", "tinted", colors.hatching),
+        ("pixel graphics, reduced again", "off", colors.pixels),
     ):
         click.echo(
             f"{name}: {verb} by up to {found.worst:.0f} of 255 levels ({found.where}), "

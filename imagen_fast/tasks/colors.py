@@ -2,17 +2,21 @@
 
 Photographs hardly show such faults, and PSNR is measured on Y. So pictures are drawn: a flat colour
 stays that colour however much it is enlarged, and black lines on white have no colour at all. The
-hatching is a level off neutral, as JPEG leaves it. What an engine mends (`image.color_bounds`,
-`image.neutral`, `image.flat`) is mended here as well.
+hatching is a level off neutral, as JPEG leaves it. Where neighbours differ as much as pixels can,
+as in dithering, icons and bitmap text, a model that has seen photographs alone may lose itself:
+what comes out, reduced again, should be near what went in. What an engine mends
+(`image.color_bounds`, `image.neutral`, `image.flat`) is mended here as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageColor
 
 from imagen_fast.engine import Engine
 
@@ -30,6 +34,12 @@ HATCHINGS = (
     (0, 1, 4, 2),
     (1, 1, 4, 2),
     (1, 2, 5, 2),
+)
+INKS = (
+    ("#000000", "#ffffff"),
+    ("#c0c0c0", "#000080"),
+    ("#ffff00", "#0000ff"),
+    ("#00ff00", "#ff0000"),
 )
 
 
@@ -50,10 +60,12 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Colors:
-    """Deviations of a model: of flat colours from themselves, of hatching from neutral."""
+    """Deviations of a model: of flat colours from themselves, of hatching from neutral, and of
+    pixel graphics, enlarged and reduced again, from what they were (of each the mean)."""
 
     flat: Deviation
     hatching: Deviation
+    pixels: Deviation
 
 
 def measure(engine: Engine) -> Colors:
@@ -63,10 +75,35 @@ def measure(engine: Engine) -> Colors:
     off = np.abs(enlarged.astype(np.int16) - flat).max(axis=(1, 2, 3))
     lines = engine.run(np.stack([hatching(*lines) for lines in HATCHINGS]))
     tint = (np.ptp(lines.astype(np.int16), axis=3).max(axis=(1, 2)) - 1).clip(0)
+    graphics = pixel_graphics()
+    given = np.stack(list(graphics.values())).astype(np.float32)
+    apart = np.abs(_reduced(engine.run(given.astype(np.uint8))) - given).mean((1, 2, 3))
     return Colors(
         _deviation(off, ["#{:02x}{:02x}{:02x}".format(*color) for color in FLAT]),
         _deviation(tint, ["{}:{} every {}, {} wide".format(*lines) for lines in HATCHINGS]),
+        _deviation(apart, list(graphics)),
     )
+
+
+def pixel_graphics() -> dict[str, NDArray[np.uint8]]:
+    """Pictures (SIDE, SIDE, 3) by name: every hatching in pairs of colours, and noise of these."""
+    found = {}
+    for dark, light in INKS:
+        inks = np.array([ImageColor.getrgb(dark), ImageColor.getrgb(light)], np.uint8)
+        for lines in HATCHINGS:
+            name = "{}:{} every {}, {} wide, {} and {}".format(*lines, dark, light)
+            found[name] = inks[(hatching(*lines)[..., 0] > 0).astype(int)]
+        noise = np.random.default_rng(0).integers(0, 2, (SIDE, SIDE))
+        found[f"noise of {dark} and {light}"] = inks[noise]
+    return found
+
+
+def _reduced(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, s·SIDE, s·SIDE, 3) → (N, SIDE, SIDE, 3): means of squares."""
+    scale = pictures.shape[1] // SIDE
+    squares = pictures.reshape(-1, SIDE, scale, SIDE, scale, 3)
+    means: NDArray[np.float32] = squares.mean((2, 4), dtype=np.float32)
+    return means
 
 
 def hatching(across: int, down: int, distance: int, width: int) -> NDArray[np.uint8]:
@@ -79,5 +116,5 @@ def hatching(across: int, down: int, distance: int, width: int) -> NDArray[np.ui
     return np.where(lines[..., None], (255, 255, 254), (0, 0, 1)).astype(np.uint8)
 
 
-def _deviation(worst: NDArray[np.int16], names: list[str]) -> Deviation:
+def _deviation(worst: NDArray[Any], names: list[str]) -> Deviation:
     return Deviation(float(worst.max()), float(worst.mean()), names[int(worst.argmax())])

@@ -80,7 +80,8 @@ class DataConfig:
     Attributes:
         train: a folder of photographs, or a list of folders, each a path or a table with the
             keys of `Source`. Within a folder every place of every picture is as likely.
-        drawn: weight of drawings of flat colours and fine neutral lines; 0 for none.
+        drawn: weight of drawings of flat colours and fine neutral lines, and of pixel graphics; 0
+            for none.
         exclude: files in them that are left out: names, or patterns of names (`*`, `?`, `[...]`).
         validation: folder of held-out pictures; absent for no validation.
         patch: side of a low-resolution patch in pixels.
@@ -134,6 +135,7 @@ class OptimiserConfig:
         name: `muon` (hidden weights by Muon, the rest by AdamW) or `adamw`.
         lr: AdamW's peak rate.
         muon_lr: Muon's peak rate.
+        decay: by which part of itself a weight that Muon moves shrinks in a step, beside the rate.
         warmup: steps over which the rate rises to its peak; a cosine then takes it to 1 %.
         ema: decay of the averaged weights that are validated and written.
     """
@@ -141,12 +143,14 @@ class OptimiserConfig:
     name: Literal["muon", "adamw"] = "muon"
     lr: float = 1e-3
     muon_lr: float = 0.01
+    decay: float = 0.0
     warmup: int = 200
     ema: float = 0.999
 
     def __post_init__(self) -> None:
         within("optimiser.lr", self.lr, 0, 1)
         within("optimiser.muon_lr", self.muon_lr, 0, 1)
+        within("optimiser.decay", self.decay, 0, 1)
         within("optimiser.warmup", self.warmup, 0)
         within("optimiser.ema", self.ema, 0, 1)
 

@@ -23,11 +23,20 @@ class Muon(torch.optim.Optimizer):
     A weight (out, ...) is taken as the matrix (out, rest). Its update is the Nesterov momentum
     of its gradient with all singular values brought near 1, so that every direction learns at
     one rate, scaled by √(max(1, rows / columns)). Matrices of one shape go through together.
+    Weights shrink by `decay` of themselves times the rate: all updates are of one size, so without
+    it they grow for as long as training goes on, and with them what a picture that no layer has
+    seen is multiplied by (Liu et al. 2025, arXiv:2502.16982).
     The rate in `param_groups` is a number, or a tensor without axes on the weights' device.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -41,6 +50,8 @@ class Muon(torch.optim.Optimizer):
             averages = [self.state[p]["momentum"] for p in params]
             torch._foreach_lerp_(averages, grads, 1 - group["momentum"])
             nesterov = torch._foreach_lerp(grads, averages, group["momentum"])
+            if group["decay"]:
+                torch._foreach_mul_(params, 1 - group["lr"] * group["decay"])
             shapes: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p, update in zip(params, nesterov, strict=True):
                 matrix = update.reshape(len(update), -1)
@@ -88,5 +99,5 @@ def build_optimisers(
         )
     }
     if hidden:
-        optimisers["muon"] = Muon(hidden, config.muon_lr)
+        optimisers["muon"] = Muon(hidden, config.muon_lr, decay=config.decay)
     return optimisers

@@ -13,6 +13,7 @@ from imagen_fast.image.strokes import in_bytes, strokes
 from imagen_fast.training.config import Config
 from imagen_fast.training.data import Pair, load_pairs, unmatched
 from imagen_fast.training.drawn import drawings
+from imagen_fast.training.pixel_graphics import pixel_graphics
 
 DRAWS = 4  # degradations of each validation picture
 MOST_HELD_OUT = 16  # pictures of one folder, and of each a square of so many small pixels
@@ -63,6 +64,7 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
         train = [replace(folder, pairs=_with_strokes(folder.pairs)) for folder in train]
     if data.drawn:
         pairs = {name: degrade(picture, scale) for name, picture in drawings(scale).items()}
+        pairs |= pixel_graphics(scale)
         train.append(Folder("drawn", data.drawn, pairs))
     held_out: list[Pair] = []
     if validate and data.validation:

@@ -42,7 +42,7 @@ def test_model_beside_bicubic(command, fake_model, tmp_path):
     )
 
     table = command(*arguments).stdout.splitlines()
-    assert len(table) == 2 + 2 + 1 + 2
+    assert len(table) == 2 + 2 + 1 + 3
     assert "fake-x2" in table[0]
     name, *figures = table[3].split()
     assert name == "odd.png"

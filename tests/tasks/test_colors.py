@@ -14,6 +14,7 @@ from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.colors import FLAT, HATCHINGS, SIDE, hatching, measure
 
 enlarging = [path for path in catalogue.files() if load_bundle(path).task is UPSCALE]
+clean = [entry.path for entry in catalogue.shipped() if entry.path in enlarging and not entry.real]
 
 
 class Faulty(Fake):
@@ -31,6 +32,7 @@ def test_a_network_that_repeats_pixels_is_true(tiny_bundle: Bundle) -> None:
     found = measure(Engine(Fake(tiny_bundle)))
     assert (found.flat.worst, found.flat.mean) == (0, 0)
     assert (found.hatching.worst, found.hatching.mean) == (0, 0)
+    assert (found.pixels.worst, found.pixels.mean) == (0, 0)
 
 
 def test_the_worst_sample_is_found_and_named(tiny_bundle: Bundle) -> None:
@@ -40,6 +42,25 @@ def test_the_worst_sample_is_found_and_named(tiny_bundle: Bundle) -> None:
     assert found.flat.mean == pytest.approx(24 / 27)
     assert (found.hatching.worst, found.hatching.where) == (55, "1:1 every 2, 1 wide")
     assert found.hatching.mean == pytest.approx(55 / len(HATCHINGS))
+
+
+class Lost(Fake):
+    """Repeats pixels, but makes white of yellow beside blue."""
+
+    def repeated(self, tiles):
+        output = super().repeated(tiles)
+        for picture in output:
+            if (picture == (255, 255, 0)).all(-1).any() and (picture == (0, 0, 255)).all(-1).any():
+                picture[(picture == (255, 255, 0)).all(-1)] = 255
+        return output
+
+
+def test_a_model_that_loses_itself_in_pixel_graphics_is_found(tiny_bundle: Bundle) -> None:
+    foreign = Bundle(tiny_bundle.graph, tiny_bundle.tensors)
+    found = measure(Engine(Lost(foreign))).pixels
+    # two of three pixels are yellow, one of whose samples is off by 255
+    assert found.where == "1:1 every 3, 1 wide, #ffff00 and #0000ff"
+    assert found.worst == pytest.approx(255 / 3 * 683 / SIDE**2)
 
 
 def test_what_is_drawn() -> None:
@@ -62,3 +83,10 @@ def test_shipped_models_keep_flat_colours_and_leave_the_neutral_without_colour(p
         found = measure(engine)
     assert found.flat.worst == 0
     assert found.hatching.worst <= 2
+
+
+@pytest.mark.parametrize("path", clean, ids=lambda path: path.stem)
+def test_shipped_models_do_not_lose_themselves_in_pixel_graphics(path: Path) -> None:
+    with load(path) as engine:
+        found = measure(engine)
+    assert found.pixels.worst <= 12

@@ -24,14 +24,15 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
     torch.testing.assert_close(after, torch.diag_embed(diagonal), atol=1e-9, rtol=0)
 
 
-def test_muon_is_its_definition_one_matrix_at_a_time():
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_muon_is_its_definition_one_matrix_at_a_time(decay):
     torch.manual_seed(0)
     convs = [nn.Conv2d(6, 4, 3), nn.Conv2d(6, 4, 3).to(memory_format=torch.channels_last)]
     linear = nn.Linear(3, 12)
     weights = [m.weight for m in (*convs, linear)]
     expected = [w.detach().clone() for w in weights]
     momentum = [torch.zeros_like(w) for w in expected]
-    muon = Muon(weights, lr=0.1, momentum=0.9)
+    muon = Muon(weights, lr=0.1, momentum=0.9, decay=decay)
     for _ in range(3):
         for w, truth, average in zip(weights, expected, momentum, strict=True):
             gradient = torch.randn(w.shape)
@@ -39,6 +40,7 @@ def test_muon_is_its_definition_one_matrix_at_a_time():
             average.copy_(0.9 * average + 0.1 * gradient)
             matrix = (0.9 * average + 0.1 * gradient).reshape(len(w), -1)
             scale = math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
+            truth *= 1 - 0.1 * decay
             truth -= 0.1 * scale * orthogonal(matrix[None])[0].reshape(w.shape)
         muon.step()
     for w, truth in zip(weights, expected, strict=True):
