@@ -47,6 +47,15 @@ def test_muon_is_its_definition_one_matrix_at_a_time(decay):
         torch.testing.assert_close(w.detach(), truth, atol=1e-5, rtol=1e-4)
 
 
+def test_a_state_of_before_weights_decayed_is_taken():
+    weights = [nn.Linear(3, 3).weight]
+    state = Muon(weights, lr=0.1).state_dict()
+    del state["param_groups"][0]["decay"]
+    muon = Muon(weights, lr=0.2, decay=0.5)
+    muon.load_state_dict(state)
+    assert muon.param_groups[0]["decay"] == 0.5
+
+
 def test_muon_leaves_parameters_without_a_gradient_alone():
     used, unused = nn.Linear(3, 3).weight, nn.Linear(3, 3).weight
     before = unused.detach().clone()
