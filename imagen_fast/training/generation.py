@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from imagen_fast.training.texture_statistics import TextureStatistics
 SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
+GAINS = [1 + number / 20 for number in range(9)]  # of codes, that are tried in the end
+CALIBRATED = 512  # pictures by which they are
 KNOWN = 4096  # patches that have codes; with 128, more pictures were alike than of real ones are
 CODES_LR = 1.5  # of 16 pictures a step a slope is 0.25, and 1,000 steps ask a code twice
 
@@ -112,11 +115,22 @@ class Generation(Supervised):
         with torch.no_grad():
             self._codes.weight.copy_(codes)
 
-    def codes(self) -> list[list[float]]:
-        """Of the patches."""
-        if not self._settings.look:
+    def codes(self, model: Generator | None) -> list[list[float]]:
+        """Of the patches; with a finished model so far apart that its pictures differ as they do.
+
+        What is learnt of a code is partly what is true of all that are near it, so pictures of the
+        codes themselves differ less than the patches.
+        """
+        if not self._looks:
             return []
-        return [[round(x, 2) for x in code] for code in self._codes.weight.tolist()]
+        gain = min(GAINS, key=partial(self._unlike, model)) if model else 1.0
+        return [[round(gain * x, 2) for x in code] for code in self._codes.weight.tolist()]
+
+    def _unlike(self, model: Generator, gain: float) -> float:
+        """How far pictures of codes times `gain` are from the patches, all together."""
+        assert self._looks
+        made = self._made(model, CALIBRATED, torch.Generator().manual_seed(0), gain)
+        return self._looks.unlike(made.to(self._device))
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:
         """As `Supervised.step`; of the pictures only `high` counts."""
@@ -174,14 +188,16 @@ class Generation(Supervised):
         return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
 
     @torch.inference_mode()
-    def _made(self, model: Generator, count: int, random: torch.Generator) -> Tensor:
+    def _made(
+        self, model: Generator, count: int, random: torch.Generator, gain: float = 1.0
+    ) -> Tensor:
         """The finest pictures, (N, 3, p, p) in [0, 1] on the CPU, in fp32."""
         parts = []
         for first in range(0, count, BATCH):
             latent, *latents = self._drawn(min(BATCH, count - first), random)
             if self._looks:
                 chosen = torch.randint(KNOWN, (len(latent),), generator=random)
-                self._ask([latent, *latents], self._codes(chosen.to(self._device)))
+                self._ask([latent, *latents], gain * self._codes(chosen.to(self._device)))
             parts.append(self._generate(model, latent, latents)[0].clamp(0, 1).cpu())
         return torch.cat(parts)
 

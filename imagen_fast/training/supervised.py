@@ -70,8 +70,11 @@ class Supervised:
     def begin(self, data: PatchSampler) -> None:
         """What a run begins with, and begins with again where it goes on: nothing here."""
 
-    def codes(self) -> list[list[float]]:
-        """What a generator's file has of what it learnt from: none here."""
+    def codes(self, model: Generator | None) -> list[list[float]]:
+        """What a generator's file has of what it learnt from: none here.
+
+        model: the finished one; None before the end.
+        """
         return []
 
     def step(self, number: int, low: Tensor, high: Tensor) -> dict[str, Tensor]:

@@ -77,6 +77,20 @@ class TextureCodes:
             score = score + DETAIL * _energy(made.flatten(1), real.flatten(1))
         return score + 10 * (pictures - pictures.clamp(0, 1)).square().mean()
 
+    @torch.no_grad()
+    def unlike(self, pictures: Tensor) -> float:
+        """The energy distance of the pictures' statistics to those of all patches (Székely 2003).
+
+        About 0 where pictures are drawn as patches are.
+        """
+        made = torch.cat([self._statistics(part) @ self._axes for part in pictures.split(BATCH)])
+
+        def among(x: Tensor) -> Tensor:
+            return torch.cdist(x, x).sum() / (len(x) * (len(x) - 1))
+
+        apart = 2 * torch.cdist(made, self._known).mean()
+        return float(apart - among(made) - among(self._known))
+
 
 def _energy(made: Tensor, real: Tensor) -> Tensor:
     """(2 · N, F), (N, F) → the mean of the energy scores."""

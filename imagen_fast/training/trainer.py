@@ -332,9 +332,10 @@ class Trainer:
         }
         save_checkpoint(state, self.output)
         average = self.average
+        codes = self.method.codes(average if self.finished else None)
         if self.finished:
             average = self.method.halved(average, self.held_out, self.facts)
-        facts, codes = self._training_facts(), self.method.codes()
+        facts = self._training_facts()
         result.save_result(self.config, average, facts, codes)
 
     def _identity(self) -> dict[str, object]:

@@ -82,6 +82,7 @@ def looking(tables, monkeypatch):
     tables["generation"] |= {"look": 2.0}
     tables["loss"] = {"coarse": 0.0}
     monkeypatch.setattr(generation, "KNOWN", 12)
+    monkeypatch.setattr(generation, "CALIBRATED", 4)
     return tables
 
 
@@ -124,6 +125,18 @@ def test_codes_learn_to_ask_for_their_patches(generating, monkeypatch):
     assert sum(looks[-60:]) < sum(looks[:60])
 
 
+def test_codes_of_a_finished_model_are_as_far_apart_as_its_pictures_have_to_be(
+    generating, monkeypatch
+):
+    generator, step = method(looking(generating, monkeypatch))
+    step.begin(Patches())
+    assert step._unlike(generator, 1.0) == step._unlike(generator, 1.0) > 0
+    monkeypatch.setattr(step, "_unlike", lambda model, gain: abs(gain - 1.2))
+    own = step._codes.weight.detach().numpy()
+    np.testing.assert_allclose(step.codes(None), own, atol=0.006)
+    np.testing.assert_allclose(step.codes(generator), 1.2 * own, atol=0.006)
+
+
 def test_an_extended_run_begins_with_the_codes_of_its_file(generating, monkeypatch, tmp_path):
     looking(generating, monkeypatch)["run"] |= {"steps": 4}
     first = train(parse_config(generating)).bundle
@@ -131,6 +144,7 @@ def test_an_extended_run_begins_with_the_codes_of_its_file(generating, monkeypat
     generating["run"] |= {"output": str(tmp_path / "more"), "steps": 1}
     generating["optimiser"] |= {"lr": 0.0, "muon_lr": 0.0}
     monkeypatch.setattr(generation, "CODES_LR", 0.0)
+    monkeypatch.setattr(generation, "GAINS", [1.0])
     second = train(parse_config(generating), extend=True).bundle
     assert load_bundle(second).metadata["generation"] == load_bundle(first).metadata["generation"]
 
