@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from imagen_fast.training.texture_statistics import TextureStatistics
 SHOWN = 8  # rows and columns of a sheet of samples
 BATCH = 32
 SCORED = 128  # pictures that a score is made of
-GAINS = [1 + number / 20 for number in range(9)]  # of codes, that are tried in the end
+STRETCH, MOST = 0.05, 1.5  # by which codes are stretched in the end at a time, and in all
 CALIBRATED = 512  # pictures by which they are
 KNOWN = 4096  # patches that have codes; with 128, more pictures were alike than of real ones are
 CODES_LR = 1.5  # of 16 pictures a step a slope is 0.25, and 1,000 steps ask a code twice
@@ -123,8 +122,15 @@ class Generation(Supervised):
         """
         if not self._looks:
             return []
-        gain = min(GAINS, key=partial(self._unlike, model)) if model else 1.0
+        gain = self._gain(model) if model else 1.0
         return [[round(gain * x, 2) for x in code] for code in self._codes.weight.tolist()]
+
+    def _gain(self, model: Generator) -> float:
+        """How far codes are stretched: until more makes pictures less like the patches."""
+        gain, unlike = 1.0, self._unlike(model, 1.0)
+        while gain < MOST and (after := self._unlike(model, gain + STRETCH)) < unlike:
+            gain, unlike = gain + STRETCH, after
+        return gain
 
     def _unlike(self, model: Generator, gain: float) -> float:
         """How far pictures of codes times `gain` are from the patches, all together."""

@@ -144,7 +144,7 @@ def test_an_extended_run_begins_with_the_codes_of_its_file(generating, monkeypat
     generating["run"] |= {"output": str(tmp_path / "more"), "steps": 1}
     generating["optimiser"] |= {"lr": 0.0, "muon_lr": 0.0}
     monkeypatch.setattr(generation, "CODES_LR", 0.0)
-    monkeypatch.setattr(generation, "GAINS", [1.0])
+    monkeypatch.setattr(generation, "MOST", 1.0)
     second = train(parse_config(generating), extend=True).bundle
     assert load_bundle(second).metadata["generation"] == load_bundle(first).metadata["generation"]
 
