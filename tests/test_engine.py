@@ -193,7 +193,7 @@ def test_hatching_beside_colour_is_neutral_and_all_else_is_the_network_s() -> No
     near = np.zeros((80, 100), bool)
     near[18:42, 28:62] = True
     near = near.repeat(4, axis=0).repeat(4, axis=1)
-    assert np.ptp(raw[~near].astype(int), axis=1).max() > 100
+    assert np.ptp(raw[~near].astype(int), axis=1).max() > 2
     for tile in (0, 64):
         large = Engine(backend, tile=tile)(image)
         assert np.ptp(large[~near].astype(int), axis=1).max() == 0
