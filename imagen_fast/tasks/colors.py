@@ -76,8 +76,8 @@ def measure(engine: Engine) -> Colors:
     lines = engine.run(np.stack([hatching(*lines) for lines in HATCHINGS]))
     tint = (np.ptp(lines.astype(np.int16), axis=3).max(axis=(1, 2)) - 1).clip(0)
     graphics = pixel_graphics()
-    given = np.stack(list(graphics.values())).astype(np.float32)
-    apart = np.abs(_reduced(engine.run(given.astype(np.uint8))) - given).mean((1, 2, 3))
+    given = np.stack(list(graphics.values()))
+    apart = np.abs(_reduced(engine.run(given)) - given).mean((1, 2, 3))
     return Colors(
         _deviation(off, ["#{:02x}{:02x}{:02x}".format(*color) for color in FLAT]),
         _deviation(tint, ["{}:{} every {}, {} wide".format(*lines) for lines in HATCHINGS]),
