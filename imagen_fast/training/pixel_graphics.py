@@ -10,31 +10,45 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from imagen_fast.image.degradation import Uint8
+from imagen_fast.image.degradation import Uint8, rounded
+from imagen_fast.image.resample import resize
 from imagen_fast.training.drawn import CORNERS, SIDE, STEPS
 
 PICTURES = 24
 CELL = 32  # pixels of a square in which everything is of one kind
+MOST_COLORS = 16  # of what somebody chose the pixels' colours for
 BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;!?()[]"
 
 
 def pixel_graphics(scale: int, *, seed: int = 0) -> dict[str, tuple[Uint8, Uint8]]:
-    """Pairs by name: (SIDE, SIDE, 3) uint8, and the same with a square for every pixel.
+    """Pairs by name: (SIDE, SIDE, 3) uint8, and the same enlarged. A seed gives the same ones.
 
-    A seed gives the same ones.
+    What has few colours is enlarged with a square for every pixel, noise of all colours smoothly:
+    stripes of a photograph that are too fine for its pixels look like it, and squares of these
+    would be seen.
     """
     rng = np.random.default_rng(seed)
     found = {}
     for number in range(PICTURES):
-        page = np.empty((SIDE, SIDE, 3), np.uint8)
-        for top in range(0, SIDE, CELL):
-            for left in range(0, SIDE, CELL):
-                kind = KINDS[rng.integers(len(KINDS))]
-                page[top : top + CELL, left : left + CELL] = kind(rng)
-        large = page if scale == 1 else page.repeat(scale, 0).repeat(scale, 1)
+        cells = [KINDS[rng.integers(len(KINDS))](rng) for _ in range((SIDE // CELL) ** 2)]
+        page = _page(cells)
+        large = page if scale == 1 else _page([_enlarged(cell, scale) for cell in cells])
         found[f"pixels-{number}"] = page, large
     return found
+
+
+def _page(cells: list[Uint8]) -> Uint8:
+    """Squares (S, S, 3), row by row, as one."""
+    side = SIDE // CELL
+    rows = [np.concatenate(cells[side * row :][:side], 1) for row in range(side)]
+    return np.concatenate(rows)
+
+
+def _enlarged(cell: Uint8, scale: int) -> Uint8:
+    if len(np.unique(cell.reshape(-1, 3), axis=0)) > MOST_COLORS:
+        return rounded(resize(cell, CELL * scale, CELL * scale))
+    return cell.repeat(scale, 0).repeat(scale, 1)
 
 
 def _colors(rng: np.random.Generator, count: int) -> Uint8:
