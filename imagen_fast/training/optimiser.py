@@ -73,16 +73,28 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """(B, m, n) → same, singular values between about 0.7 and 1.2, singular vectors kept.
 
     Five Newton-Schulz steps of the quintic a x + b x³ + c x⁵ with Muon's coefficients, chosen
-    to lift small singular values fast rather than to converge.
+    to lift small singular values fast rather than to converge. Each multiplies x by a polynomial
+    of x xᵀ, and these commute: so the steps are of the small x xᵀ, and x is multiplied once.
     """
     x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
-    for _ in range(5):
-        square = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    square = x @ x.mT
+    factor = product = _factor(square)
+    for _ in range(4):
+        square = factor @ square @ factor
+        factor = _factor(square)
+        product = factor @ product
+    x = product @ x
     return x.mT if tall else x
+
+
+def _factor(square: Tensor) -> Tensor:
+    """What a step multiplies x by, of x xᵀ (B, m, m): a + b x xᵀ + c (x xᵀ)²."""
+    factor = torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315)
+    factor.diagonal(dim1=1, dim2=2).add_(3.4445)
+    return factor
 
 
 def build_optimisers(
