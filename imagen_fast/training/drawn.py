@@ -63,12 +63,16 @@ def _lines(scale: int, rng: np.random.Generator) -> Uint8:
 
 
 def _hatching(scale: int, rng: np.random.Generator) -> Uint8:
-    """One cell: lines at any angle with smooth edges, or in steps of the small picture's pixels."""
+    """One cell: bent lines with smooth edges, some too fine for the small picture, whose pixels are
+    not to be taken for drawn ones; or lines in steps of these pixels.
+    """
     if rng.random() < 0.5:
         x, y = (np.mgrid[: CELL * scale, : CELL * scale] + 0.5) / scale
         turn = rng.uniform(0, np.pi)
-        distance = rng.uniform(2, 8)
-        along = (np.cos(turn) * x + np.sin(turn) * y) / distance + rng.random()
+        distance, length = rng.uniform(1.2, 6), rng.uniform(3, 12)
+        across, down = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
+        bent = across + rng.uniform(0, 0.5) * length * np.sin(down / length)
+        along = bent / distance + rng.random()
         sharp = distance * scale * rng.uniform(0.5, 1)
         ink = (sharp * (np.abs(along % 1 - 0.5) - rng.uniform(0.15, 0.35)) + 0.5).clip(0, 1)
     else:
