@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imagen_fast.image.picture import Picture, eight_bits
-from imagen_fast.samples import Samples
+from imagen_fast.samples import Samples, full
 
 # From here on a model for clean pictures does harm: it makes blocks and noise sharp.
 WORST_QUALITY = 84
-MOST_NOISE = 8.0  # levels of 255
-MOST_BLOCKS = 0.2
+MOST_NOISE = 4.5  # levels of 255
 SIDE = 1024  # pixels in the middle of a picture that tell, so that large ones take no longer
 
 _BLOCK = 8
 _QUALITY_50 = 3688  # sum of the luma table of annex K of ITU-T T.81, which is quality 50
-# What the calmest of a picture's blocks have of noise that is everywhere the same.
-_OF_NOISE = 0.43
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601, as JPEG has it
+# The least frequencies of that table, by row and column: where most coefficients are not 0.
+_FREQUENCIES = {
+    (0, 1): 11, (0, 2): 10, (0, 3): 16, (0, 4): 24, (1, 0): 12, (1, 1): 12, (1, 2): 14,
+    (1, 3): 19, (2, 0): 14, (2, 1): 13, (2, 2): 16, (3, 0): 14, (3, 1): 17, (4, 0): 18,
+}  # fmt: skip
+_STEPS = np.arange(2, 81)  # of quantisation that are looked for
+_LOOKED_AT = 1024  # blocks
+# What the calmest of a picture's blocks have of noise that is everywhere the same: their median of
+# second differences is that much of a normal one's.
+_OF_NOISE = 0.8
+_MEDIAN = 0.6745  # of a normal number's size, in deviations
+_CUT = 0.2  # of a block's samples at black and white: from there on its noise looks like less
+_FEW_LEVELS = 16  # of green: that many alone are dithering, not noise
 
 
 def harm(picture: Picture) -> str:
@@ -28,60 +40,116 @@ def harm(picture: Picture) -> str:
         return f"JPEG of quality {quality}"
     height, width = picture.color.shape[:2]
     top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
-    middle = picture.color[top : top + SIDE, left : left + SIDE]
-    gray: Samples = eight_bits(middle).astype(np.float32).mean(2)
-    noise = noise_level(gray)
+    middle = slice(top, top + SIDE), slice(left, left + SIDE)
+    color: Samples = eight_bits(picture.color[middle]).astype(np.float32)
+    opaque = None
+    if picture.alpha is not None:
+        opaque = picture.alpha[middle] == full(picture.alpha.dtype)
+    noise = noise_level(color, opaque)
     if noise >= MOST_NOISE:
         return f"noise of about {noise:.0f} levels"
-    return "blocks of a JPEG" if blocks(gray) >= MOST_BLOCKS else ""
+    earlier = earlier_quality(color @ _LUMA if color.shape[2] == 3 else color[..., 0])
+    if earlier is not None and earlier <= WORST_QUALITY:
+        return f"JPEG of quality {earlier} before it was saved as this"
+    return ""
 
 
 def jpeg_quality(luma: Sequence[int]) -> int:
     """From 1 to 100, as most encoders count, from a JPEG file's first quantisation table."""
-    ratio = max(1, sum(luma)) / _QUALITY_50
+    return _quality(max(1, sum(luma)) / _QUALITY_50)
+
+
+def _quality(ratio: float) -> int:
+    """From how many times as large a table is as that of quality 50."""
     return max(1, round(100 - 50 * ratio if ratio <= 1 else 50 / ratio))
 
 
-def noise_level(gray: Samples) -> float:
-    """Deviation of the noise in a picture's mean of channels: (H, W) float32, 0 to 255.
+def noise_level(color: Samples, opaque: NDArray[np.bool_] | None = None) -> float:
+    """Deviation of the noise in a picture's channels: (H, W, C) float32, 0 to 255.
 
     Second differences along both axes leave nothing of what is even or a slope (Immerkær 1996). Of
-    blocks that are not cut at black or white, the calmest 2 % count: elsewhere it may be texture.
-    So it is too low where there is much of that, and hardly ever too high.
+    each 8×8 block their median size counts, in which single edges do not, and of blocks that are
+    not cut at black or white, nor transparent (`opaque`, (H, W)), the calmest 2 %: elsewhere it
+    may be texture. So it is too low where there is much of that, and hardly ever too high.
     """
-    down = gray[:-2] - 2 * gray[1:-1] + gray[2:]
+    if len(np.unique(color[..., color.shape[2] // 2])) <= _FEW_LEVELS:
+        return 0.0
+    down = color[:-2] - 2 * color[1:-1] + color[2:]
     both = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]  # 36 times the noise's variance
-    power, level = _blocks(both**2), _blocks(gray[1:-1, 1:-1])
-    power = power[(level > 8) & (level < 247)]
-    if len(power) < 4:
+    sizes = np.median(_blocks(np.abs(both)), axis=1).mean(1)
+    inner = _blocks(color[1:-1, 1:-1])
+    level = inner.mean((1, 2))
+    counts = (level > 8) & (level < 247)
+    if opaque is not None:
+        counts &= _blocks(opaque[1:-1, 1:-1, None]).all((1, 2))
+    if counts.sum() < 4:
         return 0.0
-    return float(np.sqrt(np.percentile(power, 2)) / 6 / _OF_NOISE)
+    whole = counts & (((inner <= 0) | (inner >= 255)).mean((1, 2)) < _CUT)
+    if whole.sum() >= max(4, len(whole) / 50):
+        counts = whole
+    return float(np.percentile(sizes[counts], 2) / 6 / _MEDIAN / _OF_NOISE)
 
 
-def blocks(gray: Samples) -> float:
-    """How much JPEG's 8×8 blocks show in a picture that is saved as something else by now.
+def earlier_quality(luma: Samples) -> int | None:
+    """The quality of a JPEG that a picture, (H, W) float32 from 0 to 255, was decoded from.
 
-    (H, W) float32, 0 to 255. What steps between neighbouring columns, every eighth of them, have
-    beyond the steps beside them, as a part of the mean step; and of rows: the smaller of both.
-    Near 0.6 at quality 20, 0.3 at 40, below 0.1 in nearly all pictures that never were a JPEG.
+    None if it was none, as far as can be seen: its cosine coefficients are whole multiples of a
+    step then, whatever file it has been saved as since, unless it was resized or changed by
+    much (Fan and de Queiroz 2003, doi:10.1109/TIP.2002.807361). Blocks may begin anywhere.
     """
-    if min(gray.shape) < 4 * _BLOCK:
-        return 0.0
-    return min(_steps(gray), _steps(gray.T))
+    if min(luma.shape) < 4 * _BLOCK:
+        return None
+    starts = {(0, 0), (_start(luma.T), _start(luma))}
+    found = [x for x in (_quantised(luma[top:, left:]) for top, left in starts) if x is not None]
+    return min(found, default=None)
 
 
-def _steps(samples: Samples) -> float:
+def _start(samples: Samples) -> int:
+    """The column where blocks seem to begin: steps to it are larger than those beside it."""
     step = np.abs(np.diff(samples, axis=1))
     beyond = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
     columns = beyond.clip(-_BLOCK, _BLOCK).mean(0)  # an edge of the picture's own counts little
-    phases = np.array([columns[first::_BLOCK].mean() for first in range(_BLOCK)])
-    others = (phases.sum() - phases.max()) / (_BLOCK - 1)
-    return float((phases.max() - others) / (step.clip(0, _BLOCK).mean() + 0.3))
+    phases = [columns[first::_BLOCK].mean() for first in range(_BLOCK)]
+    return (int(np.argmax(phases)) + 2) % _BLOCK
 
 
-def _blocks(samples: Samples) -> Samples:
-    """(H, W) → the mean of each whole block."""
-    h, w = (side // _BLOCK for side in samples.shape)
-    cut = samples[: h * _BLOCK, : w * _BLOCK]
-    means: Samples = cut.reshape(h, _BLOCK, w, _BLOCK).mean((1, 3)).ravel()
-    return means
+def _quantised(luma: Samples) -> int | None:
+    """The quality by whose steps the coefficients of the 8×8 blocks were rounded, or None."""
+    found = _blocks(luma[..., None])[..., 0]
+    found = found[:: 1 + len(found) // _LOOKED_AT].reshape(-1, _BLOCK, _BLOCK)
+    sizes = np.abs(_COSINES @ found @ _COSINES.T)
+    ratios = []
+    for (row, column), usual in _FREQUENCIES.items():
+        steps = sizes[:, row, column, None] / _STEPS
+        whole = np.rint(steps)
+        some, more = (whole >= 1).sum(0), (whole >= 2).sum(0)
+        near = (np.cos(2 * np.pi * steps) * (whole >= 1)).sum(0) / np.maximum(some, 1)
+        # Of one size alone anything is a multiple, and of two or three some step is found.
+        sure = (near > 0.55) & (some >= 12) & (more >= np.maximum(3, some / 10))
+        if sure.any():
+            ratios.append(_STEPS[sure].max() / usual)
+    if len(ratios) < 3:
+        return None
+    ratio = float(np.median(ratios))
+    agree = np.abs(np.array(ratios) / ratio - 1) < 0.2
+    return _quality(ratio) if agree.sum() >= max(3, len(ratios) / 2) else None
+
+
+def _cosines() -> Samples:
+    """The orthonormal cosine transform of `_BLOCK` samples, by row the frequency."""
+    place = np.arange(_BLOCK)
+    waves = np.cos(np.pi * (2 * place + 1) * place[:, None] / (2 * _BLOCK)) / 2
+    waves[0] /= np.sqrt(2)
+    rows: Samples = waves.astype(np.float32)
+    return rows
+
+
+_COSINES = _cosines()
+
+
+def _blocks(samples: NDArray[np.generic]) -> Samples:
+    """(H, W, C) → (N, 64, C): the whole 8×8 blocks."""
+    h, w = (side // _BLOCK for side in samples.shape[:2])
+    cut = samples[: h * _BLOCK, : w * _BLOCK].reshape(h, _BLOCK, w, _BLOCK, -1)
+    rows: Samples = cut.swapaxes(1, 2).reshape(h * w, _BLOCK**2, -1)
+    return rows
