@@ -364,9 +364,15 @@ class Engine:
         if alpha is None:
             yield from self._stream_color(color, progress, also)
             return
+        strips = self._stream_color(fill_transparent(color, alpha), progress, also)
+        if self._ours and self.scale > 1:  # whose flat places stay exactly as they are
+            covers = self._stream_color(alpha[..., None], None, also)
+            for strip, cover in zip(strips, covers, strict=True):
+                yield np.concatenate([strip, cover], axis=2)
+            return
         height, width = (self.scale * side for side in alpha.shape)
         top = 0
-        for strip in self._stream_color(fill_transparent(color, alpha), progress, also):
+        for strip in strips:
             for first in range(0, len(strip), ALPHA_ROWS):
                 rows = strip[first : first + ALPHA_ROWS]
                 bottom = top + len(rows)
@@ -406,6 +412,9 @@ class Engine:
     def _run_samples(self, tiles: Samples, also: Arrays) -> Samples:
         """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""
         dtype, channels = tiles.dtype, tiles.shape[3]
+        if channels == 1 and self._ours and tiles.min() == tiles.max():  # as most of alpha is
+            count, *sides = tiles.shape[:3]
+            return np.full((count, *(self.scale * x for x in sides), 1), tiles.flat[0], dtype)
         if dtype == np.uint16:
             tiles = tiles.astype(np.float32) / np.float32(full(dtype))
         output = self.run(np.repeat(tiles, 3, axis=3) if channels == 1 else tiles, also)

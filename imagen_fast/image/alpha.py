@@ -2,7 +2,9 @@
 
 What a file stores under transparent pixels is arbitrary, often black. A network that enlarges
 colour and alpha apart would mix it into the visible edge: a dark ring. So before enlarging,
-transparent pixels take the colour of the nearest visible one.
+transparent pixels take the colour of the nearest visible one. Of nearly transparent pixels it is
+rounding that is stored, where colours were multiplied by alpha on the way: these take the colour
+around them.
 """
 
 from __future__ import annotations
@@ -12,29 +14,51 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast.samples import Samples
+from imagen_fast.samples import Samples, full, rounded
 
 Integers = NDArray[np.int32]
 
 BAND = 1 << 22  # pixels filled at a time, so that memory does not grow with the picture
+FAINT = 1 / 16  # of full alpha: below it a colour of 8 bits may be 8 levels off and more
+NEAR = 2  # pixels around a faint one whose colours count for it
 
 
 def fill_transparent(color: Samples, alpha: Samples) -> Samples:
     """Give each fully transparent pixel the colour of the visible one nearest to it.
+
+    Before that each faint one gets the mean of those around it, weighted by alpha.
 
     color (H, W, C), alpha (H, W), any real dtypes → (H, W, C) of color's dtype; `color` itself
     if there is nothing to fill or nothing to fill it with. Distances are Euclidean and exact. Of
     several nearest pixels, which one is taken depends on nothing but where they lie.
     """
     visible = alpha > 0
-    if visible.all() or not visible.any():
+    faint = visible & (alpha < FAINT * full(alpha.dtype))
+    if not visible.any() or (visible.all() and not faint.any()):
         return color
     filled: Samples = color.copy()
+    _settle(filled, color, alpha, faint)
     if len(visible) > visible.shape[1]:  # the fewer rows, the faster
         _fill(filled.swapaxes(0, 1), visible.swapaxes(0, 1))
     else:
         _fill(filled, visible)
     return filled
+
+
+def _settle(filled: Samples, color: Samples, alpha: Samples, faint: NDArray[np.bool_]) -> None:
+    """The faint pixels' colours, in place."""
+    around = np.arange(-NEAR, NEAR + 1)
+    down, across = (x.ravel() for x in np.meshgrid(around, around))
+    rows, columns = np.nonzero(faint)
+    step = max(1, BAND // len(down))
+    for first in range(0, len(rows), step):
+        y, x = rows[first : first + step], columns[first : first + step]
+        ys = (y[:, None] + down).clip(0, len(alpha) - 1)
+        xs = (x[:, None] + across).clip(0, alpha.shape[1] - 1)
+        weights = alpha[ys, xs].astype(np.float32)
+        weights /= weights.sum(1, keepdims=True)
+        mean = np.einsum("nk,nkc->nc", weights, color[ys, xs].astype(np.float32))
+        filled[y, x] = mean if color.dtype.kind == "f" else rounded(mean, color.dtype)
 
 
 def _fill(color: Samples, visible: NDArray[np.bool_]) -> None:

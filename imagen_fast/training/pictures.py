@@ -48,7 +48,7 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
         scale, reduced = 1, config.generation.side
     if config.style:
         reduced = config.style.photographs
-    folders = [source.folder for source in data.train]
+    folders = list(dict.fromkeys(source.folder for source in data.train))
     say(f"reading the pictures in {', '.join(map(str, folders))}")
     for name in unmatched(data.exclude, folders):
         say(f"warning: no picture is called {name!r}, which data.exclude names")
@@ -56,7 +56,13 @@ def read_pictures(config: Config, say: Callable[[str], object], validate: bool =
         Folder(
             source.folder.name,
             source.weight,
-            load_pairs(source.folder, scale, data.exclude, side=data.patch, reduced=reduced),
+            load_pairs(
+                source.folder,
+                scale,
+                data.exclude,
+                side=data.patch,
+                reduced=reduced or source.reduced,
+            ),
         )
         for source in data.train
     ]

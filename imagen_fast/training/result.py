@@ -134,7 +134,7 @@ def save_result(
     """
     training = {
         **facts,
-        "data": [{"folder": each.folder.name, "weight": each.weight} for each in config.data.train],
+        "data": [asdict(each) | {"folder": each.folder.name} for each in config.data.train],
         "drawn": config.data.drawn or None,
         "validation": config.data.validation.name if config.data.validation else None,
         "patch": config.data.patch,

@@ -23,12 +23,16 @@ class Source:
     Attributes:
         folder: searched with its subfolders.
         weight: its share of the patches, relative to the other folders' weights.
+        reduced: pixels of the shorter side, to which larger pictures are reduced first: 480 shows
+            as much of the world on a patch as small pictures do; 0: none.
     """
 
     folder: Path
     weight: float = 1.0
+    reduced: int = 0
 
     def __post_init__(self) -> None:
+        within("data.train.reduced", self.reduced, 0)
         if self.weight <= 0:
             raise TrainingError(
                 f"data.train gives {self.folder} the weight {self.weight}; expected more than 0 "

@@ -28,8 +28,8 @@ def test_a_transparent_pixel_takes_the_colour_of_the_nearest_visible_one(
 ) -> None:
     """Compared with all distances there are, on pictures whose colours are places."""
     rng = np.random.default_rng(seed)
-    opacity = rng.integers(1, 65536, (height, width)) * (rng.random((height, width)) < share)
-    opacity[rng.integers(height), rng.integers(width)] = 1
+    opacity = rng.integers(4096, 65536, (height, width)) * (rng.random((height, width)) < share)
+    opacity[rng.integers(height), rng.integers(width)] = 4096
     y, x = np.mgrid[:height, :width]
     places = np.dstack([y, x]).astype(np.uint16)
     before = places.copy()
@@ -73,6 +73,42 @@ def test_a_dark_dot_far_away_does_not_reach_a_white_panel(
         large = engine(image)
     panel = (large.swapaxes(0, 1) if turned else large)[:, : 4 * edge]
     assert panel[..., :3].min() > 0.98 * full
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_faint_pixels_take_the_colour_around_them(dtype: Any) -> None:
+    """Of a disc that was multiplied by its alpha, whose edge has rounding for a colour."""
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    y, x = np.mgrid[:40, :40] - 19.5
+    alpha = np.clip(3 - np.hypot(x, y) / 6, 0, 1)
+    faint = (alpha > 0) & (alpha < 1 / 16)
+    color = np.where(faint[..., None], [1, 1, 0], [1, 0.25, 0])
+    color, opacity = ((full * array).astype(dtype) for array in (color, alpha))
+    filled = fill_transparent(color, opacity)
+    np.testing.assert_array_equal(filled[alpha >= 1 / 16], color[alpha >= 1 / 16])
+    assert np.abs(filled[alpha < 1 / 16] / full - [1, 0.25, 0]).max() < 0.15
+    alone = np.where(alpha > 0.5, full // 20 if full > 1 else 0.05, 0).astype(dtype)
+    same = fill_transparent(np.full_like(color, full), alone)  # faint all over: as it is
+    assert np.abs(same / full - 1).max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_alpha_is_enlarged_as_sharply_as_colour(dtype: Any) -> None:
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    y, x = np.mgrid[:192, :192] / 192
+    shape = ((np.sin(9 * x + 4 * y) > 0.2) * np.float32(full)).astype(np.float32)
+    small = resize(shape, 48, 48).clip(0, full).astype(dtype)
+    with load("sr-x4", device="cpu", precision="fp32") as engine:
+        large = engine(np.dstack([np.full((48, 48, 3), full, dtype), small]))
+        grey = engine(small)
+    np.testing.assert_array_equal(large[..., 3], grey)
+    bicubic = resize(small, 192, 192).clip(0, full)
+    errors = [np.square(a.astype(float) / full - shape / full).mean() for a in (grey, bicubic)]
+    assert errors[0] < 0.6 * errors[1]
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(small, 2, "edge"), (5, 5))
+    flat = (np.ptp(around, (2, 3)) == 0).repeat(4, 0).repeat(4, 1)
+    assert flat.mean() > 0.2
+    np.testing.assert_array_equal(grey[flat], small.repeat(4, 0).repeat(4, 1)[flat])
 
 
 @pytest.mark.parametrize("opacity", [0, 255])
