@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +32,7 @@ from imagen_fast.cli.text import count, duration, shown
 from imagen_fast.cli.video_progress import Frames
 from imagen_fast.cores import cores
 from imagen_fast.errors import VideoError
+from imagen_fast.image.condition import harm
 from imagen_fast.image.picture import Picture
 from imagen_fast.model_file import read_header
 from imagen_fast.recurrent import Recurrent
@@ -86,7 +88,11 @@ def _rate(_: click.Context, __: click.Parameter, text: str | None) -> Fraction |
     help="What is done to each frame. [the model's task, else upscale]",
 )
 @scale_option
-@click.option("-n", "--model", help="A name from `imagen-fast models`, or a model's file.")
+@click.option(
+    "-n",
+    "--model",
+    help="A name from `imagen-fast models`, or a model's file. [by the first frame]",
+)
 @click.option(
     "--style",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -183,6 +189,8 @@ def command(
             progress = stack.enter_context(Frames(job, quiet))
             progress.warn(job.notes)
             told = len(job.notes)
+            if task is UPSCALE and model in (None, "auto"):
+                name = _automatic(name, factor, job.source, progress.warn)
             options["tile"] = _tile(job, name, options)
             models = [stack.enter_context(one) for one in _engines(name, workers, options)]
             progress.loaded(models[0])
@@ -208,6 +216,17 @@ def _task(name: str | None, model: str | None, backend: str) -> Task:
         if name is None or (own is VIDEO and name == UPSCALE.name):
             return own
     return TASKS[name or UPSCALE.name]
+
+
+def _automatic(
+    clean: str, scale: int, source: Source, say: Callable[[Sequence[str]], object]
+) -> str:
+    """The model for clean pictures, or that for others where the first frame is none."""
+    real = catalogue.real(scale)
+    if real is None or not (why := harm(source.first())):
+        return clean
+    say([f"the first frame: {why}: {real.stem} takes the video, not {Path(clean).stem}"])
+    return str(real)
 
 
 def _path(text: str) -> Path | None:

@@ -371,3 +371,32 @@ def test_a_model_that_restores(make, look_at, tmp_path, bundle_of):
         assert made[0].shape == given[0].shape
         means.append(np.abs(made[3].astype(int) - given[3]).mean())
     assert means[0] < 2 < means[1]
+
+
+def test_a_noisy_video_is_taken_by_the_model_for_such(make, tmp_path):
+    def noisy(number: int, height: int, width: int) -> np.ndarray:
+        y, x = np.mgrid[:height, :width][..., None]
+        noise = np.random.default_rng(number).normal(0, 20, (height, width, 3))
+        return (120 + x + y / 2 + noise).clip(0, 255).astype(np.uint8)
+
+    made = {}
+    for name, draw in (("noise", noisy), ("clean", lambda *_: np.full((64, 64, 3), 99, np.uint8))):
+        source = make(
+            tmp_path / f"{name}.mkv",
+            frames=2,
+            size=(64, 64),
+            codec="ffv1",
+            pix_fmt="bgr0",
+            draw=draw,
+        )
+        for model in (), ("-n", "sr-x2"):
+            out = tmp_path / f"{name}{len(model)}.mkv"
+            command = ["video", str(source), "-o", str(out), "-s", "2", "--codec", "ffv1", *model]
+            done = CliRunner().invoke(main, command)
+            assert done.exit_code == 0, done.output
+            taken = "real-x2-tiny takes the video, not sr-x2-tiny" in done.stderr
+            assert taken == (name == "noise" and not model)
+            with av.open(str(out)) as container:
+                made[out.stem] = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert (made["clean0"] == made["clean2"]).all()
+    assert made["noise0"].std() < made["noise2"].std()
