@@ -72,7 +72,8 @@ def noise_level(color: Samples, opaque: NDArray[np.bool_] | None = None) -> floa
     not cut at black or white, nor transparent (`opaque`, (H, W)), the calmest 2 %: elsewhere it
     may be texture. So it is too low where there is much of that, and hardly ever too high.
     """
-    if len(np.unique(color[..., color.shape[2] // 2])) <= _FEW_LEVELS:
+    green = color[..., color.shape[2] // 2]
+    if min(green.shape) < _BLOCK + 2 or len(np.unique(green)) <= _FEW_LEVELS:
         return 0.0
     down = color[:-2] - 2 * color[1:-1] + color[2:]
     both = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]  # 36 times the noise's variance

@@ -148,6 +148,9 @@ def test_small_flat_and_grey_pictures_are_clean() -> None:
     for shape in ((1, 1, 3), (2, 9, 1), (64, 64, 3)):
         for kind in (np.uint8, np.uint16):
             assert harm(Picture(np.full(shape, np.iinfo(kind).max, kind))) == ""
+    rng = np.random.default_rng(0)
+    for sides in ((1, 400), (400, 9), (9, 9), (10, 10), (5, 31), (3, 3)):
+        harm(Picture(rng.integers(0, 256, (*sides, 3), np.uint8)))  # which says something or ""
 
 
 def test_the_default_is_the_model_for_clean_pictures(both: Path) -> None:
