@@ -34,7 +34,7 @@ def is_foreign(path: Path) -> bool:
         from imagen_fast.importers import checkpoint_file
 
         metadata, names = checkpoint_file.names(path)
-        if "format" in metadata:
+        if metadata.get("format", "").startswith(FAMILY):  # others write "pt" there
             return False
         from imagen_fast.importers import architectures  # takes longer to load than a model
 

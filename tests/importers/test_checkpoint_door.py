@@ -43,6 +43,8 @@ def test_architectures_are_known_by_their_names(name: str, tmp_path: Path) -> No
     check(tmp_path / "a.pth", module, scale)
     save_file(module.state_dict(), tmp_path / "a.safetensors")
     assert importers.is_foreign(tmp_path / "a.safetensors")
+    save_file(module.state_dict(), tmp_path / "a.safetensors", {"format": "pt"})
+    assert importers.is_foreign(tmp_path / "a.safetensors")
     check(tmp_path / "a.safetensors", module, scale)
 
 
