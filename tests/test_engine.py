@@ -19,6 +19,7 @@ from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.graph import Graph, Input, Operation, Output
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.spec import preset
@@ -330,6 +331,14 @@ def test_models_of_other_channels(channels: int, tmp_path: Path) -> None:
     spec = replace(preset("tiny", 2), image_channels=channels)
     save_bundle(Bundle(spec, {}), tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=f"have {channels} channels; expected 3"):
+        load(tmp_path / "model.safetensors", backend="fake")
+
+
+def test_models_whose_results_have_other_channels(tmp_path: Path) -> None:
+    one = Operation("slice", "one", ("image",), {}, {"first": 0, "channels": 1})
+    graph = Graph({"image": Input(3, True)}, (one,), {"picture": Output("one", True)})
+    save_bundle(Bundle(graph, {}), tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="have 1 channels; expected 3"):
         load(tmp_path / "model.safetensors", backend="fake")
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from imagen_fast import importers
 from imagen_fast.cli import main as cli
-from imagen_fast.errors import ImagenError, OperationError
+from imagen_fast.errors import ImagenError, OperationError, WeightsError
 
 PUBLISHED = {
     "realesr-animevideov3-x2": 2,
@@ -150,6 +150,19 @@ def test_int8_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes((0x000D4B38).to_bytes(4, "little") + bytes(81))
     with pytest.raises(OperationError, match="int8"):
         importers.load(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(("taken", "made"), [(3, 1), (3, 2), (3, 4), (3, 9), (1, 2), (1, 3)])
+def test_a_result_of_other_channels_than_the_picture_is_refused(
+    taken: int, made: int, tmp_path: Path
+) -> None:
+    w = Writer()
+    w.add("Input", [], ["data"], "0=64", "1=64", f"2={taken}")
+    w.conv(nn.Conv2d(taken, made, 3, padding=1), "data", "out")
+    w.write(tmp_path / "a")
+    said = rf"a\.param: its channels are {taken} in and {made} out; expected 3 and 3, or 1 and 1$"
+    with pytest.raises(WeightsError, match=said):
+        importers.load(tmp_path / "a.param")
 
 
 def test_bench_times_it_on_ncnn_too(tmp_path: Path) -> None:
