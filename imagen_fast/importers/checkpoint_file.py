@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,15 @@ from imagen_fast import stand_in
 from imagen_fast.errors import WeightsError
 from imagen_fast.extras import install
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MOST_BYTES = 2 << 30
 MOST_TENSORS = 20_000
 SAFETENSORS = ".safetensors"
 # Under which trainers keep the weights; the averaged ones are meant to be used.
 WITHIN = ("params_ema", "params", "state_dict", "model_state_dict", "model", "generator", "net_g")
+DEEPEST = 3  # of such dictionaries in each other; one may hold itself
 PREFIXES = ("module.", "netG.", "generator.")
 # How safetensors names what weights may be, and what numpy reads of it.
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -96,13 +100,20 @@ def _torch(path: Path) -> State:
                 "save the state_dict() instead",
             ) from error
         raise _error(path, "not a file of PyTorch's weights, or damaged") from error
-    for name in WITHIN:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
     if not isinstance(found, dict):
         raise _error(path, "no dictionary of weights")
+    return {name: x.detach().float().numpy() for name, x in _weights(found).items()}
+
+
+def _weights(found: dict[Any, Any], depth: int = 0) -> dict[str, Tensor]:
+    """The tensors of the first dictionary that has any, those `WITHIN` it before itself."""
+    import torch
+
+    for inner in map(found.get, WITHIN):
+        if isinstance(inner, dict) and depth < DEEPEST and (state := _weights(inner, depth + 1)):
+            return state
     return {
-        str(name): x.detach().float().numpy()
+        str(name): x
         for name, x in found.items()
         if isinstance(x, torch.Tensor) and x.is_floating_point() and x.layout == torch.strided
     }

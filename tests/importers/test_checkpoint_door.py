@@ -71,6 +71,24 @@ def test_weights_of_8_bits_are_refused(tmp_path: Path) -> None:
         model_file.load_model(tmp_path / "a.safetensors")
 
 
+def test_weights_are_found_wherever_trainers_keep_them(tmp_path: Path) -> None:
+    right, other = Compact().state_dict(), Compact().state_dict()
+    in_itself: dict[str, object] = {"params": right}
+    in_itself["model"] = in_itself
+    for found in (
+        {"model": {"params_ema": right, "params": other}},
+        {"params": right, "params_ema": {}},
+        {"params": other, "params_ema": right},
+        {"state_dict": {"model": {"params_ema": {}, "net_g": right}}, "params_ema": None},
+        {**right, "generator": {"step": 7}},
+        in_itself,
+    ):
+        torch.save(found, tmp_path / "a.pth")
+        state = checkpoint_file.read(tmp_path / "a.pth")
+        assert state.keys() == right.keys()
+        assert all((state[name] == x.numpy()).all() for name, x in right.items())
+
+
 def test_old_names_of_esrgan(tmp_path: Path) -> None:
     module = RRDB()
     torch.save(old_names(module.state_dict()), tmp_path / "a.pth")
