@@ -104,6 +104,14 @@ def test_arrays_come_back_as_they_were(dtype: Any, channels: int | None, fake: E
         assert np.abs(output[..., -1] - alpha).max() <= (0 if dtype == np.float32 else 0.51)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_arrays_of_the_other_byte_order_are_taken(dtype: Any, fake: Engine) -> None:
+    image = noise(6, 5, 4, dtype=dtype)
+    output = fake(image.astype(image.dtype.newbyteorder()))
+    assert output.dtype == dtype
+    np.testing.assert_array_equal(output, fake(image))
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
