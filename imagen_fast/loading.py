@@ -170,9 +170,9 @@ def _check_pictures(path: Path, graph: Graph) -> None:
             f"{path}: it makes no picture of a picture (a listing reads rows of numbers); run it "
             "with `Backend.run`"
         )
-    channels = {given.channels, graph.values[output.value].channels}
-    if channels != {3}:
+    others = {given.channels, graph.values[output.value].channels} - {3}
+    if others:
         raise WeightsError(
-            f"{path}: its pictures have {max(channels)} channels; expected 3, since pictures go in "
+            f"{path}: its pictures have {max(others)} channels; expected 3, since pictures go in "
             "as RGB"
         )

@@ -19,6 +19,7 @@ from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.engine import Engine
 from imagen_fast.errors import BackendError, ImageError, TilingError, WeightsError
+from imagen_fast.graph import Graph, Input, Operation, Output
 from imagen_fast.image.picture import Metadata, Picture
 from imagen_fast.image.resample import resize
 from imagen_fast.spec import preset
@@ -106,6 +107,14 @@ def test_arrays_come_back_as_they_were(
     if channels in (2, 4) and not ours:
         alpha = resize(image[..., -1], 80, 100).clip(0, top)
         assert np.abs(output[..., -1] - alpha).max() <= (0 if dtype == np.float32 else 0.51)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_arrays_of_the_other_byte_order_are_taken(dtype: Any, fake: Engine) -> None:
+    image = noise(6, 5, 4, dtype=dtype)
+    output = fake(image.astype(image.dtype.newbyteorder()))
+    assert output.dtype == dtype
+    np.testing.assert_array_equal(output, fake(image))
 
 
 @pytest.mark.parametrize(
@@ -335,6 +344,14 @@ def test_models_of_other_channels(channels: int, tmp_path: Path) -> None:
     spec = replace(preset("tiny", 2), image_channels=channels)
     save_bundle(Bundle(spec, {}), tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=f"have {channels} channels; expected 3"):
+        load(tmp_path / "model.safetensors", backend="fake")
+
+
+def test_models_whose_results_have_other_channels(tmp_path: Path) -> None:
+    one = Operation("slice", "one", ("image",), {}, {"first": 0, "channels": 1})
+    graph = Graph({"image": Input(3, True)}, (one,), {"picture": Output("one", True)})
+    save_bundle(Bundle(graph, {}), tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="have 1 channels; expected 3"):
         load(tmp_path / "model.safetensors", backend="fake")
 
 

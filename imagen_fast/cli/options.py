@@ -25,6 +25,7 @@ scale_option = click.option(
     "-s",
     "--scale",
     type=click.Choice([str(scale) for scale in sorted(UPSCALE.scales)]),
+    metavar="[2|3|4]",  # of shipped models; others, named with -n, may have more
     help=f"How many times. [the model's, else {UPSCALE.scales[0]}]",
 )
 threads_option = click.option(

@@ -15,13 +15,16 @@ from imagen_fast.samples import Samples
 def from_array(image: Samples, *, quiet: bool = False) -> tuple[Samples, Samples | None]:
     """(H, W) or (H, W, 1 to 4) → color (H, W, 1 or 3) and alpha (H, W) or None, as views.
 
-    Two channels are grey and alpha, four are RGB and alpha. uint8, uint16 or float32; floats up to
-    0.01 beyond 0 to 1 are clipped, in a copy and, unless `quiet`, with an ImageWarning.
+    Two channels are grey and alpha, four are RGB and alpha. uint8, uint16 or float32, those of
+    the other byte order in a copy; floats up to 0.01 beyond 0 to 1 are clipped, in a copy and,
+    unless `quiet`, with an ImageWarning.
 
     Raises:
         ImageError: another shape or dtype, no pixels, or floats farther outside 0 to 1.
     """
     image = np.asarray(image)  # of a matrix or the like, whose slices have another shape
+    if not image.dtype.isnative:  # of the other byte order
+        image = image.astype(image.dtype.newbyteorder("="))
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
         raise ImageError(
             f"an array of shape {image.shape} is not a picture; expected (H, W) or (H, W, C) "

@@ -22,6 +22,8 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 def check_frames(frames: int, name: str) -> None:
     """Raise ImageError for an animation or a document of several pages."""
     if frames > 1:
+        video = ", or give all of them to `imagen-fast video`" if name == "frames" else ""
         raise ImageError(
             f"it holds {frames} {name}, expected one: extract the one you want into its own file"
+            f"{video}"
         )

@@ -34,7 +34,7 @@ def is_foreign(path: Path) -> bool:
         from imagen_fast.importers import checkpoint_file
 
         metadata, names = checkpoint_file.names(path)
-        if "format" in metadata:
+        if metadata.get("format", "").startswith(FAMILY):  # others write "pt" there
             return False
         from imagen_fast.importers import architectures  # takes longer to load than a model
 
@@ -136,6 +136,13 @@ def _network(path: Path) -> Foreign:
 
 
 def _bundle(path: Path, network: Foreign, fitted: Fitted, full: int) -> Bundle:
+    graph = fitted.graph
+    (taken,), (made,) = graph.inputs.values(), graph.outputs.values()
+    if taken.channels != (count := graph.values[made.value].channels):
+        raise WeightsError(
+            f"{path}: its channels are {taken.channels} in and {count} out; expected 3 and 3, or "
+            "1 and 1"
+        )
     found = {"file": path.name, **network.facts, "full": full, "margin": fitted.margin}
     metadata = {
         "name": path.stem,

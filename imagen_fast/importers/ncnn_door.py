@@ -11,6 +11,9 @@ from imagen_fast.importers.ncnn_arithmetic import Call
 from imagen_fast.importers.ncnn_layers import LAYERS
 from imagen_fast.importers.ncnn_model import Layer, Weights, read_layers
 
+# Layers whose results have the channels of what they read.
+KEEPING = ("Split", "Padding", "BinaryOp", "Interp")
+
 
 def network(path: Path) -> Foreign:
     """The network of either file of a pair. Raises WeightsError: missing, damaged, too large."""
@@ -19,14 +22,29 @@ def network(path: Path) -> Foreign:
     inputs = [x for x in layers if x.kind == "Input"]
     if len(inputs) != 1 or len(inputs[0].outputs) != 1:
         raise WeightsError(f"{param}: {len(inputs)} inputs; expected one, a picture")
-    channels = int(inputs[0].number(2, 3)) or 3
+    channels = inputs[0].number(2) or _channels(layers, inputs[0])
     if channels not in (1, 3):
-        raise WeightsError(f"{param}: a picture of {channels} channels; expected 1 or 3")
+        raise WeightsError(f"{param}: a picture of {channels:g} channels; expected 1 or 3")
 
     def draw(a: Assembly, size: tuple[int, int]) -> str:
         return _drawn(a, layers, Weights(weights))
 
-    return Foreign(draw, channels, SIZES[:1], None, {"format": "ncnn"}, may_add=True)
+    return Foreign(draw, int(channels), SIZES[:1], None, {"format": "ncnn"}, may_add=True)
+
+
+def _channels(layers: list[Layer], given: Layer) -> int:
+    """Of a picture of which the file does not say it: 1 if a convolution of it reads 1, else 3."""
+    pictures = set(given.outputs)
+    for layer in layers:
+        if pictures.isdisjoint(layer.inputs):
+            continue
+        if layer.kind in KEEPING:
+            pictures |= set(layer.outputs)
+        elif layer.kind in ("Convolution", "Deconvolution"):
+            wide = layer.number(1)
+            kernel = layer.number(0) * wide * layer.number(11, wide)
+            return 1 if layer.number(6) == kernel else 3
+    return 3
 
 
 def _drawn(a: Assembly, layers: list[Layer], weights: Weights) -> str:

@@ -7,7 +7,6 @@ Nothing is opened: a job is only a pair of paths, and whatever is wrong with it 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,16 +61,19 @@ def jobs_for(
 
     Without `output` the result lies beside its picture; `output_is_file` makes `output` the
     result of the only picture. Pictures that differ in extension alone keep it in the name
-    (`a_jpg_x4.png`); of others with one output, the first gets it and the rest fail.
+    (`a_jpg_x4.png`); others with one output fail.
     """
     if output_is_file and output is not None:
         jobs = [Job(item.source, output, problem=item.problem) for item in found]
     else:
         jobs = _named(found, output, suffix, ext)
     inputs = {_identity(job.source): job.source for job in jobs if not job.problem}
-    taken: dict[Path, Path] = {}
     jobs = [replace(job, existing=existing) for job in jobs]
-    return [job if job.problem else _checked(job, inputs, taken) for job in jobs]
+    sources: dict[Path, list[Path]] = {}
+    for job in jobs:
+        if not job.problem:
+            sources.setdefault(job.target, []).append(job.source)
+    return [job if job.problem else _checked(job, inputs, sources[job.target]) for job in jobs]
 
 
 def _named(found: Sequence[Found], output: Path | None, suffix: str, ext: str) -> list[Job]:
@@ -82,9 +84,11 @@ def _named(found: Sequence[Found], output: Path | None, suffix: str, ext: str) -
     jobs = [
         Job(item.source, target(item, item.source.stem), problem=item.problem) for item in found
     ]
-    count = Counter(job.target for job in jobs)
+    kinds: dict[Path, set[str]] = {}
+    for job in jobs:
+        kinds.setdefault(job.target, set()).add(job.source.suffix)
     for index, item in enumerate(found):
-        if count[jobs[index].target] > 1 and item.source.suffix:
+        if len(kinds[jobs[index].target]) > 1 and item.source.suffix:
             stem = f"{item.source.stem}_{item.source.suffix[1:]}"
             jobs[index] = replace(jobs[index], target=target(item, stem))
     return jobs
@@ -93,14 +97,13 @@ def _named(found: Sequence[Found], output: Path | None, suffix: str, ext: str) -
 def _checked(
     job: Job,
     inputs: dict[tuple[int, int] | None, Path],
-    taken: dict[Path, Path],
+    sources: list[Path],
 ) -> Job:
-    first = taken.setdefault(job.target, job.source)
-    if first != job.source:
+    if others := [source for source in sources if source != job.source]:
         return replace(
             job,
-            problem=f"{job.target} is already the output of {first}; use another -o or --suffix, "
-            "or name their common folder with --recursive",
+            problem=f"{job.target} would be the output of {others[0]} too; use another -o or "
+            "--suffix, or name their common folder with --recursive",
         )
     if job.target.is_file() and (victim := inputs.get(_identity(job.target))):
         whose = "its input" if victim == job.source else f"the input {victim}"

@@ -38,14 +38,15 @@ CODECS = {
 }
 TURNING = {"mp4", "mov", "matroska", "webm"}  # containers with a place for the display matrix
 ANIMATED = {"gif", "webp", "apng"}
-# Codec → the option that --crf sets and its value unless asked otherwise; --preset's option.
+# Codec → the option that --crf sets, its value unless asked otherwise and its highest; --preset's
+# option.
 _QUALITY = {
-    "libx264": ("crf", 17, "preset"),
-    "libx265": ("crf", 19, "preset"),
-    "libsvtav1": ("crf", 24, "preset"),
-    "libvpx-vp9": ("crf", 24, "cpu-used"),
-    "mpeg4": ("qscale", 3, None),
-    "libwebp_anim": ("quality", 90, None),
+    "libx264": ("crf", 17, 51, "preset"),
+    "libx265": ("crf", 19, 51, "preset"),
+    "libsvtav1": ("crf", 24, 63, "preset"),
+    "libvpx-vp9": ("crf", 24, 63, "cpu-used"),
+    "mpeg4": ("qscale", 3, 31, None),
+    "libwebp_anim": ("quality", 90, 100, None),
 }
 _OTHERS = {
     "libx265": {"x265-params": "log-level=none"},
@@ -114,7 +115,7 @@ def encoding(
     """The container for a file of this name, None being a pipe, its encoder, and its options.
 
     Raises:
-        VideoError: the encoder is unknown, or has no such options.
+        VideoError: the encoder is unknown, or has no such options or values of them.
     """
     container, usual = container_of(output)
     name = usual if codec is None else CODECS.get(codec, codec)
@@ -228,9 +229,11 @@ def _as_yuv(pix_fmt: str) -> str:
 
 def _options(name: str, crf: float | None, preset: str | None) -> dict[str, str]:
     options = dict(_OTHERS.get(name, {}))
-    quality, value, speed = _QUALITY.get(name, (None, None, None))
+    quality, value, most, speed = _QUALITY.get(name, (None, None, None, None))
     if crf is not None and quality is None:
         raise VideoError(f"{name} has no --crf; expected {', '.join(_QUALITY)}")
+    if crf is not None and most is not None and crf > most:
+        raise VideoError(f"--crf {crf:g}: {name} takes 0 to {most}")
     if preset is not None and speed is None:
         raise VideoError(f"{name} has no --preset")
     level = value if crf is None else crf

@@ -9,9 +9,12 @@ import pytest
 from noise import noise
 from PIL import Image
 
+from imagen_fast import catalogue
 from imagen_fast.backends import NonFiniteError
 from imagen_fast.backends.fake import Fake
+from imagen_fast.bundle import read_header
 from imagen_fast.image.read import read
+from imagen_fast.task import UPSCALE
 
 
 def test_one_file_lies_beside_its_picture(upscale, picture, files, tmp_path):
@@ -257,6 +260,13 @@ def test_help_says_what_auto_means(command, name):
     text = " ".join(command(name, "--help").stdout.split())
     assert "auto: bf16 where that is much faster" in text
     assert "2, 3 or 4" not in command("--help").stdout
+
+
+@pytest.mark.parametrize("name", ["upscale", "video", "eval"])
+def test_help_offers_the_scales_of_shipped_models(command, name):
+    headers = map(read_header, catalogue.files())
+    scales = sorted({x.graph.scale for x in headers if x.task is UPSCALE})
+    assert f"--scale [{'|'.join(map(str, scales))}] " in command(name, "--help").stdout
 
 
 def test_what_is_left_out_is_in_the_summary(upscale, picture, files, tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 
 from imagen_fast import importers, model_file
 from imagen_fast.errors import WeightsError
+from imagen_fast.importers import checkpoint_file
 
 CASES = {
     "compact": Compact(),
@@ -43,7 +44,49 @@ def test_architectures_are_known_by_their_names(name: str, tmp_path: Path) -> No
     check(tmp_path / "a.pth", module, scale)
     save_file(module.state_dict(), tmp_path / "a.safetensors")
     assert importers.is_foreign(tmp_path / "a.safetensors")
+    save_file(module.state_dict(), tmp_path / "a.safetensors", {"format": "pt"})
+    assert importers.is_foreign(tmp_path / "a.safetensors")
     check(tmp_path / "a.safetensors", module, scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_other_precisions_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
+    state = {name: x.to(dtype) for name, x in Compact().state_dict().items()}
+    state |= {"one": torch.tensor(1.5, dtype=dtype), "none": torch.zeros(0, 3, dtype=dtype)}
+    state["step"] = torch.tensor(7)  # no weight: left out
+    save_file(state, tmp_path / "a.safetensors")
+    del state["step"]
+    found = checkpoint_file.read(tmp_path / "a.safetensors")
+    assert found.keys() == state.keys()
+    for name, x in state.items():
+        assert torch.equal(torch.from_numpy(found[name]), x.float())
+
+
+def test_weights_of_8_bits_are_refused(tmp_path: Path) -> None:
+    state = Compact().state_dict()
+    state["body.2.bias"] = state["body.2.bias"].to(torch.float8_e4m3fn)
+    save_file(state, tmp_path / "a.safetensors")
+    said = r"a\.safetensors: tensor 'body\.2\.bias' is F8_E4M3; expected F64, F32, F16, BF16$"
+    with pytest.raises(WeightsError, match=said):
+        model_file.load_model(tmp_path / "a.safetensors")
+
+
+def test_weights_are_found_wherever_trainers_keep_them(tmp_path: Path) -> None:
+    right, other = Compact().state_dict(), Compact().state_dict()
+    in_itself: dict[str, object] = {"params": right}
+    in_itself["model"] = in_itself
+    for found in (
+        {"model": {"params_ema": right, "params": other}},
+        {"params": right, "params_ema": {}},
+        {"params": other, "params_ema": right},
+        {"state_dict": {"model": {"params_ema": {}, "net_g": right}}, "params_ema": None},
+        {**right, "generator": {"step": 7}},
+        in_itself,
+    ):
+        torch.save(found, tmp_path / "a.pth")
+        state = checkpoint_file.read(tmp_path / "a.pth")
+        assert state.keys() == right.keys()
+        assert all((state[name] == x.numpy()).all() for name, x in right.items())
 
 
 def test_old_names_of_esrgan(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from imagen_fast import importers
 from imagen_fast.cli import main as cli
-from imagen_fast.errors import ImagenError, OperationError
+from imagen_fast.errors import ImagenError, OperationError, WeightsError
 
 PUBLISHED = {
     "realesr-animevideov3-x2": 2,
@@ -150,6 +150,49 @@ def test_int8_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes((0x000D4B38).to_bytes(4, "little") + bytes(81))
     with pytest.raises(OperationError, match="int8"):
         importers.load(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize("said", [[], ["0=64", "1=64", "2=1"]])
+def test_grey_networks_run_over_each_channel(said: list[str], tmp_path: Path) -> None:
+    """Whether the file says that its picture has one channel or, as pnnx's, nothing."""
+    torch.manual_seed(0)
+    first, last = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 4, (3, 3), padding=1)
+    w = Writer()
+    w.add("Input", [], ["in0"], *said)
+    w.add("BinaryOp", ["in0"], ["x"], "0=1", "1=1", "2=0.5")
+    w.add("Split", ["x"], ["x1", "x2"])
+    w.add("Interp", ["x2"], ["base"], "0=1", "1=2.0", "2=2.0")
+    w.conv(first, "x1", "a", "9=1")
+    w.conv(last, "a", "b")
+    w.add("PixelShuffle", ["b"], ["c"], "0=2")
+    w.add("BinaryOp", ["c", "base"], ["out0"], "0=0")
+    w.write(tmp_path / "a")
+    image = torch.rand(1, 3, 20, 28)
+    with torch.no_grad():
+        x = image.transpose(0, 1) - 0.5
+        c = F.pixel_shuffle(last(F.relu(first(x))), 2)
+        expected = (c + F.interpolate(x, scale_factor=2)).transpose(0, 1)
+    assert decibels(defined(importers.load(tmp_path / "a.param"), image), expected) >= 110
+
+
+@pytest.mark.parametrize("channels", ["2", "inf", "1.5"])
+def test_pictures_of_other_channels_are_refused(channels: str, tmp_path: Path) -> None:
+    (tmp_path / "a.param").write_text(f"7767517\n1 1\nInput i 0 1 data 2={channels}\n")
+    with pytest.raises(WeightsError, match=f"a picture of {channels} channels; expected 1 or 3"):
+        importers.load(tmp_path / "a.param")
+
+
+@pytest.mark.parametrize(("taken", "made"), [(3, 1), (3, 2), (3, 4), (3, 9), (1, 2), (1, 3)])
+def test_a_result_of_other_channels_than_the_picture_is_refused(
+    taken: int, made: int, tmp_path: Path
+) -> None:
+    w = Writer()
+    w.add("Input", [], ["data"], "0=64", "1=64", f"2={taken}")
+    w.conv(nn.Conv2d(taken, made, 3, padding=1), "data", "out")
+    w.write(tmp_path / "a")
+    said = rf"a\.param: its channels are {taken} in and {made} out; expected 3 and 3, or 1 and 1$"
+    with pytest.raises(WeightsError, match=said):
+        importers.load(tmp_path / "a.param")
 
 
 def test_bench_times_it_on_ncnn_too(tmp_path: Path) -> None:

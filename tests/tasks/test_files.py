@@ -131,9 +131,20 @@ def test_pictures_that_differ_in_extension_keep_it(tmp_path):
 def test_two_pictures_with_one_output_are_named(tmp_path):
     touch(tmp_path, "x/a.png", "y/a.png")
     first, second = planned([tmp_path / "x/a.png", tmp_path / "y/a.png"], tmp_path / "out")
-    assert first.problem is None
+    assert first.problem is not None
+    assert "out/a_x4.png would be the output of" in first.problem
+    assert "y/a.png too" in first.problem
     assert second.problem is not None
-    assert "x/a.png" in second.problem
+    assert "x/a.png too" in second.problem
+
+
+def test_a_third_picture_of_another_extension_has_an_output_of_its_own(tmp_path):
+    touch(tmp_path, "x/a.png", "y/a.png", "z/a.jpg")
+    inputs = [tmp_path / name for name in ("x/a.png", "y/a.png", "z/a.jpg")]
+    first, second, third = planned(inputs, tmp_path / "out")
+    assert first.problem is not None
+    assert second.problem is not None
+    assert (third.problem, third.target) == (None, tmp_path / "out/a_jpg_x4.png")
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,8 @@ def test_an_output_that_exists_is_kept(make, video, tmp_path):
         (("-o", "b.webm", "--codec", "h264"), 1, "does not support"),
         (("-o", "b.mkv", "--codec", "ffv1", "--crf", "20"), 2, "ffv1 has no --crf"),
         (("-o", "b.gif", "--crf", "20"), 2, "gif has no --crf"),
+        (("-o", "b.mp4", "--crf", "51.5"), 2, "--crf 51.5: libx264 takes 0 to 51"),
+        (("-o", "b.webm", "--crf", "64"), 2, "--crf 64: libvpx-vp9 takes 0 to 63"),
         (("-o", "b", "--preset", "slow"), 2, "png has no --preset"),
         (("-o", "b.mp4", "--preset", "nonsense"), 1, "libx264"),
         (("-o", "b.mp4", "--task", "stylize"), 2, "its command is upscale"),
