@@ -57,13 +57,14 @@ class Assembly:
 
     Attributes:
         start: what the network reads as its picture.
+        size: height and width of the picture at which the network is traced.
     """
 
     def __init__(self, channels: int, margin: int = 0, halvings: int = 0) -> None:
         self.tensors: dict[str, Array] = {}
         self.operations: list[Operation] = []
         self.values = {IMAGE: Value(channels, Grid(IMAGE))}
-        self.start = IMAGE
+        self.start, self.size = IMAGE, (0, 0)
         if halvings:
             self.start = self.add("pad", self.start, padding="reflect", halvings=halvings)
         if margin:
@@ -161,6 +162,14 @@ class Assembly:
             return x
         weight = np.eye(self.channels(x), dtype=np.float32)[order][:, :, None, None]
         return self.add("convolution", x, tensors={"weight": weight}, channels=len(order), kernel=1)
+
+    def spread(self, x: str, size: tuple[int, int]) -> str:
+        """A single pixel as all pixels of a height and width that something before has."""
+        for name, value in reversed(self.values.items()):
+            if value.grid.size(*self.size) == size:
+                zero = self.affine(self.cut(name, 0, 1), 0.0, 0.0)
+                return self.total([x, zero])
+        raise OperationError(f"it repeats a pixel {size} times; nothing before it is of that size")
 
     # Convolutions
 

@@ -97,7 +97,7 @@ def _gemm(call: Call) -> View:
 
 
 def _linear(call: Call, x: View, weight: Array, bias: Array | None) -> View:
-    x = layout.ready(call.a, x)
+    x = layout.filled(call.a, x)
     channels = call.a.channels(x.name)
     if weight.ndim != 2 or len(weight) != channels or any(p.axis != "C" for p in x.dims[-1]):
         raise OperationError(f"a matrix of {weight.shape} over a tensor of {x.shape}")
@@ -120,7 +120,7 @@ def _batch_norm(call: Call) -> View:
 
 
 def _instance_norm(call: Call) -> View:
-    x, a = layout.ready(call.a, call.view()), call.a
+    x, a = layout.filled(call.a, call.view()), call.a
     if len(x.dims) < 4 or any(part.axis == "C" for dim in x.dims[2:] for part in dim):
         return _group_norm(call, x)
     x = layout.standard(a, x)
@@ -159,7 +159,7 @@ def _group_norm(call: Call, x: View) -> View:
 
 
 def _layer_norm(call: Call) -> View:
-    x, a = layout.ready(call.a, call.view()), call.a
+    x, a = layout.filled(call.a, call.view()), call.a
     axis = call.attribute("axis", -1) % len(x.dims)
     last = x.dims[-1]
     if axis != len(x.dims) - 1 or any(p.axis != "C" for p in last):
@@ -182,6 +182,7 @@ def _layer_norm(call: Call) -> View:
 def _reduced(call: Call) -> View:
     kind = call.node.kind
     x = call.view()
+    x = layout.filled(call.a, x) if x.repeats else x
     axes = call.numbers("axes", 1)
     if axes is None:
         raise OperationError("it goes over the batch as well")
