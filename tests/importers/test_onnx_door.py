@@ -155,6 +155,23 @@ def test_numbers_from_0_to_255_are_found_by_running_it(tmp_path: Path) -> None:
     assert found(tmp_path / "c.onnx")["full"] == 1
 
 
+def painting(lightest: float) -> nn.Module:
+    """A network whose result has little to do with its picture."""
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(3, 3, 7, padding=3), nn.InstanceNorm2d(3))
+    return nn.Sequential(made, networks.Apply(lambda x: lightest * (0.5 + 0.15 * x))).eval()
+
+
+def test_paintings_from_0_to_255_are_found_by_where_they_lie(tmp_path: Path) -> None:
+    networks.export(painting(255), tmp_path / "a.onnx")
+    assert found(tmp_path / "a.onnx")["full"] == 255
+    networks.export(painting(1), tmp_path / "b.onnx")
+    assert found(tmp_path / "b.onnx")["full"] == 1
+    black_and_white = nn.Sequential(painting(1000), nn.Hardtanh(0, 1)).eval()
+    networks.export(black_and_white, tmp_path / "c.onnx")
+    assert found(tmp_path / "c.onnx")["full"] == 1
+
+
 def test_one_channel_is_run_over_three(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 3, padding=1)).eval()
     networks.export(module, tmp_path / "a.onnx", channels=1)
