@@ -268,6 +268,22 @@ def test_channels_are_replaced_and_repeated(part: tuple[int, int], tmp_path: Pat
     imported_as_torch(Partial(*part).eval(), tmp_path / "a.onnx")
 
 
+@pytest.mark.parametrize("border", [nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ZeroPad2d])
+@pytest.mark.parametrize("kernel", [3, 4, 7])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_borders_of_what_is_halved(
+    border: type[nn.Module], kernel: int, groups: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    around = border((kernel - 1) // 2)  # type: ignore[call-arg]
+    halved = nn.Conv2d(12, 12, kernel, stride=2, groups=groups)
+    head = nn.Sequential(nn.Conv2d(12, 48, 1), nn.PixelShuffle(4))
+    module = nn.Sequential(nn.Conv2d(3, 12, 1), around, halved, head)
+    imported_as_torch(module.eval(), tmp_path / "a.onnx")
+    kinds = [x.kind for x in importers.load(tmp_path / "a.onnx").graph.operations]
+    assert "pad" not in kinds[1:]  # but the one that completes the picture
+
+
 @pytest.mark.parametrize("groups", [1, 3, 12])
 def test_group_norms(groups: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
