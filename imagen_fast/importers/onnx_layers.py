@@ -155,17 +155,35 @@ def _group_norm(call: Call, x: View) -> View:
         raise OperationError("it goes over parts of the picture, or of its channels")
     group = np.empty(len(channels), np.int64)
     group[channels] = np.repeat(np.arange(len(groups)), len(inner))
-    together = (group[:, None] == group)[:, :, None, None] / len(inner)
+    scale, offset = (call.needed(place).ravel()[group] for place in (1, 2))
+    return replace(x, name=a.affine(_of_groups(call, x.name, group), scale, offset))
+
+
+def _group_normalization(call: Call) -> View:
+    x = call.standard()
+    channels, groups = call.a.channels(x.name), int(call.attribute("num_groups", 0))
+    if groups < 1 or channels % groups:
+        raise OperationError(f"{channels} channels in {groups} groups")
+    group = np.repeat(np.arange(groups), channels // groups)
+    scale, offset = call.needed(1).ravel(), call.needed(2).ravel()
+    if call.trace.model.opset < 21:  # a number for each group
+        scale, offset = scale[group], offset[group]
+    return replace(x, name=call.a.affine(_of_groups(call, x.name, group), scale, offset))
+
+
+def _of_groups(call: Call, name: str, group: Array) -> str:
+    """Normalised over the picture and all channels of the same group."""
+    a, same = call.a, group[:, None] == group
+    together = (same / same.sum(1))[:, :, None, None]
 
     def mean(name: str) -> str:
         return a.convolution(a.add("reduce", name, function="mean", over="picture"), together)
 
-    from_mean = a.total([x.name, mean(x.name)], minus=1)
+    from_mean = a.total([name, mean(name)], minus=1)
     variance = mean(a.function(from_mean, "square"))
     epsilon = float(call.attribute("epsilon", 1e-5))
     root = a.function(a.affine(variance, 1.0, epsilon), "power", exponent=-0.5)
-    scale, offset = (call.needed(place).ravel()[group] for place in (1, 2))
-    return replace(x, name=a.affine(a.add("product", from_mean, root), scale, offset))
+    return a.add("product", from_mean, root)
 
 
 def _layer_norm(call: Call) -> View:
@@ -338,6 +356,7 @@ LAYERS: dict[str, Operator] = {
     "Gemm": _gemm,
     "BatchNormalization": _batch_norm,
     "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_normalization,
     "LayerNormalization": _layer_norm,
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), _reduced),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),

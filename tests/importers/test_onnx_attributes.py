@@ -105,6 +105,19 @@ def test_a_batch_norm_in_training_is_of_the_picture(tmp_path: Path) -> None:
     as_runtime(written(tmp_path / "a.onnx", [norm], opset=15, **weights))
 
 
+@pytest.mark.parametrize(("opset", "count"), [(18, 2), (21, 6)])
+def test_group_norms_weigh_groups_or_channels(opset: int, count: int, tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["x", "wide"], ["a"]),
+        node("GroupNormalization", ["a", "scale", "offset"], ["b"], num_groups=2, epsilon=1e-3),
+        node("Conv", ["b", "thin"], ["y"]),
+    ]
+    shapes = {"wide": (6, 3, 1, 1), "thin": (3, 6, 1, 1), "scale": (count,), "offset": (count,)}
+    rng = np.random.default_rng(0)
+    weights = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    as_runtime(written(tmp_path / "a.onnx", nodes, opset, **weights))
+
+
 @pytest.mark.parametrize(("kernel", "border"), [(2, 0), (4, 1)])
 def test_whole_pools_are_what_they_are(kernel: int, border: int, tmp_path: Path) -> None:
     pads = [border] * 4
