@@ -56,8 +56,8 @@ def collapsed(net: Rewriting, x: Operation) -> Operation | None:
     a = net.settings(x)
     plain = a["activation"] == "none"
     for own in _lines(net, x):
-        beside = {y: _line_to(net, y, own) if plain else None for y in x.inputs[1:]}
-        lines = [own, *(line for line in beside.values() if line)]
+        beside = [_line_to(net, y, own) if plain else None for y in x.inputs[1:]]
+        lines = [own, *(line for line in beside if line)]
         one = _sum(lines)
         flops = sum(line.flops + line.channels for line in lines) - own.channels
         if one is None or 2 * math.prod(one.shape) >= flops:
@@ -78,7 +78,8 @@ def collapsed(net: Rewriting, x: Operation) -> Operation | None:
             a[name] = getattr(one, name)
         if plain:
             a["scale"] = 1.0
-        inputs = (one.source, *(y for y in x.inputs[1:] if not beside[y]))
+        others = zip(x.inputs[1:], beside, strict=True)
+        inputs = (one.source, *(y for y, line in others if not line))
         return net.made(x, "convolution", inputs, weights, **a)
     return None
 

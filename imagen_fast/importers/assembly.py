@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from imagen_fast.errors import OperationError, SpecError
 from imagen_fast.graph import Graph, Grid, Input, Operation, Output, Value
-from imagen_fast.graph.convolutions import MAX_KERNEL, before
+from imagen_fast.graph.convolutions import before
 from imagen_fast.graph.graph import MAX_OPERATIONS
 from imagen_fast.graph.kinds import KINDS
 from imagen_fast.graph.operation import MAX_READ
+from imagen_fast.importers.kernels import dilated, placed, ungrouped
 
 Array = NDArray[Any]
 Pads = tuple[int, int, int, int]  # pixels above, left, below, right
@@ -57,22 +58,28 @@ class Assembly:
 
     Attributes:
         start: what the network reads as its picture.
+        size: height and width of the picture at which the network is traced.
     """
 
     def __init__(self, channels: int, margin: int = 0, halvings: int = 0) -> None:
         self.tensors: dict[str, Array] = {}
         self.operations: list[Operation] = []
         self.values = {IMAGE: Value(channels, Grid(IMAGE))}
-        self.start = IMAGE
+        self.start, self.size = IMAGE, (0, 0)
         if halvings:
             self.start = self.add("pad", self.start, padding="reflect", halvings=halvings)
         if margin:
             self.start = self.add("pad", self.start, padding="edge", margin=margin)
 
     def graph(self, output: str) -> Graph:
-        """All of it, with a picture in and one out."""
+        """What the output needs, with a picture in and one out."""
+        read, needed = {output}, []
+        for x in reversed(self.operations):
+            if x.output in read:
+                read.update(x.inputs)
+                needed.append(x)
         image = Input(self.values[IMAGE].channels, picture=True)
-        return Graph({IMAGE: image}, tuple(self.operations), {"picture": Output(output, True)})
+        return Graph({IMAGE: image}, tuple(needed[::-1]), {"picture": Output(output, True)})
 
     def add(
         self, kind: str, *inputs: str, tensors: dict[str, Array] | None = None, **attributes: Any
@@ -162,6 +169,14 @@ class Assembly:
         weight = np.eye(self.channels(x), dtype=np.float32)[order][:, :, None, None]
         return self.add("convolution", x, tensors={"weight": weight}, channels=len(order), kernel=1)
 
+    def spread(self, x: str, size: tuple[int, int]) -> str:
+        """A single pixel as all pixels of a height and width that something before has."""
+        for name, value in reversed(self.values.items()):
+            if value.grid.size(*self.size) == size:
+                zero = self.affine(self.cut(name, 0, 1), 0.0, 0.0)
+                return self.total([x, zero])
+        raise OperationError(f"it repeats a pixel {size} times; nothing before it is of that size")
+
     # Convolutions
 
     def convolution(
@@ -186,14 +201,17 @@ class Assembly:
             return self.convolution(x, weight, bias, groups=groups)
         if stride not in (1, 2):
             raise OperationError(f"its stride is {stride}; expected 1 or 2")
-        weight = _dilated(weight, dilations)
+        weight = dilated(weight, dilations)
+        padding = "zero"
+        if stride == 2 and pads == NO_PADS:
+            x, pads, padding = self._halving(x, weight.shape[2:])
         x, pads, cropped = self._border(x, weight.shape[2:], stride, pads)
         if cropped is not None:
-            weight = _placed(weight, pads[:2], before, 1)
+            weight = placed(weight, pads[:2], before, 1)
         if len(weight) == groups == channels:
-            x = self._convolution(x, weight, bias, stride, cropped, depthwise=True)
+            x = self._convolution(x, weight, bias, stride, padding, cropped, depthwise=True)
         elif groups == 1:
-            x = self._convolution(x, weight, bias, stride, cropped)
+            x = self._convolution(x, weight, bias, stride, padding, cropped)
         else:
             inner, outer = channels // groups, len(weight) // groups
             parts = []
@@ -201,7 +219,7 @@ class Assembly:
                 part = slice(group * outer, (group + 1) * outer)
                 alone = self.cut(x, group * inner, inner)
                 some = None if bias is None else bias[part]
-                parts.append(self._convolution(alone, weight[part], some, stride, cropped))
+                parts.append(self._convolution(alone, weight[part], some, stride, padding, cropped))
             x = self.concatenate(parts)
         return self.add("crop", x, margin=cropped) if cropped else x
 
@@ -211,6 +229,7 @@ class Assembly:
         weight: Array,
         bias: Array | None,
         stride: int,
+        padding: str,
         cropped: int | None,
         depthwise: bool = False,
     ) -> str:
@@ -219,10 +238,21 @@ class Assembly:
             how["stride"] = stride
         if cropped is None and weight.shape[2] > 1:
             how["padding"] = "valid"
+        elif padding != "zero":
+            how["padding"] = padding
         if depthwise:
             how["depthwise"] = True
         tensors = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
         return self.add("convolution", x, tensors=tensors, **how)
+
+    def _halving(self, x: str, kernel: tuple[int, ...]) -> tuple[str, Pads, str]:
+        """What to read, its border and what lies there, where one was put around it before."""
+        made = next((y for y in self.operations if y.output == x and y.kind == "pad"), None)
+        how: dict[str, Any] = KINDS["pad"].settings(made) if made is not None else {}
+        margin: int = how.get("margin", 0)
+        if made is None or not margin or {before(size) for size in kernel} != {margin}:
+            return x, NO_PADS, "zero"
+        return made.inputs[0], (margin,) * 4, how["padding"]
 
     def _border(
         self, x: str, kernel: tuple[int, ...], stride: int, pads: Pads
@@ -258,7 +288,7 @@ class Assembly:
         groups: int = 1,
     ) -> str:
         """A transposed convolution: weight (I, O / groups, kh, kw), `more` pixels at the end."""
-        weight = _ungrouped(weight, groups)
+        weight = ungrouped(weight, groups)
         if weight.ndim != 4 or len(weight) != self.channels(x):
             raise OperationError(f"a weight of {weight.shape} does not fit its input")
         if stride == 1:  # a convolution with the kernel turned round
@@ -283,7 +313,7 @@ class Assembly:
         first = (pads[0] + rest // 2, pads[1] + rest // 2)
         if min(first) < 0:
             raise OperationError(f"its border {pads} is not about its kernel's middle")
-        even = _placed(weight, first, lambda size: (size - 2) // 2, 2)
+        even = placed(weight, first, lambda size: (size - 2) // 2, 2)
         if stride == 2 and even.shape[2] <= 8:
             tensors = {"weight": even} if bias is None else {"weight": even, "bias": bias}
             channels, kernel = even.shape[1:3]
@@ -346,49 +376,3 @@ class Assembly:
         ):
             raise OperationError(f"a kernel of {kernel}, stride {stride} and border {pads}")
         return self.add("max_pool", x, kernel=kernel, stride=stride)
-
-
-def _dilated(weight: Array, dilations: tuple[int, int]) -> Array:
-    if dilations == (1, 1):
-        return weight
-    high, wide = ((n - 1) * d + 1 for n, d in zip(weight.shape[2:], dilations, strict=True))
-    if max(high, wide) > MAX_KERNEL:
-        raise OperationError(f"its kernel reaches over {high} × {wide} pixels, dilated")
-    spread = np.zeros((*weight.shape[:2], high, wide), weight.dtype)
-    spread[:, :, :: dilations[0], :: dilations[1]] = weight
-    return spread
-
-
-def _placed(weight: Array, first: tuple[int, ...], middle: Any, least: int) -> Array:
-    """The kernel among zeros in a square one whose first tap is `middle(size)` pixels before."""
-    high, wide = weight.shape[2:]
-    size = least
-    step = least
-    while (
-        middle(size) < max(first)
-        or size - middle(size) < high - first[0]
-        or size - middle(size) < wide - first[1]
-    ):
-        size += step
-        if size > MAX_KERNEL:
-            raise OperationError(f"a kernel of {high} × {wide}, {first} before its pixel")
-    if (size, size) == (high, wide):
-        return weight
-    square = np.zeros((*weight.shape[:2], size, size), weight.dtype)
-    top, left = (middle(size) - start for start in first)
-    square[:, :, top : top + high, left : left + wide] = weight
-    return square
-
-
-def _ungrouped(weight: Array, groups: int) -> Array:
-    """A transposed convolution's weight (I, O / groups, …) for all groups together."""
-    if groups == 1:
-        return weight
-    if groups < 1 or len(weight) % groups:
-        raise OperationError(f"a weight of {weight.shape} in {groups} groups does not fit")
-    inner, outer = len(weight) // groups, weight.shape[1]
-    whole = np.zeros((len(weight), outer * groups, *weight.shape[2:]), weight.dtype)
-    for group in range(groups):
-        rows = slice(group * inner, (group + 1) * inner)
-        whole[rows, group * outer : (group + 1) * outer] = weight[rows]
-    return whole

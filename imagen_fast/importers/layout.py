@@ -13,13 +13,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imagen_fast.errors import OperationError
+from imagen_fast.graph.elementwise import ONE_PIXEL
 from imagen_fast.graph.operation import MAX_CHANNELS
 from imagen_fast.importers.assembly import NO_PADS, Array, Assembly, Pads
 
 
 @dataclass(frozen=True)
 class Part:
-    """Indices 0 to size - 1 of an axis, times stride: "C", "H" or "W"."""
+    """Indices 0 to size - 1 of an axis, times stride: "C", "H" or "W".
+
+    Of axis "", with a stride of 0, it is the same again and again.
+    """
 
     axis: str
     size: int
@@ -50,6 +54,11 @@ class View:
     def shape(self) -> tuple[int, ...]:
         """As the format sees it."""
         return tuple(math.prod(part.size for part in dim) for dim in self.dims)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some of it is the same again and again."""
+        return any(not part.axis for dim in self.dims for part in dim)
 
 
 def whole(name: str, channels: int, height: int, width: int) -> View:
@@ -89,28 +98,38 @@ def transposed(x: View, order: list[int]) -> View:
     return replace(x, dims=tuple(x.dims[i] for i in order))
 
 
-def tiled(a: Assembly, x: View, repeats: list[int]) -> View:
-    """Channels several times, in dimensions that go over nothing else. Raises OperationError."""
-    x = ready(a, x)
+def is_repeated(dim: Dim) -> bool:
+    """Whether a dimension goes over nothing but the same."""
+    return bool(dim) and not any(part.axis for part in dim)
+
+
+def _again(times: int) -> Dim:
+    return (Part("", times, 0),) if times != 1 else ()
+
+
+def expanded(x: View, shape: list[int]) -> View:
+    """Repeated where it has one and the shape more. Raises OperationError: they do not fit."""
+    length = max(len(x.dims), len(shape))
+    dims = ((),) * (length - len(x.dims)) + x.dims
+    sides = [1] * (length - len(shape)) + shape
+    for dim, side in zip(dims, sides, strict=True):
+        if side < 1 or (dim and side not in (1, math.prod(part.size for part in dim))):
+            raise OperationError(f"a tensor of {x.shape} cannot be expanded to {shape[:8]}")
+    return replace(
+        x, dims=tuple(dim or _again(side) for dim, side in zip(dims, sides, strict=True))
+    )
+
+
+def tiled(x: View, repeats: list[int]) -> View:
+    """Each dimension so many times. Raises OperationError: it goes over rows or columns."""
     if len(repeats) != len(x.dims):
         raise OperationError(f"{len(repeats)} repeats of {len(x.dims)} dimensions")
-    order, sizes = np.zeros(1, np.int64), [1] * len(x.dims)
-    for place, (dim, times) in enumerate(zip(x.dims, repeats, strict=True)):
-        if any(part.axis != "C" for part in dim):
-            if times != 1:
-                raise OperationError("it repeats rows or columns; expected channels")
-            continue
-        indices = channel_indices(dim)
-        if not 0 < (count := len(order) * len(indices) * times) <= MAX_CHANNELS:
-            raise OperationError(f"it makes {count} channels; expected 1 to {MAX_CHANNELS}")
-        indices = np.tile(indices, times)
-        order, sizes[place] = (order[:, None] + indices).ravel(), len(indices)
-    dims, stride = list(x.dims), len(order)
-    for place, size in enumerate(sizes):
-        stride //= size
-        if all(part.axis == "C" for part in dims[place]):
-            dims[place] = (Part("C", size, stride),) if size > 1 else ()
-    return View(a.permute(x.name, order), tuple(dims))
+    for dim, times in zip(x.dims, repeats, strict=True):
+        if times != 1 and any(part.axis in ("H", "W") for part in dim):
+            raise OperationError("it repeats rows or columns; expected channels")
+    return replace(
+        x, dims=tuple((*_again(n), *dim) for dim, n in zip(x.dims, repeats, strict=True))
+    )
 
 
 def _merged(dim: list[Part]) -> Dim:
@@ -135,9 +154,45 @@ def ready(a: Assembly, x: View) -> View:
     return x
 
 
+def filled(a: Assembly, x: View) -> View:
+    """A view with what is repeated computed, for what reads more than a number of each tensor.
+
+    Raises:
+        OperationError: it cannot be.
+    """
+    x = ready(a, x)
+    if not x.repeats:
+        return x
+    dims, sides = x.dims, x.dims[-2:]
+    spread = a.values[x.name].grid == ONE_PIXEL and any(map(is_repeated, sides))
+    if spread:
+        if not all(map(is_repeated, sides)):
+            raise _strange(x)
+        dims = (*dims[:-2], (), ())
+    # What is repeated elsewhere becomes channels, in the order in which dimensions go over them.
+    parts = tuple(part for dim in dims for part in dim if part.axis in ("C", ""))
+    count = math.prod(part.size for part in parts)
+    if not 0 < count <= MAX_CHANNELS:
+        raise OperationError(f"it makes {count} channels; expected 1 to {MAX_CHANNELS}")
+    name, stride = a.permute(x.name, channel_indices(parts)), count
+    filled_dims = []
+    for dim in dims:
+        made = list(dim)
+        for place, part in enumerate(made):
+            if part.axis in ("C", ""):
+                stride //= part.size
+                made[place] = Part("C", part.size, stride)
+        filled_dims.append(_merged(made))
+    if spread:
+        high, wide = x.shape[-2:]
+        name = a.spread(name, (high, wide))
+        filled_dims[-2:] = [(Part("H", high),), (Part("W", wide),)]
+    return View(name, tuple(filled_dims))
+
+
 def standard(a: Assembly, x: View) -> View:
     """As (1, C, H, W), computing what that takes. Raises OperationError: it is not one of ours."""
-    x = ready(a, x)
+    x = filled(a, x)
     dims = ((),) * (4 - len(x.dims)) + x.dims
     if len(dims) != 4 or dims[0]:
         raise _strange(x)

@@ -10,7 +10,7 @@ from imagen_fast.errors import OperationError
 from imagen_fast.graph.elementwise import ONE_PIXEL
 from imagen_fast.importers.assembly import NO_PADS, Array, Pads
 from imagen_fast.importers.ncnn_arithmetic import ARITHMETIC, UNSET, Blob, Call
-from imagen_fast.importers.resizing import resize
+from imagen_fast.importers.resizing import Drawing, resize
 
 SAME_UPPER, SAME_LOWER = -233, -234
 
@@ -161,7 +161,8 @@ def _interp(call: Call) -> list[Blob]:
     down, right = layer.number(1, 1.0), layer.number(2, 1.0)
     if mode is None or layer.whole(3) or layer.whole(6) or len(call.inputs) > 1 or down != right:
         raise OperationError("it goes to a size, by corners, or differently down and across")
-    return [resize(call.a, call.x, down, mode)]
+    how = Drawing(mode, corner=mode == "nearest", rounding="floor")
+    return [resize(call.a, call.x, down, how)]
 
 
 def _pooling(call: Call) -> list[Blob]:

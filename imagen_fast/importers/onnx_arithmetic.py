@@ -131,7 +131,8 @@ def combined(call: Call, kind: str, views: list[View], minus: bool = False) -> V
     views = [replace(x, dims=((),) * (length - len(x.dims)) + x.dims) for x in views]
     dims = []
     for together in zip(*(x.dims for x in views), strict=True):
-        kinds = {dim for dim in together if dim}
+        kinds = {dim for dim in together if dim and not layout.is_repeated(dim)}
+        kinds = kinds or {dim for dim in together if dim}
         if len(kinds) > 1:
             if any(len(x.dims) != 4 for x in views):
                 raise OperationError("its inputs are laid out differently")
@@ -258,7 +259,7 @@ def _with_channels(x: View, place: int, name: str, channels: int) -> View:
 
 
 def _concat(call: Call) -> View:
-    views = [layout.ready(call.a, call.view(i)) for i in range(len(call.inputs))]
+    views = [layout.filled(call.a, call.view(i)) for i in range(len(call.inputs))]
     axis = call.attribute("axis", 1) % len(views[0].dims)
     a = call.a
     for x in views:
@@ -269,7 +270,7 @@ def _concat(call: Call) -> View:
 
 
 def _split(call: Call) -> list[View]:
-    x = layout.ready(call.a, call.view())
+    x = layout.filled(call.a, call.view())
     channels = call.a.channels(x.name)
     place = channel_dim(x, channels)
     if call.attribute("axis", 0) % len(x.dims) != place:
@@ -289,7 +290,7 @@ def _split(call: Call) -> list[View]:
 
 
 def _slice(call: Call) -> View:
-    x = layout.ready(call.a, call.view())
+    x = layout.filled(call.a, call.view())
     starts, ends = call.numbers("starts", 1) or [], call.numbers("ends", 2) or []
     axes = call.numbers("axes", 3) or list(range(len(starts)))
     steps = call.numbers("steps", 4) or [1] * len(starts)
@@ -334,7 +335,15 @@ def _scatter(call: Call) -> View:
 
 
 def _tile(call: Call) -> View:
-    return layout.tiled(call.a, call.view(), call.numbers("repeats", 1) or [])
+    x = layout.ready(call.a, call.view())
+    return layout.filled(call.a, layout.tiled(x, call.numbers("repeats", 1) or []))
+
+
+def _expand(call: Call) -> View:
+    x = call.view()
+    if x.pending:
+        layout.ready(call.a, x)  # which says what is pending
+    return layout.expanded(x, call.numbers("shape", 1) or [])
 
 
 ARITHMETIC: dict[str, Operator] = {
@@ -362,8 +371,7 @@ ARITHMETIC: dict[str, Operator] = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
     **dict.fromkeys(("Sum", "Mean", "Min", "Max"), _many),
     "Neg": _negative,
-    # What is expanded counts for all channels or pixels anyway.
-    **dict.fromkeys(("Identity", "Dropout", "Expand"), _identity),
+    **dict.fromkeys(("Identity", "Dropout"), _identity),
     "Cast": _cast,
     "Reshape": _reshape,
     "Flatten": _flatten,
@@ -375,4 +383,5 @@ ARITHMETIC: dict[str, Operator] = {
     "Slice": _slice,
     "ScatterND": _scatter,
     "Tile": _tile,
+    "Expand": _expand,
 }

@@ -11,7 +11,7 @@ from imagen_fast.importers import layout
 from imagen_fast.importers.assembly import NO_PADS, Array, Pads
 from imagen_fast.importers.layout import Dim, Part, View
 from imagen_fast.importers.onnx_trace import Call, Operator
-from imagen_fast.importers.resizing import resize
+from imagen_fast.importers.resizing import CUBIC, Drawing, resize
 
 
 def _pair(call: Call, name: str, default: int = 1) -> tuple[int, int]:
@@ -75,6 +75,9 @@ def _pool(call: Call) -> View:
     if kernel[0] != kernel[1] or _pair(call, "dilations") != (1, 1) or len(call.node.outputs) > 1:
         raise OperationError(f"its kernel is {kernel}, or dilated, or gives places too")
     pads = _pads(call, kernel, stride)
+    rests = {(x.shape[2 + i] + pads[i] + pads[2 + i] - kernel[i]) % stride for i in (0, 1)}
+    if call.attribute("ceil_mode", 0) and rests != {0}:
+        raise OperationError(f"ceil_mode is 1, and takes in more than its border {pads}")
     if call.node.kind == "MaxPool":
         return call.picture(call.a.max_pool(x.name, kernel[0], stride, pads))
     if pads != NO_PADS and not call.attribute("count_include_pad", 0):
@@ -97,7 +100,7 @@ def _gemm(call: Call) -> View:
 
 
 def _linear(call: Call, x: View, weight: Array, bias: Array | None) -> View:
-    x = layout.ready(call.a, x)
+    x = layout.filled(call.a, x)
     channels = call.a.channels(x.name)
     if weight.ndim != 2 or len(weight) != channels or any(p.axis != "C" for p in x.dims[-1]):
         raise OperationError(f"a matrix of {weight.shape} over a tensor of {x.shape}")
@@ -114,16 +117,23 @@ def _linear(call: Call, x: View, weight: Array, bias: Array | None) -> View:
 
 def _batch_norm(call: Call) -> View:
     x = call.standard()
+    if call.attribute("training_mode", 0):
+        return _picture_norm(call, x)
     scale, offset, mean, variance = (call.needed(i).astype(np.float64) for i in range(1, 5))
     factor = scale / np.sqrt(variance + float(call.attribute("epsilon", 1e-5)))
     return replace(x, name=call.a.affine(x.name, factor, offset - mean * factor))
 
 
 def _instance_norm(call: Call) -> View:
-    x, a = layout.ready(call.a, call.view()), call.a
+    x, a = layout.filled(call.a, call.view()), call.a
     if len(x.dims) < 4 or any(part.axis == "C" for dim in x.dims[2:] for part in dim):
         return _group_norm(call, x)
-    x = layout.standard(a, x)
+    return _picture_norm(call, layout.standard(a, x))
+
+
+def _picture_norm(call: Call, x: View) -> View:
+    """Of each channel over the picture."""
+    a = call.a
     epsilon = float(call.attribute("epsilon", 1e-5))
     mean = a.add("reduce", x.name, function="mean", over="picture")
     variance = a.add("reduce", x.name, function="variance", over="picture")
@@ -145,21 +155,39 @@ def _group_norm(call: Call, x: View) -> View:
         raise OperationError("it goes over parts of the picture, or of its channels")
     group = np.empty(len(channels), np.int64)
     group[channels] = np.repeat(np.arange(len(groups)), len(inner))
-    together = (group[:, None] == group)[:, :, None, None] / len(inner)
+    scale, offset = (call.needed(place).ravel()[group] for place in (1, 2))
+    return replace(x, name=a.affine(_of_groups(call, x.name, group), scale, offset))
+
+
+def _group_normalization(call: Call) -> View:
+    x = call.standard()
+    channels, groups = call.a.channels(x.name), int(call.attribute("num_groups", 0))
+    if groups < 1 or channels % groups:
+        raise OperationError(f"{channels} channels in {groups} groups")
+    group = np.repeat(np.arange(groups), channels // groups)
+    scale, offset = call.needed(1).ravel(), call.needed(2).ravel()
+    if call.trace.model.opset < 21:  # a number for each group
+        scale, offset = scale[group], offset[group]
+    return replace(x, name=call.a.affine(_of_groups(call, x.name, group), scale, offset))
+
+
+def _of_groups(call: Call, name: str, group: Array) -> str:
+    """Normalised over the picture and all channels of the same group."""
+    a, same = call.a, group[:, None] == group
+    together = (same / same.sum(1))[:, :, None, None]
 
     def mean(name: str) -> str:
         return a.convolution(a.add("reduce", name, function="mean", over="picture"), together)
 
-    from_mean = a.total([x.name, mean(x.name)], minus=1)
+    from_mean = a.total([name, mean(name)], minus=1)
     variance = mean(a.function(from_mean, "square"))
     epsilon = float(call.attribute("epsilon", 1e-5))
     root = a.function(a.affine(variance, 1.0, epsilon), "power", exponent=-0.5)
-    scale, offset = (call.needed(place).ravel()[group] for place in (1, 2))
-    return replace(x, name=a.affine(a.add("product", from_mean, root), scale, offset))
+    return a.add("product", from_mean, root)
 
 
 def _layer_norm(call: Call) -> View:
-    x, a = layout.ready(call.a, call.view()), call.a
+    x, a = layout.filled(call.a, call.view()), call.a
     axis = call.attribute("axis", -1) % len(x.dims)
     last = x.dims[-1]
     if axis != len(x.dims) - 1 or any(p.axis != "C" for p in last):
@@ -182,6 +210,7 @@ def _layer_norm(call: Call) -> View:
 def _reduced(call: Call) -> View:
     kind = call.node.kind
     x = call.view()
+    x = layout.filled(call.a, x) if x.repeats else x
     axes = call.numbers("axes", 1)
     if axes is None:
         raise OperationError("it goes over the batch as well")
@@ -255,43 +284,41 @@ def _space_to_depth(call: Call) -> View:
 
 def _resize(call: Call) -> View:
     x = call.standard()
-    if call.node.kind == "Upsample":
-        scales, sizes = call.node.attributes.get("scales"), None
-        scales = call.needed(1) if scales is None else np.asarray(scales)
-        centres = "asymmetric"
-    else:
-        last = len(call.inputs) - 1
-        scales = call.constant(min(2, last)) if last else None
-        sizes = call.constant(3)
-        centres = call.attribute("coordinate_transformation_mode", "half_pixel")
-    if sizes is not None and sizes.size:
-        axes = call.attribute("axes", range(4))
-        factors = [n / x.shape[axis] for n, axis in zip(sizes.ravel(), axes, strict=True)]
-    elif scales is not None:
-        factors = [float(n) for n in scales.ravel()]
-    else:
+    scales, sizes, how = _sampling(call)
+    given = scales if sizes is None else sizes
+    if given is None:
         raise OperationError("neither scales nor sizes")
-    factors = [1.0] * (4 - len(factors)) + factors
+    axes = call.attribute("axes", range(4 - given.size, 4))
+    factors = [1.0] * 4
+    for axis, n in zip(axes, given.ravel(), strict=True):
+        factors[axis] = float(n) if sizes is None else n / x.shape[axis]
     down, right = factors[2:]
     if factors[:2] != [1, 1] or abs(down - right) > 1e-6:
-        raise OperationError(f"it enlarges {factors[:4]} times; expected rows and columns alike")
+        raise OperationError(f"it enlarges {factors} times; expected rows and columns alike")
     if down == 1:
         return x
-    mode = call.attribute("mode", "nearest")
-    rounding = call.attribute("nearest_mode", "round_prefer_floor")
-    even = {
-        ("asymmetric", "floor"),
-        ("half_pixel", "round_prefer_floor"),
-        ("pytorch_half_pixel", "round_prefer_floor"),
-    }
-    if mode == "nearest" and call.node.kind == "Resize":
-        fits = (centres, rounding) in even or (centres == "asymmetric" and down == 2)
-    else:
-        fits = centres in ("half_pixel", "pytorch_half_pixel") or mode == "nearest"
-    if not fits or (call.attribute("antialias", 0) and down < 1):
+    if call.attribute("antialias", 0) and down < 1:
+        raise OperationError("antialias is 1, and it reduces")
+    return call.picture(resize(call.a, x.name, round(down, 6), how))
+
+
+def _sampling(call: Call) -> tuple[Array | None, Array | None, Drawing]:
+    """By how much Resize or Upsample enlarges, to what size, and how."""
+    mode, last = call.attribute("mode", "nearest"), len(call.inputs) - 1
+    if call.node.kind == "Upsample" or call.trace.model.opset < 11:
+        scales = call.node.attributes.get("scales")
+        scales = call.needed(1) if scales is None else np.asarray(scales)
+        return scales, None, Drawing(mode, corner=True, rounding="floor")
+    scales, sizes = call.constant(min(2, last)) if last else None, call.constant(3)
+    scales, sizes = (x if x is not None and x.size else None for x in (scales, sizes))
+    centres = call.attribute("coordinate_transformation_mode", "half_pixel")
+    if centres not in ("asymmetric", "half_pixel", "pytorch_half_pixel"):
         raise OperationError(f"mode {mode} with {centres} coordinates is not the engine's")
-    cubic = float(call.attribute("cubic_coeff_a", -0.75))
-    return call.picture(resize(call.a, x.name, round(down, 6), mode, cubic))
+    if mode == "cubic" and call.attribute("exclude_outside", 0):
+        raise OperationError("exclude_outside is 1; expected 0")
+    rounding = call.attribute("nearest_mode", "round_prefer_floor")
+    cubic = float(call.attribute("cubic_coeff_a", CUBIC))
+    return scales, sizes, Drawing(mode, centres == "asymmetric", rounding, cubic)
 
 
 def _pad(call: Call) -> View:
@@ -329,6 +356,7 @@ LAYERS: dict[str, Operator] = {
     "Gemm": _gemm,
     "BatchNormalization": _batch_norm,
     "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_normalization,
     "LayerNormalization": _layer_norm,
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), _reduced),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),

@@ -98,7 +98,7 @@ class Trace:
     ) -> None:
         self.model, self.a = model, a
         margin = a.values[a.start].grid.around
-        self.size = (size[0] - margin, size[1] - margin)
+        a.size = (size[0] - margin, size[1] - margin)
         self.values: dict[str, Operand] = dict(model.weights)
         start = self.whole(a.start)
         if is_channels_last(model.shape):
@@ -109,7 +109,7 @@ class Trace:
     def whole(self, name: str) -> View:
         """(1, C, H, W) of a value of ours."""
         value = self.a.values[name]
-        return layout.whole(name, value.channels, *value.grid.size(*self.size))
+        return layout.whole(name, value.channels, *value.grid.size(*self.a.size))
 
     def output(self) -> str:
         """The value of ours that the graph's first output is, after all nodes.
@@ -125,6 +125,7 @@ class Trace:
         result = self.values.get(self.model.output)
         if not isinstance(result, View):
             raise OperationError("the output is not computed of the picture")
+        result = layout.filled(self.a, result)
         if len(result.dims) == 4 and _is_channels(result, 3) and not _is_channels(result, 1):
             result = layout.transposed(result, [0, 3, 1, 2])
         return layout.standard(self.a, result).name
@@ -200,13 +201,14 @@ def per_channel(call: Call, x: View, constant: Array) -> tuple[View, Array]:
     if constant.min() == constant.max() and all(shape[i] in (1, x.shape[i]) for i in large):
         return x, constant.ravel()[:1].astype(np.float64)
     channels = call.a.channels(x.name)
-    if len(large) == 1 and all(part.axis == "C" for part in x.dims[large[0]]):
+    dim = () if layout.is_repeated(x.dims[large[0]]) else x.dims[large[0]]
+    if len(large) == 1 and all(part.axis == "C" for part in dim):
         numbers = constant.ravel().astype(np.float64)
-        if not x.dims[large[0]] and channels == 1 and large[0] == len(x.dims) - 3:
+        if not dim and channels == 1 and large[0] == len(x.dims) - 3:
             dims = list(x.dims)
             dims[large[0]] = (Part("C", len(numbers)),)
             return replace(x, dims=tuple(dims)), numbers
-        order = layout.channel_indices(x.dims[large[0]])
+        order = layout.channel_indices(dim)
         if len(order) == channels == len(numbers):
             ordered = np.empty(channels)
             ordered[order] = numbers

@@ -20,7 +20,7 @@ from imagen_fast.errors import BackendError, WeightsError
 from imagen_fast.export.photograph import load, shaped
 from imagen_fast.graph import Graph, Input, Operation, Output
 from imagen_fast.importers.onnx_model import parse, picture_input
-from imagen_fast.importers.probe import CLOSE
+from imagen_fast.importers.probe import CLOSE, is_painted
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -62,8 +62,9 @@ def _whole(path: Path, changed: int, size: int) -> OnnxFile:
     file = OnnxFile(_stand_in(scale), {}, about, data, name, channels or 3, only, multiple)
     file = replace(file, metadata={**about, "task": file.task.name})
     white = replace(file, full=255)
-    far, far_white = _distance(file), _distance(white)
-    return white if far_white < CLOSE and far_white < far / 2 else file
+    (found, far), (found_white, far_white) = _run(file), _run(white)
+    close = far_white < CLOSE and far_white < far / 2
+    return white if close or is_painted(found_white, found) else file
 
 
 def _tensors(message: Any) -> Iterator[TensorProto]:
@@ -107,10 +108,11 @@ def _stand_in(scale: int) -> Graph:
     return Graph({"image": Input(3, True)}, graph, {"picture": Output("result", True)})
 
 
-def _distance(file: OnnxFile) -> float:
-    """From a photograph with its pixels repeated."""
+def _run(file: OnnxFile) -> tuple[Planes, float]:
+    """What it makes of a photograph, and how far that is from the same with its pixels repeated."""
     side = file.size or (64, 64)
     photograph = shaped(load(None), 1, *side, 3).transpose(0, 3, 1, 2).astype(np.float32) / 255
     planes: Planes = OnnxFileSession(file).run({"image": photograph})["picture"]
     scale = file.graph.scale
-    return float(np.sqrt(np.square(planes - photograph.repeat(scale, 2).repeat(scale, 3)).mean()))
+    large = photograph.repeat(scale, 2).repeat(scale, 3)
+    return planes, float(np.sqrt(np.square(planes - large).mean()))

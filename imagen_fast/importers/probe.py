@@ -16,18 +16,30 @@ Picture = NDArray[Any]  # (1, H, W, 3), from 0 to 1
 
 SIDE = 64
 CLOSE = 0.1  # root of the mean square, of white: what enlarges or restores is closer
+MOST, FEW = 0.5, 0.1  # of a picture's numbers: some of a painting are lighter than white
 
 
 def returns_the_picture(one: Bundle, other: Bundle) -> bool:
     """Whether the first gives a picture that is close, and the second one that is far away.
 
-    Where both are close the file says nothing: weights that hardly change a picture do so at any
-    range of numbers.
+    Or one that is far away as well, as networks that paint do, but the second none at all. Where
+    both are close the file says nothing: weights that hardly change a picture do so at any range of
+    numbers.
     """
     picture = shaped(load(None), 1, SIDE, SIDE, 3).astype(np.float32) / 255
     large = _repeated(picture, one.graph.scale)
-    near, far = (_distance(bundle, picture, large) for bundle in (one, other))
-    return near < CLOSE <= far and near < far / 2
+    first, second = _result(one, picture), _result(other, picture)
+    near, far = (np.inf if y is None else _root(y - large) for y in (first, second))
+    if near < CLOSE <= far and near < far / 2:
+        return True
+    return first is not None and second is not None and is_painted(first, second)
+
+
+def is_painted(one: Picture, other: Picture) -> bool:
+    """Whether the first lies between black and white, and the second, read otherwise, does not."""
+    # What is no more than a level is 0 to 1, read as 0 to 255.
+    inside, lost = np.mean((one > 2 / 255) & (one < 1)), np.mean((other > 0) & (other < 1))
+    return bool(inside > MOST and lost < FEW)
 
 
 def enlarges_well(bundle: Bundle) -> bool:
@@ -36,7 +48,8 @@ def enlarges_well(bundle: Bundle) -> bool:
     side = SIDE // scale
     large = shaped(load(None), 1, scale * side, scale * side, 3).astype(np.float32) / 255
     small = large.reshape(1, side, scale, side, scale, 3).mean((2, 4))
-    return _distance(bundle, small, large) < _root(_repeated(small, scale) - large)
+    found = _result(bundle, small)
+    return found is not None and _root(found - large) < _root(_repeated(small, scale) - large)
 
 
 def _repeated(picture: Picture, scale: int) -> Picture:
@@ -47,8 +60,8 @@ def _root(x: Picture) -> float:
     return float(np.sqrt(np.square(x).mean()))
 
 
-def _distance(bundle: Bundle, picture: Picture, large: Picture) -> float:
-    """From what is expected of a picture; infinite where nothing here can run it."""
+def _result(bundle: Bundle, picture: Picture) -> Picture | None:
+    """Of a picture; None where nothing here can run it."""
     for name in ("native", "eager"):
         kind = backends.backend_class(name)
         if kind.missing():
@@ -58,9 +71,9 @@ def _distance(bundle: Bundle, picture: Picture, large: Picture) -> float:
         except ImagenError:
             continue  # it lacks an operation
         try:
-            return _root(backend.run(picture) - large)
+            return backend.run(picture)
         except ImagenError:
-            return np.inf
+            return None
         finally:
             backend.close()
-    return np.inf
+    return None

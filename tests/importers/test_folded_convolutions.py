@@ -11,6 +11,7 @@ import networks
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from checkpoints import Branches, Span
 from networks import Apply
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 from imagen_fast import importers
 from imagen_fast.backends.native import Native
 from imagen_fast.bundle import Bundle
+from imagen_fast.graph.fusing import fused
+from imagen_fast.importers.assembly import Assembly
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -182,6 +185,18 @@ def test_they_stay_apart(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     count, block = MORE[name]
     assert convolutions(network(block()), tmp_path / "a.onnx", (24, 20)) == 1 + count
+
+
+def test_a_sum_names_a_value_twice() -> None:
+    a = Assembly(C)
+    weight = np.random.default_rng(0).standard_normal((C, C, 3, 3))
+    convolved = a.convolution("image", weight, pads=(1, 1, 1, 1))
+    graph, tensors = fused(a.graph(a.total([convolved, "image", "image"])), a.tensors)
+    assert [x.inputs for x in graph.operations] == [("image",)]
+    image = torch.rand(1, C, 9, 7, dtype=torch.float64)
+    expected = F.conv2d(image, torch.from_numpy(weight).float().double(), padding=1) + 2 * image
+    found = defined(Bundle(graph, tensors, {}), image)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(12))

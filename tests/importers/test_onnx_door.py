@@ -155,6 +155,23 @@ def test_numbers_from_0_to_255_are_found_by_running_it(tmp_path: Path) -> None:
     assert found(tmp_path / "c.onnx")["full"] == 1
 
 
+def painting(lightest: float) -> nn.Module:
+    """A network whose result has little to do with its picture."""
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(3, 3, 7, padding=3), nn.InstanceNorm2d(3))
+    return nn.Sequential(made, networks.Apply(lambda x: lightest * (0.5 + 0.15 * x))).eval()
+
+
+def test_paintings_from_0_to_255_are_found_by_where_they_lie(tmp_path: Path) -> None:
+    networks.export(painting(255), tmp_path / "a.onnx")
+    assert found(tmp_path / "a.onnx")["full"] == 255
+    networks.export(painting(1), tmp_path / "b.onnx")
+    assert found(tmp_path / "b.onnx")["full"] == 1
+    black_and_white = nn.Sequential(painting(1000), nn.Hardtanh(0, 1)).eval()
+    networks.export(black_and_white, tmp_path / "c.onnx")
+    assert found(tmp_path / "c.onnx")["full"] == 1
+
+
 def test_one_channel_is_run_over_three(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 3, padding=1)).eval()
     networks.export(module, tmp_path / "a.onnx", channels=1)
@@ -249,6 +266,22 @@ class Partial(nn.Module):
 def test_channels_are_replaced_and_repeated(part: tuple[int, int], tmp_path: Path) -> None:
     torch.manual_seed(0)
     imported_as_torch(Partial(*part).eval(), tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("border", [nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ZeroPad2d])
+@pytest.mark.parametrize("kernel", [3, 4, 7])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_borders_of_what_is_halved(
+    border: type[nn.Module], kernel: int, groups: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    around = border((kernel - 1) // 2)  # type: ignore[call-arg]
+    halved = nn.Conv2d(12, 12, kernel, stride=2, groups=groups)
+    head = nn.Sequential(nn.Conv2d(12, 48, 1), nn.PixelShuffle(4))
+    module = nn.Sequential(nn.Conv2d(3, 12, 1), around, halved, head)
+    imported_as_torch(module.eval(), tmp_path / "a.onnx")
+    kinds = [x.kind for x in importers.load(tmp_path / "a.onnx").graph.operations]
+    assert "pad" not in kinds[1:]  # but the one that completes the picture
 
 
 @pytest.mark.parametrize("groups", [1, 3, 12])

@@ -96,6 +96,17 @@ def test_0_to_255(tmp_path: Path) -> None:
         np.testing.assert_allclose(engine(image), 0.5 + 8 / 16 / 255, atol=1e-6)
 
 
+def test_a_painting_from_0_to_255(tmp_path: Path) -> None:
+    class Painting(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 130 + 100 * torch.softmax(-x, dim=2)
+
+    networks.export(Painting(), tmp_path / "a.onnx")
+    image = np.full((16, 16, 3), 0.5, np.float32)
+    with imagen_fast.load(tmp_path / "a.onnx", backend="onnxruntime", threads=1) as engine:
+        np.testing.assert_allclose(engine(image), (130 + 100 / 16) / 255, atol=1e-6)
+
+
 def test_weights_in_other_files_are_refused(tokens: tuple[nn.Module, Path], tmp_path: Path) -> None:
     model = onnx.load(tokens[1])
     onnx.save(
