@@ -1,12 +1,16 @@
 import runpy
+from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from imagen_fast.errors import TrainingError
 from imagen_fast.spec import Level, ModelSpec, preset
 from imagen_fast.training.config_file import load_config, parse_config
+from imagen_fast.training.pictures import read_pictures
 from imagen_fast.training.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -41,10 +45,13 @@ def test_the_configuration_of_one_level_takes_photographs_most_and_screens_spari
     monkeypatch.setenv("IMAGEN_FAST_DATA", "/photos")
     config = load_config(next(p for p in SHIPPED if p.stem == "sr-x4-tiny"))
     assert config.model.spec == ModelSpec(scale=4, levels=(Level(32, convs=7),))
-    shares = {source.folder.name: source.weight for source in config.data.train}
+    shares: Counter[str] = Counter()
+    for source in config.data.train:
+        shares[source.folder.name] += source.weight
     photographs = shares["photos_2"] + shares["photos_cc0"]
     assert photographs > 3 * shares["illustrations"] > 9 * shares["screens"] > 0
     assert sum(shares.values()) == 100
+    assert 10 < sum(source.weight for source in config.data.train if source.reduced) < 30
     names = [f"clipart_{number:03}_x.png" for number in range(1, 174)]
     left = [n for n in names if any(fnmatchcase(n, p) for p in config.data.exclude)]
     assert left == names[8::10]
@@ -129,6 +136,22 @@ def test_folders_are_one_path_or_a_list_of_paths_and_tables(tables, monkeypatch)
     ):
         tables["data"]["train"] = value
         assert parse_config(tables).data.train == expected
+
+
+def test_a_folder_is_given_twice_as_it_is_and_reduced(tables, tmp_path):
+    Image.fromarray(np.zeros((120, 200, 3), np.uint8)).save(tmp_path / "a.png")
+    sizes = []
+    tables["data"] |= {
+        "train": [{"folder": str(tmp_path)}, {"folder": str(tmp_path), "reduced": 60}],
+        "patch": 8,
+    }
+    for folder in read_pictures(parse_config(tables), lambda text: None).train:
+        assert folder.name == tmp_path.name
+        sizes += [high.shape[:2] for _, high in folder.pairs.values()]
+    assert sizes == [(120, 200), (60, 100)]
+    tables["data"]["train"][1]["reduced"] = -1
+    with pytest.raises(TrainingError, match=r"data\.train\.reduced is -1"):
+        parse_config(tables)
 
 
 @pytest.mark.parametrize("value", ["auto", "kernels", True, False])
