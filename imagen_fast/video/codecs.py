@@ -49,6 +49,8 @@ _QUALITY = {
     "libwebp_anim": ("quality", 90, 100, None),
 }
 _OTHERS = {
+    # Frames that are looked ahead at by a thread of its own come out otherwise after a pause.
+    "libx264": {"x264-params": "sync-lookahead=0"},
     "libx265": {"x265-params": "log-level=none"},
     "libvpx-vp9": {"row-mt": "1"},
 }
