@@ -8,8 +8,7 @@ namespace imagen_fast {
 namespace {
 
 constexpr int kAround = cpu::Plane::kBefore + cpu::Plane::kAfter;
-// Parts have at least this many rows for each that is computed twice, and this many in all.
-constexpr int kRowsOfReach = 16, kLeastRows = 32;
+constexpr int kLeastRows = 32;  // of a part
 constexpr int kColumns = 16;  // what a tile of products holds
 // Where the planes of buffers seem to begin; `inner` says which buffer it is.
 std::byte* const kStart = reinterpret_cast<std::byte*>(64);
@@ -81,6 +80,28 @@ void Chain::find_reaches() {
     }
 }
 
+// The parts that take least time: the rows, with those above and below a part that are computed
+// twice, of the thread that computes most blocks. What another thread waits for it at the end, since
+// no two are equally fast, is an eighth of a block.
+void Chain::cut(int threads) {
+    int twice = 0;  // rows of all steps
+    for (const Step& step : steps_) {
+        twice += 2 * step.reach;
+    }
+    double least = 0;
+    for (int parts = 1; parts <= std::max(1, shape_.height / kLeastRows); ++parts) {
+        const int rows = cpu::round_up(divided(shape_.height, parts), kBand);
+        const int blocks = shape_.images * strips_ * divided(shape_.height, rows);
+        const double of_one = static_cast<double>(rows) * static_cast<double>(steps_.size()) + twice;
+        const double time = (divided(blocks, threads) + (threads > 1 ? 0.125 : 0.0)) * of_one;
+        if (parts == 1 || time < least) {
+            least = time;
+            part_ = rows;
+        }
+    }
+    parts_ = divided(shape_.height, part_);
+}
+
 std::size_t Chain::plan(int threads, std::size_t cache, Arena& arena) {
     find_reaches();
     std::size_t column = 0;
@@ -93,13 +114,7 @@ std::size_t Chain::plan(int threads, std::size_t cache, Arena& arena) {
     const int twice = strips_ > 1 ? 2 * farthest_ : 0;
     strip_ = cpu::round_up(divided(shape_.width, strips_) + twice, kColumns) - twice;
     strips_ = divided(shape_.width, strip_);
-    // So many parts that every thread has a few, as long as that costs little: with fewer, threads wait
-    // for the last one.
-    const int least = std::max(kLeastRows, kRowsOfReach * farthest_);
-    const int wanted = divided((strips_ > 1 ? 8 : 1) * threads, strips_ * shape_.images);
-    parts_ = std::max(1, std::min(wanted, shape_.height / least));
-    part_ = cpu::round_up(divided(shape_.height, parts_), 4);
-    parts_ = divided(shape_.height, part_);
+    cut(threads);
     const int wide = std::min(strip_ + 2 * farthest_, shape_.width) + kAround;
     for (Buffer& buffer : buffers_) {
         const std::size_t rows = kBand + buffer.lag + kAround;

@@ -56,6 +56,7 @@ private:
     struct State;
 
     void find_reaches();
+    void cut(int threads);
     template <class Each>
     static void visit_read(const Step&, Each each);
     void compute(const Step&, State&, int from, int to, std::byte* scratch) const;
