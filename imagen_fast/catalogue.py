@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard, TypeVar
 
 from imagen_fast.bundle import Bundle, read_header
 from imagen_fast.errors import WeightsError
 from imagen_fast.spec import PRESETS
 from imagen_fast.task import Task
 
+_Name = TypeVar("_Name", bound="str | os.PathLike[str]")
 FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
 REAL = "real-x"
+AUTO = "auto"
 SHARP = "-gan"
 
 
@@ -47,6 +50,11 @@ class Entry:
     def sharp(self) -> bool:
         """Whether it was trained against a discriminator, and invents detail."""
         return self.name.endswith(SHARP)
+
+
+def asked_for(model: _Name | None) -> TypeGuard[_Name]:
+    """Whether a model is named: None and "auto" leave the choice to us."""
+    return model is not None and model != AUTO
 
 
 def files() -> list[Path]:

@@ -101,7 +101,7 @@ def command(
     if model in BASELINES:
         factor = int(scale or UPSCALE.scales[0])
     else:
-        if model not in (None, "auto"):
+        if catalogue.asked_for(model):
             _check_task(model, chosen, options["backend"])
         said = scale or (str(chosen.scale) if chosen.scale else None)
         model, factor = model_and_scale(chosen.task, model, said, options["backend"])

@@ -151,10 +151,9 @@ def model_and_scale(
     """
     if scale is not None and int(scale) not in task.scales:
         raise click.UsageError(f"-s {scale}: {task.name} keeps sizes; leave it out")
-    if model in (None, "auto"):
+    if not catalogue.asked_for(model):
         wanted = int(scale or task.scales[0])
         return str(catalogue.for_task(task, wanted)), wanted
-    assert model is not None
     header = read_header(catalogue.resolve(model), backend)
     own = header.graph.scale
     if header.task is not task:

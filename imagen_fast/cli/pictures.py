@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from imagen_fast import atomic, engine
+from imagen_fast import atomic, catalogue, engine
 from imagen_fast.cli import left_out
 from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import (
@@ -286,7 +286,7 @@ def command(
                         if save_style:
                             style.save(save_style, overwrite=overwrite or resume)
                         through = Stylizer(loaded, style, strength, keep_colors)
-                    elif task is UPSCALE and model in (None, "auto"):
+                    elif task is UPSCALE and not catalogue.asked_for(model):
                         through = automatic(
                             loaded,
                             lambda path: stack.enter_context(load_engine(str(path), **options)),

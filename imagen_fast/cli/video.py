@@ -189,7 +189,7 @@ def command(
             progress = stack.enter_context(Frames(job, quiet))
             progress.warn(job.notes)
             told = len(job.notes)
-            if task is UPSCALE and model in (None, "auto"):
+            if task is UPSCALE and not catalogue.asked_for(model):
                 name = _automatic(name, factor, job.source, progress.warn)
             options["tile"] = _tile(job, name, options)
             models = [stack.enter_context(one) for one in _engines(name, workers, options)]
@@ -210,8 +210,7 @@ def command(
 
 def _task(name: str | None, model: str | None, backend: str) -> Task:
     """The task that is named, or else the model's; models for videos enlarge them."""
-    if model not in (None, "auto"):
-        assert model is not None
+    if catalogue.asked_for(model):
         own = read_header(catalogue.resolve(model), backend).task
         if name is None or (own is VIDEO and name == UPSCALE.name):
             return own

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagen_fast.image.picture import Picture, eight_bits
+from imagen_fast.image.yuv import LUMA
 from imagen_fast.samples import Samples, full
 
 # From here on a model for clean pictures does harm: it makes blocks and noise sharp.
@@ -17,7 +18,6 @@ SIDE = 1024  # pixels in the middle of a picture that tell, so that large ones t
 
 _BLOCK = 8
 _QUALITY_50 = 3688  # sum of the luma table of annex K of ITU-T T.81, which is quality 50
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601, as JPEG has it
 # The least frequencies of that table, by row and column: where most coefficients are not 0.
 _FREQUENCIES = {
     (0, 1): 11, (0, 2): 10, (0, 3): 16, (0, 4): 24, (1, 0): 12, (1, 1): 12, (1, 2): 14,
@@ -48,7 +48,7 @@ def harm(picture: Picture) -> str:
     noise = noise_level(color, opaque)
     if noise >= MOST_NOISE:
         return f"noise of about {noise:.0f} levels"
-    earlier = earlier_quality(color @ _LUMA if color.shape[2] == 3 else color[..., 0])
+    earlier = earlier_quality(color @ LUMA if color.shape[2] == 3 else color[..., 0])
     if earlier is not None and earlier <= WORST_QUALITY:
         return f"JPEG of quality {earlier} before it was saved as this"
     return ""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from imagen_fast.samples import Samples
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G and B, by BT.601
 MATRICES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 _BITS = 14  # after the point; with 3 more for weights of neighbours all fits into 32
 

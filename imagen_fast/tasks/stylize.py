@@ -18,6 +18,7 @@ from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.palette import Table, palette_of, recolored, table_of
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.strokes import strokes
+from imagen_fast.image.yuv import LUMA
 from imagen_fast.samples import Samples, full, rounded
 from imagen_fast.task import TASKS
 from imagen_fast.tasks.laid_over import LaidOver, check_strength, model_for
@@ -34,7 +35,6 @@ DEFAULT_STRENGTH = STYLIZE.strength or 1.0
 Styles: TypeAlias = "AnyStyle | Sequence[AnyStyle | tuple[AnyStyle, float]]"
 BORDER = 16  # pixels around a canvas, as its outermost, that are painted and cut off
 ROWS = 256  # of a picture that are finished at a time
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of BT.601
 
 
 @overload

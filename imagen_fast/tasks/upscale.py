@@ -92,7 +92,7 @@ def upscale(
     with ExitStack() as others:
 
         def through(engine: Engine) -> Pictures:
-            if model not in (None, "auto"):
+            if catalogue.asked_for(model):
                 return engine
             return automatic(
                 engine,
@@ -114,7 +114,7 @@ def upscale(
 
 def _model(model: PathLike | None, scale: int, backend: str) -> PathLike:
     """The model, which has to enlarge so many times; the shipped one if it is None."""
-    if model is None or model == "auto":
+    if not catalogue.asked_for(model):
         return catalogue.for_task(UPSCALE, scale)
     header = read_header(catalogue.resolve(model), backend)
     own, task = header.graph.scale, header.task

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)  # of BT.601
+from imagen_fast.image.yuv import LUMA
+
 FILTERS, SIDE, SECOND = 16, 5, 24
 PROJECTIONS, SAMPLES, QUANTILES = 8, 1600, 256
 SCALES = 4  # sizes of a picture that count, each half the one before
@@ -141,7 +142,7 @@ def _band_pass(random: torch.Generator) -> Tensor:
 def _gradient(x: Tensor) -> Tensor:
     """Sobel's, of lightness: (N, 2, H, W)."""
     across = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]], device=x.device) / 4
-    luma = (x * torch.tensor(LUMA, device=x.device)[:, None, None]).sum(1, keepdim=True)
+    luma = (x * torch.from_numpy(LUMA).to(x.device)[:, None, None]).sum(1, keepdim=True)
     kernels = torch.stack([across, across.mT])[:, None]
     return F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), kernels)
 

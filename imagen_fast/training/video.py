@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from imagen_fast.image.yuv import LUMA
 from imagen_fast.models.temporal import Temporal
 from imagen_fast.training.clips import clips
 from imagen_fast.training.config import Config
@@ -12,8 +13,6 @@ from imagen_fast.training.gradients import Pictures
 from imagen_fast.training.processes import Processes
 from imagen_fast.training.supervised import Supervised
 from imagen_fast.training.video_config import VideoConfig
-
-LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # of ITU-R BT.601
 
 
 class Video(Supervised):
@@ -46,7 +45,8 @@ class Video(Supervised):
         small, true, path = clips(high, self._video, self._scale, random)
         made = torch.stack(self._pictures(small), 1)  # (N, T, 3, H, W)
         losses = self.loss([made.flatten(0, 1)], true.flatten(0, 1))
-        error = ((made - true) * LUMA.to(made.device)).sum(2, keepdim=True)
+        luma = torch.from_numpy(LUMA).to(made.device)[:, None, None]
+        error = ((made - true) * luma).sum(2, keepdim=True)
         before, inside = path.between().sample(error[:, :-1].flatten(0, 1), error.shape[-1])
         change = (error[:, 1:].flatten(0, 1) - before).abs() ** self._power
         losses["steady"] = (change * inside).mean() / inside.float().mean()
