@@ -25,6 +25,7 @@ from PIL import Image
 
 import imagen_fast
 from imagen_fast.bench.machine import describe
+from imagen_fast.bench.timing import in_turns, once
 from imagen_fast.tasks.style import read_style
 from imagen_fast.tasks.stylize import Stylizer
 
@@ -37,17 +38,6 @@ def read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture in RGB of this size."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-
-
-def in_turns(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Milliseconds of the processor, the least of TURNS after one that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(TURNS + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            taken[name].append(1e3 * (time.process_time() - start))
-    return {name: round(min(times[1:]), 1) for name, times in taken.items()}
 
 
 def main() -> None:
@@ -73,7 +63,11 @@ def main() -> None:
         runs[f"network 512 {name}"] = partial(engine.run, pictures["512"][None], also)
         for size, picture in pictures.items():
             runs[f"picture {size} {name}"] = partial(Stylizer(engine, style), picture)
-    result: dict[str, Any] = {"machine": describe(), "milliseconds": in_turns(runs)}
+    turns = {name: once(run, time.process_time) for name, run in runs.items()}
+    least = {
+        name: min(times) for name, times in in_turns(turns, 0, least=TURNS, most=TURNS).items()
+    }
+    result: dict[str, Any] = {"machine": describe(), "milliseconds": least}
     for engine in engines.values():
         engine.close()
     found = []

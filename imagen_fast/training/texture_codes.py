@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,11 +87,17 @@ class TextureCodes:
         """
         made = torch.cat([self._statistics(part) @ self._axes for part in pictures.split(BATCH)])
 
-        def among(x: Tensor) -> Tensor:
-            return torch.cdist(x, x).sum() / (len(x) * (len(x) - 1))
-
         apart = 2 * torch.cdist(made, self._known).mean()
-        return float(apart - among(made) - among(self._known))
+        return float(apart - _among(made) - self._among_known)
+
+    @cached_property
+    def _among_known(self) -> Tensor:
+        return _among(self._known)
+
+
+def _among(x: Tensor) -> Tensor:
+    """The mean distance of two different rows."""
+    return torch.cdist(x, x).sum() / (len(x) * (len(x) - 1))
 
 
 def _energy(made: Tensor, real: Tensor) -> Tensor:
