@@ -15,7 +15,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from imagen_fast._version import __version__
-from imagen_fast.bundle import Bundle
+from imagen_fast.bundle import OURS, Bundle
 from imagen_fast.errors import ExportError
 from imagen_fast.graph import Graph, Grid
 
@@ -220,6 +220,7 @@ def _metadata(
         "format": FORMAT,
         "name": bundle.metadata.get("name", ""),
         "task": bundle.metadata.get("task", ""),
+        "architecture": OURS if bundle.is_ours else "",
         "scale": str(graph.scale),
         "layout": "NHWC" if bytes_ else "NCHW",
         "range": "0..255" if bytes_ else "0..1" if pictures else "any",

@@ -30,7 +30,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT16: np.dtype("<f2"),
 }
 # That a bundle keeps.
-FACTS = ("name", "task", "license", "checksum", "precision", "generation")
+FACTS = ("name", "task", "architecture", "license", "checksum", "precision", "generation")
 
 
 def read(path: Path) -> Bundle:

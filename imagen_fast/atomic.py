@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -113,6 +113,17 @@ def check(path: Path) -> None:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+def check_not_read(target: Path, read: Iterable[object], refusal: type[Exception]) -> None:
+    """Raise `refusal` where a result would replace a file that it is made of.
+
+    read: what it is made of; what is no path is no file.
+    """
+    for source in read:
+        with suppress(OSError):  # one of them does not exist
+            if isinstance(source, str | os.PathLike) and target.samefile(source):
+                raise refusal(f"{target}: the output is an input; choose another name")
 
 
 def write(path: Path, data: bytes, *, replace: bool = True) -> None:

@@ -27,6 +27,7 @@ from imagen_fast.task import Task, task_of
 
 FAMILY = "imagen-fast-"
 FORMAT = f"{FAMILY}2"
+OURS = "imagen-fast"  # the architecture of a graph that an export of ours holds
 DTYPES = ("F32", "F16")
 SHOWN = 3  # of the differences between graph and tensors
 MOST_PIXELS = 1 << 16  # of an alignment or an overlap; as runtime/bundle.cc has it
@@ -69,7 +70,7 @@ class Bundle:
     @property
     def is_ours(self) -> bool:
         """Whether one of our architectures made the graph."""
-        return isinstance(self.source, ModelSpec)
+        return isinstance(self.source, ModelSpec) or self.metadata.get("architecture") == OURS
 
     @property
     def task(self) -> Task:

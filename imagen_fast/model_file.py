@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from imagen_fast import bundle, importers
+from imagen_fast import atomic, bundle, importers
 from imagen_fast.bundle import Bundle
 from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
@@ -26,6 +28,18 @@ def load_model(path: Path, backend: str = "auto") -> Bundle:
         return _imported(path, backend)
     found: Bundle = _reader(path).read(path) if _is_exported(path) else bundle.load_bundle(path)
     return found
+
+
+@contextmanager
+def as_bundle(path: Path) -> Iterator[Path]:
+    """A bundle's path: the file itself, or, of a model in another, one that is there meanwhile."""
+    if not importers.is_foreign(path) and not _is_exported(path):
+        yield path
+        return
+    with atomic.scratch() as folder:
+        made = folder / f"{path.stem}{importers.SAFETENSORS}"
+        bundle.save_bundle(load_model(path), made)
+        yield made
 
 
 def read_header(path: Path, backend: str = "auto") -> Bundle:

@@ -46,7 +46,7 @@ ALLOWED = {
     "importers": {
         *("atomic", "backends", "bundle", "export", "extras", "graph", "stand_in", "errors"),
     },
-    "model_file": {"export", "importers", "bundle", "extras", "errors"},
+    "model_file": {"atomic", "export", "importers", "bundle", "extras", "errors"},
     "models": {"bundle", "graph", "spec", "errors"},
     "backends": {
         *("kernels", "atomic", "cores", "export", "extras", "models", "bundle", "graph"),

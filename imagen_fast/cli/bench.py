@@ -103,10 +103,11 @@ def command(overwrite: bool, **given: Any) -> None:
     """
     from imagen_fast.bench import record, session
     from imagen_fast.bundle import read_header
+    from imagen_fast.model_file import as_bundle
 
     with ExitStack() as stack:
         file = catalogue.resolve(given["model"])
-        path = stack.enter_context(importers.as_bundle(file))
+        path = stack.enter_context(as_bundle(file))
         header = read_header(path)
         if "image" not in header.graph.inputs:
             raise WeightsError(f"{path}: its network reads no picture, and bench runs pictures")

@@ -19,6 +19,7 @@ from imagen_fast.cli.options import (
     check_engine,
     engine_options,
     load_engine,
+    max_pixels_option,
     model_and_scale,
     scale_option,
 )
@@ -59,6 +60,7 @@ SHRUNK = Protocol(scale=0)
 )
 @click.option("--overwrite", is_flag=True, help="Replace a picture of --crops that exists.")
 @engine_options
+@max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     folder: Path | None,
@@ -67,6 +69,7 @@ def command(
     model: str | None,
     crops: Path | None,
     overwrite: bool,
+    max_pixels: int,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -101,6 +104,8 @@ def command(
     if model in BASELINES:
         factor = int(scale or UPSCALE.scales[0])
     else:
+        if chosen.real and not catalogue.asked_for(model):
+            model = str(catalogue.real(chosen.scale))
         if catalogue.asked_for(model):
             _check_task(model, chosen, options["backend"])
         said = scale or (str(chosen.scale) if chosen.scale else None)
@@ -113,7 +118,7 @@ def command(
         raise ImageError(f"{crops}: it is one of the pictures to measure; name another file")
     opened: Any = nullcontext() if name == chosen.baseline else load_engine(name, **options)
     with opened as loaded:
-        scores = evaluate(paths, chosen, loaded)
+        scores = evaluate(paths, chosen, loaded, max_pixels)
         if as_json:
             measured = list(scores)
             click.echo(_json(name, chosen, measured, loaded and measure(loaded)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from imagen_fast import importers
+from imagen_fast import atomic, importers
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.options import quiet_option
@@ -42,9 +42,10 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
     imagen-fast import RealESRGAN_x4plus.pth
     imagen-fast upscale photo.jpg -n network.safetensors
     """
-    output = output or model.with_suffix(SUFFIX)
+    output = output or _beside(model)
     if output.suffix.lower() != SUFFIX:
         raise click.UsageError(f"{output} does not end in {SUFFIX}")
+    atomic.check_not_read(output, [model], WeightsError)
     if output.exists() and not overwrite:
         raise WeightsError(f"{shown(output)} exists; --overwrite replaces it")
     if _is_ours(model):
@@ -55,6 +56,11 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
         click.echo(f"{shown(output)}: {output.stat().st_size / 1e6:.1f} MB")
         for line in facts(bundle):
             click.echo(line)
+
+
+def _beside(model: Path) -> Path:
+    named = model.stem if model.suffix.lower() != SUFFIX else f"{model.stem}_imported"
+    return model.with_name(named + SUFFIX)
 
 
 def _is_ours(model: Path) -> bool:

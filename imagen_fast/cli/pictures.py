@@ -235,8 +235,10 @@ def command(
     if mask and len(found.pictures) > 1:
         many = count(len(found.pictures), "picture")
         raise click.UsageError(f"--mask is for one picture; there are {many}")
+    read = [mask, *(style for style, _ in styles)]
     if save_style:
-        check_place(save_style, (SUFFIX,), overwrite or resume)
+        sources = [picture.source for picture in found.pictures]
+        check_place(save_style, (SUFFIX,), overwrite or resume, read=[*read, *sources])
     existing: Existing = "overwrite" if overwrite else "skip" if resume else "fail"
     extension = _extension(ext, output if is_file else None)
     planned = files.jobs_for(
@@ -247,6 +249,8 @@ def command(
         existing=existing,
         output_is_file=is_file,
     )
+    for job in planned:
+        atomic.check_not_read(job.target, read, ImageError)
     notes = [] if quiet else left_out.lines(found.left_out)
     written = FORMATS.get(extension)  # no, where -o names what is read only
     if quality and written and not written.quality and not quiet:
@@ -273,7 +277,7 @@ def command(
 
     with Interruptible(summarise) as ending, progress:
         try:
-            if todo := batch.settle(planned, progress):
+            if (todo := batch.settle(planned, progress)) or save_style:
                 with ExitStack() as stack:
                     loaded = stack.enter_context(load_engine(name, **options))
                     progress.loaded(loaded)

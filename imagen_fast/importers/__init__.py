@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagen_fast import atomic
-from imagen_fast.bundle import FAMILY, Bundle, save_bundle
+from imagen_fast.bundle import FAMILY, Bundle
 from imagen_fast.errors import OperationError, WeightsError
 from imagen_fast.extras import install
 
@@ -80,18 +77,6 @@ def load(path: Path) -> Bundle:
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the model: {error.strerror or error}") from error
     return _load(path.absolute(), state.st_mtime_ns, state.st_size)
-
-
-@contextmanager
-def as_bundle(path: Path) -> Iterator[Path]:
-    """A bundle's path: the file itself, or, of somebody's network, one that is there meanwhile."""
-    if not is_foreign(path):
-        yield path
-        return
-    with atomic.scratch() as folder:
-        made = folder / f"{path.stem}{SAFETENSORS}"
-        save_bundle(load(path), made)
-        yield made
 
 
 @lru_cache(maxsize=2)

@@ -12,6 +12,7 @@ from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
 from imagen_fast.image.degradation import Uint8
 from imagen_fast.image.inpaint import inpainted
+from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.image.read import read
 from imagen_fast.tasks.protocols import Protocol, Quality
@@ -33,7 +34,12 @@ class Score:
     crop: Uint8 | None = None
 
 
-def evaluate(paths: Sequence[Path], protocol: Protocol, engine: Engine | None) -> Iterator[Score]:
+def evaluate(
+    paths: Sequence[Path],
+    protocol: Protocol,
+    engine: Engine | None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Iterator[Score]:
     """The score of each picture, in order. Alpha is left out, 16 bits are rounded to 8.
 
     Raises:
@@ -41,7 +47,7 @@ def evaluate(paths: Sequence[Path], protocol: Protocol, engine: Engine | None) -
     """
     scale = protocol.scale
     for number, path in enumerate(paths):
-        color = eight_bits(read(path).color)
+        color = eight_bits(read(path, max_pixels=max_pixels).color)
         height, width = color.shape[:2]
         smallest = SSIM_WINDOW + 3 * scale
         if min(height, width) < smallest:

@@ -70,7 +70,7 @@ def export(
     check(model, kind, output, options)
     source = catalogue.resolve(model)
     target = Path(output) if output is not None else Path(source.stem + form.suffix)
-    check_place(target, ("",), overwrite, ExportError)
+    check_place(target, ("",), overwrite, ExportError, [source])
     check_place(beside := manifest.path_beside(target), ("",), overwrite, ExportError)
     if missing := form.missing(verify=verified):
         raise ExportError(f"cannot export to {kind}: {missing}")

@@ -51,6 +51,11 @@ class Protocol:
     only: str = ""
 
     @property
+    def real(self) -> bool:
+        """Whether what is to be enlarged is harmed as well."""
+        return self.scale > 1 and self.harm is not None
+
+    @property
     def task(self) -> Task:
         """The task of the models that it measures."""
         return TASKS["restore"] if self.scale == 1 else UPSCALE

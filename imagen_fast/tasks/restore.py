@@ -90,6 +90,7 @@ def restore(
         lambda engine: Restorer(engine, strength, holes),
         RESTORE.suffix_for(1),
         options,
+        beside=[mask],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast
 
@@ -68,10 +68,12 @@ def single(
     suffix: str,
     options: FileOptions,
     color: bool = False,
+    beside: Iterable[object] = (),
 ) -> Path | Image | NDArray[Any]:
     """The picture through the model `name`; a file is written beside it, or as `output`.
 
-    `color`: what is made of it has three channels even if the picture has one.
+    color: what is made of it has three channels even if the picture has one.
+    beside: what is read as well, and is no more written to than the picture.
 
     Raises:
         ImageError, WeightsError, BackendError, TilingError: see `upscale`.
@@ -97,7 +99,7 @@ def single(
     from imagen_fast.image.background import color_of, in_color, opaque_where_needed
 
     behind = None if background is None else color_of(background)
-    source, target = _places(image, output, suffix, overwrite)
+    source, target = _places(image, output, suffix, overwrite, beside)
     with atomic.refused_as(ImageError, target):  # where the current folder is gone
         folder = Path(os.path.realpath(target)).parent
     atomic.tidy(folder)
@@ -130,7 +132,11 @@ def _whole(name: str, value: object, most: int) -> int:
 
 
 def _places(
-    image: PathLike, output: PathLike | None, suffix: str, overwrite: bool
+    image: PathLike,
+    output: PathLike | None,
+    suffix: str,
+    overwrite: bool,
+    beside: Iterable[object],
 ) -> tuple[Path, Path]:
     """The file to read and the file to write, which may not exist unless `overwrite`."""
     if not os.fspath(image):
@@ -143,8 +149,7 @@ def _places(
     if output is not None and not isinstance(output, str | os.PathLike):
         raise ImageError(f"output is {output!r}; expected the path of a file")
     target = Path(output) if output else source.with_name(f"{source.stem}{suffix}.png")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ImageError(f"{target}: the output is the input; choose another name")
+    atomic.check_not_read(target, (source, *beside), ImageError)
     if os.path.lexists(target) and not overwrite:
         raise ImageError(f"{target} exists; pass overwrite=True to replace it, or another output")
     return source, target

@@ -74,9 +74,10 @@ def read_style(engine: Engine, style: AnyStyle, max_pixels: int = DEFAULT_MAX_PI
 
     Raises:
         ImageError: the painting cannot be read.
-        WeightsError: a saved style is damaged, or of another model.
+        WeightsError: a saved style is damaged, or of another model; or the model is a part of one.
         BackendError: see `Engine.run`.
     """
+    _check_outputs(engine)
     model = fingerprint(engine)
     if isinstance(style, str | os.PathLike):
         path = Path(style)
@@ -95,6 +96,14 @@ def read_style(engine: Engine, style: AnyStyle, max_pixels: int = DEFAULT_MAX_PI
             "itself, or the model that it was read by"
         )
     return style
+
+
+def _check_outputs(engine: Engine) -> None:
+    if missing := [name for name in ("picture", "tokens") if name not in engine.graph.outputs]:
+        raise WeightsError(
+            f"the model {engine.model!r} was exported without the output {missing[0]!r}; for this "
+            "export it with --outputs picture,tokens"
+        )
 
 
 def mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:

@@ -100,9 +100,10 @@ def stylize(
     model = model_for(STYLIZE, model)
     check_strength(strength)
     styles = _pairs(style)
+    paintings = [one for one, _ in styles]
     overwrite = options.get("overwrite", False)
     if save_style is not None:
-        check_place(Path(save_style), (SUFFIX,), overwrite)
+        check_place(Path(save_style), (SUFFIX,), overwrite, read=[image, *paintings])
         if not isinstance(image, str | os.PathLike):
             options.pop("overwrite", None)  # the style's alone: no picture is written
 
@@ -119,6 +120,7 @@ def stylize(
         STYLIZE.suffix_for(1),
         options,
         color=True,
+        beside=paintings,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,11 +17,14 @@ def check_place(
     suffixes: tuple[str, ...],
     overwrite: bool,
     refusal: type[ImagenError] = ImageError,
+    read: Iterable[object] = (),
 ) -> None:
     """Raise `refusal` where such a file cannot be written: to be called before the work.
 
-    Its name has to end in one of `suffixes`. What killed runs left beside it is removed.
+    Its name has to end in one of `suffixes`, and it is none of those that are `read`. What killed
+    runs left beside it is removed.
     """
+    atomic.check_not_read(target, read, refusal)
     if target.exists() and not target.is_file():
         what = "a folder" if target.is_dir() else "a device or a pipe"
         raise refusal(f"{target}: it is {what}; expected the name of a file")

@@ -289,8 +289,7 @@ class _Pipe:
 def _check_places(source: Path | None, output: Path | None, overwrite: bool) -> None:
     if output is None:
         return
-    if source is not None and output.exists() and source.exists() and output.samefile(source):
-        raise VideoError(f"{output}: the output is the input; choose another name")
+    atomic.check_not_read(output, [source], VideoError)
     if overwrite or not os.path.lexists(output):
         if is_pattern(output) and not overwrite and _any(output):
             raise VideoError(f"{output}: there are such pictures; use --overwrite to replace them")

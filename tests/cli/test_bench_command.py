@@ -32,6 +32,17 @@ def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
     assert not {"torch", "openvino", "onnxruntime", "matplotlib"} & set(loaded)
 
 
+def test_exported_files_are_measured_as_well(command, tiny_path, tmp_path):
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    exported = tmp_path / "a.onnx"
+    assert command("export", tiny_path, "-o", exported, "--no-verify").exit_code == 0
+    line = ("bench", "-n", exported, *ONE, "--backend", "native", "--duration", "2")
+    done = command(*line, "--json", tmp_path / "a.json")
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert (row["runtime"], len(row["samples_ms"]) > 0) == ("native", True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

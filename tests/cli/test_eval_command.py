@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,6 +143,22 @@ def test_every_protocol_measures_a_model_beside_its_baseline(
         found, given = record["mean"]["model"]["psnr"], record["mean"]["input"]["psnr"]
         assert 5 < given < 50
         assert found > given + 30 if name == "scratches" else found == given, name
+
+
+def test_harmed_pictures_are_for_the_model_of_such(command, tmp_path):
+    y, x = np.mgrid[:96, :96][..., None]
+    picture = (128 + 60 * np.sin(y / 9 + x / 7 + np.arange(3))).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    done = command("eval", tmp_path, "--protocol", "real-x4", "--json")
+    assert Path(json.loads(done.stdout)["model"]).stem == "real-x4-tiny"
+
+
+def test_a_limit_of_pixels_can_be_said(command, tmp_path):
+    Image.fromarray(noise(32, 40, 3)).save(tmp_path / "a.png")
+    line = ("eval", tmp_path, "-n", "bicubic", "--max-pixels")
+    done = command(*line, 1279)
+    assert (done.exit_code, "more than the limit of 1,279" in done.stderr) == (1, True)
+    assert command(*line, 1280).exit_code == 0
 
 
 def test_holes_are_measured_in_themselves_and_beside_telea(monkeypatch):

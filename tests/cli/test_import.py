@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from imagen_fast.bundle import read_header
 from imagen_fast.catalogue import resolve
@@ -44,6 +45,25 @@ def test_a_network_becomes_a_model(command: Any, network: Path) -> None:
     assert (done.exit_code, done.stderr) == (1, f"error: {model} exists; --overwrite replaces it\n")
     assert command("import", str(network), "--overwrite", "-q").stdout == ""
     assert command("import", str(network), "-o", "a.onnx").exit_code == 2
+
+
+def test_a_checkpoint_is_never_its_own_model(command: Any, tmp_path: Path) -> None:
+    """.safetensors becomes .safetensors, so the model has another name."""
+    random = np.random.default_rng(0)
+    shapes = {"body.0": (16, 3, 3, 3), "body.2": (16, 16, 3, 3), "body.4": (48, 16, 3, 3)}
+    tensors = {f"{name}.weight": random.normal(0, 0.1, shape) for name, shape in shapes.items()}
+    tensors |= {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
+    tensors |= {f"body.{i}.weight": np.full(16, 0.1) for i in (1, 3)}
+    checkpoint = tmp_path / "compact.safetensors"
+    save_file({name: x.astype(np.float32) for name, x in tensors.items()}, checkpoint)
+    before = checkpoint.read_bytes()
+    done = command("import", str(checkpoint))
+    assert done.exit_code == 0, done.stderr
+    assert read_header(tmp_path / "compact_imported.safetensors").graph.scale == 4
+    done = command("import", str(checkpoint), "-o", str(checkpoint), "--overwrite")
+    assert done.exit_code == 1
+    assert "the output is an input; choose another name" in done.stderr
+    assert checkpoint.read_bytes() == before
 
 
 def test_upscale_takes_a_network_itself(command: Any, network: Path, tmp_path: Path) -> None:

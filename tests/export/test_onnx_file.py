@@ -71,6 +71,7 @@ def test_what_is_written_is_read(options: ExportOptions, tmp_path: Path, smalles
     assert bundle.graph == chosen(smallest.graph, options)
     assert bundle.metadata["checksum"] == "sha256:12ab"
     assert (bundle.metadata["name"], bundle.metadata["license"]) == ("a", "CC0")
+    assert bundle.is_ours
     assert bundle.tensors.keys() == bundle.graph.tensors.keys()
     for name, tensor in bundle.tensors.items():
         half = options.precision == "fp16" and not name.endswith("temperature")

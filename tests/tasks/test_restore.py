@@ -93,6 +93,22 @@ def test_files_and_pillow_images(restorer: Path, picture: Any, mask: Any, tmp_pa
         np.testing.assert_array_equal(np.asarray(image), expected)
 
 
+def test_the_mask_is_never_overwritten(
+    restorer: Path, picture: Any, mask: Any, tmp_path: Path
+) -> None:
+    photo, holes = tmp_path / "photo.png", tmp_path / "holes.png"
+    Image.fromarray(picture).save(photo)
+    Image.fromarray(mask).save(holes)
+    before = holes.read_bytes()
+    with pytest.raises(ImageError, match="the output is an input"):
+        restore(photo, model=restorer, mask=holes, output=holes, overwrite=True)
+    line = ["restore", photo, "-n", restorer, "--mask", holes, "-o", holes, "--overwrite"]
+    done = CliRunner().invoke(main, list(map(str, line)))
+    assert done.exit_code == 1
+    assert "the output is an input" in done.output
+    assert holes.read_bytes() == before
+
+
 def test_masks_are_light_where_there_are_holes(mask: Any) -> None:
     for given in (mask, mask * np.uint8(255), mask * np.float32(1), mask * np.uint16(65535)):
         np.testing.assert_array_equal(mask_of(given), mask)

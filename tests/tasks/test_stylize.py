@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from imagen_fast.export.options import ExportOptions
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -16,9 +17,11 @@ from imagen_fast.cli import main
 from imagen_fast.graph import network
 from imagen_fast.graph.reach import alignment, radius
 from imagen_fast.image.picture import Picture
+from imagen_fast.image.yuv import LUMA
 from imagen_fast.spec import Level, ModelSpec
+from imagen_fast.tasks.export import export
 from imagen_fast.tasks.style import mix, read_style
-from imagen_fast.tasks.stylize import LUMA, Stylizer
+from imagen_fast.tasks.stylize import Stylizer
 
 SPEC = ModelSpec(
     "style",
@@ -241,6 +244,54 @@ def test_files_on_the_command_line(
     written = stylize(tmp_path / "grey.png", tmp_path / "a.png", model=model)
     with Image.open(written) as image:
         assert (written.name, image.mode) == ("grey_stylized.png", "RGB")
+
+
+def test_paintings_are_never_overwritten(
+    model: Path, picture: Any, paintings: Any, tmp_path: Path
+) -> None:
+    photo, painting = tmp_path / "photo.png", tmp_path / "painting.png"
+    Image.fromarray(picture).save(photo)
+    Image.fromarray(paintings[0]).save(painting)
+    before = painting.read_bytes()
+    with pytest.raises(ImageError, match="the output is an input"):
+        stylize(photo, painting, model=model, output=painting, overwrite=True)
+    line = ["stylize", photo, "--style", painting, "-n", model, "-o", painting, "--overwrite"]
+    done = CliRunner().invoke(main, list(map(str, line)))
+    assert done.exit_code == 1
+    assert "the output is an input" in done.output
+    assert painting.read_bytes() == before
+
+
+def test_a_style_is_saved_though_the_picture_is_there(
+    model: Path, picture: Any, paintings: Any, tmp_path: Path
+) -> None:
+    photo, painting = tmp_path / "photo.png", tmp_path / "painting.png"
+    Image.fromarray(picture).save(photo)
+    Image.fromarray(paintings[0]).save(painting)
+    line = [str(x) for x in ("stylize", photo, "--style", painting, "-n", model, "--resume")]
+    kept = tmp_path / "kept.safetensors"
+    assert CliRunner().invoke(main, line).exit_code == 0
+    done = CliRunner().invoke(main, [*line, "--save-style", str(kept)])
+    assert (done.exit_code, "exists, skipped" in done.output) == (0, True)
+    np.testing.assert_array_equal(
+        stylize(picture, kept, model=model), stylize(picture, paintings[0], model=model)
+    )
+
+
+def test_an_export_stylizes_if_it_has_the_outputs_for_it(
+    model: Path, picture: Any, paintings: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    for name, outputs in (("part", ("picture",)), ("whole", ("picture", "tokens"))):
+        export(
+            model, "onnx", tmp_path / f"{name}.onnx", ExportOptions(outputs=outputs), verified=False
+        )
+    with pytest.raises(WeightsError, match="export it with --outputs picture,tokens"):
+        stylize(picture, paintings[0], model=tmp_path / "part.onnx", precision="fp32")
+    np.testing.assert_array_equal(
+        stylize(picture, paintings[0], model=tmp_path / "whole.onnx", precision="fp32"),
+        stylize(picture, paintings[0], model=model, precision="fp32"),
+    )
 
 
 def test_what_cannot_be_stylized(model: Path, picture: Any, paintings: Any, tmp_path: Path) -> None:
