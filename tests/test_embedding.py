@@ -41,6 +41,13 @@ class Place:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
+    def refused(self, *command: object) -> str:
+        """What a command that fails says."""
+        line = [str(part) for part in command]
+        done = subprocess.run(line, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1
+        return done.stderr
+
     def config(self, *options: str) -> str:
         """What `imagen-fast config` prints."""
         command = (sys.executable, "-m", "imagen_fast", "config", *options)
@@ -85,6 +92,39 @@ def check(program: str, place: Place, expected: np.ndarray) -> None:
     assert (place.folder / "out.ppm").read_bytes() == picture
 
 
+# What else may lie between a file's magic number and its pixels, and what is refused.
+HEADERS = (
+    b"P6\n5 4\n255\n",
+    b"P6\n# by a program\n5 4\n255\n",
+    b"P6 # 9\n#\n5#\n\t4\r\n\n# 65535\n255 ",
+)
+WRONG_HEADERS = (
+    b"P6\n5 4\n65535\n",
+    b"P6\n5 4\n2\n",
+    b"P6\n5 4\n# 255",
+    b"P6\n5 4\n255#",
+    b"P5\n5 4\n255\n",
+    b"P6\n5 -4\n255\n",
+    b"P6\n5 # 4\n255\n",
+)
+
+
+def check_headers(program: str, place: Place) -> None:
+    small, large = place.folder / "small.ppm", place.folder / "large.ppm"
+    pixels, results = bytes(range(60)), set()
+    for header in HEADERS:
+        small.write_bytes(header + pixels)
+        place.run(program, resolve(MODEL), small, large)
+        results.add(large.read_bytes())
+        large.unlink()
+    assert len(results) == 1
+    for header in WRONG_HEADERS:
+        small.write_bytes(header + 2 * pixels)
+        refused = place.refused(program, resolve(MODEL), small, large)
+        assert "no PPM picture of 8 bits" in refused, header
+        assert not large.exists()
+
+
 @pytest.mark.parametrize("static", [False, True], ids=["shared", "static"])
 def test_the_example_in_c(static: bool, place: Place, expected: np.ndarray) -> None:
     cc = compiler("cc", "gcc", "clang")
@@ -92,10 +132,13 @@ def test_the_example_in_c(static: bool, place: Place, expected: np.ndarray) -> N
     assert str(place.installed) in flags[0]
     place.run(cc, "-std=c99", *STRICT, "c/upscale.c", *flags, "-o", "upscale")
     check("./upscale", place, expected)
+    check_headers("./upscale", place)
+    refused = place.refused("./upscale", resolve("texture"), "in.ppm", "absent.ppm")
+    assert "no picture of a picture" in refused
     read = place.run(cc, "-M", "c/upscale.c", flags[0]).replace("\\ ", " ")
     assert "imagen_fast.h" in read
     assert not [word for word in read.split() if "ython.h" in word or "torch" in word]
-    assert len((EXAMPLES / "c" / "upscale.c").read_text().splitlines()) <= 70
+    assert len((EXAMPLES / "c" / "upscale.c").read_text().splitlines()) <= 75
 
 
 def test_the_example_in_c_by_pkg_config(place: Place, expected: np.ndarray) -> None:
@@ -139,15 +182,17 @@ def test_the_example_in_cpp(static: str, place: Place, expected: np.ndarray) -> 
             moved.rename(place.installed)
         return
     check("b/upscale", place, expected)
+    check_headers("b/upscale", place)
     for arguments, message in {
         ("in.ppm", "in.ppm", "out.ppm"): "in.ppm: not a safetensors file",
         (resolve(MODEL), "cpp/upscale.cc", "out.ppm"): "cpp/upscale.cc: no PPM picture",
         (resolve(MODEL), "in.ppm", "absent/out.ppm"): "absent/out.ppm: cannot write",
+        (resolve("texture"), "in.ppm", "out.ppm"): "no picture of a picture",
+        (resolve("stylize"), "in.ppm", "out.ppm"): "no picture of a picture",
+        (resolve(MODEL), "in.ppm", "out.ppm", "two"): "THREADS is two; expected a number",
+        (resolve(MODEL), "in.ppm", "out.ppm", "2x"): "THREADS is 2x; expected a number",
     }.items():
-        command = [place.folder / "b/upscale", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=place.folder)
-        assert done.returncode == 1
-        assert message in done.stderr
+        assert message in place.refused("b/upscale", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +210,28 @@ def test_what_the_page_shows_compiles(
     source = place.folder / f"page.{language}"
     source.write_text(f"{include}\n#include <stdio.h>\n{function}\n")
     place.run(compiler(*names), "-fsyntax-only", *shlex.split(place.config("--cflags")), source)
+
+
+def test_the_page_s_generator_runs(place: Place) -> None:
+    """It asks for the inputs that `texture` as shipped has."""
+    example = PAGE.read_text().split("```cpp\n")[2].split("```")[0]
+    arrays = {
+        "start": 4 * 6 * 48,
+        "fine": 16 * 24 * 32,
+        "middle": 8 * 12 * 64,
+        "coarse": 4 * 6 * 128,
+    }
+    lines = [f"std::vector<float> {name}({size}, 0.5f);" for name, size in arrays.items()]
+    shown = 'for (auto& x : results) std::printf("%s %zu ", x.name.c_str(), x.values.size());'
+    body = "\n".join([*lines, example, shown])
+    source = f"#include <cstdio>\n#include <imagen_fast.hpp>\nint main() {{\n{body}\n}}\n"
+    (place.folder / "page.cc").write_text(source)
+    shutil.copy(resolve("texture"), place.folder / "texture.safetensors")
+    flags = shlex.split(place.config("--cflags", "--libs"))
+    place.run(compiler("c++", "g++", "clang++"), "-std=c++17", "page.cc", *flags, "-o", "page")
+    name, size, coarser, quarter = place.run("./page").split()
+    assert (name, coarser) == ("sample", "sample.1")
+    assert int(size) == 4 * int(quarter) > 0
 
 
 def cmake_or_skip() -> tuple[str, str]:

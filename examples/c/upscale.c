@@ -3,6 +3,7 @@
  *     cc upscale.c $(imagen-fast config --cflags --libs) -o upscale
  *
  * A PPM file is "P6 WIDTH HEIGHT 255", one space or newline, then red, green, blue byte by byte. */
+#include <ctype.h>
 #include <imagen_fast.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,19 @@ static int complain(const char* what, const char* about) {
     return 1;
 }
 
+/* The next number of a header, or 0; # begins a comment to the end of its line. */
+static int number(FILE* file) {
+    int value = 0;
+    while (fscanf(file, "%5d", &value) == 0 && getc(file) == '#' && fscanf(file, "%*[^\n]") == 0)
+        continue;
+    return value;
+}
+
 static unsigned char* read_ppm(const char* path, int* height, int* width) {
     unsigned char* pixels = NULL;
     FILE* file = fopen(path, "rb");
-    if (file && fscanf(file, "P6 %5d %5d 255%*1[ \n]", width, height) == 2 && *width > 0 &&
-        *height > 0) {
+    if (file && getc(file) == 'P' && getc(file) == '6' && (*width = number(file)) > 0 &&
+        (*height = number(file)) > 0 && number(file) == 255 && isspace(getc(file))) {
         const size_t bytes = 3 * (size_t)*width * (size_t)*height;
         pixels = malloc(bytes);
         if (pixels && fread(pixels, 1, bytes, file) != bytes) {

@@ -1,9 +1,12 @@
 // Enlarges a picture: upscale MODEL.safetensors IN.ppm OUT.ppm [THREADS]
 //
 // Shows how far it is, and ends early and cleanly on Ctrl-C.
+#include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <stdexcept>
 #include <string>
 
 #include <imagen_fast.hpp>
@@ -14,6 +17,16 @@ namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
 
+int threads_of(const char* text) {
+    int threads = 0;
+    const char* const end = text + std::strlen(text);
+    const auto [stop, error] = std::from_chars(text, end, threads);
+    if (error != std::errc() || stop != end) {
+        throw std::runtime_error(std::string("THREADS is ") + text + "; expected a number");
+    }
+    return threads;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -23,7 +36,7 @@ int main(int count, char** arguments) {
     }
     try {
         imagen_fast_options options = imagen_fast::api::options();
-        options.threads = count > 4 ? std::stoi(arguments[4]) : 0;
+        options.threads = count > 4 ? threads_of(arguments[4]) : 0;
         imagen_fast::api::Engine engine(arguments[1], options);
         std::fprintf(stderr, "%s on %s in %s\n", imagen_fast_name(engine.get()),
                      engine.isa().c_str(), engine.precision().c_str());

@@ -84,7 +84,7 @@ def _list(flag: str, metavar: str, text: str) -> Callable[[Any], Any]:
     callback=finite,
     default=105.0,
     show_default=True,
-    help="Seconds that it may take; what does not fit is left out, and said.",
+    help="Seconds that it may take, about; what does not fit is left out, and said.",
 )
 @click.option(
     "--json",

@@ -20,7 +20,7 @@ from imagen_fast.cli.options import (
     two_numbers,
 )
 from imagen_fast.cli.saying import saying
-from imagen_fast.cli.text import shown
+from imagen_fast.cli.text import file_size, shown
 from imagen_fast.tasks import explain
 from imagen_fast.tasks.whole_file import check_place
 
@@ -106,4 +106,5 @@ def command(
         )
         explain.write(target, page, overwrite=overwrite)
     if not quiet:
-        click.echo(f"{shown(target)}: {target.stat().st_size / 1e6:.1f} MB; open it in a browser")
+        size = file_size(target.stat().st_size)
+        click.echo(f"{shown(target)}: {size}; open it in a browser")

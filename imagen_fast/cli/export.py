@@ -12,7 +12,7 @@ from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.interrupt import all_or_nothing
 from imagen_fast.cli.options import as_usage, names, quiet_option, two_numbers
 from imagen_fast.cli.saying import saying
-from imagen_fast.cli.text import shown
+from imagen_fast.cli.text import file_size, shown
 from imagen_fast.errors import ExportError
 from imagen_fast.export.formats import FORMATS, find
 from imagen_fast.export.options import ExportOptions
@@ -163,7 +163,7 @@ def command(
     if quiet:
         return
     size = "any size" if shape is None else f"{shape[0]}x{shape[1]}"
-    click.echo(f"{shown(made.path)}: {made.size / 1e6:.1f} MB, {kind}, {precision}, {size}")
+    click.echo(f"{shown(made.path)}: {file_size(made.size)}, {kind}, {precision}, {size}")
     click.echo(f"{shown(made.manifest)}: what made it, and from what")
     click.echo(_accuracy(made.verification))
 

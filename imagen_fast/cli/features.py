@@ -17,7 +17,7 @@ from imagen_fast.cli.options import (
     max_pixels_option,
     quiet_option,
 )
-from imagen_fast.cli.text import count, shown
+from imagen_fast.cli.text import count, file_size, shown
 from imagen_fast.tasks import features
 from imagen_fast.tasks.discovery import discover
 from imagen_fast.tasks.whole_file import check_place
@@ -103,6 +103,6 @@ def command(
             failed=lambda reason: click.echo(f"error: {shown(reason)}", err=True),
         )
     if not quiet:
-        size = output.stat().st_size / 1e6
-        click.echo(f"{shown(output)}: {count(written, 'picture')}, {size:.1f} MB")
+        size = file_size(output.stat().st_size)
+        click.echo(f"{shown(output)}: {count(written, 'picture')}, {size}")
     ctx.exit(0 if written == len(found.pictures) else 1)

@@ -12,7 +12,7 @@ from imagen_fast import atomic, importers
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import COMMANDS
 from imagen_fast.cli.options import quiet_option
-from imagen_fast.cli.text import shown
+from imagen_fast.cli.text import file_size, shown
 from imagen_fast.errors import WeightsError
 from imagen_fast.model_file import read_header
 
@@ -53,7 +53,7 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
     bundle = importers.load(model)
     save_bundle(bundle, output, replace=overwrite)
     if not quiet:
-        click.echo(f"{shown(output)}: {output.stat().st_size / 1e6:.1f} MB")
+        click.echo(f"{shown(output)}: {file_size(output.stat().st_size)}")
         for line in facts(bundle):
             click.echo(line)
 

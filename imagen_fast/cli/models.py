@@ -10,7 +10,7 @@ import click
 
 from imagen_fast import catalogue
 from imagen_fast.bundle import load_bundle
-from imagen_fast.cli.text import columns
+from imagen_fast.cli.text import columns, file_size
 from imagen_fast.errors import WeightsError
 from imagen_fast.graph.text import describe
 from imagen_fast.model_file import read_header
@@ -84,7 +84,7 @@ def _table(models: list[dict[str, Any]]) -> str:
                 f"x{model['scale']}" if TASKS[model["task"]].inputs else "-",
                 f"{model['parameters']:,}",
                 "-" if psnr is None else f"{psnr:.2f} dB{on}",
-                f"{model['bytes'] / 1e6:.1f} MB",
+                file_size(model["bytes"]),
                 model["license"] or "-",
             )
         )

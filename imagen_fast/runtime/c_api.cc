@@ -98,7 +98,8 @@ imagen_fast_status ran(imagen_fast_engine* engine, const imagen_fast_input* in,
                        const imagen_fast_output* out, const imagen_fast_run_options* options,
                        Run run) noexcept {
     return guarded([&] {
-        not_null(engine, "engine");
+        // Before sizes are looked at, which follow from a scale and channels of 0 otherwise.
+        not_null(engine, "engine")->refuse_others();
         const View source = view_of(not_null(in, "in"), "input");
         const View target = view_of(not_null(out, "out"), "output");
         if (number_of(engine->graph(), in) || number_of(engine->graph(), out)) {

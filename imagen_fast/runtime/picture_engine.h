@@ -64,6 +64,7 @@ public:
 
     const Graph& graph() const { return runner_->graph(); }
     bool pictures() const { return pictures_; }  // whether it makes them of pictures
+    void refuse_others() const;                  // throws BackendError if it does not
     const Runner& runner() const { return *runner_; }
     std::int64_t overlap() const { return overlap_; }
     std::int64_t exact_overlap() const { return tileable_.exact_overlap; }  // -1: there is none
@@ -73,7 +74,6 @@ public:
 private:
     struct Tile;
 
-    void refuse_others() const;
     void check(const View& in, const View& out) const;
     std::int64_t capacity() const;
     // The tile of a picture, of which `most` pixels may be computed at once.

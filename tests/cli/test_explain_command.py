@@ -25,7 +25,7 @@ def test_a_page_that_loads_nothing(explain, tmp_path, files):
     Image.fromarray(noise(40, 50, 3)).save(tmp_path / "<b>.png")
     result = explain("<b>.png", "--no-gradient", "--side", 24)
     assert result.exit_code == 0, result.stderr
-    assert re.match(r"<b>_explained.html: \d+\.\d MB; open it in a browser", result.stdout)
+    assert re.match(r"<b>_explained.html: \d+\.\d [kM]B; open it in a browser", result.stdout)
     assert files(tmp_path) == ["<b>.png", "<b>_explained.html"]
     page = (tmp_path / "<b>_explained.html").read_text()
     assert "<title>&lt;b&gt;.png through sr-x2-test</title>" in page

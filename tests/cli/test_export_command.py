@@ -14,6 +14,7 @@ from noise import noise
 from PIL import Image
 
 from imagen_fast.bundle import save_bundle
+from imagen_fast.cli.text import file_size
 from imagen_fast.spec import Level, ModelSpec
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -33,7 +34,7 @@ def test_a_file_and_its_manifest(export, tiny_path, tmp_path, files):
     assert files(tmp_path) == ["sr-x2-test.onnx", "sr-x2-test.onnx.json"]
     content = (tmp_path / "sr-x2-test.onnx").read_bytes()
     first, second, third = result.stdout.splitlines()
-    assert first == f"sr-x2-test.onnx: {len(content) / 1e6:.1f} MB, onnx, fp32, any size"
+    assert first == f"sr-x2-test.onnx: {file_size(len(content))}, onnx, fp32, any size"
     assert second == "sr-x2-test.onnx.json: what made it, and from what"
     assert third.startswith("verified: ")
     assert "on the photograph that comes with the package (1x96x128x3 and 2x37x53x3)" in third

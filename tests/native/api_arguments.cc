@@ -341,11 +341,7 @@ int main(int count, char** paths) {
             impossible_options(paths[i]);
             impossible_pictures(engine);
         } else {
-            refused(Run(engine)(), "channels is 0", "no channels");
-            Run run(engine);
-            run.in.channels = run.out.channels = 3;
-            run.out.height = run.out.width = 9;
-            expect(run(), IMAGEN_FAST_UNSUPPORTED, "no picture of a picture", "a run");
+            expect(Run(engine)(), IMAGEN_FAST_UNSUPPORTED, "no picture of a picture", "a run");
         }
         imagen_fast_free(engine);
         std::printf("%s: as it should be\n", paths[i]);

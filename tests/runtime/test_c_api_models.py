@@ -148,9 +148,14 @@ def test_a_listing_runs_by_its_names_and_is_not_for_pictures(
     with Engine(lib, tmp_path / "m.safetensors", precision="fp32") as engine:
         assert (engine.scale, engine.channels) == (0, 0)
         np.testing.assert_array_equal(engine.run_graph({"rows": rows}, ["rows"])["rows"], expected)
-        with pytest.raises(Failed, match="no picture of a picture") as caught:
-            engine.run_into(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4, 3), np.uint8))
-        assert caught.value.status == UNSUPPORTED
+        picture = np.zeros((1, 4, 4, 3), np.uint8)
+        # Also where its scale and channels, 0, were taken for those of the result or of both.
+        nothing, no_channels = picture[:, :0, :0], picture[..., :0]
+        for given, out in ((picture, picture), (picture, nothing), (no_channels, no_channels)):
+            for untiled in (False, True):
+                with pytest.raises(Failed, match="no picture of a picture") as caught:
+                    engine.run_into(given, out, untiled)
+                assert caught.value.status == UNSUPPORTED
         with pytest.raises(Failed, match="no picture of a picture"):
             engine.memory(4, 4)
 
