@@ -122,6 +122,7 @@ class Trainer:
 
     Attributes:
         before: the PSNR that what is gained is told against; None for none.
+        results: the folder of the output, or where else what it says it will be.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Trainer:
     ) -> None:
         self.config, self.processes, self.display = config, processes, display
         self.output, self.first = config.run.output, processes.rank == 0
+        self.results = self.output
         device = processes.device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -262,7 +264,7 @@ class Trainer:
         return (
             f"training {model.name}-{model.size} ({parameters:,} parameters) on "
             f"{self.data.photographs} pictures, {self.data.pixels / 1e6:.1f} megapixels, "
-            f"on {self.processes.device}; results in {self.output}"
+            f"on {self.processes.device}; results in {self.results}"
         )
 
     def _one_step(self) -> None:

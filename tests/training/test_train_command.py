@@ -73,6 +73,7 @@ def test_a_model_is_trained_on_pictures_without_a_configuration(model, larger, t
     result = finetuned(model, larger, output, "--steps", "12")
     assert result.exit_code == 0, result.output
     assert "held out of 12 pictures: 00.png, 10.png" in result.stderr
+    assert f"results in {output}\n" in result.stderr
     before, after = map(float, re.findall(r"from (\S+) to (\S+) dB", result.stdout)[0])
     assert after > before
     assert f"before: {before:.2f} dB" in result.stderr
