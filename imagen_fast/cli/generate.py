@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imagen_fast.backends.eager import without_torch
-from imagen_fast.cli.interrupt import Interruptible
+from imagen_fast.cli.interrupt import Interruptible, stopped_by
 from imagen_fast.cli.options import as_usage, engine_options, finite, quiet_option, two_numbers
 from imagen_fast.cli.text import count as counted
 from imagen_fast.cli.text import shown
@@ -169,5 +169,5 @@ def _learnt(
     outcome = imitate(folder, output, texture, {**run, "minutes": minutes})
     if outcome.interrupted:
         click.echo(f"stopped at step {outcome.step}; the same command goes on", err=True)
-        raise KeyboardInterrupt
+        stopped_by(outcome.interrupted)
     return outcome.bundle

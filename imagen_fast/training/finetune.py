@@ -32,13 +32,13 @@ class Gain:
     Attributes:
         before, after: PSNR in dB on the held-out pictures.
         pictures: of each held-out picture the start's, the trained model's and the true one.
-        interrupted: Ctrl-C ended it early.
+        interrupted: the number of the signal that ended it early, 0 for none.
     """
 
     before: float
     after: float
     pictures: list[list[Uint8]]
-    interrupted: bool
+    interrupted: int
 
 
 def finetune(start: str, folder: Path, output: Path, run: dict[str, object]) -> Gain:

@@ -38,12 +38,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `train` ended: `finished`, `interrupted`, or neither (paused)."""
+    """How a call of `train` ended: `finished`, `interrupted`, or neither (paused).
+
+    `interrupted` is the number of the signal that asked for it, 0 for none.
+    """
 
     step: int
     bundle: Path
     finished: bool
-    interrupted: bool
+    interrupted: int
 
 
 def train(
@@ -249,7 +252,7 @@ class Trainer:
             step=self.step,
             bundle=result.bundle_path(self.config),
             finished=self.finished,
-            interrupted=interrupt.asked and not self.finished,
+            interrupted=0 if self.finished else interrupt.number,
         )
 
     @property
