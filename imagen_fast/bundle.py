@@ -23,7 +23,7 @@ from imagen_fast import atomic, stand_in
 from imagen_fast.errors import OperationError, SpecError, WeightsError
 from imagen_fast.graph import Graph, network, reach
 from imagen_fast.spec import ModelSpec
-from imagen_fast.task import Task, task_of
+from imagen_fast.task import TASKS, Task, task_of
 
 FAMILY = "imagen-fast-"
 FORMAT = f"{FAMILY}2"
@@ -75,7 +75,10 @@ class Bundle:
     @property
     def task(self) -> Task:
         """What the model is for. Raises WeightsError if this version does not know it."""
-        return task_of(self.metadata.get("task", ""), self.graph.scale)
+        name = self.metadata.get("task", "")
+        if name in TASKS and not next(iter(self.graph.outputs.values())).picture:
+            return TASKS[name]  # a part of such a model, whose results have no scale
+        return task_of(name, self.graph.scale)
 
     def check_tensors(self) -> None:
         """Raise WeightsError if a tensor is missing, unknown, or of another shape."""

@@ -164,15 +164,30 @@ def _check_pictures(path: Path, graph: Graph) -> None:
             f"{path}: it makes pictures of random numbers, not of pictures; use it with "
             "`imagen-fast generate --model` or `imagen_fast.generate`"
         )
+    check_makes_pictures(path, graph)
     given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
-    if not (given.picture and output.picture and graph.scale):
-        raise WeightsError(
-            f"{path}: it makes no picture of a picture (a listing reads rows of numbers); run it "
-            "with `Backend.run`"
-        )
     others = {given.channels, graph.values[output.value].channels} - {3}
     if others:
         raise WeightsError(
             f"{path}: its pictures have {max(others)} channels; expected 3, since pictures go in "
             "as RGB"
+        )
+
+
+def check_makes_pictures(path: Path, graph: Graph) -> None:
+    """Raise WeightsError if the first input or output is no picture, unless the model generates."""
+    given, output = next(iter(graph.inputs.values())), next(iter(graph.outputs.values()))
+    if next(iter(graph.inputs)) != "latent" and not (
+        given.picture and output.picture and graph.scale
+    ):
+        exported = path.suffix.lower() == ".onnx"
+        raise WeightsError(
+            f"{path}: it makes no picture of a picture, it gives {', '.join(graph.outputs)} of "
+            f"{', '.join(graph.inputs)}; "
+            + (
+                "ONNX Runtime runs it: `onnxruntime.InferenceSession(path).run(None, inputs)`"
+                if exported
+                else "C programs run it with `imagen_fast_run_graph` (docs/embed.md), and "
+                "`imagen-fast export --outputs` writes it for ONNX Runtime"
+            )
         )

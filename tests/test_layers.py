@@ -74,8 +74,8 @@ ALLOWED = {
         "errors",
     },
     "training": {
-        *("models", "image", "catalogue", "bundle", "graph", "spec", "metrics", "extras"),
-        *("_version", "errors", "task"),
+        *("models", "image", "atomic", "catalogue", "bundle", "graph", "spec", "metrics"),
+        *("extras", "_version", "errors", "task"),
     },
 }
 ALLOWED["bench"] = {*ALLOWED["backends"], "backends", "metrics"}

@@ -69,6 +69,15 @@ def test_quality_and_the_limit_of_pixels_are_for_files(photo: Path, tmp_path: Pa
             upscale(np.zeros((2, 2), np.uint8), 2, backend="fake", **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"output": "a.png"}], ids=["alone", "output"])
+def test_bytes_and_open_files_are_told_what_to_be(photo: Path, options: Any) -> None:
+    for data in (b"photo.jpg", bytearray(photo.read_bytes())):
+        with pytest.raises(ImageError, match=r"neither a path nor an array.*BytesIO\(data\)"):
+            upscale(data, 2, backend="fake", **options)  # type: ignore[call-overload]
+    with photo.open("rb") as file, pytest.raises(ImageError, match="is an open file"):
+        upscale(file, 2, backend="fake", **options)  # type: ignore[call-overload]
+
+
 def test_a_folder_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in (".", "..", "/", tmp_path):

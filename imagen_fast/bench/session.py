@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imagen_fast import atomic
 from imagen_fast.backends import backend_class, memory
 from imagen_fast.bench import gpu, machine
 from imagen_fast.bench.check import check
@@ -108,8 +108,13 @@ def _precisions(device: str) -> tuple[str, ...]:
     return ("bf16", "fp32") if preferred_precision() == "bf16" else ("fp32", "bf16")
 
 
-def run(options: BenchOptions, command: str = "", say: Say = lambda text: None) -> Record:
-    """Measure. `say` is told what goes on.
+def run(
+    options: BenchOptions,
+    command: str = "",
+    say: Say = lambda text: None,
+    heed: Callable[[], object] = lambda: None,
+) -> Record:
+    """Measure. `say` is told what goes on; `heed` is called several times a second, and may raise.
 
     Raises:
         BenchmarkError: something that was asked for by name is unknown or missing, or all of it
@@ -124,8 +129,8 @@ def run(options: BenchOptions, command: str = "", say: Say = lambda text: None) 
         raise BenchmarkError(f"there is nothing to measure ({why or 'no backend, no peer'})")
     load, start = machine.load(), time.monotonic()
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-fast-bench-"))
-        contest = stack.enter_context(Contest(options, Path(folder), say))
+        folder = stack.enter_context(atomic.scratch())
+        contest = stack.enter_context(Contest(options, folder, say, heed))
         places = [(size, batch) for batch in options.batches for size in options.sizes]
         for index, place in enumerate(places):
             now = time.monotonic()
@@ -155,10 +160,16 @@ class Contest:
         left_out: where and why → who had no time or memory.
     """
 
-    def __init__(self, options: BenchOptions, folder: Path, say: Say) -> None:
+    def __init__(
+        self,
+        options: BenchOptions,
+        folder: Path,
+        say: Say,
+        heed: Callable[[], object] = lambda: None,
+    ) -> None:
         self.rows: list[Row] = []
         self.left_out: dict[str, list[str]] = {}
-        self._options, self._folder, self._say = options, folder, say
+        self._options, self._folder, self._say, self._heed = options, folder, say, heed
         header = read_header(options.model)
         self._graph = header.graph
         self._margin = json.loads(header.metadata.get("imported", "{}")).get("margin", 0)
@@ -247,7 +258,7 @@ class Contest:
 
     def _worker(self, c: Contestant) -> Worker:
         if c not in self._workers:
-            self._workers[c] = Worker(c)
+            self._workers[c] = Worker(c, self._heed)
         return self._workers[c]
 
     def _file(self, c: Contestant, size: int, batch: int) -> Path:

@@ -9,11 +9,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from imagen_fast.errors import BenchmarkError
 
 LONGEST = 0.3  # seconds of a turn, or one run
 GRACE = 60.0  # seconds that one run may take
+HEED = 0.1  # seconds after which a signal is heeded, at most
 LAST_WORDS = 300  # characters of what a process wrote before it ended
 
 
@@ -46,23 +47,27 @@ class Worker:
     All methods raise BenchmarkError: something failed there, the process ended, or it took longer
     than so many seconds, after which it is ended. What the process and its libraries print goes to
     a file, of which an error shows the end.
+
+    `heed` is called while an answer is waited for, and may raise.
     """
 
-    def __init__(self, c: Contestant) -> None:
+    def __init__(self, c: Contestant, heed: Callable[[], object] = lambda: None) -> None:
         self._contestant = c
+        self._heed: Callable[[], object] = lambda: None  # before it can be ended
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 (open as long as the process)
         self._started, self._first_at = time.monotonic(), 0.0
         self._pool = ProcessPoolExecutor(
             1, get_context("spawn"), initializer=_begin, initargs=(self._log.name,)
         )
         self.pid: int = self.ask(GRACE, os.getpid)
+        self._heed = heed
 
     def ask(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a module's function answers there."""
         if self._log.closed:
             raise BenchmarkError("its process has ended")
         try:
-            answer, error = self._pool.submit(_answered, function, *arguments).result(seconds)
+            answer, error = self._wait(self._pool.submit(_answered, function, *arguments), seconds)
         except TimeoutError:
             self.close()
             raise BenchmarkError(f"no answer within {seconds:.0f} s") from None
@@ -74,6 +79,17 @@ class Worker:
         if error:
             raise BenchmarkError(error)
         return answer
+
+    def _wait(self, future: Future[tuple[Any, str]], seconds: float) -> tuple[Any, str]:
+        until = time.monotonic() + seconds
+        while True:
+            self._heed()
+            left = max(0.0, until - time.monotonic())
+            try:
+                return future.result(min(left, HEED))
+            except TimeoutError:
+                if left <= HEED:
+                    raise
 
     def prepare(self, images: Images, file: str | Path, seconds: float) -> Readiness:
         """Make ready for images (N, H, W, 3) float32, and run them once.
@@ -124,6 +140,9 @@ def _begin(log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
+    # What a library here takes of the system (torch.compile's locks) is given back by a process of
+    # our own: the parent's would call it a leak, since this process is killed and never ends.
+    resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

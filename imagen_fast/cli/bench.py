@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imagen_fast import catalogue, importers, loading
+from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import a_file, as_usage, finite, threads_option
 from imagen_fast.cli.saying import saying
 from imagen_fast.cli.text import duration as span
@@ -105,7 +106,7 @@ def command(overwrite: bool, **given: Any) -> None:
     from imagen_fast.bundle import read_header
     from imagen_fast.model_file import as_bundle
 
-    with ExitStack() as stack:
+    with Interruptible() as ending, ExitStack() as stack:
         file = catalogue.resolve(given["model"])
         path = stack.enter_context(as_bundle(file))
         header = read_header(path)
@@ -130,7 +131,12 @@ def command(overwrite: bool, **given: Any) -> None:
             check_place(page, (".html",), overwrite, BenchmarkError)
         warn_of_more(given["threads"])
         say = stack.enter_context(saying(given["quiet"]))
-        made = session.run(options, " ".join(["imagen-fast", *sys.argv[1:]]), say)
+        ending.patient = True  # until the processes are ended that it has begun
+        try:
+            line = " ".join(["imagen-fast", *sys.argv[1:]])
+            made = session.run(options, line, say, ending.heed)
+        except KeyboardInterrupt:
+            ending.end()
     if not any("samples_ms" in row for row in made["rows"]):
         reasons = {row["why"] for row in made["rows"]} | set(made["left_out"])
         raise BenchmarkError(f"nothing could be measured: {'; '.join(sorted(reasons))}")

@@ -13,14 +13,14 @@ from typing import Any
 
 import click
 
-from imagen_fast import catalogue
+from imagen_fast import catalogue, importers
 from imagen_fast._version import __version__
 from imagen_fast.backends import BACKENDS, backend_class, choose
 from imagen_fast.bench.machine import processor
 from imagen_fast.bundle import load_bundle
 from imagen_fast.cli.text import count
 from imagen_fast.cores import cores
-from imagen_fast.errors import ImagenError
+from imagen_fast.errors import ImagenError, WeightsError
 from imagen_fast.extras import install
 
 # CPU flags that engines use, as /proc/cpuinfo spells them → as people do.
@@ -59,6 +59,11 @@ def command(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
     --format bundle`: whether a GPU of this machine runs it. Exit code 1 if none does.
     """
     if bundle is not None:
+        if bundle.suffix.lower() == importers.ONNX:
+            raise WeightsError(
+                f"{bundle}: expected a bundle with GPU kernels, from `imagen-fast export --format "
+                "bundle`; an ONNX file runs on any backend that doctor lists, with -n"
+            )
         from imagen_fast.export.bundle_check import can_run
 
         runs, why = can_run(bundle)

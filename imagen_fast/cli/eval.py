@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import click
 
 from imagen_fast import catalogue
 from imagen_fast.cli import left_out
+from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import (
     check_engine,
     engine_options,
@@ -116,12 +117,14 @@ def command(
     paths = _pictures(chosen.folder(folder), chosen if folder is None else None)
     if crops and crops.exists() and any(crops.samefile(path) for path in paths):
         raise ImageError(f"{crops}: it is one of the pictures to measure; name another file")
-    opened: Any = nullcontext() if name == chosen.baseline else load_engine(name, **options)
-    with opened as loaded:
+    with Interruptible(), ExitStack() as stack:
+        loaded = None
+        if name != chosen.baseline:
+            loaded = stack.enter_context(load_engine(name, **options))
         scores = evaluate(paths, chosen, loaded, max_pixels)
         if as_json:
             measured = list(scores)
-            click.echo(_json(name, chosen, measured, loaded and measure(loaded)))
+            click.echo(_json(name, chosen, measured, measure(loaded) if loaded else None))
         else:
             measured = _table(Path(name).stem, chosen, [path.name for path in paths], scores)
             if loaded is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from imagen_fast.backends.eager import without_torch
-from imagen_fast.cli.options import as_usage, engine_options, finite, two_numbers
+from imagen_fast.cli.interrupt import Interruptible, stopped_by
+from imagen_fast.cli.options import as_usage, engine_options, finite, quiet_option, two_numbers
 from imagen_fast.cli.text import count as counted
 from imagen_fast.cli.text import shown
 from imagen_fast.errors import BackendError, ImageError, TrainingError
@@ -65,6 +66,7 @@ _SIZE = two_numbers("[x×]", "WIDTHxHEIGHT, such as 512x256")
     help="The way from picture to picture: a strip, or an animation if -o ends in .gif.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--resume", is_flag=True, help="Skip pictures whose file exists.")
 @click.option(
     "--like",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -83,6 +85,7 @@ _SIZE = two_numbers("[x×]", "WIDTHxHEIGHT, such as 512x256")
     help="With --like: the pictures are textures, of which any part will do.",
 )
 @engine_options
+@quiet_option
 def command(
     count: int,
     seed: int,
@@ -95,9 +98,11 @@ def command(
     levels: bool,
     interpolate: bool,
     overwrite: bool,
+    resume: bool,
     like: Path | None,
     minutes: float | None,
     texture: bool,
+    quiet: bool,
     **options: Any,
 ) -> None:
     """Make pictures from nothing but a seed.
@@ -118,6 +123,10 @@ def command(
     """
     if interpolate and (grid or levels or count < 2):
         raise click.UsageError("--interpolate is for -n 2 or more, without --grid and --levels")
+    if overwrite and resume:
+        raise click.UsageError("--overwrite and --resume exclude each other")
+    if resume and (grid or interpolate):
+        raise click.UsageError("--resume is for a file each, without --grid and --interpolate")
     if like is None and (minutes is not None or texture):
         raise click.UsageError("--minutes and --texture are for --like FOLDER")
     if like is not None and model is not None:
@@ -129,16 +138,20 @@ def command(
     name = like.resolve().name if like else Path(model or MODEL).stem
     with as_usage(ImageError):
         files = generated.output_files(output, name, wanted, grid, levels, interpolate)
-    if not overwrite and (there := [path for path in files.paths if path.exists()]):
+    if not (overwrite or resume) and (there := [path for path in files.paths if path.exists()]):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
-    if like is not None:
-        model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
-    if options["precision"] == "auto":  # a seed is the same picture on every machine
-        options["precision"] = "fp32"
-    with Generator(model or MODEL, **options) as generator:
-        generated.write(generator, files, wanted, overwrite=overwrite)
+    with Interruptible():
+        if like is not None:
+            model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
+        if options["precision"] == "auto":  # a seed is the same picture on every machine
+            options["precision"] = "fp32"
+        with Generator(model or MODEL, **options) as generator:
+            made = generated.write(generator, files, wanted, overwrite=overwrite, resume=resume)
+    if quiet:
+        return
     one = shown(files.paths[0] if len(files.paths) == 1 else output)
-    click.echo(f"{counted(count, 'picture')}: {one}")
+    earlier = f", {count - made} of them there already" if made < count else ""
+    click.echo(f"{counted(count, 'picture')}{earlier}: {one}")
 
 
 def _learnt(
@@ -156,5 +169,5 @@ def _learnt(
     outcome = imitate(folder, output, texture, {**run, "minutes": minutes})
     if outcome.interrupted:
         click.echo(f"stopped at step {outcome.step}; the same command goes on", err=True)
-        raise KeyboardInterrupt
+        stopped_by(outcome.interrupted)
     return outcome.bundle

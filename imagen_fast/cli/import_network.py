@@ -11,6 +11,7 @@ import click
 from imagen_fast import atomic, importers
 from imagen_fast.bundle import Bundle, save_bundle
 from imagen_fast.cli import COMMANDS
+from imagen_fast.cli.interrupt import all_or_nothing
 from imagen_fast.cli.options import quiet_option
 from imagen_fast.cli.text import file_size, shown
 from imagen_fast.errors import WeightsError
@@ -50,8 +51,9 @@ def command(model: Path, output: Path | None, overwrite: bool, quiet: bool) -> N
         raise WeightsError(f"{shown(output)} exists; --overwrite replaces it")
     if _is_ours(model):
         raise click.UsageError(f"{shown(model)} is no network of others; -n takes it as it is")
-    bundle = importers.load(model)
-    save_bundle(bundle, output, replace=overwrite)
+    with all_or_nothing():
+        bundle = importers.load(model)
+        save_bundle(bundle, output, replace=overwrite)
     if not quiet:
         click.echo(f"{shown(output)}: {file_size(output.stat().st_size)}")
         for line in facts(bundle):

@@ -89,6 +89,12 @@ def all_or_nothing() -> Interruptible:
     return Interruptible(said="interrupted: nothing was written")
 
 
+def stopped_by(number: int) -> NoReturn:
+    """End a command that has stopped its work in order, since the signal of this number came."""
+    click.echo("interrupted", err=True)
+    raise click.exceptions.Exit(128 + number)
+
+
 def leave(code: int) -> NoReturn:
     """End the process now, without the threads that decode or encode, and without their files.
 

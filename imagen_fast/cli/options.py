@@ -154,7 +154,9 @@ def model_and_scale(
     if not catalogue.asked_for(model):
         wanted = int(scale or task.scales[0])
         return str(catalogue.for_task(task, wanted)), wanted
-    header = read_header(catalogue.resolve(model), backend)
+    path = catalogue.resolve(model)
+    header = read_header(path, backend)
+    loading.check_makes_pictures(path, header.graph)
     own = header.graph.scale
     if header.task is not task:
         raise click.UsageError(

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from imagen_fast import atomic
+from imagen_fast.errors import ImageError
 
 PIPE = "-"
 
@@ -37,7 +38,7 @@ def piped(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError(f"standard output (-o -) is for one picture, not {len(inputs)}")
         if output is None:
             raise click.UsageError("standard input has no name for a result; give -o FILE, or -o -")
-        _check_terminals(reads, writes)
+        _check_streams(reads, writes)
         with atomic.scratch() as folder:
             if reads:
                 given = folder / "standard input"
@@ -59,7 +60,12 @@ def piped(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _check_terminals(reads: bool, writes: bool) -> None:
+def _check_streams(reads: bool, writes: bool) -> None:
+    """Raise where a picture cannot come or go: a stream is closed, or a terminal."""
+    if reads and sys.stdin is None:
+        raise ImageError("standard input (-) is closed; expected a picture redirected into it")
+    if writes and sys.__stdout__ is None:  # `streams` has put another in its place
+        raise ImageError("standard output (-o -) is closed; expected a file or a pipe")
     if reads and sys.stdin.isatty():
         raise click.UsageError("standard input (-) is a terminal; redirect a picture into it")
     if writes and sys.stdout.isatty():

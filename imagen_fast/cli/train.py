@@ -12,6 +12,7 @@ import click
 
 from imagen_fast import atomic
 from imagen_fast.backends.eager import without_torch
+from imagen_fast.cli.interrupt import Interruptible, stopped_by
 from imagen_fast.cli.options import a_device, finite, threads_option
 from imagen_fast.cores import warn_of_more
 from imagen_fast.errors import TrainingError
@@ -100,7 +101,8 @@ def command(
             raise click.UsageError(
                 "--from goes with -o, --minutes, --steps, --device and --threads alone"
             )
-        _finetune(start, pictures, options)
+        with Interruptible():
+            _finetune(start, pictures, options)
         return
     given = {key: value for key, value in options.items() if value is not None}
     # Steps and minutes exclude each other: the one asked for here replaces the file's.
@@ -125,7 +127,7 @@ def command(
         return
     click.echo(f"stopped at step {outcome.step}; --resume goes on", err=True)
     if outcome.interrupted:
-        raise KeyboardInterrupt
+        stopped_by(outcome.interrupted)
 
 
 def _described(path: Path, overrides: Sequence[str], given: Mapping[str, object]) -> Config:
@@ -172,4 +174,4 @@ def _finetune(start: str, folder: Path, options: dict[str, str | float | None]) 
     else:
         click.echo(f"nothing was gained ({change}): {output} is {start} as it was")
     if gain.interrupted:
-        raise KeyboardInterrupt
+        stopped_by(gain.interrupted)

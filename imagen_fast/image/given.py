@@ -24,14 +24,29 @@ def picture_of(image: object, name: str = "picture") -> Picture:
     from imagen_fast.image.pillow import from_any_pil
 
     if not isinstance(image, Image):
-        raise ImageError(
-            f"the {name} is a {type(image).__name__}; expected a Pillow image, a NumPy array or a "
-            "Picture; imagen_fast.upscale, restore and stylize take paths too"
-        )
+        raise no_picture(image, name)
     picture = from_any_pil(image)
     for note in (*picture.notes, *picture.metadata.lost):
         warnings.warn(f"the {name}: {note}", ImageWarning, stacklevel=3)
     return picture
+
+
+def no_picture(image: object, name: str = "picture") -> ImageError:
+    """What to say of something that is no Pillow image, array or `Picture`."""
+    kind = type(image).__name__
+    if isinstance(image, bytes | bytearray | memoryview):
+        return ImageError(
+            f"the {name} is {kind}, neither a path nor an array; expected a path as a str, or of "
+            "an encoded picture `PIL.Image.open(io.BytesIO(data))`"
+        )
+    if hasattr(image, "read"):
+        return ImageError(
+            f"the {name} is an open file ({kind}); expected its path, or `PIL.Image.open(file)`"
+        )
+    return ImageError(
+        f"the {name} is a {kind}; expected a Pillow image, a NumPy array or a Picture; "
+        "imagen_fast.upscale, restore and stylize take paths too"
+    )
 
 
 def rgb_of(image: object, name: str = "picture") -> Samples:

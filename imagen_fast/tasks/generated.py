@@ -17,7 +17,7 @@ from imagen_fast.errors import ImageError
 from imagen_fast.image.picture import Picture
 from imagen_fast.image.write import FORMATS, check_output
 from imagen_fast.image.write import write as write_picture
-from imagen_fast.tasks.generate import Generator, Pixels, between
+from imagen_fast.tasks.generate import Generator, Latent, Pixels, between
 from imagen_fast.tasks.whole_file import check_place, whole_file
 
 STEPS = 8  # from one picture to the next
@@ -90,8 +90,20 @@ def output_files(
     return OutputFiles(kind, files, levels)
 
 
-def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: bool = True) -> None:
+def write(
+    generator: Generator,
+    to: OutputFiles,
+    wanted: Wanted,
+    *,
+    overwrite: bool = True,
+    resume: bool = False,
+) -> int:
     """Makes the pictures and writes them, into a folder that is made if need be.
+
+    resume: files that exist are left as they are, and pictures not made that have all of theirs.
+    It is for a file each.
+
+    Returns how many pictures were made.
 
     Raises as `generate`, and ImageError as `image.write`, or where a file of such a name is there
     and `overwrite` is False.
@@ -99,7 +111,9 @@ def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: b
     latents = generator.latents(wanted.count, wanted.seed, wanted.size, wanted.truncation)
     levels = len(generator.backend.graph.outputs) if to.coarser and to.kind == "pictures" else 1
     files = [[_beside(path, level) for level in range(levels)] for path in to.paths]
-    if not overwrite and (there := [path for path in itertools.chain(*files) if path.exists()]):
+    if not (overwrite or resume) and (
+        there := [path for path in itertools.chain(*files) if path.exists()]
+    ):
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
     to.paths[0].parent.mkdir(parents=True, exist_ok=True)
     atomic.tidy(to.paths[0].parent)
@@ -117,17 +131,24 @@ def write(generator: Generator, to: OutputFiles, wanted: Wanted, *, overwrite: b
         else:
             frames.append(generator.picture(stops[-1], wanted.size, wanted.seamless))
             write_picture(to.paths[0], Picture(sheet(frames, len(frames))), overwrite=overwrite)
-        return
-    made = (
-        generator.pyramid(x, wanted.size, wanted.seamless, finest=not to.coarser) for x in latents
-    )
+        return wanted.count
+
+    def pyramid(latent: Latent) -> list[Pixels]:
+        return generator.pyramid(latent, wanted.size, wanted.seamless, finest=not to.coarser)
+
     if to.kind == "sheet":
-        whole = Picture(sheet([_side_by_side(pictures) for pictures in made]))
+        whole = Picture(sheet([_side_by_side(pyramid(x)) for x in latents]))
         write_picture(to.paths[0], whole, overwrite=overwrite)
-        return
-    for paths, pictures in zip(files, made, strict=True):
-        for path, picture in zip(paths, pictures, strict=True):
+        return wanted.count
+    made = 0
+    for paths, latent in zip(files, latents, strict=True):
+        missing = [not (resume and path.exists()) for path in paths]
+        if not any(missing):
+            continue
+        for path, picture in itertools.compress(zip(paths, pyramid(latent), strict=True), missing):
             write_picture(path, Picture(picture), overwrite=overwrite)
+        made += 1
+    return made
 
 
 def sheet(pictures: Sequence[Pixels], columns: int = 0) -> Pixels:

@@ -17,6 +17,7 @@ from imagen_fast.errors import ImageError, WeightsError
 from imagen_fast.image.array import from_array
 from imagen_fast.image.given import picture_of
 from imagen_fast.image.picture import Picture
+from imagen_fast.loading import check_makes_pictures
 from imagen_fast.model_file import read_header
 from imagen_fast.samples import Samples
 from imagen_fast.task import Task
@@ -31,7 +32,9 @@ def model_for(task: Task, model: PathLike | None, backend: str = "auto") -> Path
     """
     if model is None:
         return catalogue.for_task(task, 1)
-    header = read_header(catalogue.resolve(model), backend)
+    path = catalogue.resolve(model)
+    header = read_header(path, backend)
+    check_makes_pictures(path, header.graph)
     if header.task is not task:
         raise WeightsError(
             f"model {os.fspath(model)!r} {header.task.does(header.graph.scale)}; expected one that "

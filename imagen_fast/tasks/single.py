@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from imagen_fast import atomic
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
+from imagen_fast.image.given import no_picture
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture
 from imagen_fast.loading import check, load
@@ -86,6 +87,8 @@ def single(
     if quality is not None:
         quality = _whole("quality", quality, 100)
     if not isinstance(image, str | os.PathLike):
+        if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
+            raise no_picture(image)
         given = (output, quality, background) != (None, None, None) or overwrite
         if given or max_pixels != DEFAULT_MAX_PIXELS:
             raise ImageError(

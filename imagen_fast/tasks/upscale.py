@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imagen_fast import catalogue
 from imagen_fast.engine import Engine
 from imagen_fast.errors import WeightsError
-from imagen_fast.loading import load
+from imagen_fast.loading import check_makes_pictures, load
 from imagen_fast.model_file import read_header
 from imagen_fast.task import UPSCALE
 from imagen_fast.tasks.automatic import automatic
@@ -116,7 +116,9 @@ def _model(model: PathLike | None, scale: int, backend: str) -> PathLike:
     """The model, which has to enlarge so many times; the shipped one if it is None."""
     if not catalogue.asked_for(model):
         return catalogue.for_task(UPSCALE, scale)
-    header = read_header(catalogue.resolve(model), backend)
+    path = catalogue.resolve(model)
+    header = read_header(path, backend)
+    check_makes_pictures(path, header.graph)
     own, task = header.graph.scale, header.task
     if task is not UPSCALE:
         raise WeightsError(

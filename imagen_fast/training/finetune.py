@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import math
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from imagen_fast import atomic
 from imagen_fast.bundle import Bundle, load_bundle, save_bundle
 from imagen_fast.catalogue import resolve
 from imagen_fast.errors import TrainingError
@@ -32,13 +32,13 @@ class Gain:
     Attributes:
         before, after: PSNR in dB on the held-out pictures.
         pictures: of each held-out picture the start's, the trained model's and the true one.
-        interrupted: Ctrl-C ended it early.
+        interrupted: the number of the signal that ended it early, 0 for none.
     """
 
     before: float
     after: float
     pictures: list[list[Uint8]]
-    interrupted: bool
+    interrupted: int
 
 
 def finetune(start: str, folder: Path, output: Path, run: dict[str, object]) -> Gain:
@@ -55,12 +55,13 @@ def finetune(start: str, folder: Path, output: Path, run: dict[str, object]) -> 
         ImageError, WeightsError: a picture or the model cannot be read, or the output written.
     """
     bundle = load_bundle(resolve(start))
-    with tempfile.TemporaryDirectory() as scratch:
-        config = _config(start, bundle, folder, output.stem, {**run, "output": scratch})
+    with atomic.scratch() as scratch:
+        config = _config(start, bundle, folder, output.stem, {**run, "output": str(scratch)})
         processes = Processes(config.run.device, 1)
         with choose_display(0) as display, Interrupt() as interrupt:
             pictures = tenth_held_out(config, display.say)
             trainer = Trainer(config, processes, display, None, pictures)
+            trainer.results = output
             old, held_out = copy.deepcopy(trainer.average), pictures.held_out
             trainer.before, _ = validate(old, held_out, processes.device)
             display.say(f"before: {trainer.before:.2f} dB on what is held out")

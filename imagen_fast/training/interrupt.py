@@ -13,12 +13,19 @@ from typing import Any
 class Interrupt(AbstractContextManager["Interrupt"]):
     """Within it the first SIGINT or SIGTERM sets `asked` and says so; a second SIGINT ends it.
 
+    `number` is that of the signal, 0 while there is none.
+
     Does nothing outside the main thread, where Python delivers no signals.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.number = 0
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self.number != 0
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
@@ -30,9 +37,9 @@ class Interrupt(AbstractContextManager["Interrupt"]):
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self.asked:
+            self.number = number
             with suppress(OSError):  # print may be under way, and is not to be entered twice
                 os.write(2, b"\nstopping after this step (Ctrl-C again: at once)\n")
-        self.asked = True
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():

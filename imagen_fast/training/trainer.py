@@ -38,12 +38,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `train` ended: `finished`, `interrupted`, or neither (paused)."""
+    """How a call of `train` ended: `finished`, `interrupted`, or neither (paused).
+
+    `interrupted` is the number of the signal that asked for it, 0 for none.
+    """
 
     step: int
     bundle: Path
     finished: bool
-    interrupted: bool
+    interrupted: int
 
 
 def train(
@@ -122,6 +125,7 @@ class Trainer:
 
     Attributes:
         before: the PSNR that what is gained is told against; None for none.
+        results: the folder of the output, or where else what it says it will be.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Trainer:
     ) -> None:
         self.config, self.processes, self.display = config, processes, display
         self.output, self.first = config.run.output, processes.rank == 0
+        self.results = self.output
         device = processes.device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -247,7 +252,7 @@ class Trainer:
             step=self.step,
             bundle=result.bundle_path(self.config),
             finished=self.finished,
-            interrupted=interrupt.asked and not self.finished,
+            interrupted=0 if self.finished else interrupt.number,
         )
 
     @property
@@ -262,7 +267,7 @@ class Trainer:
         return (
             f"training {model.name}-{model.size} ({parameters:,} parameters) on "
             f"{self.data.photographs} pictures, {self.data.pixels / 1e6:.1f} megapixels, "
-            f"on {self.processes.device}; results in {self.output}"
+            f"on {self.processes.device}; results in {self.results}"
         )
 
     def _one_step(self) -> None:

@@ -64,3 +64,28 @@ if __name__ == "__main__":
     while (there := Path(f"/proc/{child}").exists()) and time.monotonic() < end:
         time.sleep(0.1)
     assert not there
+
+
+def locked():
+    """As libraries do that show how far they are."""
+    import multiprocessing
+
+    kept.append(multiprocessing.RLock())
+
+
+kept = []
+
+
+def test_what_its_libraries_hold_is_no_leak_of_the_one_who_asks():
+    program = """
+from test_process import locked
+from imagen_fast.bench.runtimes import Contestant
+from imagen_fast.bench.worker import Worker
+
+if __name__ == "__main__":
+    with Worker(Contestant("native", "fp32", 1)) as child:
+        child.ask(30, locked)
+"""
+    line = [sys.executable, "-c", program]
+    done = subprocess.run(line, cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

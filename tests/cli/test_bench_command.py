@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 ONE = ("--size", "16", "--threads", "1", "--precision", "fp32", "--peers", "none")
+BEFORE = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 def test_table_files_and_a_wrong_backend(tiny_path, tmp_path):
@@ -84,3 +86,26 @@ def test_measuring_nothing_is_an_error(command, tiny_path, tmp_path):
     assert done.exit_code == 1
     assert "nothing could be measured: wrong: " in done.output
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_its_processes_and_leaves_nothing(tiny_path, tmp_path, number):
+    line = [sys.executable, "-m", "imagen_fast", "bench", "-n", tiny_path, *ONE]
+    process = subprocess.Popen(
+        [*map(str, line), "--backend", "native,fake", "--duration", "100"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(number, BEFORE[number]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while "in turns" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, stdout) == (128 + number, "")
+    assert stderr == "interrupted\n"  # no semaphores that are left
+    assert not list(tmp_path.iterdir())

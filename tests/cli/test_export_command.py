@@ -13,8 +13,10 @@ import pytest
 from noise import noise
 from PIL import Image
 
+import imagen_fast
 from imagen_fast.bundle import save_bundle
 from imagen_fast.cli.text import file_size
+from imagen_fast.errors import WeightsError
 from imagen_fast.spec import Level, ModelSpec
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -251,3 +253,26 @@ def test_a_file_is_a_model_of_the_other_commands(export, command, picture, tmp_p
     result = command("bench", "-n", tmp_path / "a.onnx")
     assert result.exit_code == 1
     assert "safetensors" in result.stderr
+
+
+def test_a_network_of_features_says_what_it_gives_and_what_runs_it(command, picture, tmp_path):
+    pytest.importorskip("onnx")
+    a, file = picture(tmp_path / "a.png"), tmp_path / "f.onnx"
+    outputs = ("--outputs", "features.0,attention.0", "--no-verify", "-q")
+    assert command("export", "real-x2", "-o", file, *outputs).exit_code == 0
+    for line in (
+        ("upscale", a, "-o", tmp_path / "b.png"),
+        ("upscale", a, "-s", 2, "-o", tmp_path / "b.png"),
+        ("restore", a),
+        ("features", a, "-o", tmp_path / "b.npz"),
+        ("explain", a, "-o", tmp_path / "b.html"),
+        ("eval", tmp_path),
+        ("video", a, "-o", tmp_path / "b.mp4"),
+    ):
+        result = command(*line, "-n", file)
+        assert result.exit_code == 1, line
+        assert "it gives features.0, attention.0 of image; ONNX Runtime runs it" in result.stderr
+    with pytest.raises(WeightsError, match="it makes no picture of a picture"):
+        imagen_fast.load(file)
+    with pytest.raises(WeightsError, match="it makes no picture of a picture"):
+        imagen_fast.upscale(a, model=file)

@@ -192,3 +192,10 @@ def test_doctor_says_what_videos_need(command, monkeypatch):
         "imagen_fast.cli.doctor.find_spec", lambda name: None if name == "av" else 1
     )
     assert "pip install '.[video]'" in command("doctor").stdout
+
+
+def test_doctor_says_what_it_expects_of_a_file(command, tmp_path):
+    result = command("doctor", tmp_path / "sr-x4.onnx")
+    assert result.exit_code == 1
+    assert "expected a bundle with GPU kernels" in result.stderr
+    assert "an ONNX file runs on any backend" in result.stderr

@@ -87,3 +87,15 @@ def test_a_terminal_is_no_picture(piped, picture, tmp_path, side):
         os.close(theirs)
     assert done.returncode == 2
     assert b"is a terminal" in done.stderr
+
+
+@pytest.mark.parametrize(("side", "number"), [("input", 0), ("output", 1)])
+def test_a_closed_stream_is_an_error(piped, picture, tmp_path, side, number):
+    given = "-" if side == "input" else picture(tmp_path / "a.png")
+    output = tmp_path / "b.png" if side == "input" else "-"
+    done = piped(given, "-o", output, input=None, preexec_fn=lambda: os.close(number))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: standard {side} (".encode())
+    assert b"is closed; expected " in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert not (tmp_path / "b.png").exists()

@@ -35,6 +35,7 @@ def test_metadata(smallest: Bundle) -> None:
         "format": "imagen-fast-onnx-2",
         "name": "sr-x2",
         "task": "",
+        "architecture": "imagen-fast",
         "scale": "2",
         "layout": "NHWC",
         "range": "0..255",

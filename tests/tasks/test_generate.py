@@ -1,8 +1,10 @@
 """A seed is its pictures, of any size, without seams, on every backend."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -284,6 +286,9 @@ def test_levels_replace_nothing_unasked_and_what_fails_leaves_no_folder(made, tm
         (["-o", "a", "--size", "12"], "WIDTHxHEIGHT"),
         (["-o", "a", "--minutes", "1"], "--like"),
         (["-o", "a", "--truncation", "nan"], "truncation"),
+        (["-o", "a", "--resume", "--overwrite"], "exclude each other"),
+        (["-o", "a", "--resume", "--grid"], "--resume is for a file each"),
+        (["-o", "a", "-n", "2", "--resume", "--interpolate"], "--resume is for a file each"),
     ],
 )
 def test_wrong_usage_is_told(made, tmp_path, arguments, message):
@@ -296,6 +301,51 @@ def test_wrong_usage_is_told(made, tmp_path, arguments, message):
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("levels", [(), ("--levels",)], ids=["finest", "levels"])
+def test_what_was_stopped_goes_on_to_the_same_files(made, tmp_path, levels):
+    given = ("--model", made, "--seed", 7, *levels)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert command(*given, "-n", 5, "-o", whole).returncode == 0
+    assert command(*given, "-n", 3, "-o", stopped).returncode == 0
+    for lost in ("made_7_00001", "made_7_00002_level1" if levels else "made_7_00000"):
+        (stopped / f"{lost}.png").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in stopped.iterdir()}
+    done = command(*given, "-n", 5, "-o", stopped, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"5 pictures, 1 of them there already: {stopped}\n"
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert _bytes(stopped) == _bytes(whole)
+    quiet = command(*given, "-n", 6, "-o", stopped, "--resume", "-q")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert len(_bytes(stopped)) == len(_bytes(whole)) * 6 // 5
+
+
+def _bytes(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_signal_leaves_whole_pictures_alone(made, tmp_path):
+    out = tmp_path / "out"
+    line = [sys.executable, "-m", "imagen_fast", "generate", "--model", made, "-o", out]
+    process = subprocess.Popen(
+        [*map(str, line), "-n", "50000"],
+        preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not (out / "made_0_00002.png").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, stdout, stderr) == (128 + signal.SIGTERM, "", "interrupted\n")
+    assert {path.suffix for path in out.iterdir()} == {".png"}
 
 
 def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path):

@@ -73,6 +73,7 @@ def test_a_model_is_trained_on_pictures_without_a_configuration(model, larger, t
     result = finetuned(model, larger, output, "--steps", "12")
     assert result.exit_code == 0, result.output
     assert "held out of 12 pictures: 00.png, 10.png" in result.stderr
+    assert f"results in {output}\n" in result.stderr
     before, after = map(float, re.findall(r"from (\S+) to (\S+) dB", result.stdout)[0])
     assert after > before
     assert f"before: {before:.2f} dB" in result.stderr
@@ -185,10 +186,12 @@ def test_a_finished_run_is_extended_by_as_many_steps_as_asked_for(tables, tmp_pa
     assert "trained for 9 steps" in result.stdout
 
 
-def test_ctrl_c_saves_and_exits_as_shells_expect(tables, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_exits_as_shells_expect(tables, tmp_path, number):
     config = write_toml(tmp_path / "run.toml", tables)
-    with signal_after_first_step(tmp_path / "run", signal.SIGINT):
+    with signal_after_first_step(tmp_path / "run", number):
         result = invoke(config, "--steps", "1000000")
-    assert result.exit_code == 130
+    assert result.exit_code == 128 + number
+    assert result.stderr.endswith("interrupted\n")
     assert "--resume goes on" in result.stderr
     assert (tmp_path / "run" / "checkpoint.pt").exists()
