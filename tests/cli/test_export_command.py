@@ -250,9 +250,6 @@ def test_a_file_is_a_model_of_the_other_commands(export, command, picture, tmp_p
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "out.png") as large:
         assert np.asarray(large).shape == (12, 16, 3)
-    result = command("bench", "-n", tmp_path / "a.onnx")
-    assert result.exit_code == 1
-    assert "safetensors" in result.stderr
 
 
 def test_a_network_of_features_says_what_it_gives_and_what_runs_it(command, picture, tmp_path):
