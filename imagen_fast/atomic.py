@@ -54,8 +54,12 @@ class Part:
             # What replaces a private file is private from the start.
             mode = 0o600 if self._before else 0o666
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            self.file: BinaryIO = os.fdopen(os.open(self._path, flags, mode), "wb")
-            _parts.add(self._path)
+            _parts.add(self._path)  # before it is there: a signal may come in between
+            try:
+                self.file: BinaryIO = os.fdopen(os.open(self._path, flags, mode), "wb")
+            except OSError:
+                _parts.discard(self._path)
+                raise
             with suppress(OSError):  # a filesystem without locks, where leftovers stay
                 fcntl.flock(self.file, fcntl.LOCK_EX)
             if os.fstat(self.file.fileno()).st_nlink:

@@ -182,8 +182,8 @@ def check_makes_pictures(path: Path, graph: Graph) -> None:
     ):
         exported = path.suffix.lower() == ".onnx"
         raise WeightsError(
-            f"{path}: it makes no picture of a picture, it gives {', '.join(graph.outputs)} of "
-            f"{', '.join(graph.inputs)}; "
+            f"{path}: it makes no picture of a picture: it reads {', '.join(graph.inputs)} and "
+            f"gives {', '.join(graph.outputs)}; "
             + (
                 "ONNX Runtime runs it: `onnxruntime.InferenceSession(path).run(None, inputs)`"
                 if exported

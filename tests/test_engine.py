@@ -357,5 +357,5 @@ def test_models_whose_results_have_other_channels(tmp_path: Path) -> None:
 
 def test_a_listing_is_no_picture_model(tmp_path: Path) -> None:
     save_bundle(Bundle(preset("listing", 1), {}), tmp_path / "listing.safetensors")
-    with pytest.raises(WeightsError, match="rows of numbers"):
+    with pytest.raises(WeightsError, match="it reads rows and gives rows; C programs run it"):
         load(tmp_path / "listing.safetensors", backend="fake")

@@ -268,7 +268,10 @@ def test_a_network_of_features_says_what_it_gives_and_what_runs_it(command, pict
     ):
         result = command(*line, "-n", file)
         assert result.exit_code == 1, line
-        assert "it gives features.0, attention.0 of image; ONNX Runtime runs it" in result.stderr
+        assert (
+            "it reads image and gives features.0, attention.0; ONNX Runtime runs it"
+            in result.stderr
+        )
     with pytest.raises(WeightsError, match="it makes no picture of a picture"):
         imagen_fast.load(file)
     with pytest.raises(WeightsError, match="it makes no picture of a picture"):
