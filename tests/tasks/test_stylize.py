@@ -246,12 +246,17 @@ def test_files_on_the_command_line(
         assert (written.name, image.mode) == ("grey_stylized.png", "RGB")
 
 
-def test_paintings_are_never_overwritten(
-    model: Path, picture: Any, paintings: Any, tmp_path: Path
-) -> None:
+@pytest.fixture
+def files(picture: Any, paintings: Any, tmp_path: Path) -> tuple[Path, Path]:
+    """The picture and the first painting."""
     photo, painting = tmp_path / "photo.png", tmp_path / "painting.png"
     Image.fromarray(picture).save(photo)
     Image.fromarray(paintings[0]).save(painting)
+    return photo, painting
+
+
+def test_paintings_are_never_overwritten(model: Path, files: tuple[Path, Path]) -> None:
+    photo, painting = files
     before = painting.read_bytes()
     with pytest.raises(ImageError, match="the output is an input"):
         stylize(photo, painting, model=model, output=painting, overwrite=True)
@@ -263,11 +268,9 @@ def test_paintings_are_never_overwritten(
 
 
 def test_a_style_is_saved_though_the_picture_is_there(
-    model: Path, picture: Any, paintings: Any, tmp_path: Path
+    model: Path, picture: Any, paintings: Any, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    photo, painting = tmp_path / "photo.png", tmp_path / "painting.png"
-    Image.fromarray(picture).save(photo)
-    Image.fromarray(paintings[0]).save(painting)
+    photo, painting = files
     line = [str(x) for x in ("stylize", photo, "--style", painting, "-n", model, "--resume")]
     kept = tmp_path / "kept.safetensors"
     assert CliRunner().invoke(main, line).exit_code == 0
