@@ -47,7 +47,7 @@ ISA_FLAGS = {
     "set_avx512_bf16": [*AVX512, "-mavx512bf16"],
     "set_amx_bf16": [*AVX512, "-mavx512bf16", "-mavx512vbmi", "-mamx-tile", "-mamx-bf16"],
 }
-TRAINED = ("avx512_widened", "avx512_bf16", "amx_bf16")
+TRAINED = ("avx2", "avx512_widened", "avx512_bf16", "amx_bf16")
 ISA_FLAGS |= {f"training_{isa}": ISA_FLAGS[f"set_{isa}"] for isa in TRAINED}
 # Tiles blend, and colours are bounded, as NumPy computes it, which rounds a product before it is
 # added.

@@ -73,17 +73,22 @@ class Engine:
         """End the run that is going on in another thread, if any; it raises BackendError."""
 
 class Training:
-    """Kernels for training, of one instruction set, in bfloat16. Threads take turns.
+    """Kernels for training, of one instruction set. Threads take turns.
 
-    Pictures are C-contiguous (N, H, W, C), bfloat16 seen as int16, C a multiple of 32; weights and
-    gradients float32 as PyTorch lays them out. Raises BackendError where they do not fit.
+    Pictures are C-contiguous (N, H, W, C), C a multiple of 32: bfloat16 seen as int16 in "bf16",
+    float32 in "fp32". Weights and gradients are float32 as PyTorch lays them out. Raises
+    BackendError where they do not fit.
     """
 
     isa: str
+    precision: str
     threads: int
 
     def __init__(self, *, isa: str = "", threads: int = 1) -> None:
-        """`isa`: as for `Engine`. Raises BackendError: none can run here."""
+        """`isa`: a name of `trainable`; "" for IMAGEN_FAST_ISA or the best.
+
+        Raises BackendError: it has no kernels for training, or cannot run here.
+        """
 
     def window_attention(
         self,
@@ -200,6 +205,12 @@ def available_memory(root: str = "") -> int:
 
 def available(precision: str) -> list[str]:
     """The instruction sets that can run here in a precision, best first."""
+
+def trainable() -> list[str]:
+    """The instruction sets that can run here and have kernels for training, best first.
+
+    Each computes in one precision: AVX-512 and AMX in bfloat16, AVX2 in float32.
+    """
 
 def preferred_precision(isa: str = "") -> str:
     """What to take where nobody asks: "bf16" where `Engine` is much faster in it, else "fp32"."""

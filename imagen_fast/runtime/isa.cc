@@ -99,14 +99,15 @@ constexpr Candidate kCandidates[] = {
 
 bool usable(const Candidate& candidate) { return candidate.supported() && candidate.kernels(); }
 
-// `isa`, or if that is empty the variable's.
-std::string ordered(const std::string& isa) {
-    const char* variable = std::getenv("IMAGEN_FAST_ISA");
-    return isa.empty() && variable ? variable : isa;
-}
-
 bool holds(const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+std::string wanted_isa(const std::string& isa) {
+    const char* variable = std::getenv("IMAGEN_FAST_ISA");
+    return isa.empty() && variable ? variable : isa;
 }
 
 std::string joined(const std::vector<std::string>& names, const char* between) {
@@ -116,8 +117,6 @@ std::string joined(const std::vector<std::string>& names, const char* between) {
     }
     return text;
 }
-
-}  // namespace
 
 std::vector<std::string> available(const std::string& precision) {
     std::vector<std::string> names;
@@ -131,7 +130,7 @@ std::vector<std::string> available(const std::string& precision) {
 
 std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
                                                      const std::string& precision) {
-    const std::string wanted = ordered(isa);
+    const std::string wanted = wanted_isa(isa);
     for (const Candidate& candidate : kCandidates) {
         if (precision == candidate.precision && (wanted.empty() || wanted == candidate.isa) &&
             usable(candidate)) {
@@ -150,14 +149,14 @@ std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
     }
     if (!wanted.empty() && computes.empty()) {
         throw BackendError("no instruction set '" + wanted + "'" + from + "; expected one of " +
-                           joined(known, ", "));
+                           joined(known));
     }
     if (!wanted.empty() && !holds(computes, precision)) {
         throw BackendError("instruction set '" + wanted + "'" + from + " computes in " +
                            joined(computes, " or ") + ", not in " + precision +
                            "; choose another, or leave one of the two out");
     }
-    const std::string here = joined(available(precision), ", ");
+    const std::string here = joined(available(precision));
     const std::string what = wanted.empty()
                                  ? precision + " kernels"
                                  : "instruction set '" + wanted + "' in " + precision + from;
@@ -166,7 +165,7 @@ std::pair<std::string, const cpu::KernelSet*> choose(const std::string& isa,
 }
 
 std::string preferred_precision(const std::string& isa) {
-    const std::string wanted = ordered(isa);
+    const std::string wanted = wanted_isa(isa);
     for (const Candidate& candidate : kCandidates) {
         if ((wanted.empty() || wanted == candidate.isa) && usable(candidate) &&
             candidate.preferred()) {

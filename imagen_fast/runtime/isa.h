@@ -9,6 +9,12 @@
 
 namespace imagen_fast {
 
+// `isa`, or if that is empty what the variable IMAGEN_FAST_ISA says, which may be empty.
+std::string wanted_isa(const std::string& isa);
+
+// For messages.
+std::string joined(const std::vector<std::string>& names, const char* between = ", ");
+
 // Names, best first, of the instruction sets that this build and this processor have for a
 // precision ("fp32" or "bf16"). Always holds "generic" for fp32; may be empty for bf16.
 std::vector<std::string> available(const std::string& precision);

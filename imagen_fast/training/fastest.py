@@ -30,17 +30,18 @@ def fastest(
     `compile` is `auto`: by the native engine's kernels, where some of the layers have one for this
     processor; else compiled, where that works; `say` is told. `kernels`: the same without the
     latter. True: compiled. The second result is the kernels, if these are what it computes by,
-    which is in bf16.
+    which is in their precision.
 
     Raises:
         TrainingError: `compile` is True, and it cannot be compiled or that gives wrong gradients.
     """
     parameters = list(module.parameters())
-    if compile is not True and precision != "fp32" and low.device.type == "cpu":
+    if compile is not True and low.device.type == "cpu":
         native = native_training()
-        fast = fused(network, module, native) if native else None
+        fits = native and precision in ("auto", native.precision)
+        fast = fused(network, module, native) if native and fits else None
         if native and fast:
-            wrong = difference(network, fast, parameters, low, "bf16")
+            wrong = difference(network, fast, parameters, low, native.precision)
             if wrong is None:
                 say(f"the layers that can train by the engine's kernels ({native.isa})")
                 return fast, native

@@ -1,8 +1,9 @@
 """Layers of a network whose passes the native engine's kernels run, forward and backward.
 
 A layer is one pass over its pictures there and back: products on the processor's matrix unit, what
-lies between them in its caches. The kernels compute in bfloat16 and sum in float32, as PyTorch does
-under autocast; weights and their gradients are float32. What has no kernel runs in PyTorch.
+lies between them in its caches. Weights and their gradients are float32, and so are sums; pictures
+are bfloat16 on AVX-512 and AMX, as PyTorch has them under autocast, and float32 on AVX2. What has
+no kernel runs in PyTorch.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ KERNELS: dict[type[nn.Module], Callable[[Any, Training], Forward | None]] = {
 
 
 def native_training() -> Training | None:
-    """The kernels, for as many threads as PyTorch has; None where there are none for bfloat16."""
+    """The kernels, for as many threads as PyTorch has; None where this processor has none."""
     try:
-        from imagen_fast._native import Training, available
+        from imagen_fast._native import Training, trainable
     except ImportError:  # installed without the engine
         return None
-    return Training(threads=torch.get_num_threads()) if available("bf16") else None
+    return Training(threads=torch.get_num_threads()) if trainable() else None
 
 
 def fused(network: Pictures, module: nn.Module, native: Training) -> Pictures | None:

@@ -34,7 +34,7 @@ def fused_attention(block: AttentionBlock, native: Training) -> Callable[..., Te
 
 
 class _WindowAttention(torch.autograd.Function):
-    """x, context (N, C, H, W) → (N, C, H, W), bfloat16 in channels_last."""
+    """x, context (N, C, H, W) → (N, C, H, W), in the kernels' precision, channels_last."""
 
     @staticmethod
     def forward(
@@ -49,8 +49,8 @@ class _WindowAttention(torch.autograd.Function):
         native: Training,
         settings: tuple[int, int, int],
     ) -> Tensor:
-        x = rows(x)
-        other = x if context is None else rows(context)
+        x = rows(x, native.precision)
+        other = x if context is None else rows(context, native.precision)
         weights = [w.detach().contiguous() for w in (q, kv, proj, temperature, position)]
         ctx.native, ctx.settings, ctx.crossed = native, settings, context is not None
         ctx.save_for_backward(x, other, *weights)
@@ -63,7 +63,7 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, other, *weights = ctx.saved_tensors
-        gradient = rows(gradient)
+        gradient = rows(gradient, ctx.native.precision)
         x_gradient = torch.empty_like(x)
         other_gradient = torch.empty_like(x) if ctx.crossed else x_gradient
         gradients = [torch.zeros_like(w) for w in weights]

@@ -52,11 +52,11 @@ def _weights(weight: Tensor, bias: Tensor) -> list[Tensor]:
 
 
 class _ConvBlock(torch.autograd.Function):
-    """x (N, C, H, W) → the same, bfloat16 in channels_last."""
+    """x (N, C, H, W) → the same, in the kernels' precision, channels_last."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, native: Training) -> Tensor:
-        x, weights = rows(x), _weights(weight, bias)
+        x, weights = rows(x, native.precision), _weights(weight, bias)
         out, slopes = torch.empty_like(x), torch.empty_like(x)
         native.conv_block(memory(x), [memory(w) for w in weights], memory(out), memory(slopes))
         ctx.native = native
@@ -71,7 +71,7 @@ class _ConvBlock(torch.autograd.Function):
             memory(x),
             memory(slopes),
             [memory(w) for w in weights],
-            memory(rows(gradient)),
+            memory(rows(gradient, ctx.native.precision)),
             memory(x_gradient),
             [memory(g) for g in gradients],
         )
@@ -92,7 +92,7 @@ class _Head(torch.autograd.Function):
         scale: int,
         native: Training,
     ) -> Tensor:
-        x, weights = rows(x), _weights(weight, bias)
+        x, weights = rows(x, native.precision), _weights(weight, bias)
         n, h, w, _ = x.shape
         picture = torch.empty(n, scale * h, scale * w, len(bias) // scale**2)
         pixels = None if base is None else _pixels(base)

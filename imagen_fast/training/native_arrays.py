@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
-def rows(x: Tensor) -> Tensor:
-    """(N, C, H, W) → contiguous (N, H, W, C) in bfloat16: a view, if it is that already."""
-    return x.to(torch.bfloat16).permute(0, 2, 3, 1).contiguous()
+
+def rows(x: Tensor, precision: str) -> Tensor:
+    """(N, C, H, W) → contiguous (N, H, W, C) in a precision: a view, if it is that already."""
+    return x.to(DTYPES[precision]).permute(0, 2, 3, 1).contiguous()
 
 
 def memory(x: Tensor) -> Any:

@@ -100,7 +100,7 @@ class Supervised:
                 self._progressive, self._generator, low, self._compute_in, self._compile, self.say
             )
             if self._native:
-                self.precision = "bf16"
+                self.precision = self._native.precision
             self.compare_by(self._loss)
             self._compile = False
         progressive: Pictures = self._progressive

@@ -40,6 +40,7 @@ struct Avx2 {
     static IMAGEN_INLINE Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
     static IMAGEN_INLINE Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
     static IMAGEN_INLINE Vec reciprocal(Vec a) { return _mm256_div_ps(set(1.0f), a); }
+    static IMAGEN_INLINE Vec reciprocal_root(Vec a) { return reciprocal(_mm256_sqrt_ps(a)); }
     static IMAGEN_INLINE Vec fraction(Vec x) { return _mm256_sub_ps(x, _mm256_floor_ps(x)); }
     static IMAGEN_INLINE Vec scale(Vec a, Vec x) {
         const __m256i power = _mm256_cvtps_epi32(_mm256_floor_ps(x));
@@ -50,6 +51,15 @@ struct Avx2 {
         __m128 r = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
         r = _mm_add_ps(r, _mm_movehl_ps(r, r));
         return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
+    }
+    // Element i is the sum of a[i].
+    static IMAGEN_INLINE Vec sums(const Vec (&a)[8]) {
+        Vec b[4];
+        for (int i = 0; i < 4; ++i) {
+            b[i] = _mm256_hadd_ps(a[2 * i], a[2 * i + 1]);
+        }
+        const Vec low = _mm256_hadd_ps(b[0], b[1]), high = _mm256_hadd_ps(b[2], b[3]);
+        return add(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
     }
     static IMAGEN_INLINE float maximum(Vec a) {
         __m128 r = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

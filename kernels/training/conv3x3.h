@@ -193,9 +193,8 @@ public:
         for (int tap = 0; tap < 9; ++tap) {
             for (int j = 0; j < out_; j += 2) {
                 for (int i = 0; i < in_; i += S::lanes) {
-                    S::store_pairs(turned_.right.at(tap * pixel + j, i),
-                                   S::load(w.at(j, 8 - tap) + i),
-                                   j + 1 < out_ ? S::load(w.at(j + 1, 8 - tap) + i) : S::zero());
+                    turned_.right.put(tap * pixel + j, i, S::load(w.at(j, 8 - tap) + i),
+                                      j + 1 < out_ ? S::load(w.at(j + 1, 8 - tap) + i) : S::zero());
                 }
             }
         }

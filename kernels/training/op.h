@@ -59,7 +59,7 @@ public:
     virtual double run(int block, const SpectrumArgs&, std::byte* scratch) const = 0;
 };
 
-// The kernels of one instruction set, on planes of bfloat16. Makers return owning pointers.
+// The kernels of one instruction set, on planes of its precision. Makers return owning pointers.
 class TrainingSet {
 public:
     // Runs a block of an operator of this set, in the state that its instructions need.
@@ -98,5 +98,6 @@ private:
 const TrainingSet* training_avx512_bf16();
 const TrainingSet* training_avx512_widened();
 const TrainingSet* training_amx_bf16();
+const TrainingSet* training_avx2();
 
 }  // namespace imagen_fast::cpu

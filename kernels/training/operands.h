@@ -5,6 +5,8 @@
 // rows of that. So products of transposed matrices cost no pass over single elements.
 #pragma once
 
+#include <type_traits>
+
 #include "../cpu/gemm.h"
 
 namespace imagen_fast::cpu {
@@ -41,29 +43,40 @@ struct Right {
         return S::max_columns > 1 ? panels.columns * S::lanes : S::lanes;
     }
     void set(int i, int j, float value) const { at(i, j)[i % S::depth] = S::scalar(value); }
-
-    // B = rows (k, n), `stride` apart.
-    IMAGEN_INLINE void fill(const float* rows, std::ptrdiff_t stride) const {
-        fill(rows, stride, 0, k);
-    }
-    // The same of rows first to first + count - 1 of B.
-    IMAGEN_INLINE void fill(const float* rows, std::ptrdiff_t stride, int first, int count) const {
-        for (int i = 0; i < count; i += S::depth) {
-            for (int j = 0; j < n; j += S::lanes) {
-                const float* from = rows + i * stride + j;
-                S::store_pairs(at(first + i, j), S::load(from), S::load(from + stride));
-            }
+    // A vector each of rows i and i + 1, from column j on; i is even.
+    IMAGEN_INLINE void put(unsigned i, unsigned j, typename S::Vec a, typename S::Vec b) const {
+        if constexpr (S::depth == 2) {
+            S::store_pairs(at(i, j), a, b);
+        } else {
+            S::store(at(i, j), a);
+            S::store(at(i + 1, j), b);
         }
     }
-    IMAGEN_INLINE void fill(const Scalar* rows, std::ptrdiff_t stride) const {
+    IMAGEN_INLINE void put(unsigned i, unsigned j, const Scalar* a, const Scalar* b) const {
+        if constexpr (S::depth == 2) {
+            S::store_pairs(at(i, j), a, b);
+        } else {
+            put(i, j, S::load(a), S::load(b));
+        }
+    }
+
+    // B = rows (k, n) of floats or scalars, `stride` apart.
+    template <class Element>
+    IMAGEN_INLINE void fill(const Element* rows, std::ptrdiff_t stride) const {
         fill(rows, stride, 0, k);
     }
-    IMAGEN_INLINE void fill(const Scalar* rows, std::ptrdiff_t stride, int first,
+    // The same of rows first to first + count - 1 of B; both are even.
+    template <class Element>
+    IMAGEN_INLINE void fill(const Element* rows, std::ptrdiff_t stride, int first,
                             int count) const {
-        for (int i = 0; i < count; i += S::depth) {
+        for (int i = 0; i < count; i += 2) {
             for (int j = 0; j < n; j += S::lanes) {
-                const Scalar* from = rows + i * stride + j;
-                S::store_pairs(at(first + i, j), from, from + stride);
+                const Element* from = rows + i * stride + j;
+                if constexpr (std::is_same_v<Element, Scalar>) {
+                    put(first + i, j, from, from + stride);
+                } else {
+                    put(first + i, j, S::load(from), S::load(from + stride));
+                }
             }
         }
     }

@@ -181,8 +181,8 @@ private:
                     real[i] = S::mul(a, inverse);
                     imaginary[i] = S::mul(b, inverse);
                 }
-                S::store_pairs(m.right.at(f, j), real[0], real[1]);
-                S::store_pairs(m.right.at(rows_ + f, j), imaginary[0], imaginary[1]);
+                m.right.put(f, j, real[0], real[1]);
+                m.right.put(rows_ + f, j, imaginary[0], imaginary[1]);
             }
             all += S::sum(sum);
         }

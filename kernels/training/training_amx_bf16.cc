@@ -2,7 +2,7 @@
 #include "op.h"
 
 #ifdef IMAGEN_FAST_TILES
-#include "../cpu/simd_amx.h"
+#include "amx_add_product.h"
 #include "training_set.h"
 #endif
 

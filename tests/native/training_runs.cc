@@ -30,16 +30,18 @@ struct Shape {
     int images, height, width;
 };
 
-// bfloat16, as PyTorch holds it.
+// bfloat16 or float, as PyTorch holds it.
 struct Pixels {
-    std::vector<std::uint16_t> data;
+    std::vector<std::uint16_t> halves;
     cpu::Plane plane;
 
-    Pixels(Shape s, int channels)
-        : data(static_cast<std::size_t>(s.images) * s.height * s.width * channels),
-          plane(borderless(data.data(), s.images, s.height, s.width, channels)) {
-        std::uniform_int_distribution<int> numbers(0x3c00, 0x3f00);  // 0.008 to 0.5
-        for (std::uint16_t& x : data) {
+    Pixels(const TrainingRunner& runner, Shape s, int channels) {
+        const int words = runner.precision == "bf16" ? 1 : 2;
+        halves.resize(static_cast<std::size_t>(s.images) * s.height * s.width * channels * words);
+        plane = borderless(halves.data(), s.images, s.height, s.width, channels, 2 * words);
+        // The upper half of a float of 0.008 to 0.5; the lower one may be anything.
+        std::uniform_int_distribution<int> numbers(0x3c00, 0x3f00);
+        for (std::uint16_t& x : halves) {
             x = static_cast<std::uint16_t>(numbers(random_numbers));
         }
     }
@@ -55,8 +57,8 @@ void check(const std::vector<float>& numbers, const std::string& what) {
 }
 
 void conv_block(TrainingRunner& runner, Shape s, int channels) {
-    Pixels x(s, channels), out(s, channels), slopes(s, channels), gradient(s, channels),
-        back(s, channels);
+    Pixels x(runner, s, channels), out(runner, s, channels), slopes(runner, s, channels),
+        gradient(runner, s, channels), back(runner, s, channels);
     const auto weight = floats(9L * channels * channels), bias = floats(channels);
     const cpu::Conv3x3Weights w{weight.data(), bias.data(), channels, channels};
     cpu::Args args;
@@ -77,7 +79,7 @@ void conv_block(TrainingRunner& runner, Shape s, int channels) {
 }
 
 void head(TrainingRunner& runner, Shape s, int channels, int scale, int colors) {
-    Pixels x(s, channels), back(s, channels);
+    Pixels x(runner, s, channels), back(runner, s, channels);
     const int out = colors * scale * scale;
     const auto weight = floats(9L * channels * out), bias = floats(out);
     const cpu::Conv3x3Weights w{weight.data(), bias.data(), channels, out};
@@ -103,8 +105,8 @@ void head(TrainingRunner& runner, Shape s, int channels, int scale, int colors) 
 
 void attention(TrainingRunner& runner, Shape s, int channels, int head_dim, int window, int shift,
                bool crossed) {
-    Pixels x(s, channels), other(s, channels), y(s, channels), back(s, channels),
-        other_back(s, channels);
+    Pixels x(runner, s, channels), other(runner, s, channels), y(runner, s, channels),
+        back(runner, s, channels), other_back(runner, s, channels);
     const int heads = channels / head_dim;
     const long square = static_cast<long>(channels) * channels;
     const auto q = floats(square), kv = floats(2 * square), proj = floats(square),
@@ -145,7 +147,7 @@ void losses(TrainingRunner& runner, Shape s, int colors) {
 
 int main() {
     const Shape shapes[] = {{1, 1, 1}, {1, 9, 21}, {2, 17, 8}, {3, 5, 50}};
-    for (const std::string& isa : available("bf16")) {
+    for (const std::string& isa : trainable()) {
         if (isa == "amx") {  // the emulated unit is each file's own, and sanitizers slow it further
             continue;
         }

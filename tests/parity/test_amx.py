@@ -34,6 +34,7 @@ SOURCES = {
     **{path: ["-O0"] for path in sources("kernels/training")},
     "kernels/cpu/set_amx_bf16.cc": ["-O1", *AMX],
     "kernels/training/training_amx_bf16.cc": ["-O0", *AMX],
+    "kernels/training/training_avx2.cc": ["-O0", "-mavx2", "-mfma"],
     "kernels/training/training_avx512_bf16.cc": ["-O0", *AVX512],
     "kernels/training/training_avx512_widened.cc": ["-O0", *AVX512],
     "imagen_fast/runtime/isa.cc": [],

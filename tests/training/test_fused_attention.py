@@ -1,19 +1,19 @@
-"""Window attention by the native kernels errs no more than PyTorch's does in bfloat16."""
+"""Window attention by the native kernels errs no more than PyTorch's does."""
 
 import pytest
 import torch
-from bf16_errors import assert_as_good, picture
+from kernel_errors import ROUNDING, assert_as_good, in_precision, picture
 
 from imagen_fast.models.blocks import AttentionBlock
 from imagen_fast.training.fused import native_training
 from imagen_fast.training.fused_attention import fused_attention
-from imagen_fast.training.gradients import ROUNDING
+from imagen_fast.training.native_arrays import DTYPES
 
-available = pytest.importorskip("imagen_fast._native").available
-Training = pytest.importorskip("imagen_fast._native").Training
+native = pytest.importorskip("imagen_fast._native")
+ISAS = native.trainable()
 
-if not available("bf16"):
-    pytest.skip("this processor has no kernels for bfloat16", allow_module_level=True)
+if not ISAS:
+    pytest.skip("this processor has no kernels for training", allow_module_level=True)
 
 # channels, head_dim, window, shift, images, height, width, whether with a context
 CASES = {
@@ -43,10 +43,10 @@ def block_of(channels, head_dim, window, shift):
     return block
 
 
-def values_and_gradients(run, block, x, context, bf16):
+def values_and_gradients(run, block, x, context, precision):
     """By name; gradients of several losses, or else a single number's may be 0 by chance."""
     torch.manual_seed(1)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with in_precision(precision):
         y = run(x, context)
     wanted = dict(block.named_parameters()) | {"x": x}
     if context is not None:
@@ -59,7 +59,14 @@ def values_and_gradients(run, block, x, context, bf16):
     return {"y": y.detach(), **dict(zip(wanted, stacked, strict=True))}
 
 
-@pytest.mark.parametrize("isa", available("bf16"))
+def assert_as_good_as_pytorch(block, x, context, training, rounding):
+    fast, precision = fused_attention(block, training), training.precision
+    exact = values_and_gradients(block, block, x, context, "fp32")
+    usual = values_and_gradients(block, block, x, context, precision)
+    assert_as_good(values_and_gradients(fast, block, x, context, precision), usual, exact, rounding)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_all_gradients(case, threads, isa):
@@ -67,24 +74,19 @@ def test_values_and_all_gradients(case, threads, isa):
     block = block_of(channels, head_dim, window, shift)
     x = picture(n, channels, h, w)
     context = picture(n, channels, h, w) if crossed else None
-    exact = values_and_gradients(block, block, x, context, bf16=False)
-    usual = values_and_gradients(block, block, x, context, bf16=True)
-    fast = fused_attention(block, Training(isa=isa, threads=threads))
-    found = values_and_gradients(fast, block, x, context, bf16=True)
-    assert_as_good(found, usual, exact)
+    training = native.Training(isa=isa, threads=threads)
+    assert_as_good_as_pytorch(block, x, context, training, ROUNDING[training.precision])
 
 
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("temperature", [-3.0, 30.0])
-def test_logits_of_any_size(temperature):
+def test_logits_of_any_size(temperature, isa):
     block = block_of(32, 32, 8, 4)
     with torch.no_grad():
         block.temperature.fill_(temperature)
-    x = picture(1, 32, 13, 19)
-    exact = values_and_gradients(block, block, x, None, bf16=False)
-    usual = values_and_gradients(block, block, x, None, bf16=True)
-    native = native_training()
-    found = values_and_gradients(fused_attention(block, native), block, x, None, bf16=True)
-    assert_as_good(found, usual, exact, ROUNDING)
+    training = native.Training(isa=isa)
+    rounding = 25 * ROUNDING[training.precision]  # such a temperature multiplies it
+    assert_as_good_as_pytorch(block, picture(1, 32, 13, 19), None, training, rounding)
 
 
 @pytest.mark.parametrize("settings", [(24, 24, 8, 0), (32, 32, 0, 0), (32, 32, 18, 0)])
@@ -92,12 +94,13 @@ def test_what_the_kernels_do_not_fit_is_left_to_pytorch(settings):
     assert fused_attention(AttentionBlock(*settings), native_training()) is None
 
 
-def test_pictures_in_any_layout_and_precision():
-    block = block_of(32, 32, 8, 4)
-    fast = fused_attention(block, native_training())
+@pytest.mark.parametrize("isa", ISAS)
+def test_pictures_in_any_layout_and_precision(isa):
+    block, training = block_of(32, 32, 8, 4), native.Training(isa=isa)
+    fast = fused_attention(block, training)
     x = picture(2, 32, 9, 11)
     expected = fast(x)
     assert torch.equal(fast(x.detach().contiguous()), expected)
     assert torch.equal(fast(x.detach().bfloat16()), expected)
-    assert expected.dtype == torch.bfloat16
+    assert expected.dtype == DTYPES[training.precision]
     assert expected.is_contiguous(memory_format=torch.channels_last)

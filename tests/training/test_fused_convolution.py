@@ -1,19 +1,21 @@
-"""3×3 convolutions by the native kernels err no more than PyTorch's do in bfloat16."""
+"""3×3 convolutions by the native kernels err no more than PyTorch's do."""
 
+import numpy as np
 import pytest
 import torch
-from bf16_errors import assert_as_good, picture
+from kernel_errors import ROUNDING, assert_as_good, in_precision, picture
 
 from imagen_fast.errors import BackendError
 from imagen_fast.models.blocks import ConvBlock, Head
 from imagen_fast.training.fused import KERNELS, native_training
 from imagen_fast.training.fused_convolution import fused_conv_block, fused_head
+from imagen_fast.training.native_arrays import DTYPES, memory
 
 native = pytest.importorskip("imagen_fast._native")
-ISAS = native.available("bf16")
+ISAS = native.trainable()
 
 if not ISAS:
-    pytest.skip("this processor has no kernels for bfloat16", allow_module_level=True)
+    pytest.skip("this processor has no kernels for training", allow_module_level=True)
 
 # channels, images, height, width
 SHAPES = {
@@ -44,10 +46,10 @@ def head_of(channels, scale, image_channels=3):
     return head
 
 
-def results(run, module, inputs, bf16):
+def results(run, module, inputs, precision):
     """The value, and the gradients of what there is of inputs and of the parameters, by name."""
     torch.manual_seed(1)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with in_precision(precision):
         y = run(*inputs)
     wanted = dict(module.named_parameters())
     wanted |= {str(i): x for i, x in enumerate(inputs) if x is not None}
@@ -57,10 +59,11 @@ def results(run, module, inputs, bf16):
 
 
 def assert_as_good_as_pytorch(module, inputs, training):
-    exact = results(module, module, inputs, bf16=False)
-    usual = results(module, module, inputs, bf16=True)
-    found = results(KERNELS[type(module)](module, training), module, inputs, bf16=True)
-    assert_as_good(found, usual, exact)
+    precision = training.precision
+    exact = results(module, module, inputs, "fp32")
+    usual = results(module, module, inputs, precision)
+    found = results(KERNELS[type(module)](module, training), module, inputs, precision)
+    assert_as_good(found, usual, exact, ROUNDING[precision])
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -91,27 +94,28 @@ def test_heads_of_grey_pictures_and_with_alpha(image_channels):
     assert_as_good_as_pytorch(head_of(32, 2, image_channels), inputs, native_training())
 
 
-def test_nothing_of_earlier_calls_is_left():
+@pytest.mark.parametrize("isa", ISAS)
+def test_nothing_of_earlier_calls_is_left(isa):
     """Memory is used again: what is read for nothing must be finite, whatever was there."""
-    training = native.Training()
+    training = native.Training(isa=isa)
     block = block_of(32)
     run = fused_conv_block(block, training)
     x = picture(1, 32, 9, 11)
-    before = results(run, block, [x], bf16=True)
-    results(
-        run, block, [picture(1, 32, 48, 48).detach().mul(torch.inf).requires_grad_()], bf16=True
-    )
-    after = results(run, block, [x], bf16=True)
+    before = results(run, block, [x], training.precision)
+    infinite = picture(1, 32, 48, 48).detach().mul(torch.inf).requires_grad_()
+    results(run, block, [infinite], training.precision)
+    after = results(run, block, [x], training.precision)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_threads_sum_in_one_order():
     """So that a run which is made again gives the same weights."""
     block, x = block_of(32), picture(7, 32, 16, 16)
-    run = fused_conv_block(block, native.Training(threads=3))
-    first = results(run, block, [x], bf16=True)
+    training = native.Training(threads=3)
+    run = fused_conv_block(block, training)
+    first = results(run, block, [x], training.precision)
     for _ in range(20):
-        again = results(run, block, [x], bf16=True)
+        again = results(run, block, [x], training.precision)
         assert all(torch.equal(first[name], again[name]) for name in first)
 
 
@@ -132,33 +136,36 @@ def test_what_the_kernels_do_not_fit_is_left_to_pytorch():
     assert fused_head(Head(32, 2, 5), training) is None
 
 
-def test_pictures_in_any_layout_and_precision():
-    fast = fused_conv_block(block_of(32), native_training())
+@pytest.mark.parametrize("isa", ISAS)
+def test_pictures_in_any_layout_and_precision(isa):
+    training = native.Training(isa=isa)
+    fast = fused_conv_block(block_of(32), training)
     x = picture(2, 32, 9, 11).detach()
     expected = fast(x)
     assert torch.equal(fast(x.contiguous()), expected)
     assert torch.equal(fast(x.bfloat16()), expected)
-    assert expected.dtype == torch.bfloat16
+    assert expected.dtype == DTYPES[training.precision]
     assert expected.is_contiguous(memory_format=torch.channels_last)
-    draw = fused_head(head_of(32, 2), native_training())
+    draw = fused_head(head_of(32, 2), training)
     base = picture(2, 3, 9, 11).detach()
     assert torch.equal(draw(x, base.contiguous()), draw(x, base))
     assert draw(x, base).dtype == torch.float32
 
 
 def test_a_weight_in_any_layout():
-    block = block_of(32)
-    fast = fused_conv_block(block, native_training())
+    block, training = block_of(32), native_training()
+    fast = fused_conv_block(block, training)
     x = picture(1, 32, 9, 11)
-    before = results(fast, block, [x], bf16=True)
+    before = results(fast, block, [x], training.precision)
     block.to(memory_format=torch.contiguous_format)
-    after = results(fast, block, [x], bf16=True)
+    after = results(fast, block, [x], training.precision)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_arrays_of_other_shapes_are_refused():
-    training = native.Training()
-    x = torch.zeros(1, 4, 4, 32, dtype=torch.int16).numpy()
+@pytest.mark.parametrize("isa", ISAS)
+def test_arrays_of_other_shapes_are_refused(isa):
+    training = native.Training(isa=isa)
+    x = memory(torch.zeros(1, 4, 4, 32, dtype=DTYPES[training.precision]))
     weights = [torch.zeros(32, 3, 3, 32).numpy(), torch.zeros(32).numpy()]
     with pytest.raises(BackendError, match="x and out must have the same shape"):
         training.conv_block(x, weights, x[:, :2].copy(), x.copy())
@@ -168,3 +175,10 @@ def test_arrays_of_other_shapes_are_refused():
         training.conv_block(x[..., :8].copy(), weights, x.copy(), x.copy())
     with pytest.raises(BackendError, match="picture must be"):
         training.head(x, None, weights, 2, torch.zeros(1, 4, 4, 3).numpy())
+    with pytest.raises(BackendError, match="x must be a C-contiguous array of"):
+        training.conv_block(x.astype(np.float64), weights, x.copy(), x.copy())
+
+
+def test_instruction_sets_without_such_kernels_are_refused():
+    with pytest.raises(BackendError, match="'generic' has no kernels for training here; available"):
+        native.Training(isa="generic")

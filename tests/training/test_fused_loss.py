@@ -7,11 +7,13 @@ from imagen_fast.training.config import LossConfig
 from imagen_fast.training.fused_loss import fuse_loss, fused_frequency_distance
 from imagen_fast.training.losses import DISTANCES, PictureLoss, frequency_distance
 
-available = pytest.importorskip("imagen_fast._native").available
-Training = pytest.importorskip("imagen_fast._native").Training
+native = pytest.importorskip("imagen_fast._native")
+ISAS, Training = native.trainable(), native.Training
+# By its length. In bfloat16 a difference and the cosines are rounded by up to 2^-9.
+SPECTRUM = {"bf16": (2**-8, 2**-6), "fp32": (1e-5, 1e-5)}
 
-if not available("bf16"):
-    pytest.skip("this processor has no kernels for bfloat16", allow_module_level=True)
+if not ISAS:
+    pytest.skip("this processor has no kernels for training", allow_module_level=True)
 
 CASES = {
     "patches": (2, 3, 96, 192),
@@ -23,14 +25,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("isa", available("bf16"))
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("case", CASES)
 def test_distance_and_gradient(case, threads, isa):
     torch.manual_seed(0)
     target = torch.rand(CASES[case]).to(memory_format=torch.channels_last)
     picture = target + 0.1 * torch.randn(CASES[case])
-    fast = fused_frequency_distance(Training(isa=isa, threads=threads))
+    training = Training(isa=isa, threads=threads)
+    fast = fused_frequency_distance(training)
     results = []
     for distance in (frequency_distance, fast):
         x = picture.clone().requires_grad_()
@@ -38,9 +41,9 @@ def test_distance_and_gradient(case, threads, isa):
         (gradient,) = torch.autograd.grad(3 * value, x)
         results.append((value.detach(), gradient))
     (value, gradient), (found, found_gradient) = results
-    # The difference and the cosines are rounded to bfloat16, by up to 2^-9.
-    assert abs(found - value) <= 2**-8 * value
-    assert (found_gradient - gradient).norm() <= 2**-6 * gradient.norm()
+    error, gradient_error = SPECTRUM[training.precision]
+    assert abs(found - value) <= error * value
+    assert (found_gradient - gradient).norm() <= gradient_error * gradient.norm()
 
 
 def test_equal_pictures_have_no_gradient():
@@ -53,7 +56,7 @@ def test_equal_pictures_have_no_gradient():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("isa", available("bf16"))
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("pixel", DISTANCES)
 def test_the_whole_loss(pixel, threads, isa, layout):
@@ -64,18 +67,21 @@ def test_the_whole_loss(pixel, threads, isa, layout):
     with torch.no_grad():
         pictures[0][0] = target[0]  # one that is right already
     results = []
-    loss = PictureLoss(LossConfig(pixel, frequency=0.05, coarse=0.3))
+    loss, training = (
+        PictureLoss(LossConfig(pixel, frequency=0.05, coarse=0.3)),
+        Training(isa=isa, threads=threads),
+    )
     for fused in (False, True):
         if fused:
-            fuse_loss(loss, Training(isa=isa, threads=threads))
+            fuse_loss(loss, training)
         parts = loss(pictures, target)
         gradients = torch.autograd.grad(2 * parts["loss"], pictures)
         results.append(([x.detach() for x in parts.values()], gradients))
     (values, gradients), (found, found_gradients) = results
-    # Spectra are computed in bfloat16.
-    torch.testing.assert_close(found, values, rtol=2**-8, atol=0)
+    error, _ = SPECTRUM[training.precision]
+    torch.testing.assert_close(found, values, rtol=error, atol=0)
     for a, b in zip(found_gradients, gradients, strict=True):
-        assert (a - b).norm() <= 2**-8 * b.norm()
+        assert (a - b).norm() <= error * b.norm()
 
 
 def test_sums_are_those_of_the_usual_distances():

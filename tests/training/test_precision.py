@@ -9,6 +9,7 @@ import torch
 
 from imagen_fast.bundle import load_bundle
 from imagen_fast.training.config_file import parse_config
+from imagen_fast.training.fused import native_training
 from imagen_fast.training.precision import faster
 from imagen_fast.training.trainer import train
 
@@ -50,5 +51,5 @@ def test_the_weights_say_what_they_were_trained_in(tables, compile):
     made = json.loads(load_bundle(train(parse_config(tables)).bundle).metadata["training"])[
         "precision"
     ]
-    by_kernels = compile == "kernels" and native.available("bf16")
-    assert made == ("bf16" if by_kernels else faster("auto", CPU))
+    kernels = native_training() if compile == "kernels" else None
+    assert made == (kernels.precision if kernels else faster("auto", CPU))

@@ -9,16 +9,19 @@ namespace py = pybind11;
 
 namespace imagen_fast {
 
-cpu::Plane plane_of(const py::array& array, const char* name, int multiple) {
-    if (!py::isinstance<py::array_t<std::int16_t>>(array) || array.ndim() != 4 ||
-        !(array.flags() & py::array::c_style) || array.shape(3) % multiple) {
-        throw BackendError(std::string(name) +
-                           " must be a C-contiguous array of int16, (N, H, W, C), C a multiple of " +
+cpu::Plane plane_of(const py::array& array, const char* name, const std::string& precision,
+                    int multiple) {
+    const bool halves = precision == "bf16";
+    if (!(halves ? py::isinstance<py::array_t<std::int16_t>>(array)
+                 : py::isinstance<py::array_t<float>>(array)) ||
+        array.ndim() != 4 || !(array.flags() & py::array::c_style) || array.shape(3) % multiple) {
+        throw BackendError(std::string(name) + " must be a C-contiguous array of " +
+                           (halves ? "int16" : "float32") + ", (N, H, W, C), C a multiple of " +
                            std::to_string(multiple));
     }
     return borderless(const_cast<void*>(array.data()), static_cast<int>(array.shape(0)),
                       static_cast<int>(array.shape(1)), static_cast<int>(array.shape(2)),
-                      static_cast<int>(array.shape(3)));
+                      static_cast<int>(array.shape(3)), static_cast<int>(array.itemsize()));
 }
 
 void expect_same(const cpu::Plane& a, const cpu::Plane& b, const char* names) {

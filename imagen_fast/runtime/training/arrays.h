@@ -3,14 +3,16 @@
 
 #include <pybind11/numpy.h>
 
+#include <string>
 #include <vector>
 
 #include "../../../kernels/cpu/plane.h"
 
 namespace imagen_fast {
 
-// bfloat16 as int16, (N, H, W, C), C a multiple of `multiple`. Throws BackendError.
-cpu::Plane plane_of(const pybind11::array&, const char* name,
+// (N, H, W, C), C a multiple of `multiple`: in "bf16" as int16, in "fp32" as float32. Throws
+// BackendError.
+cpu::Plane plane_of(const pybind11::array&, const char* name, const std::string& precision,
                     int multiple = cpu::kChannelMultiple);
 
 // Throws BackendError.

@@ -37,9 +37,9 @@ void window_attention(TrainingRunner& runner, const py::array& x, const py::arra
                       const AttentionWeights& weights, int head_dim, int window, int shift,
                       const py::array& out) {
     cpu::Args args;
-    args.x = plane_of(x, "x");
-    args.other = plane_of(other, "other");
-    args.out = plane_of(out, "out");
+    args.x = plane_of(x, "x", runner.precision);
+    args.other = plane_of(other, "other", runner.precision);
+    args.out = plane_of(out, "out", runner.precision);
     expect_same(args.x, args.other, "x and other");
     expect_same(args.x, args.out, "x and out");
     const auto a = attention_of(weights, args.x.channels, head_dim, window, shift);
@@ -51,9 +51,9 @@ void window_attention_backward(TrainingRunner& runner, const py::array& x, const
                                const AttentionWeights& weights, int head_dim, int window, int shift,
                                const py::array& gradient, const py::array& x_gradient,
                                const py::array& other_gradient, const AttentionWeights& gradients) {
-    const cpu::GradientArgs args{plane_of(x, "x"), plane_of(other, "other"),
-                                 plane_of(gradient, "gradient"), plane_of(x_gradient, "x_gradient"),
-                                 plane_of(other_gradient, "other_gradient")};
+    const cpu::GradientArgs args{plane_of(x, "x", runner.precision), plane_of(other, "other", runner.precision),
+                                 plane_of(gradient, "gradient", runner.precision), plane_of(x_gradient, "x_gradient", runner.precision),
+                                 plane_of(other_gradient, "other_gradient", runner.precision)};
     for (const cpu::Plane& plane :
          {args.other, args.gradient, args.x_gradient, args.other_gradient}) {
         expect_same(args.x, plane, "x, other, gradient, x_gradient and other_gradient");
@@ -140,8 +140,10 @@ void bind_training(py::module_& m) {
         .def("spectrum_distance", &spectrum_distance, py::arg("a"), py::arg("b"),
              py::arg("gradient"))
         .def_readonly("isa", &TrainingRunner::isa)
+        .def_readonly("precision", &TrainingRunner::precision)
         .def_property_readonly("threads", &TrainingRunner::threads);
     bind_convolutions(training);
+    m.def("trainable", &trainable);
 }
 
 }  // namespace imagen_fast

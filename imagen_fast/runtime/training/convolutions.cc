@@ -31,9 +31,9 @@ cpu::Conv3x3Weights convolution_of(const ConvWeights& weights, int in, int out) 
 void conv_block(TrainingRunner& runner, const py::array& x, const ConvWeights& weights,
                 const py::array& out, const py::array& slopes) {
     cpu::Args args;
-    args.x = plane_of(x, "x", kConvMultiple);
-    args.out = plane_of(out, "out", kConvMultiple);
-    args.other = plane_of(slopes, "slopes", kConvMultiple);
+    args.x = plane_of(x, "x", runner.precision, kConvMultiple);
+    args.out = plane_of(out, "out", runner.precision, kConvMultiple);
+    args.other = plane_of(slopes, "slopes", runner.precision, kConvMultiple);
     expect_same(args.x, args.out, "x and out");
     expect_same(args.x, args.other, "x and slopes");
     const auto w = convolution_of(weights, args.x.channels, args.x.channels);
@@ -45,10 +45,10 @@ void conv_block_backward(TrainingRunner& runner, const py::array& x, const py::a
                          const ConvWeights& weights, const py::array& gradient,
                          const py::array& x_gradient, const ConvWeights& gradients) {
     cpu::GradientArgs args;
-    args.x = plane_of(x, "x", kConvMultiple);
-    args.other = plane_of(slopes, "slopes", kConvMultiple);
-    args.gradient = plane_of(gradient, "gradient", kConvMultiple);
-    args.x_gradient = plane_of(x_gradient, "x_gradient", kConvMultiple);
+    args.x = plane_of(x, "x", runner.precision, kConvMultiple);
+    args.other = plane_of(slopes, "slopes", runner.precision, kConvMultiple);
+    args.gradient = plane_of(gradient, "gradient", runner.precision, kConvMultiple);
+    args.x_gradient = plane_of(x_gradient, "x_gradient", runner.precision, kConvMultiple);
     for (const cpu::Plane& plane : {args.other, args.gradient, args.x_gradient}) {
         expect_same(args.x, plane, "x, slopes, gradient and x_gradient");
     }
@@ -73,7 +73,7 @@ int picture_channels(const py::array& picture, const cpu::Plane& x, int scale, c
 void head(TrainingRunner& runner, const py::array& x, const std::optional<py::array>& base,
           const ConvWeights& weights, int scale, const py::array& picture) {
     cpu::Args args;
-    args.x = plane_of(x, "x", kConvMultiple);
+    args.x = plane_of(x, "x", runner.precision, kConvMultiple);
     const int channels = picture_channels(picture, args.x, scale, "picture");
     args.picture = const_cast<void*>(picture.data());
     if (base) {
@@ -88,8 +88,8 @@ void head_backward(TrainingRunner& runner, const py::array& x, const ConvWeights
                    int scale, const py::array& gradient, const py::array& x_gradient,
                    const ConvWeights& gradients) {
     cpu::GradientArgs args;
-    args.x = plane_of(x, "x", kConvMultiple);
-    args.x_gradient = plane_of(x_gradient, "x_gradient", kConvMultiple);
+    args.x = plane_of(x, "x", runner.precision, kConvMultiple);
+    args.x_gradient = plane_of(x_gradient, "x_gradient", runner.precision, kConvMultiple);
     expect_same(args.x, args.x_gradient, "x and x_gradient");
     const int channels = picture_channels(gradient, args.x, scale, "gradient");
     args.picture_gradient = static_cast<const float*>(gradient.data());

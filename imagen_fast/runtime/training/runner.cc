@@ -1,5 +1,6 @@
 #include "runner.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 
@@ -10,19 +11,64 @@ namespace imagen_fast {
 
 namespace {
 
-const cpu::TrainingSet& training_set(const std::string& isa) {
-    const cpu::TrainingSet* set = isa == "amx"           ? cpu::training_amx_bf16()
-                                  : isa == "avx512_bf16" ? cpu::training_avx512_bf16()
-                                                         : cpu::training_avx512_widened();
-    if (!set) {
-        throw BackendError("instruction set '" + isa + "' has no kernels for training in this build");
+struct Candidate {
+    const char* isa;
+    const char* precision;
+    const cpu::TrainingSet* (*kernels)();
+};
+
+constexpr Candidate kCandidates[] = {
+    {"amx", "bf16", cpu::training_amx_bf16},
+    {"avx512_bf16", "bf16", cpu::training_avx512_bf16},
+    {"avx512", "bf16", cpu::training_avx512_widened},
+    {"avx2", "fp32", cpu::training_avx2},
+};
+
+const Candidate* candidate(const std::string& isa) {
+    for (const Candidate& c : kCandidates) {
+        if (isa == c.isa && c.kernels()) {
+            return &c;
+        }
     }
-    return *set;
+    return nullptr;
 }
 
 }  // namespace
 
-cpu::Plane borderless(void* data, int images, int height, int width, int channels) {
+std::vector<std::string> trainable() {
+    std::vector<std::string> names;
+    for (const char* precision : {"bf16", "fp32"}) {
+        for (const std::string& isa : available(precision)) {
+            const Candidate* c = candidate(isa);
+            if (c && std::string(c->precision) == precision) {
+                names.push_back(isa);
+            }
+        }
+    }
+    return names;
+}
+
+namespace {
+
+// The name of what `isa` asks for.
+std::string chosen(const std::string& isa) {
+    const std::vector<std::string> names = trainable();
+    const std::string wanted = wanted_isa(isa);
+    if (wanted.empty() && !names.empty()) {
+        return names.front();
+    }
+    if (std::find(names.begin(), names.end(), wanted) == names.end()) {
+        throw BackendError(
+            (wanted.empty() ? "this processor" : "instruction set '" + wanted + "'") +
+            " has no kernels for training here; available: " +
+            (names.empty() ? "none" : joined(names)));
+    }
+    return wanted;
+}
+
+}  // namespace
+
+cpu::Plane borderless(void* data, int images, int height, int width, int channels, int bytes) {
     cpu::Plane plane;
     plane.images = images;
     plane.height = plane.lines = height;
@@ -30,14 +76,15 @@ cpu::Plane borderless(void* data, int images, int height, int width, int channel
     plane.channels = plane.pixel = channels;
     // Where pixel (-1, -1) would be.
     constexpr std::ptrdiff_t before = cpu::Plane::kBefore;
-    plane.data = static_cast<std::uint16_t*>(data) - before * (width + 1) * channels;
+    plane.data = static_cast<std::byte*>(data) - before * (width + 1) * channels * bytes;
     return plane;
 }
 
 TrainingRunner::TrainingRunner(const std::string& wanted, int threads)
-    : isa(choose(wanted, "bf16").first),
-      forward_(*choose(wanted, "bf16").second),
-      backward_(training_set(isa)),
+    : isa(chosen(wanted)),
+      precision(candidate(isa)->precision),
+      forward_(*choose(isa, precision).second),
+      backward_(*candidate(isa)->kernels()),
       pool_({threads, PoolOptions{}.spin_us, {}}),
       scratch_(threads) {}
 

@@ -1,5 +1,5 @@
 // Forward and backward passes of single operators on memory that somebody else holds: what
-// PyTorch's own layers would do, by the kernels of one instruction set, in bfloat16.
+// PyTorch's own layers would do, by the kernels of one instruction set.
 #pragma once
 
 #include <map>
@@ -15,17 +15,22 @@
 
 namespace imagen_fast {
 
-// A plane without a border over (N, H, W, C) elements in a row. Only kernels that read no border
-// may have it.
-cpu::Plane borderless(void* data, int images, int height, int width, int channels);
+// A plane without a border over (N, H, W, C) elements in a row, each of so many bytes. Only kernels
+// that read no border may have it.
+cpu::Plane borderless(void* data, int images, int height, int width, int channels, int bytes);
+
+// Names, best first, of the instruction sets that have kernels for training in this build and on this
+// processor. Each computes in one precision.
+std::vector<std::string> trainable();
 
 // One call at a time; others wait.
 class TrainingRunner {
 public:
-    // `isa`: as `choose`. Throws BackendError: no instruction set for bfloat16 can run here.
+    // `isa`: a name of `trainable`, or "" for the variable IMAGEN_FAST_ISA or else the best. Throws
+    // BackendError: it has no kernels for training, or cannot run here.
     TrainingRunner(const std::string& isa, int threads);
 
-    const std::string isa;
+    const std::string isa, precision;
     int threads() const { return pool_.threads(); }
     const cpu::KernelSet& forward() const { return forward_; }
     const cpu::TrainingSet& backward() const { return backward_; }
