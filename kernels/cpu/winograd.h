@@ -74,7 +74,7 @@ class Winograd3x3 {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
     using Transform = WinogradTransform<S>;
-    static constexpr int m = 4, a = m + 2;  // sides of the output and the input tile
+    static constexpr int m = Transform::m, a = Transform::a;  // sides of output and input tiles
     static constexpr int kTiles = 24;       // at a time; a multiple of most register tiles' rows
     // Tiles across a strip: the rows that two rows of tiles share are still in the second-level
     // cache when the lower one reads them.
@@ -229,44 +229,20 @@ private:
             const auto v = used_[i];
             if constexpr (S::splits) {
                 if (v.part == UsedVectors<S>::Part::even) {
-                    transform_vector(in + v.first, row, pixel, out,
+                    Transform::input_tile(in + v.first, row, pixel, out, channels_,
                                      [](const Scalar* p) { return S::load_even(p); });
                     continue;
                 }
                 if (v.part == UsedVectors<S>::Part::odd) {
-                    transform_vector(in + v.first, row, pixel, out,
+                    Transform::input_tile(in + v.first, row, pixel, out, channels_,
                                      [](const Scalar* p) { return S::load_odd(p); });
                     continue;
                 }
             }
-            transform_vector(in + v.first, row, pixel, out,
+            Transform::input_tile(in + v.first, row, pixel, out, channels_,
                              [](const Scalar* p) { return S::load(p); });
         }
     }
-    template <class Load>
-    IMAGEN_INLINE void transform_vector(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
-                                        std::ptrdiff_t pixel, Scalar* IMAGEN_RESTRICT out,
-                                        Load load) const {
-        Vec columns[a][a];
-        for (int j = 0; j < a; ++j) {
-            Vec d[a], r[a];
-            for (int i = 0; i < a; ++i) {
-                d[i] = load(in + i * row + j * pixel);
-            }
-            Transform::input(d, r);
-            for (int i = 0; i < a; ++i) {
-                columns[i][j] = r[i];
-            }
-        }
-        for (int i = 0; i < a; ++i) {
-            Vec r[a];
-            Transform::input(columns[i], r);
-            for (int j = 0; j < a; ++j) {
-                S::store(out + (i * a + j) * channels_, r[j]);
-            }
-        }
-    }
-
     void multiply(const Scalar* inputs, int count, float* products) const {
         const Panels<S>& all = weights_.panels;
         for (int t = 0; t < a * a; ++t) {

@@ -1,5 +1,8 @@
-// The one-dimensional transforms of F(4, 3): A, B and G of Y = Aᵀ [ (G g) ⊙ (Bᵀ d) ].
+// The transforms of F(4×4, 3×3): A, B and G of Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A, along one side and of a
+// tile, and of what Y is differentiated by.
 #pragma once
+
+#include <cstddef>
 
 #include "force_inline.h"
 
@@ -10,11 +13,13 @@ namespace imagen_fast::cpu {
 // much an error in a component counts in the sums: winograd_rounding.h begins at the last.
 template <class S>
 struct WinogradTransform {
+    using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
+    static constexpr int m = 4, a = m + 2;  // sides of the output and the input tile
     static constexpr double p = 0.625, q = 1.6, pp = p * p, qq = q * q;
+    static constexpr double at_p = 1 / (2 * pp * (pp - qq)), at_q = 1 / (2 * qq * (qq - pp));
 
     static void filter(double g0, double g1, double g2, double* r) {
-        constexpr double at_p = 1 / (2 * pp * (pp - qq)), at_q = 1 / (2 * qq * (qq - pp));
         r[0] = g0;  // by pp · qq
         r[1] = g2;
         r[2] = (g0 + p * g1 + pp * g2) * at_p;
@@ -42,7 +47,98 @@ struct WinogradTransform {
         r[3] = S::add(combine(difference_p, p * pp, difference_q, q * qq), y[1]);
     }
 
+    // Bᵀ d B of a vector of channels: 6×6 pixels → 36 vectors, `step` elements apart.
+    template <class Load>
+    static IMAGEN_INLINE void input_tile(const Scalar* IMAGEN_RESTRICT in, std::ptrdiff_t row,
+                                         std::ptrdiff_t pixel, Scalar* IMAGEN_RESTRICT out,
+                                         std::ptrdiff_t step, Load load) {
+        Vec columns[a][a];
+        for (int j = 0; j < a; ++j) {
+            Vec d[a], r[a];
+            for (int i = 0; i < a; ++i) {
+                d[i] = load(in + i * row + j * pixel);
+            }
+            input(d, r);
+            for (int i = 0; i < a; ++i) {
+                columns[i][j] = r[i];
+            }
+        }
+        for (int i = 0; i < a; ++i) {
+            Vec r[a];
+            input(columns[i], r);
+            for (int j = 0; j < a; ++j) {
+                S::store(out + (i * a + j) * step, r[j]);
+            }
+        }
+    }
+
+    // With a dash for what a loss changes by: (G g Gᵀ)' = A Y' Aᵀ ⊙ Bᵀ d B, g' = Gᵀ (G g Gᵀ)' G.
+
+    // A y of one side, 4 → 6, and Gᵀ r, 6 → 3.
+    static IMAGEN_INLINE void output_gradient(const Vec* y, Vec* r) {
+        r[0] = y[0];
+        r[1] = y[3];
+        powers(y, p, r + 2);
+        powers(y, q, r + 4);
+    }
+    static IMAGEN_INLINE void filter_gradient(const Vec* r, Vec* g) {
+        const Vec sum_p = S::mul(S::add(r[2], r[3]), set(at_p));
+        const Vec sum_q = S::mul(S::add(r[4], r[5]), set(at_q));
+        g[0] = S::add(r[0], S::add(sum_p, sum_q));
+        g[1] = S::fma(S::sub(r[2], r[3]), set(p * at_p), S::mul(S::sub(r[4], r[5]), set(q * at_q)));
+        g[2] = S::fma(sum_p, set(pp), S::fma(sum_q, set(qq), r[1]));
+    }
+    // A y Aᵀ of a vector of channels, y(i, j) being that of a pixel → 36 vectors, `step` apart.
+    template <class Pixel>
+    static IMAGEN_INLINE void output_gradient_tile(const Pixel& y, float* IMAGEN_RESTRICT out,
+                                                   std::ptrdiff_t step) {
+        Vec columns[a][m];
+        for (int j = 0; j < m; ++j) {
+            Vec d[m], r[a];
+            for (int i = 0; i < m; ++i) {
+                d[i] = y(i, j);
+            }
+            output_gradient(d, r);
+            for (int i = 0; i < a; ++i) {
+                columns[i][j] = r[i];
+            }
+        }
+        for (int i = 0; i < a; ++i) {
+            Vec r[a];
+            output_gradient(columns[i], r);
+            for (int j = 0; j < a; ++j) {
+                S::store(out + (i * a + j) * step, r[j]);
+            }
+        }
+    }
+    // Gᵀ r G of 36 vectors, `step` apart → (3, 3).
+    static IMAGEN_INLINE void filter_gradient_tile(const float* IMAGEN_RESTRICT r,
+                                                   std::ptrdiff_t step, Vec (&g)[3][3]) {
+        Vec columns[3][a];
+        for (int j = 0; j < a; ++j) {
+            Vec d[a], side[3];
+            for (int i = 0; i < a; ++i) {
+                d[i] = S::load(r + (i * a + j) * step);
+            }
+            filter_gradient(d, side);
+            for (int i = 0; i < 3; ++i) {
+                columns[i][j] = side[i];
+            }
+        }
+        for (int i = 0; i < 3; ++i) {
+            filter_gradient(columns[i], g[i]);
+        }
+    }
+
 private:
+    static IMAGEN_INLINE Vec set(double value) { return S::set(static_cast<float>(value)); }
+    // y0 ± at · y1 + at² · y2 ± at³ · y3
+    static IMAGEN_INLINE void powers(const Vec* y, double at, Vec* r) {
+        const Vec even = S::fma(y[2], set(at * at), y[0]);
+        const Vec odd = S::mul(S::fma(y[3], set(at * at), y[1]), set(at));
+        r[0] = S::add(even, odd);
+        r[1] = S::sub(even, odd);
+    }
     // d4 - other · d2 ± at · (d3 - other · d1)
     static IMAGEN_INLINE void pair(const Vec* d, double at, double other, Vec* r) {
         const Vec minus = S::set(static_cast<float>(-other));

@@ -7,6 +7,8 @@
 
 namespace imagen_fast::cpu {
 
+struct Turned {};  // weights turned by half a circle, with the roles of in and out exchanged
+
 // Read only while an operator is made.
 struct Conv3x3Weights {
     const float* weight;  // (out, 3, 3, in)

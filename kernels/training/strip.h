@@ -83,6 +83,17 @@ public:
             }
         });
     }
+    // The band's rows, of which there are so many.
+    IMAGEN_INLINE Plane plane(int rows) const {
+        Plane plane;
+        plane.data = data_;
+        plane.images = 1;
+        plane.height = rows;
+        plane.width = width_;
+        plane.channels = plane.pixel = pixel_;
+        plane.line = pitch();
+        return plane;
+    }
     // The neighbours of results from `first` on, as the rows of a product.
     IMAGEN_INLINE Rows<S> neighbours(int first, int count) const {
         Rows<S> rows;

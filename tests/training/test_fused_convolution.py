@@ -123,10 +123,14 @@ def test_threads_sum_in_one_order():
 def test_not_a_number_stays_where_it_is_seen(isa):
     x = torch.zeros(1, 32, 9, 11)
     x[0, 5, 4, 6] = torch.nan
-    y = fused_conv_block(block_of(32), native.Training(isa=isa))(x)
-    seen = torch.zeros(9, 11, dtype=torch.bool)
-    seen[3:6, 5:8] = True
-    assert torch.equal(y.isnan().any(1)[0], seen)
+    training = native.Training(isa=isa)
+    found = fused_conv_block(block_of(32), training)(x).isnan().any(1)[0]
+    assert found[3:6, 5:8].all()
+    if training.precision == "fp32":  # Winograd's tiles of 4 × 4 that see it
+        found[0:8, 4:8] = False
+    else:
+        found[3:6, 5:8] = False
+    assert not found.any()
 
 
 def test_what_the_kernels_do_not_fit_is_left_to_pytorch():

@@ -14,13 +14,13 @@
 namespace imagen_fast::cpu {
 
 template <class S>
-class WeightSums {
+class DirectWeightSums {
     using Scalar = typename S::Scalar;
     static constexpr int kStep = 2 * S::lanes;  // pixels
 
 public:
     // For strips of `width` pixels and `rows` rows; in and out are multiples of 16.
-    IMAGEN_INLINE WeightSums(Pieces& pieces, int width, int in, int out, int rows)
+    IMAGEN_INLINE DirectWeightSums(Pieces& pieces, int width, int in, int out, int rows)
         : in_(in),
           out_(out),
           // An odd number of cache lines, which lie in as many places of the first cache.
@@ -32,7 +32,19 @@ public:
         panels_ = pieces.take<Scalar>(static_cast<std::ptrdiff_t>(round_up(all, 2)) * in);
     }
 
-    // Adds those of a band to sums (out, 9, in).
+    // Floats of sums, (out, 9, in).
+    static IMAGEN_INLINE std::ptrdiff_t count(int in, int out) {
+        return static_cast<std::ptrdiff_t>(9) * in * out;
+    }
+    // Adds sums of output channel j to its gradient (9, in).
+    static IMAGEN_INLINE void collect(const float* sums, int in, int, int j, float* gradient) {
+        const float* from = sums + static_cast<std::ptrdiff_t>(j) * 9 * in;
+        for (int i = 0; i < 9 * in; ++i) {
+            gradient[i] += from[i];
+        }
+    }
+
+    // Adds those of a band to sums.
     IMAGEN_INLINE void add(const Strip<S>& x, const Strip<S>& y, int rows, float* sums) const {
         const int pitch = x.pitch(), results = rows * pitch, k = round_up(results, kStep);
         transpose(y, results, k);
