@@ -173,7 +173,7 @@ std::string preferred_precision(const std::string& isa) {
         }
     }
     for (const Candidate& candidate : kCandidates) {
-        if (wanted == candidate.isa) {  // which cannot run here, as `choose` will say
+        if (wanted == candidate.isa && candidate.preferred()) {  // cannot run here: see `choose`
             return candidate.precision;
         }
     }

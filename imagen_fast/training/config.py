@@ -169,10 +169,11 @@ class RunConfig:
         processes: how many processes (one a GPU) share the batch; under torchrun its number
             counts instead.
         threads: CPU threads a process; 0 leaves torch's choice.
-        precision: `bf16` (autocast; weights stay fp32), `fp32`, or `auto`: bf16 on a GPU, by the
-            engine's kernels and on a CPU with fast products of it, else fp32.
+        precision: `bf16` (autocast; weights stay fp32), `fp32`, or `auto`: that of the engine's
+            kernels where these compute; else bf16 on a GPU and on a CPU with fast products of it.
         compile: what the forward and backward pass are computed by. `kernels`: the engine's
-            kernels for training in place of layers that have some, in bf16 on a CPU with AVX-512.
+            kernels for training in place of layers that have some: in bf16 on a CPU with AVX-512
+            or AMX, in fp32 on one with AVX2.
             `auto`: the same; where there are none, compiled (torch.compile), if that works here.
             `true`: compiled. `false`: PyTorch as it is. The first step compares the gradients with
             PyTorch's own; where they differ by more than rounding, `true` is an error, and the
