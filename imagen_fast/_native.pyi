@@ -1,7 +1,7 @@
 """The native engine: C++ kernels for CPUs. See imagen_fast/runtime/engine.h."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -81,7 +81,7 @@ class Training:
     """
 
     isa: str
-    precision: str
+    precision: Literal["bf16", "fp32"]
     threads: int
 
     def __init__(self, *, isa: str = "", threads: int = 1) -> None:
@@ -206,10 +206,11 @@ def available_memory(root: str = "") -> int:
 def available(precision: str) -> list[str]:
     """The instruction sets that can run here in a precision, best first."""
 
-def trainable() -> list[str]:
+def trainable(precision: str = "") -> list[str]:
     """The instruction sets that can run here and have kernels for training, best first.
 
-    Each computes in one precision: AVX-512 and AMX in bfloat16, AVX2 in float32.
+    Each computes in one precision: AVX-512 and AMX in "bf16", AVX2 in "fp32". With IMAGEN_FAST_ISA
+    no others.
     """
 
 def preferred_precision(isa: str = "") -> str:

@@ -37,9 +37,8 @@ def fastest(
     """
     parameters = list(module.parameters())
     if compile is not True and low.device.type == "cpu":
-        native = native_training()
-        fits = native and precision in ("auto", native.precision)
-        fast = fused(network, module, native) if native and fits else None
+        native = native_training(precision)
+        fast = fused(network, module, native) if native else None
         if native and fast:
             wrong = difference(network, fast, parameters, low, native.precision)
             if wrong is None:

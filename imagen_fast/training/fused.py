@@ -19,6 +19,7 @@ from imagen_fast.models.blocks import AttentionBlock, ConvBlock, Head
 from imagen_fast.training.fused_attention import fused_attention
 from imagen_fast.training.fused_convolution import fused_conv_block, fused_head
 from imagen_fast.training.gradients import Pictures
+from imagen_fast.training.precision import Wanted
 
 if TYPE_CHECKING:
     from imagen_fast._native import Training
@@ -33,13 +34,14 @@ KERNELS: dict[type[nn.Module], Callable[[Any, Training], Forward | None]] = {
 }
 
 
-def native_training() -> Training | None:
+def native_training(precision: Wanted = "auto") -> Training | None:
     """The kernels, for as many threads as PyTorch has; None where this processor has none."""
     try:
         from imagen_fast._native import Training, trainable
     except ImportError:  # installed without the engine
         return None
-    return Training(threads=torch.get_num_threads()) if trainable() else None
+    names = trainable("" if precision == "auto" else precision)
+    return Training(isa=names[0], threads=torch.get_num_threads()) if names else None
 
 
 def fused(network: Pictures, module: nn.Module, native: Training) -> Pictures | None:

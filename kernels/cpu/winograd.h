@@ -230,17 +230,17 @@ private:
             if constexpr (S::splits) {
                 if (v.part == UsedVectors<S>::Part::even) {
                     Transform::input_tile(in + v.first, row, pixel, out, channels_,
-                                     [](const Scalar* p) { return S::load_even(p); });
+                                          [](const Scalar* p) { return S::load_even(p); });
                     continue;
                 }
                 if (v.part == UsedVectors<S>::Part::odd) {
                     Transform::input_tile(in + v.first, row, pixel, out, channels_,
-                                     [](const Scalar* p) { return S::load_odd(p); });
+                                          [](const Scalar* p) { return S::load_odd(p); });
                     continue;
                 }
             }
             Transform::input_tile(in + v.first, row, pixel, out, channels_,
-                             [](const Scalar* p) { return S::load(p); });
+                                  [](const Scalar* p) { return S::load(p); });
         }
     }
     void multiply(const Scalar* inputs, int count, float* products) const {

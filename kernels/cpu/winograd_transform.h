@@ -1,5 +1,5 @@
-// The transforms of F(4×4, 3×3): A, B and G of Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A, along one side and of a
-// tile, and of what Y is differentiated by.
+// The transforms of F(4×4, 3×3): A, B and G of Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A, of one side and of a
+// tile, and those back of what a loss changes by.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 // A 3×3 convolution with zeros around the picture, and its gradients: an image at a time, and in it a
 // band of rows after the other, which stays in the first caches (strip.h).
 //
-// With y' what the loss changes by with the sums y, the gradients are products too: x' that of the
-// neighbours in y' with the weights turned by half a circle, the weights' those of weight_sums.h.
+// With y' what the loss changes by with the sums y, the gradients are convolutions too: x' is that of y'
+// with the weights turned by half a circle, that of the weights one of x with y'.
 #pragma once
 
 #include <type_traits>

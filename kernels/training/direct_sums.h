@@ -107,7 +107,7 @@ public:
         }
         right_.fill_transposed(static_cast<const Scalar*>(rows.data()), row);
     }
-    // Of what goes back to its input: that of the neighbours, with the weights turned by half a circle.
+    // Of what goes back to its input: that of the neighbours, with the weights turned.
     DirectSums(const Conv3x3Weights& w, Turned)
         : DirectSums(9 * Strip<S>::padded(w.out), w.in) {
         const int pixel = Strip<S>::padded(w.out);

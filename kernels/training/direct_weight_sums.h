@@ -1,9 +1,9 @@
 // The gradients of a 3×3 convolution's weights: for each of the nine neighbours y'ᵀ · x, summed over
 // the pixels of one band after the other.
 //
-// Panels of x are read from any word of pixels on (operands.h). So where a word is a pair of them, there
-// are two, one that begins with the first pixel and one that begins with the second, and each neighbour
-// is in one.
+// Panels of x are read from any word of pixels on (operands.h). So where a word is a pair of them,
+// there are two, one that begins with the first pixel and one that begins with the second, and each
+// neighbour is in one.
 #pragma once
 
 #include "../cpu/pieces.h"

@@ -1,5 +1,5 @@
-// The gradients of a 3×3 convolution's weights by Winograd's algorithm: for each of the 36 numbers of a tile
-// (A y' Aᵀ)ᵀ · Bᵀ x B, summed over tiles of one band after the other, and at last Gᵀ · G of that.
+// The gradients of a 3×3 convolution's weights by Winograd's algorithm: for each of the 36 numbers of
+// a tile (A y' Aᵀ)ᵀ · Bᵀ x B, summed over tiles of one band after the other, and at last Gᵀ · G of that.
 #pragma once
 
 #include "../cpu/pieces.h"

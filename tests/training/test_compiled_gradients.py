@@ -103,7 +103,7 @@ def test_a_run_without_a_compiler_is_the_run_that_never_asked_for_one(
     expected = load_bundle(train(parse_config(tables)).bundle).tensors
     capsys.readouterr()
     monkeypatch.setattr(torch, "compile", stand_in(math.nan))
-    monkeypatch.setattr(fastest, "native_training", lambda: None)
+    monkeypatch.setattr(fastest, "native_training", lambda _: None)
     tables["run"] |= {"compile": "auto", "output": str(tmp_path / "auto")}
     with pytest.warns(UserWarning, match="training without compiling"):
         bundle = train(parse_config(tables)).bundle

@@ -10,7 +10,9 @@ from imagen_fast.training.config_file import parse_config
 from imagen_fast.training.gradients import difference
 from imagen_fast.training.trainer import train
 
-if fused.native_training() is None:
+trainable = pytest.importorskip("imagen_fast._native").trainable
+
+if not trainable():
     pytest.skip("this processor has no kernels for training", allow_module_level=True)
 
 LEVELS = {
@@ -60,6 +62,21 @@ def test_auto_takes_the_kernels_and_says_so(tables, monkeypatch, capsys):
     assert "train by the engine's kernels" in capsys.readouterr().err.replace("\n", " ")
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_precision_is_trained_in_by_its_own_kernels(precision):
+    native = fused.native_training(precision)
+    names = trainable(precision)
+    assert (native.isa, native.precision) == (names[0], precision) if names else native is None
+
+
+def test_an_instruction_set_without_kernels_leaves_them_out(monkeypatch):
+    monkeypatch.setenv("IMAGEN_FAST_ISA", "generic")
+    assert fused.native_training() is None
+    monkeypatch.setenv("IMAGEN_FAST_ISA", "avx2")
+    assert trainable("bf16") == []
+    assert fused.native_training().isa == "avx2"
+
+
 def test_wrong_gradients_are_a_warning(tables, monkeypatch):
     monkeypatch.setattr(fastest, "difference", lambda *_: "wrong gradients: by much")
     monkeypatch.setattr(fastest, "compiled", lambda network, *_: network)
@@ -70,6 +87,6 @@ def test_wrong_gradients_are_a_warning(tables, monkeypatch):
 
 def test_kernels_or_the_network_itself(tables, monkeypatch):
     monkeypatch.setattr(fastest, "compiled", never)
-    monkeypatch.setattr(fastest, "native_training", lambda: None)
+    monkeypatch.setattr(fastest, "native_training", lambda _: None)
     tables["run"] |= {"steps": 1, "compile": "kernels"}
     assert train(parse_config(tables)).finished

@@ -51,12 +51,15 @@ void window_attention_backward(TrainingRunner& runner, const py::array& x, const
                                const AttentionWeights& weights, int head_dim, int window, int shift,
                                const py::array& gradient, const py::array& x_gradient,
                                const py::array& other_gradient, const AttentionWeights& gradients) {
-    const cpu::GradientArgs args{plane_of(x, "x", runner.precision), plane_of(other, "other", runner.precision),
-                                 plane_of(gradient, "gradient", runner.precision), plane_of(x_gradient, "x_gradient", runner.precision),
-                                 plane_of(other_gradient, "other_gradient", runner.precision)};
-    for (const cpu::Plane& plane :
+    const auto plane = [&](const py::array& array, const char* name) {
+        return plane_of(array, name, runner.precision);
+    };
+    const cpu::GradientArgs args{plane(x, "x"), plane(other, "other"), plane(gradient, "gradient"),
+                                 plane(x_gradient, "x_gradient"),
+                                 plane(other_gradient, "other_gradient")};
+    for (const cpu::Plane& each :
          {args.other, args.gradient, args.x_gradient, args.other_gradient}) {
-        expect_same(args.x, plane, "x, other, gradient, x_gradient and other_gradient");
+        expect_same(args.x, each, "x, other, gradient, x_gradient and other_gradient");
     }
     const auto a = attention_of(weights, args.x.channels, head_dim, window, shift);
     const auto sums = floats_of(gradients, args.x.channels, head_dim, window);
@@ -143,7 +146,7 @@ void bind_training(py::module_& m) {
         .def_readonly("precision", &TrainingRunner::precision)
         .def_property_readonly("threads", &TrainingRunner::threads);
     bind_convolutions(training);
-    m.def("trainable", &trainable);
+    m.def("trainable", &trainable, py::arg("precision") = "");
 }
 
 }  // namespace imagen_fast

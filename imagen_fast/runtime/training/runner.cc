@@ -24,40 +24,26 @@ constexpr Candidate kCandidates[] = {
     {"avx2", "fp32", cpu::training_avx2},
 };
 
+// What an instruction set computes by, or null if it cannot run here.
 const Candidate* candidate(const std::string& isa) {
     for (const Candidate& c : kCandidates) {
-        if (isa == c.isa && c.kernels()) {
+        const std::vector<std::string> names = available(c.precision);
+        const bool here = std::find(names.begin(), names.end(), isa) != names.end();
+        if (isa == c.isa && c.kernels() && here) {
             return &c;
         }
     }
     return nullptr;
 }
 
-}  // namespace
-
-std::vector<std::string> trainable() {
-    std::vector<std::string> names;
-    for (const char* precision : {"bf16", "fp32"}) {
-        for (const std::string& isa : available(precision)) {
-            const Candidate* c = candidate(isa);
-            if (c && std::string(c->precision) == precision) {
-                names.push_back(isa);
-            }
-        }
-    }
-    return names;
-}
-
-namespace {
-
 // The name of what `isa` asks for.
 std::string chosen(const std::string& isa) {
-    const std::vector<std::string> names = trainable();
     const std::string wanted = wanted_isa(isa);
+    const std::vector<std::string> names = trainable("");
     if (wanted.empty() && !names.empty()) {
         return names.front();
     }
-    if (std::find(names.begin(), names.end(), wanted) == names.end()) {
+    if (!candidate(wanted)) {
         throw BackendError(
             (wanted.empty() ? "this processor" : "instruction set '" + wanted + "'") +
             " has no kernels for training here; available: " +
@@ -67,6 +53,22 @@ std::string chosen(const std::string& isa) {
 }
 
 }  // namespace
+
+std::vector<std::string> trainable(const std::string& precision) {
+    const std::string wanted = wanted_isa("");
+    std::vector<std::string> names;
+    for (const char* each : {"bf16", "fp32"}) {
+        for (const std::string& isa : available(each)) {
+            const Candidate* c = candidate(isa);
+            const bool asked = (precision.empty() || precision == each) &&
+                               (wanted.empty() || wanted == isa);
+            if (c && std::string(c->precision) == each && asked) {
+                names.push_back(isa);
+            }
+        }
+    }
+    return names;
+}
 
 cpu::Plane borderless(void* data, int images, int height, int width, int channels, int bytes) {
     cpu::Plane plane;

@@ -20,8 +20,9 @@ namespace imagen_fast {
 cpu::Plane borderless(void* data, int images, int height, int width, int channels, int bytes);
 
 // Names, best first, of the instruction sets that have kernels for training in this build and on this
-// processor. Each computes in one precision.
-std::vector<std::string> trainable();
+// processor: in a precision, or "" for any. Each computes in one. With the variable IMAGEN_FAST_ISA
+// no others.
+std::vector<std::string> trainable(const std::string& precision);
 
 // One call at a time; others wait.
 class TrainingRunner {
