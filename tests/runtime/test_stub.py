@@ -112,4 +112,5 @@ def test_methods(name: str, method: str) -> None:
 def test_properties(name: str, property: str) -> None:
     getter = vars(getattr(_native, name))[property].fget
     annotation = ast.unparse(properties(name)[property].annotation)
-    assert getter.__doc__.split(" -> ")[1].strip() == annotation
+    said = "str" if annotation.startswith("Literal['") else annotation  # pybind11 knows no more
+    assert getter.__doc__.split(" -> ")[1].strip() == said
