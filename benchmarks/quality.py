@@ -3,9 +3,9 @@
     python benchmarks/quality.py [MODEL ...]
     python benchmarks/quality.py --ladder [--scale 4] [--every 8] [MODEL ...]
 
-The first asks `imagen-fast eval` about every shipped model, in bf16 on any processor, writes
-benchmarks/results/quality.json and prints the table that the README shows. With models (such as
-restore-tiny) the others' figures stay as they are.
+The first asks `imagen-fast eval` about every shipped model, in bf16 where the processor has kernels
+for it (AVX-512, AMX), else in fp32, writes benchmarks/results/quality.json and prints the table that
+the README shows. With models (such as restore-tiny) the others' figures stay as they are.
 
 --ladder tells which model is to be preferred for what a picture has gone through: it shrinks every
 so many-th picture of B100, puts it through a JPEG file, adds noise, or both, and prints the mean
@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 import imagen_fast
+from imagen_fast._native import available
 from imagen_fast.bench.machine import describe
 from imagen_fast.bench.table import markdown
 from imagen_fast.catalogue import Entry, shipped
@@ -45,7 +46,8 @@ SETS = {"set5": "Set5", "b100": "B100"}
 def measured(entry: Entry) -> dict[str, Any]:
     """A model's row: means by protocol, and how far drawn pictures are off."""
     task, scale = entry.header.task, entry.header.graph.scale
-    row: dict[str, Any] = {"model": entry.path.stem, "scale": scale}
+    precision = "bf16" if available("bf16") else "fp32"
+    row: dict[str, Any] = {"model": entry.path.stem, "scale": scale, "precision": precision}
     fitting = [
         name
         for name, protocol in PROTOCOLS.items()
@@ -54,7 +56,7 @@ def measured(entry: Entry) -> dict[str, Any]:
     ]
     for name in fitting or ["set5"]:
         line = [sys.executable, "-m", "imagen_fast", "eval", "-n", entry.path, "--protocol", name]
-        found = json.loads(subprocess.check_output([*line, "--precision", "bf16", "--json"]))
+        found = json.loads(subprocess.check_output([*line, "--precision", precision, "--json"]))
         row |= ({name: found["mean"]} if fitting else {}) | {"colors": found["colors"]}
     return row
 
