@@ -4,8 +4,8 @@
     python benchmarks/quality.py --ladder [--scale 4] [--every 8] [MODEL ...]
 
 The first asks `imagen-fast eval` about every shipped model, in bf16 where the processor has kernels
-for it (AVX-512, AMX), else in fp32, writes benchmarks/results/quality.json and prints the table that
-the README shows. With models (such as restore-tiny) the others' figures stay as they are.
+for it (AVX-512, AMX), else in fp32, writes benchmarks/results/quality.json and prints the README's
+table. With models (such as restore-tiny) the others' figures stay as they are.
 
 --ladder tells which model is to be preferred for what a picture has gone through: it shrinks every
 so many-th picture of B100, puts it through a JPEG file, adds noise, or both, and prints the mean
