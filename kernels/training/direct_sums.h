@@ -9,7 +9,6 @@
 
 namespace imagen_fast::cpu {
 
-constexpr int kBandPixels = 256;
 constexpr int kSumsPixels = 64;  // whose sums are computed at once
 
 // On a matrix unit vectors are computed beside products: beside() runs as often as there are some.

@@ -10,6 +10,8 @@
 
 namespace imagen_fast::cpu {
 
+constexpr int kBandPixels = 256;  // that a band has, about
+
 // A band of rows of an image, and the rows above and below it. Results are numbered from the first
 // pixel of the band on, row by row, `pitch` a row, of which the last is for nothing; result o is
 // computed of pixels o + ky · pitch + kx of the strip.

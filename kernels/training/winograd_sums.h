@@ -10,8 +10,6 @@
 
 namespace imagen_fast::cpu {
 
-constexpr int kTileSide = 4;
-
 // As DirectSums.
 template <class S>
 class WinogradSums {
@@ -25,7 +23,7 @@ public:
 
     // Of a band: whole tiles.
     static IMAGEN_INLINE int rows(const Plane& x) {
-        return round_up(Strip<S>::rows_of(x, kBandPixels), kTileSide);
+        return round_up(Strip<S>::rows_of(x, kBandPixels), WinogradTransform<S>::m);
     }
     float* memory(Pieces& pieces) const {
         return pieces.take<float>(winograd_.scratch() / sizeof(float));
