@@ -9,7 +9,6 @@ namespace {
 
 constexpr int kAround = cpu::Plane::kBefore + cpu::Plane::kAfter;
 constexpr int kLeastRows = 32;  // of a part
-constexpr int kColumns = 16;  // what a tile of products holds
 // Where the planes of buffers seem to begin; `inner` says which buffer it is.
 std::byte* const kStart = reinterpret_cast<std::byte*>(64);
 
@@ -38,11 +37,6 @@ cpu::Plane Chain::take(int elements) {
 
 void Chain::add(const cpu::Op* op, const cpu::Args& args, int reach) {
     steps_.push_back({op, args, reach});
-}
-
-int Chain::columns(std::size_t cache, std::size_t bytes_of_column) {
-    const std::size_t fit = cache / std::max<std::size_t>(bytes_of_column, 1);
-    return std::max(kColumns, static_cast<int>(std::min<std::size_t>(fit, 1 << 20)));
 }
 
 template <class Each>
@@ -102,14 +96,9 @@ void Chain::cut(int threads) {
     parts_ = divided(shape_.height, part_);
 }
 
-std::size_t Chain::plan(int threads, std::size_t cache, Arena& arena) {
+std::size_t Chain::plan(int threads, int columns, Arena& arena) {
     find_reaches();
-    std::size_t column = 0;
-    for (const Buffer& buffer : buffers_) {
-        column += static_cast<std::size_t>(kBand + buffer.lag + kAround) * buffer.elements;
-    }
-    const int fit = columns(cache, column * kernels_.element());
-    strips_ = divided(shape_.width, fit);
+    strips_ = divided(shape_.width, columns);
     // What is computed twice at its sides makes a strip as wide as whole tiles.
     const int twice = strips_ > 1 ? 2 * farthest_ : 0;
     strip_ = cpu::round_up(divided(shape_.width, strips_) + twice, kColumns) - twice;
@@ -146,6 +135,10 @@ cpu::Plane Chain::part(const cpu::Plane& plane, const State& at, int from, int t
     }
     part.height = to - from;
     part.width = right - left;
+    part.above = from;
+    part.below = shape_.height - to;
+    part.left = left;
+    part.right = shape_.width - right;
     if (plane.inner) {
         const int number = plane.inner - 1;
         const Buffer& buffer = buffers_[number];

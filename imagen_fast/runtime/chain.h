@@ -29,18 +29,16 @@ public:
     // others it writes, no step of the chain reads further than where it writes itself.
     void add(const cpu::Op* op, const cpu::Args& args, int reach);
 
-    // Cuts the picture, and takes buffers for each thread; `cache`: bytes of its own cache. Returns
+    // Cuts the picture into strips of about so many columns, and takes buffers for each thread. Returns
     // how much scratch memory a step needs.
-    std::size_t plan(int threads, std::size_t cache, Arena& arena);
+    std::size_t plan(int threads, int columns, Arena& arena);
 
     int blocks() const { return shape_.images * parts_ * strips_; }
     // Ends between two bands once `cancelled` is set.
     void run(int block, int thread, std::byte* scratch, const std::atomic<bool>& cancelled) const;
 
-    // How many rows a band has, and how many columns fit a cache if a column's buffers take so many
-    // bytes.
-    static constexpr int kBand = 4;
-    static int columns(std::size_t cache, std::size_t bytes_of_column);
+    static constexpr int kBand = 4;     // rows
+    static constexpr int kColumns = 16;  // the fewest of a strip: what a tile of products holds
 
 private:
     struct Buffer {

@@ -48,12 +48,14 @@ private:
     };
 
     void find_last_reads();
-    // Where the chain ends that begins with an operation: behind it, if it is none.
+    // Where the chain ends that begins with an operation: behind it, if it is none. Its columns are in
+    // `columns_`.
     int chain_end(int number);
     void find_readers();
     int around(int number) const;  // how far an operation of a chain reads around a pixel
     bool may_be_in_chain(int number, const Shape&) const;
-    bool makes_chain(int begin, int end) const;
+    // How many columns of it fit a core's own cache; 0: these operations should be no chain.
+    int columns_of_chain(int begin, int end) const;
     bool overlap(int a, int b) const;
     bool is_wanted(int value) const;  // handed out
     bool is_inner(int value, int begin, int end) const;  // of the chain that is being made
@@ -106,7 +108,7 @@ private:
     };
     std::vector<Written> written_;  // by the value whose plane it is
     std::shared_ptr<Chain> chain_;  // that is being made, of these operations
-    int chain_begin_ = 0, chain_end_ = 0;
+    int chain_begin_ = 0, chain_end_ = 0, columns_ = 0;
     const int threads_;
     std::vector<void*> scratch_;  // for each thread
     std::size_t most_scratch_ = 0;

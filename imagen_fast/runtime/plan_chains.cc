@@ -16,8 +16,8 @@ using Kind = Operation::Kind;
 constexpr int kMostSteps = 24;
 // At a strip's sides pixels are computed twice: strips have at least so many columns for each that is
 // read beyond them. With 64 a pixel of 2048² costs 3 to 7 % less than with 128, and one of 1024² as much
-// (DISP on a Xeon with AMX).
-constexpr int kColumnsOfReach = 64;
+// (DISP on a Xeon with AMX); of NAFNet's blocks 61 fit 512 KB in fp32.
+constexpr int kColumnsOfReach = 48;
 // Up to so many bytes of planes for each thread, a 3×3 convolution gets them from the cache that cores
 // share as fast as it computes.
 constexpr std::size_t kConvolved = 12 << 20;
@@ -30,6 +30,10 @@ std::size_t own_cache() {
     bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
 #endif
     return static_cast<std::size_t>(bytes > 0 ? bytes : 1 << 20) * 3 / 8;
+}
+
+bool is_three(const Operation& x) {
+    return x.kind == Operation::Kind::convolution && kernel_of(x) == ConvolutionKernel::three;
 }
 
 }  // namespace
@@ -58,11 +62,9 @@ bool Plan::may_be_in_chain(int number, const Shape& like) const {
         return false;
     }
     switch (operation.kind) {
-        case Kind::convolution: {
-            const ConvolutionKernel kernel = kernel_of(operation);
-            return operation.padding == cpu::Padding::zero &&
-                   (kernel == ConvolutionKernel::pointwise || kernel == ConvolutionKernel::three);
-        }
+        case Kind::convolution:
+            return operation.stride == 1 && operation.padding != cpu::Padding::valid &&
+                   (!is_three(operation) || kernels_.computes_parts());
         case Kind::sum:
         case Kind::product:
         case Kind::layer_norm:
@@ -117,7 +119,7 @@ void Plan::find_readers() {
     }
 }
 
-bool Plan::makes_chain(int begin, int end) const {
+int Plan::columns_of_chain(int begin, int end) const {
     const auto& operations = graph_.operations;
     std::vector<int> reach(static_cast<std::size_t>(end - begin));
     int farthest = 0;
@@ -129,34 +131,37 @@ bool Plan::makes_chain(int begin, int end) const {
         const int value = operations[i].output;
         // Part of a plane of which others write or read a part.
         const bool outside = !is_inner(root(value), begin, end);
-        int nearest = 0, &farther = reach[i - begin];
+        int nearest = 0, beyond = 0, &farther = reach[i - begin];
         for (const Reader& reader : readers_[i]) {
             if (reader.number < end) {
                 const int of_reader = reach[reader.number - begin];
                 farther = std::max(farther, of_reader + reader.around);
                 nearest = std::min(nearest, of_reader - reader.around);
+                if (reader.around > 0 && is_three(operations[reader.number])) {
+                    beyond = cpu::Plane::kBefore + cpu::Plane::kAfter;
+                }
             }
         }
         // What is written for others is written once: no one in the chain needs more of it.
         if (outside && farther > 0) {
-            return false;
+            return 0;
         }
         if (!outside) {
-            bytes += static_cast<std::size_t>(Chain::kBand + farther - nearest + 5) *
+            bytes += static_cast<std::size_t>(Chain::kBand + farther - nearest + beyond) *
                      network_.storage[value].layout.elements() * kernels_.element();
         }
         farthest = std::max(farthest, farther);
     }
-    const int columns = Chain::columns(own_cache(), bytes);
+    if (bytes == 0) {
+        return 0;
+    }
     const int width = shape(operations[begin].output).width;
-    return bytes > 0 && (columns >= width || columns >= kColumnsOfReach * farthest);
+    const int columns = std::max(Chain::kColumns, static_cast<int>(own_cache() / bytes));
+    return columns >= std::min(width, kColumnsOfReach * farthest) ? columns : 0;
 }
 
 int Plan::chain_end(int begin) {
     int best = begin + 1;
-    if (!kernels_.computes_parts()) {
-        return best;
-    }
     const int value = graph_.operations[begin].output;
     if (network_.storage[value].packed) {
         return best;
@@ -174,15 +179,13 @@ int Plan::chain_end(int begin) {
     }
     const int most = std::min(begin + kMostSteps, static_cast<int>(graph_.operations.size()));
     for (int end = begin; end < most && (!needed_[end] || may_be_in_chain(end, like)); ++end) {
-        if (end > begin && needed_[end] && makes_chain(begin, end + 1)) {
+        if (const int columns = end > begin && needed_[end] ? columns_of_chain(begin, end + 1) : 0) {
             best = end + 1;
+            columns_ = columns;
         }
     }
-    const bool convolved = std::all_of(
-        graph_.operations.begin() + begin, graph_.operations.begin() + best,
-        [](const Operation& x) {
-            return x.kind == Kind::convolution && kernel_of(x) == ConvolutionKernel::three;
-        });
+    const bool convolved = std::all_of(graph_.operations.begin() + begin,
+                                       graph_.operations.begin() + best, is_three);
     return convolved && part <= kConvolved ? begin + 1 : best;
 }
 
@@ -195,7 +198,7 @@ void Plan::compute_chain(int begin, int end) {
             compute(i);
         }
     }
-    most_scratch_ = std::max(most_scratch_, chain_->plan(threads_, own_cache(), arena_));
+    most_scratch_ = std::max(most_scratch_, chain_->plan(threads_, columns_, arena_));
     steps_.push_back({nullptr, {}, kNone, kNone, std::move(chain_)});
     chain_ = nullptr;
     // Copies that the chain made for itself are no one else's.

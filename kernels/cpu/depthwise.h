@@ -16,31 +16,37 @@ class WindowPixels {
 
 public:
     WindowPixels(const Kernel& window, const Plane& plane, int n, int y)
-        : window_(window), plane_(plane), start_(before(window)) {
+        : window_(window),
+          pixel_(plane.pixel),
+          columns_(Extent::columns(plane)),
+          start_(before(window)) {
+        const Extent rows = Extent::rows(plane);
         for (int i = 0; i < window.size; ++i) {
-            const int row = stand_in(window.stride * y - start_ + i, plane.height, window.padding);
-            row_[i] = row < 0 ? nullptr : plane.at<Scalar>(n, row, 0);
+            const int row = rows.stand_in(window.stride * y - start_ + i, window.padding);
+            row_[i] = row == kNothing ? nullptr : plane.at<Scalar>(n, row, 0);
         }
     }
     void move_to(int x) {
         for (int i = 0; i < window_.size; ++i) {
-            column_[i] =
-                stand_in(window_.stride * x - start_ + i, plane_.width, window_.padding);
+            column_[i] = columns_.stand_in(window_.stride * x - start_ + i, window_.padding);
         }
     }
-    // The pixels of a row of the window where all of its columns are within the picture, or null.
-    const Scalar* whole_row(int ky, int x) const {
-        return row_[ky] ? row_[ky] + (x - start_) * static_cast<std::ptrdiff_t>(plane_.pixel)
-                        : nullptr;
+    // Whether all that `count` pixels from x on are computed of is there, with a stride of 1.
+    bool whole(int x, int count) const {
+        return x - start_ >= columns_.first &&
+               x + count + window_.size - 1 - start_ <= columns_.end;
+    }
+    // The first pixel in a row of the window where all of its columns are there, or null.
+    IMAGEN_INLINE const Scalar* whole_row(int ky, int x) const {
+        return row_[ky] ? row_[ky] + (x - start_) * pixel_ : nullptr;
     }
     // each(tap, pixel) for those that there are
     template <class Each>
     IMAGEN_INLINE void visit(Each each) const {
         for (int ky = 0; ky < window_.size; ++ky) {
             for (int kx = 0; row_[ky] && kx < window_.size; ++kx) {
-                if (column_[kx] >= 0) {
-                    each(ky * window_.size + kx,
-                         row_[ky] + static_cast<std::ptrdiff_t>(column_[kx]) * plane_.pixel);
+                if (column_[kx] != kNothing) {
+                    each(ky * window_.size + kx, row_[ky] + column_[kx] * pixel_);
                 }
             }
         }
@@ -48,8 +54,9 @@ public:
 
 private:
     const Kernel& window_;
-    const Plane& plane_;
-    int start_;
+    const std::ptrdiff_t pixel_;
+    const Extent columns_;
+    const int start_;
     const Scalar* row_[kMostSegments];
     int column_[kMostSegments];
 };
@@ -59,6 +66,7 @@ template <class S>
 class Depthwise final : public RowOp {
     using Scalar = typename S::Scalar;
     using Vec = typename S::Vec;
+    using Pixels = WindowPixels<S>;
 
 public:
     Depthwise(const Convolution& conv, const Kernel& window, const Finish& finish)
@@ -79,78 +87,91 @@ public:
     }
 
     void run_row(int n, int y, const Args& args, std::byte*) const override {
-        const auto* weights = static_cast<const float*>(weights_.data());
-        const auto* bias = static_cast<const float*>(bias_.data());
-        WindowPixels<S> pixels(window_, args.x, n, y);
-        const int start = before(window_), rest = window_.size - 1 - start;
-        for (int x = 0; x < args.out.width;) {
-            if (x >= start && x + kTogether + rest <= args.x.width && together(pixels, args, n, y, x)) {
-                x += kTogether;
-                continue;
+        finisher_.in_row(args, n, y, [&](auto finish) {
+            switch (window_.stride == 1 ? window_.size : 0) {
+                case 3:
+                    return row<3>(n, y, args, finish);
+                case 5:
+                    return row<5>(n, y, args, finish);
+                case 7:
+                    return row<7>(n, y, args, finish);
+                default:
+                    return row<0>(n, y, args, finish);
             }
-            pixels.move_to(x);
-            Scalar* out = args.out.at<Scalar>(n, y, x);
-            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
-                Vec low = S::load(bias + c), high = S::load(bias + c + S::lanes);
-                pixels.visit([&](int tap, const Scalar* pixel) {
-                    const float* weight = weights + tap * channels_ + c;
-                    low = S::fma(S::load(pixel + c), S::load(weight), low);
-                    high = S::fma(S::load(pixel + c + S::lanes), S::load(weight + S::lanes), high);
-                });
-                finisher_.finish(args, n, y, x, c, low, high);
-                put<S>(out + c, low, high, args.out.streamed);
-            }
-            ++x;
-        }
+        });
     }
 
 private:
     static constexpr int kTogether = 4;  // pixels that share what is loaded
 
-    // Pixels x to x + kTogether - 1, whose windows lie within the row; false if this cannot be done.
-    bool together(const WindowPixels<S>& pixels, const Args& args, int n, int y, int x) const {
-        switch (window_.stride == 1 ? window_.size : 0) {
-            case 3:
-                together<3>(pixels, args, n, y, x);
-                return true;
-            case 5:
-                together<5>(pixels, args, n, y, x);
-                return true;
-            case 7:
-                together<7>(pixels, args, n, y, x);
-                return true;
+    // size: of windows whose pixels are computed together, or 0
+    template <int size, class End>
+    void row(int n, int y, const Args& args, End finish) const {
+        Pixels pixels(window_, args.x, n, y);
+        const int width = args.out.width;
+        for (int x = 0; x < width;) {
+            // The last ones are computed with some that were before.
+            const int first = x + kTogether > width ? width - kTogether : x;
+            if (size && first >= 0 && pixels.whole(first, kTogether)) {
+                together<size>(pixels, n, y, first, args, finish);
+                x = first + kTogether;
+            } else {
+                one(pixels, n, y, x++, args, finish);
+            }
         }
-        return false;
     }
-    template <int size>
-    void together(const WindowPixels<S>& pixels, const Args& args, int n, int y, int x) const {
+    template <class End>
+    void one(Pixels& pixels, int n, int y, int x, const Args& args, End finish) const {
+        pixels.move_to(x);
+        Scalar* out = args.out.at<Scalar>(n, y, x);
         for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
-            Vec low[kTogether], high[kTogether];
-            sums<size>(pixels, args.x.pixel, x, c, low);
-            sums<size>(pixels, args.x.pixel, x, c + S::lanes, high);
-            Scalar* out = args.out.at<Scalar>(n, y, x) + c;
-            for (int i = 0; i < kTogether; ++i, out += args.out.pixel) {
-                finisher_.finish(args, n, y, x + i, c, low[i], high[i]);
-                put<S>(out, low[i], high[i], args.out.streamed);
+            Vec low = S::load(bias() + c), high = S::load(bias() + c + S::lanes);
+            pixels.visit([&](int tap, const Scalar* pixel) {
+                const float* weight = weights() + tap * channels_ + c;
+                low = S::fma(S::load(pixel + c), S::load(weight), low);
+                high = S::fma(S::load(pixel + c + S::lanes), S::load(weight + S::lanes), high);
+            });
+            finish(x, c, low, high);
+            put<S>(out + c, low, high, args.out.streamed);
+        }
+    }
+    // Pixels x to x + kTogether - 1, whose windows lie within the row.
+    template <int size, class End>
+    void together(const Pixels& pixels, int n, int y, int x, const Args& args, End finish) const {
+        if constexpr (size > 0) {
+            const Scalar* rows[size];
+            for (int ky = 0; ky < size; ++ky) {
+                rows[ky] = pixels.whole_row(ky, x);
+            }
+            Scalar* const out = args.out.at<Scalar>(n, y, x);
+            for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
+                Vec low[kTogether], high[kTogether];
+                sums<size>(rows, args.x.pixel, c, low);
+                sums<size>(rows, args.x.pixel, c + S::lanes, high);
+                for (int i = 0; i < kTogether; ++i) {
+                    finish(x + i, c, low[i], high[i]);
+                    put<S>(out + i * std::ptrdiff_t{args.out.pixel} + c, low[i], high[i],
+                           args.out.streamed);
+                }
             }
         }
     }
     template <int size>
-    IMAGEN_INLINE void sums(const WindowPixels<S>& pixels, std::ptrdiff_t pixel, int x, int c,
+    IMAGEN_INLINE void sums(const Scalar* const (&rows)[size], std::ptrdiff_t pixel, int c,
                             Vec* sum) const {
-        const Vec bias = S::load(static_cast<const float*>(bias_.data()) + c);
+        const Vec start = S::load(bias() + c);
         for (int i = 0; i < kTogether; ++i) {
-            sum[i] = bias;
+            sum[i] = start;
         }
-        const float* weight = static_cast<const float*>(weights_.data()) + c;
+        const float* weight = weights() + c;
         for (int ky = 0; ky < size; ++ky, weight += size * channels_) {
-            const Scalar* row = pixels.whole_row(ky, x);
-            if (!row || c >= used_) {
+            if (!rows[ky] || c >= used_) {
                 continue;
             }
             Vec in[kTogether + size - 1];
-            for (int i = 0; i < kTogether + size - 1; ++i) {
-                in[i] = S::load(row + i * pixel + c);
+            const Scalar* from = rows[ky] + c;
+            for (int i = 0; i < kTogether + size - 1; ++i, from += pixel) {
+                in[i] = S::load(from);
             }
             for (int kx = 0; kx < size; ++kx) {
                 const Vec w = S::load(weight + kx * channels_);
@@ -160,6 +181,8 @@ private:
             }
         }
     }
+    const float* weights() const { return static_cast<const float*>(weights_.data()); }
+    const float* bias() const { return static_cast<const float*>(bias_.data()); }
 
     Kernel window_;
     int used_, channels_;  // without and with what pads them

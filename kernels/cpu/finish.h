@@ -57,6 +57,25 @@ public:
     float scale() const { return scale_; }
     float offset() const { return offset_; }
 
+    // Calls run(finish), where finish(x, c, low, high) is of row y of image n. The commonest finishes
+    // are chosen here, not for each vector.
+    template <class Run>
+    IMAGEN_INLINE void in_row(const Args& args, int n, int y, Run run) const {
+        if (nothing(args)) {
+            run([](int, int, Vec&, Vec&) {});
+        } else if (only_adds() && args.additions == 1) {
+            const Scalar* added = args.added[0].at<Scalar>(n, y, 0);
+            const std::ptrdiff_t pixel = args.added[0].pixel;
+            run([=](int x, int c, Vec& low, Vec& high) {
+                low = S::add(S::load(added + x * pixel + c), low);
+                high = S::add(S::load(added + x * pixel + c + S::lanes), high);
+            });
+        } else {
+            run([&](int x, int c, Vec& low, Vec& high) {
+                finish(args, n, y, x, c, low, high);
+            });
+        }
+    }
     // Channels c and on of pixel (y, x) of image n.
     IMAGEN_INLINE void finish(const Args& args, int n, int y, int x, int c, Vec& low,
                               Vec& high) const {

@@ -41,46 +41,54 @@ public:
         if (count > 0) {
             float* values = reinterpret_cast<float*>(scratch);
             const Rows<S> rows = source(first, count);
-            gemm(rows, weights_.panels, static_cast<const float*>(bias_.data()), values, width());
+            gemm(rows, weights_.panels, bias(), values, width());
             sink(first, count, values);
         }
     }
+
+    // The same → row y of image n of `args.out`, finished.
+    template <class Source>
+    void run_row(int n, int y, const Args& args, const Finisher<S>& finisher, std::byte* scratch,
+                 Source source) const {
+        const int length = args.out.width;
+        if constexpr (sizeof(Scalar) == sizeof(float)) {
+            if (finisher.nothing(args) && !args.out.streamed && args.out.channels == width()) {
+                for (int x = 0; x < length; x += kPixels) {
+                    const int count = length - x < kPixels ? length - x : kPixels;
+                    gemm(source(x, count), weights_.panels, bias(), args.out.at<Scalar>(n, y, x),
+                         args.out.pixel);
+                }
+                return;
+            }
+        }
+        run(length, scratch, source, [&](int x, int count, const float* values) {
+            store(values, count, finisher, args, n, y, x);
+        });
+    }
+
+private:
+    const float* bias() const { return static_cast<const float*>(bias_.data()); }
 
     // values (count, width()) → pixels x to x + count - 1 of row y of image n of `args.out`
     void store(const float* values, int count, const Finisher<S>& finisher, const Args& args, int n,
                int y, int x) const {
         using Vec = typename S::Vec;
         const Plane& plane = args.out;
-        const auto all = [&](auto finish) {
+        finisher.in_row(args, n, y, [&](auto finish) {
             Scalar* out = plane.at<Scalar>(n, y, x);
+            const float* value = values;
             const int channels = plane.channels;
             const bool streamed = plane.streamed;
-            for (int i = 0; i < count; ++i, values += width(), out += plane.pixel) {
+            for (int i = 0; i < count; ++i, value += width(), out += plane.pixel) {
                 for (int c = 0; c < channels; c += 2 * S::lanes) {
-                    Vec low = S::load(values + c), high = S::load(values + c + S::lanes);
-                    finish(i, c, low, high);
+                    Vec low = S::load(value + c), high = S::load(value + c + S::lanes);
+                    finish(x + i, c, low, high);
                     put<S>(out + c, low, high, streamed);
                 }
             }
-        };
-        // The commonest finishes are chosen here, not for each vector.
-        if (finisher.nothing(args)) {
-            all([](int, int, Vec&, Vec&) {});
-        } else if (finisher.only_adds() && args.additions == 1) {
-            const Scalar* added = args.added[0].at<Scalar>(n, y, x);
-            const std::ptrdiff_t pixel = args.added[0].pixel;
-            all([=](int i, int c, Vec& low, Vec& high) {
-                low = S::add(S::load(added + i * pixel + c), low);
-                high = S::add(S::load(added + i * pixel + c + S::lanes), high);
-            });
-        } else {
-            all([&](int i, int c, Vec& low, Vec& high) {
-                finisher.finish(args, n, y, x + i, c, low, high);
-            });
-        }
+        });
     }
 
-private:
     Matrix<S> weights_;
     Buffer bias_;
 };

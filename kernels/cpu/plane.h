@@ -30,6 +30,7 @@ struct Plane {
     bool streamed = false;  // written past the caches
     // Of a part of a plane: pixels from one row to the next, rows from one image to the next.
     int line = 0, lines = 0;
+    int above = 0, below = 0, left = 0, right = 0;  // of the plane's pixels, around the part
     int inner = 0;  // of a chain of steps: which of its buffers it stands for, from 1 on
 
     IMAGEN_INLINE constexpr std::ptrdiff_t row() const {

@@ -25,14 +25,11 @@ public:
     std::size_t scratch(const Args&) const override { return linear_.scratch(); }
 
     void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
-        linear_.run(
-            args.out.width, scratch,
+        linear_.run_row(
+            n, y, args, finisher_, scratch,
             [&](int x, int count) {
                 args.prefetch_added<Scalar>(n, y, x, 1, count);
                 return runs_.rows(args.x.at<Scalar>(n, y, x), args.x.pixel, count);
-            },
-            [&](int x, int count, const float* values) {
-                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 

@@ -132,11 +132,11 @@ public:
     Place(int shift, Padding padding) : shift_(shift), padding_(padding) {}
 
     void run_row(int n, int y, const Args& args, std::byte*) const override {
-        const int row = stand_in(y + shift_, args.x.height, padding_);
+        const int row = Extent::rows(args.x).stand_in(y + shift_, padding_);
         for (int x = 0; x < args.out.width; ++x) {
-            const int column = stand_in(x + shift_, args.x.width, padding_);
+            const int column = Extent::columns(args.x).stand_in(x + shift_, padding_);
             Scalar* out = args.out.at<Scalar>(n, y, x);
-            const bool zero = row < 0 || column < 0;
+            const bool zero = row == kNothing || column == kNothing;
             const Scalar* in = args.x.at<Scalar>(n, zero ? 0 : row, zero ? 0 : column);
             for (int c = 0; c < args.out.channels; ++c) {
                 out[c] = zero ? Scalar{} : in[c];

@@ -27,14 +27,11 @@ public:
     std::size_t scratch(const Args&) const override { return linear_.scratch(); }
 
     void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
-        linear_.run(
-            args.out.width, scratch,
+        linear_.run_row(
+            n, y, args, finisher_, scratch,
             [&](int x, int count) {
                 const Scalar* in = args.x.at<Scalar>(n, 2 * y, 2 * x);
                 return Rows<S>{{in, in + args.x.row()}, 2, 2 * in_, 2 * in_, count};
-            },
-            [&](int x, int count, const float* values) {
-                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 

@@ -41,8 +41,8 @@ public:
 
     void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         auto* rows = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
-        linear_.run(
-            args.out.width, scratch,
+        linear_.run_row(
+            n, y, args, finisher_, scratch,
             [&](int x, int count) {
                 for (int i = 0; i < 3; ++i) {
                     read(args, n, y + i - 1, x - 1, count + 2, rows + i * row());
@@ -50,9 +50,6 @@ public:
                 // A pixel's neighbours lie side by side in each row: rows of a matrix that overlap.
                 return Rows<S>{{rows, rows + row(), rows + 2 * row()}, 3, run_, image_channels_,
                                count};
-            },
-            [&](int x, int count, const float* values) {
-                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 

@@ -26,11 +26,11 @@ public:
         Rows<S> rows{{}, kernel_, kernel_ * elements_, stride_ * elements_, count};
         const int wide = (count - 1) * stride_ + kernel_;
         for (int ky = 0; ky < kernel_; ++ky, scratch += run()) {
-            const int from = stand_in(y + ky, plane.height, padding_);
+            const int from = Extent::rows(plane).stand_in(y + ky, padding_);
             for (int i = 0; i < wide; ++i) {
-                const int column = stand_in(x + i, plane.width, padding_);
+                const int column = Extent::columns(plane).stand_in(x + i, padding_);
                 Scalar* out = scratch + static_cast<std::ptrdiff_t>(i) * elements_;
-                if (from < 0 || column < 0) {
+                if (from == kNothing || column == kNothing) {
                     std::memset(out, 0, elements_ * sizeof(Scalar));
                 } else {
                     std::memcpy(out, plane.at<Scalar>(n, from, column), elements_ * sizeof(Scalar));
@@ -78,14 +78,11 @@ public:
     void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         auto* pixels = reinterpret_cast<Scalar*>(scratch + linear_.scratch());
         const int start = before(window_), stride = window_.stride;
-        linear_.run(
-            args.out.width, scratch,
+        linear_.run_row(
+            n, y, args, finisher_, scratch,
             [&](int x, int count) {
                 return neighbours_.of(args.x, n, stride * y - start, stride * x - start, count,
                                       pixels);
-            },
-            [&](int x, int count, const float* values) {
-                linear_.store(values, count, finisher_, args, n, y, x);
             });
     }
 

@@ -18,6 +18,12 @@ _native = pytest.importorskip("imagen_fast._native", reason="the extension is no
 # not, and then there is nothing to gain.
 IMAGES, HEIGHT, WIDTH = 2, 203, 331
 FEW, MANY = 1, 48
+KERNELS = [  # not the generic ones, which are the same templates and slow
+    (precision, isa)
+    for precision in ("fp32", "bf16")
+    for isa in _native.available(precision)
+    if isa != "generic"
+]
 
 
 def convolution(b: Builder, name: str, *x: str, kernel: int = 3, **attributes: Any) -> str:
@@ -85,8 +91,30 @@ def distilled() -> Graph:
     return b.graph()
 
 
-def run(graph: Graph, tensors: Arrays, inputs: Arrays, isa: str, threads: int) -> Arrays:
-    engine = _native.Engine(graph.to_json(), tensors, precision="bf16", isa=isa, threads=threads)
+def windows() -> Graph:
+    """Windows of every size and border, of each channel alone and of all; gates, sums over all."""
+    b = Builder()
+    b.inputs["image"] = Input(3, picture=True)
+    x = convolution(b, "start", "image")
+    for i, (kernel, padding) in enumerate([(3, "zero"), (7, "zero"), (5, "edge"), (3, "reflect")]):
+        y = convolution(b, f"{i}.wide", b.add("layer_norm", f"{i}.norm", x), kernel=1, channels=64)
+        y = convolution(
+            b, f"{i}.each", y, kernel=kernel, padding=padding, channels=64, depthwise=True
+        )
+        halves = [b.add("slice", f"{i}.{j}", y, first=32 * j, channels=32) for j in range(2)]
+        x = convolution(b, f"{i}.x", b.add("product", f"{i}.gated", *halves), x, kernel=1)
+        window = convolution(b, f"{i}.window", x, kernel=kernel, padding=padding, channels=16)
+        x = convolution(b, f"{i}.back", window, x, kernel=1)
+    y = convolution(b, "each", x, kernel=2, depthwise=True)
+    b.outputs["x"] = Output(b.add("sum", "last", y, x))
+    return b.graph()
+
+
+def run(
+    graph: Graph, tensors: Arrays, inputs: Arrays, kernels: tuple[str, str], threads: int
+) -> Arrays:
+    precision, isa = kernels
+    engine = _native.Engine(graph.to_json(), tensors, precision=precision, isa=isa, threads=threads)
     other = {name: 1 - array for name, array in inputs.items()}
     engine.run(other, list(graph.outputs))  # so that memory is full, of other numbers
     found: Arrays = engine.run(inputs, list(graph.outputs))
@@ -105,17 +133,17 @@ def test_what_strips_hand_on_needs_no_planes() -> None:
     assert memory(graph, tensors, FEW) < 0.8 * memory(graph, tensors, MANY)
 
 
-@pytest.mark.parametrize("isa", _native.available("bf16"))
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (HEIGHT + 5, 2 * WIDTH)])
-@pytest.mark.parametrize("made", [network, shared_plane, distilled])
+@pytest.mark.parametrize("made", [network, shared_plane, distilled, windows])
 def test_strips_give_the_same_bits(
-    isa: str, size: tuple[int, int], made: Callable[[], Graph]
+    kernels: tuple[str, str], size: tuple[int, int], made: Callable[[], Graph]
 ) -> None:
     graph = made()
     rng = np.random.default_rng(0)
     tensors = weights_for(graph, rng)
     inputs = inputs_for(graph, IMAGES, *size, rng)
-    in_strips = run(graph, tensors, inputs, isa, FEW)
-    one_by_one = run(graph, tensors, inputs, isa, MANY)
+    in_strips = run(graph, tensors, inputs, kernels, FEW)
+    one_by_one = run(graph, tensors, inputs, kernels, MANY)
     for name in graph.outputs:
         assert np.array_equal(in_strips[name], one_by_one[name]), name
