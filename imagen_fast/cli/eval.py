@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from imagen_fast import catalogue
+from imagen_fast import atomic, catalogue
 from imagen_fast.cli import left_out
 from imagen_fast.cli.interrupt import Interruptible
 from imagen_fast.cli.options import (
@@ -115,8 +115,8 @@ def command(
     chosen = chosen.at(factor)
     name = chosen.baseline if model in BASELINES else model
     paths = _pictures(chosen.folder(folder), chosen if folder is None else None)
-    if crops and crops.exists() and any(crops.samefile(path) for path in paths):
-        raise ImageError(f"{crops}: it is one of the pictures to measure; name another file")
+    if crops:
+        atomic.check_not_read(crops, paths, ImageError)
     with Interruptible(), ExitStack() as stack:
         loaded = None
         if name != chosen.baseline:

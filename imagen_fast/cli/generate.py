@@ -142,7 +142,7 @@ def command(
         raise ImageError(f"{there[0]} exists; choose another -o, or --overwrite")
     with Interruptible():
         if like is not None:
-            model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, options))
+            model = str(_learnt(like, output, minutes or LIKE_MINUTES, texture, quiet, options))
         if options["precision"] == "auto":  # a seed is the same picture on every machine
             options["precision"] = "fp32"
         with Generator(model or MODEL, **options) as generator:
@@ -155,7 +155,12 @@ def command(
 
 
 def _learnt(
-    folder: Path, output: Path, minutes: float, texture: bool, options: dict[str, Any]
+    folder: Path,
+    output: Path,
+    minutes: float,
+    texture: bool,
+    quiet: bool,
+    options: dict[str, Any],
 ) -> Path:
     """Trains on the folder; the model's file."""
     if output.suffix:
@@ -166,7 +171,7 @@ def _learnt(
 
     with as_usage(BackendError):
         run = {key: options[key] for key in ("device", "threads") if options[key] is not None}
-    outcome = imitate(folder, output, texture, {**run, "minutes": minutes})
+    outcome = imitate(folder, output, texture, {**run, "minutes": minutes}, quiet=quiet)
     if outcome.interrupted:
         click.echo(f"stopped at step {outcome.step}; the same command goes on", err=True)
         stopped_by(outcome.interrupted)

@@ -72,15 +72,15 @@ class Bar(Lines):
 
 
 class Nothing(Lines):
-    """For every process but the first."""
+    """For every process but the first, and where nothing is wanted."""
 
     def say(self, text: str) -> None:
         """Say nothing."""
 
 
-def choose_display(rank: int) -> Lines:
-    """A bar in a terminal, lines elsewhere, nothing in processes but the first."""
-    if rank:
+def choose_display(quiet: bool = False) -> Lines:
+    """A bar in a terminal, lines elsewhere, nothing if `quiet`."""
+    if quiet:
         return Nothing()
     return Bar() if sys.stderr.isatty() else Lines()
 

@@ -58,7 +58,7 @@ def finetune(start: str, folder: Path, output: Path, run: dict[str, object]) -> 
     with atomic.scratch() as scratch:
         config = _config(start, bundle, folder, output.stem, {**run, "output": str(scratch)})
         processes = Processes(config.run.device, 1)
-        with choose_display(0) as display, Interrupt() as interrupt:
+        with choose_display() as display, Interrupt() as interrupt:
             pictures = tenth_held_out(config, display.say)
             trainer = Trainer(config, processes, display, None, pictures)
             trainer.results = output

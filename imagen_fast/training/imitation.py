@@ -14,7 +14,9 @@ SIDE = 64
 AUGMENTED = 0.5  # share of what the discriminator sees that is changed
 
 
-def imitate(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Outcome:
+def imitate(
+    folder: Path, output: Path, texture: bool, run: dict[str, object], *, quiet: bool = False
+) -> Outcome:
     """Train on the pictures in `folder` and write `output/{folder}-generator.safetensors`.
 
     It goes on where an earlier run in `output` stopped; one that is finished is as it is. A run on
@@ -24,13 +26,14 @@ def imitate(folder: Path, output: Path, texture: bool, run: dict[str, object]) -
         texture: any part of a picture will do, at its own size; otherwise whole pictures are
             learnt, made smaller.
         run: keys of `[run]`: `minutes` or `steps`, and perhaps `device`, `threads`.
+        quiet: show nothing on the way.
 
     Raises:
         TrainingError: see `train`.
         ImageError: a picture cannot be read.
     """
     config = _config(folder, output, texture, run)
-    return train(config, resume=has_checkpoint(config.run.output))
+    return train(config, resume=has_checkpoint(config.run.output), quiet=quiet)
 
 
 def _config(folder: Path, output: Path, texture: bool, run: dict[str, object]) -> Config:

@@ -50,7 +50,12 @@ class Outcome:
 
 
 def train(
-    config: Config, *, resume: bool = False, extend: bool = False, pause_after: float = math.inf
+    config: Config,
+    *,
+    resume: bool = False,
+    extend: bool = False,
+    pause_after: float = math.inf,
+    quiet: bool = False,
 ) -> Outcome:
     """Train until the configured steps or minutes are over.
 
@@ -69,6 +74,7 @@ def train(
             one begins.
         pause_after: minutes after which to save and return, the schedule staying as it is; one
             step is made at least.
+        quiet: show nothing on the way.
 
     Raises:
         TrainingError: the data, the device or the checkpoint does not fit the configuration,
@@ -93,7 +99,7 @@ def train(
                 f"{name} is {batch}; expected a multiple of the {processes.count} processes that "
                 "share it"
             )
-    with choose_display(processes.rank) as display:
+    with choose_display(quiet or processes.rank > 0) as display:
         state = load_checkpoint(output, display.say) if resume or extend else None
         if state is None and resume:
             display.say(f"nothing to resume in {output}: the run begins at step 0")

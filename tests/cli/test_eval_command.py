@@ -223,7 +223,7 @@ def test_a_page_of_crops_replaces_nothing_unasked(command, fake_model, tmp_path)
     arguments = ("eval", tmp_path, "-n", fake_model, "--backend", "fake", "--crops")
     for page, more, said in (
         (picture, (), "in.png exists"),
-        (picture, ("--overwrite",), "in.png: it is one of the pictures to measure"),
+        (picture, ("--overwrite",), "in.png: the output is an input"),
         (kept, (), f"{kept.name} exists"),
     ):
         result = command(*arguments, page, *more)

@@ -69,5 +69,8 @@ def test_the_command_trains_writes_and_goes_on(folder, tmp_path):
     longer = run("--minutes", "0.03", "--overwrite")
     assert longer.returncode == 0, longer.stderr
     assert "going on from step" in longer.stderr
+    quiet = run("--minutes", "0.06", "--overwrite", "-q")
+    assert quiet.returncode == 0, quiet.stderr
+    assert quiet.stdout == quiet.stderr == ""
     refused = run("--minutes", "1", "--model", "x")
     assert refused.returncode == 2
