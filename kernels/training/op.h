@@ -47,14 +47,14 @@ struct SpectrumArgs {
     float scale;  // of the distance and its gradient
 };
 
-// The distance of spectra of pictures of one size: see SpectrumDistance. Blocks as above.
+// The distance of spectra of pictures of one size: see spectrum.h. Blocks as above.
 class SpectrumOp {
 public:
     static constexpr int kMostSide = 1024;
 
     virtual ~SpectrumOp();
     virtual int blocks(const SpectrumArgs&) const = 0;
-    virtual std::size_t scratch() const = 0;
+    virtual std::size_t scratch(const SpectrumArgs&) const = 0;
     // Returns the block's part of the distance.
     virtual double run(int block, const SpectrumArgs&, std::byte* scratch) const = 0;
 };

@@ -51,7 +51,7 @@ public:
     }
 
     int blocks(const SpectrumArgs& args) const override { return args.images * args.channels; }
-    std::size_t scratch() const override {
+    std::size_t scratch(const SpectrumArgs&) const override {
         Pieces pieces(nullptr);
         (void)Memory(*this, pieces);
         return pieces.used();

@@ -2,7 +2,10 @@
 // Included by the training_*.cc files alone.
 #pragma once
 
+#include <type_traits>
+
 #include "conv_block.h"
+#include "fourier_distance.h"
 #include "head.h"
 #include "op.h"
 #include "picture_distance.h"
@@ -51,7 +54,10 @@ public:
                 : cpu::picture_distance_gradient<S, false>(a, b, count, factor, gradient);
     }
     SpectrumOp* spectrum_distance(int height, int width) const override {
-        return new SpectrumDistance<S>(height, width);
+        // A fast transform's passes round in between: not for bfloat16, whose products are fast.
+        using Distance = std::conditional_t<std::is_same_v<typename S::Scalar, float>,
+                                            FourierDistance<S>, SpectrumDistance<S>>;
+        return new Distance(height, width);
     }
 };
 

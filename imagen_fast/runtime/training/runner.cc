@@ -159,7 +159,7 @@ double TrainingRunner::spectrum_distance(int height, int width, const cpu::Spect
     if (!op) {
         op.reset(backward_.spectrum_distance(height, width));
     }
-    reserve(op->scratch());
+    reserve(op->scratch(args));
     std::vector<double> sums(op->blocks(args));
     pool_.run(op->blocks(args), [&](int block, int thread) {
         sums[block] = backward_.run(*op, block, args,
