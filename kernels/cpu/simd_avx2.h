@@ -74,7 +74,24 @@ struct Avx2 {
         return _mm256_maskload_ps(p, first(count));
     }
     static IMAGEN_INLINE void store_some(float* p, Vec a, int count) {
-        _mm256_maskstore_ps(p, first(count), a);
+        if (count == lanes) {
+            return store(p, a);
+        }
+        // Not a masked store, which some processors take a dozen cycles for.
+        __m128 half = _mm256_castps256_ps128(a);
+        if (count & 4) {
+            _mm_storeu_ps(p, half);
+            half = _mm256_extractf128_ps(a, 1);
+            p += 4;
+        }
+        if (count & 2) {
+            _mm_storel_pi(reinterpret_cast<__m64*>(p), half);
+            half = _mm_movehl_ps(half, half);
+            p += 2;
+        }
+        if (count & 1) {
+            _mm_store_ss(p, half);
+        }
     }
     static IMAGEN_INLINE Vec load_bytes(const std::uint8_t* p, int count) {
         std::uint64_t bytes = 0;
