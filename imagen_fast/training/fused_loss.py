@@ -20,7 +20,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def fuse_loss(loss: PictureLoss, native: Training) -> None:
-    """From now on the loss is computed by the kernels: spectra in bfloat16, the rest in float32."""
+    """From now on the loss is computed by the kernels: spectra in their precision, else float32."""
     loss.distance = fused_distances(native).get(loss.pixel, loss.distance)
     loss.frequency_distance = fused_frequency_distance(native)
 
