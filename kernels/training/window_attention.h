@@ -15,6 +15,7 @@
 #pragma once
 
 #include "../cpu/window_attention.h"
+#include "attention_head.h"
 #include "op.h"
 #include "operands.h"
 
@@ -33,6 +34,7 @@ public:
           channels_(a.channels),
           d_(a.head_dim),
           padded_d_(round_up(a.head_dim, kStep)),
+          head_(d_, padded_d_),
           heads_(a.channels / a.head_dim),
           width_(heads_ * padded_d_),
           cells_(a.window * a.window),
@@ -80,7 +82,7 @@ public:
         const bool crossed = args.other.data != args.x.data;
         const Window next = windows_.at(block + 1 < blocks(args) ? block + 1 : block, args.x);
         for (int j = 0; j < padded; ++j) {
-            m.bias[j] = j < tokens ? 0.0f : kNothing;
+            m.bias[j] = j < tokens ? 0.0f : AttentionHead<S>::kNever;
         }
         gather(args.x, window, true, m.x, padded);
         m.x_right.fill(m.x, channels_);
@@ -273,11 +275,11 @@ private:
     // Queries, keys, values and o' of head h.
     void operands(int h, int padded, const Memory& m) const {
         multiply(m.x, channels_, padded, queries(h), m.products, padded_d_);
-        normalise_queries(padded, m);
+        head_.normalise_queries(m.products, padded, m.q, m.factors);
         turn(m.q, padded_d_, padded, padded_d_, m.panels, m.q_transposed, padded);
 
         multiply(keys(h), channels_, padded_d_, m.other_transposed, m.products, padded);
-        normalise_keys(padded, m);
+        head_.normalise_keys(m.products, padded, m.k, m.k_factors);
         m.k_transposed.fill(m.k, padded);
         m.k_right.fill_transposed(m.k, padded);
 
@@ -292,112 +294,17 @@ private:
         turn(m.o, padded_d_, padded, padded_d_, m.panels, m.o_transposed, padded);
     }
 
-    // q / rms(q), and 1 / rms(q).
-    void normalise_queries(int padded, const Memory& m) const {
-        for (int t = 0; t < padded; t += S::lanes) {
-            const float* q = m.products + t * padded_d_;
-            Vec squares[S::lanes];
-            for (int i = 0; i < S::lanes; ++i) {
-                squares[i] = S::zero();
-                for (int j = 0; j < padded_d_; j += S::lanes) {
-                    const Vec a = S::load(q + i * padded_d_ + j);
-                    squares[i] = S::fma(a, a, squares[i]);
-                }
-            }
-            S::store(m.factors + t, inverse_rms(S::sums(squares)));
-            for (int i = 0; i < S::lanes; ++i) {
-                const Vec f = S::set(m.factors[t + i]);
-                for (int j = i * padded_d_; j < (i + 1) * padded_d_; j += kStep) {
-                    S::store(m.q + t * padded_d_ + j, S::mul(S::load(q + j), f),
-                             S::mul(S::load(q + j + S::lanes), f));
-                }
-            }
-        }
-    }
-
-    // The same for keys (d, T).
-    void normalise_keys(int padded, const Memory& m) const {
-        for (int t = 0; t < padded; t += S::lanes) {
-            Vec squares = S::zero();
-            for (int j = 0; j < d_; ++j) {
-                const Vec a = S::load(m.products + j * padded + t);
-                squares = S::fma(a, a, squares);
-            }
-            const Vec f = inverse_rms(squares);
-            S::store(m.k_factors + t, f);
-            for (int j = 0; j < padded_d_; ++j) {
-                S::store(m.k + j * padded + t, S::mul(S::load(m.products + j * padded + t), f));
-            }
-        }
-    }
-    IMAGEN_INLINE Vec inverse_rms(Vec squares) const {
-        return S::reciprocal_root(S::fma(squares, S::set(1.0f / d_), S::set(1e-6f)));
-    }
-
     // Queries `first` to first + kQueries - 1: probabilities and L', and what they make of v and k̂.
     void attend(int h, int first, int padded, const Memory& m) const {
         const int at = first * padded_d_;
         multiply(m.q + at, padded_d_, kQueries, m.k_transposed, m.logits, padded);
         multiply(m.o + at, padded_d_, kQueries, m.v_transposed, m.p_gradient, padded);
-        softmax(static_cast<const float*>(scale_.data())[h], padded, m);
+        head_.softmax(static_cast<const float*>(scale_.data())[h], m.logits, m.p_gradient, m.bias,
+                      kQueries, padded, m.p, m.l);
         m.p_right.fill(m.p, padded, first, kQueries);
         m.l_right.fill(m.l, padded, first, kQueries);
         multiply(m.p, padded, kQueries, m.v_right, m.attended + at, padded_d_);
         multiply(m.l, padded, kQueries, m.k_right, m.q_gradient + at, padded_d_);
-    }
-
-    // Logits and P' → P and L'.
-    void softmax(float scale, int padded, const Memory& m) const {
-        const Vec f = S::set(scale * kLog2e);
-        // |q̂ k̂ᵀ| ≤ d. Logits that stay within ±60 need no maximum.
-        const bool bounded = std::fabs(scale) * kLog2e * d_ < AttentionCore<S>::kBound;
-        for (int i = 0; i < kQueries; i += S::lanes) {
-            Vec sums[S::lanes], products[S::lanes];
-            for (int r = 0; r < S::lanes; ++r) {
-                float* const logits = m.logits + (i + r) * padded;
-                const float* const p_gradient = m.p_gradient + (i + r) * padded;
-                const Vec most = bounded ? S::zero() : S::set(largest(logits, padded, f, m.bias));
-                sums[r] = products[r] = S::zero();
-                for (int j = 0; j < padded; j += S::lanes) {
-                    const Vec x = S::fma(S::load(logits + j), f, S::load(m.bias + j));
-                    const Vec e = exp2_within<S>(S::max(S::set(-126.0f), S::sub(x, most)));
-                    S::store(logits + j, e);
-                    sums[r] = S::add(sums[r], e);
-                    products[r] = S::fma(e, S::load(p_gradient + j), products[r]);
-                }
-            }
-            alignas(64) float inverses[S::lanes], means[S::lanes];
-            const Vec inverse = S::reciprocal(S::sums(sums));
-            S::store(inverses, inverse);
-            S::store(means, S::mul(S::sums(products), inverse));
-            for (int r = 0; r < S::lanes; ++r) {
-                differentiate((i + r) * padded, padded, S::set(inverses[r]), S::set(means[r]), m);
-            }
-        }
-    }
-    static constexpr float kNothing = -1e30f;  // a logit whose exponential is 0
-
-    static float largest(const float* logits, int count, Vec factor, const float* bias) {
-        Vec most = S::set(kNothing);
-        for (int j = 0; j < count; j += S::lanes) {
-            most = S::max(most, S::fma(S::load(logits + j), factor, S::load(bias + j)));
-        }
-        return S::maximum(most);
-    }
-
-    // One row, which starts at `at`.
-    static IMAGEN_INLINE void differentiate(int at, int count, Vec inverse, Vec mean,
-                                            const Memory& m) {
-        for (int j = at; j < at + count; j += kStep) {
-            Vec p[2], l[2];
-            for (int i = 0; i < 2; ++i) {
-                const int k = j + i * S::lanes;
-                p[i] = S::mul(S::load(m.logits + k), inverse);
-                l[i] = S::mul(p[i], S::sub(S::load(m.p_gradient + k), mean));
-            }
-            S::store(m.p + j, p[0], p[1]);
-            S::store(m.l + j, l[0], l[1]);
-        }
     }
 
     // q', k' and v' of head h, and what the loss changes by with τ.
@@ -407,62 +314,18 @@ private:
         Scalar *const q = m.gradients, *const k = q + padded_d_ * padded,
                *const v = k + padded_d_ * padded;
 
-        s.temperature[h] += query_gradients(scale, padded, m);
+        s.temperature[h] += head_.query_gradients(m.q, m.factors, scale, padded, m.q_gradient);
         round_rows<S>(m.q_gradient, padded_d_, padded, padded_d_, rows, 3 * width_);
         turn(rows, 3 * width_, padded, padded_d_, m.panels, q, padded);
 
         multiply(m.q_transposed, padded, padded_d_, m.l_right, m.products, padded);
-        key_gradients(scale, padded, m);
+        head_.key_gradients(m.k, m.k_factors, scale, padded, m.products);
         round_rows<S>(m.products, padded, padded_d_, padded, k, padded);
         turn(k, padded, padded_d_, padded, m.panels, rows + width_, 3 * width_);
 
         multiply(m.o_transposed, padded, padded_d_, m.p_right, m.products, padded);
         round_rows<S>(m.products, padded, padded_d_, padded, v, padded);
         turn(v, padded, padded_d_, padded, m.panels, rows + 2 * width_, 3 * width_);
-    }
-
-    // q̂' → q' = s (q̂' - q̂ mean(q̂ q̂')) / rms(q), in place.
-    float query_gradients(float scale, int padded, const Memory& m) const {
-        alignas(64) float means[S::lanes];
-        Vec all = S::zero();
-        for (int t = 0; t < padded; t += S::lanes) {
-            const Scalar* q = m.q + t * padded_d_;
-            float* const gradient = m.q_gradient + t * padded_d_;
-            Vec products[S::lanes];
-            for (int i = 0; i < S::lanes; ++i) {
-                products[i] = S::zero();
-                for (int j = i * padded_d_; j < (i + 1) * padded_d_; j += S::lanes) {
-                    products[i] = S::fma(S::load(q + j), S::load(gradient + j), products[i]);
-                }
-            }
-            const Vec sum = S::sums(products);
-            all = S::add(all, sum);
-            S::store(means, S::mul(sum, S::set(-1.0f / d_)));
-            for (int i = 0; i < S::lanes; ++i) {
-                const Vec f = S::set(scale * m.factors[t + i]), mean = S::set(means[i]);
-                for (int j = i * padded_d_; j < (i + 1) * padded_d_; j += S::lanes) {
-                    float* const g = gradient + j;
-                    S::store(g, S::mul(f, S::fma(S::load(q + j), mean, S::load(g))));
-                }
-            }
-        }
-        return S::sum(all) / std::sqrt(static_cast<float>(d_));
-    }
-
-    // The same for keys, of products (d, T).
-    void key_gradients(float scale, int padded, const Memory& m) const {
-        for (int t = 0; t < padded; t += S::lanes) {
-            Vec mean = S::zero();
-            for (int j = t; j < t + d_ * padded; j += padded) {
-                mean = S::fma(S::load(m.k + j), S::load(m.products + j), mean);
-            }
-            mean = S::mul(mean, S::set(-1.0f / d_));
-            const Vec f = S::mul(S::load(m.k_factors + t), S::set(scale));
-            for (int j = t; j < t + d_ * padded; j += padded) {
-                float* const g = m.products + j;
-                S::store(g, S::mul(f, S::fma(S::load(m.k + j), mean, S::load(g))));
-            }
-        }
     }
 
     // Adds to the gradients of the weights of head h.
@@ -529,7 +392,9 @@ private:
     }
 
     Windows windows_;
-    int channels_, d_, padded_d_, heads_, width_, cells_;
+    int channels_, d_, padded_d_;
+    AttentionHead<S> head_;
+    int heads_, width_, cells_;
     Buffer weights_, position_, scale_;
 };
 
