@@ -5,7 +5,7 @@
 
 namespace imagen_fast::cpu {
 
-constexpr int kNothing = -1 << 30;  // neither a row nor a column
+constexpr int kNothing = -(1 << 30);  // neither a row nor a column
 
 // The rows or columns of a plane that are there, those around a part of it among them.
 struct Extent {

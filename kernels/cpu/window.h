@@ -1,5 +1,5 @@
 // Convolutions of any kernel, stride and border, and transposed ones, as products: the pixels that
-// some results read are copied side by side, so that every row of a kernel is a run in memory.
+// some results read are copied side by side, so that every row of a window is a run in memory.
 #pragma once
 
 #include <cstring>
@@ -7,6 +7,7 @@
 #include "border.h"
 #include "linear.h"
 #include "op.h"
+#include "reduce.h"
 
 namespace imagen_fast::cpu {
 
@@ -15,17 +16,17 @@ class Neighbours {
     using Scalar = typename S::Scalar;
 
 public:
-    // Kernels of kernel × kernel pixels of so many elements.
-    Neighbours(int kernel, int stride, Padding padding, int elements)
-        : kernel_(kernel), stride_(stride), elements_(elements), padding_(padding) {}
+    // Windows of rows × columns pixels of so many elements.
+    Neighbours(int rows, int columns, int stride, Padding padding, int elements)
+        : rows_(rows), columns_(columns), stride_(stride), elements_(elements), padding_(padding) {}
 
-    std::size_t scratch() const { return kernel_ * run() * sizeof(Scalar); }
+    std::size_t scratch() const { return rows_ * run() * sizeof(Scalar); }
 
     // What `count` pixels side by side are computed of, the first from row y and column x on.
     Rows<S> of(const Plane& plane, int n, int y, int x, int count, Scalar* scratch) const {
-        Rows<S> rows{{}, kernel_, kernel_ * elements_, stride_ * elements_, count};
-        const int wide = (count - 1) * stride_ + kernel_;
-        for (int ky = 0; ky < kernel_; ++ky, scratch += run()) {
+        Rows<S> rows{{}, rows_, columns_ * elements_, stride_ * elements_, count};
+        const int wide = (count - 1) * stride_ + columns_;
+        for (int ky = 0; ky < rows_; ++ky, scratch += run()) {
             const int from = Extent::rows(plane).stand_in(y + ky, padding_);
             for (int i = 0; i < wide; ++i) {
                 const int column = Extent::columns(plane).stand_in(x + i, padding_);
@@ -43,10 +44,11 @@ public:
 
 private:
     std::ptrdiff_t run() const {
-        return static_cast<std::ptrdiff_t>((Linear<S>::kPixels - 1) * stride_ + kernel_) * elements_;
+        return static_cast<std::ptrdiff_t>((Linear<S>::kPixels - 1) * stride_ + columns_) *
+               elements_;
     }
 
-    int kernel_, stride_, elements_;
+    int rows_, columns_, stride_, elements_;
     Padding padding_;
 };
 
@@ -57,7 +59,7 @@ class WindowConvolution final : public RowOp {
 public:
     WindowConvolution(const Convolution& conv, const Kernel& window, const Finish& finish)
         : window_(window),
-          neighbours_(window.size, window.stride, window.padding, conv.padded()),
+          neighbours_(window.size, window.size, window.stride, window.padding, conv.padded()),
           linear_(
               window.size * window.size * conv.padded(), round_up(conv.out, kChannelMultiple),
               [&](int i, int j) {  // i = (ky, kx, c)
@@ -93,71 +95,90 @@ private:
     Finisher<S> finisher_;
 };
 
-// Stride 2. Results of either parity along either axis are a convolution of their own, of half the
-// kernel.
+// Stride 2. A pixel's products with a row of the kernel are one product of matrices; each result is a
+// sum of some of them, of pixels side by side. Rows of either parity read every other row of the kernel.
 template <class S>
 class Transposed final : public RowOp {
     using Scalar = typename S::Scalar;
+    using Vec = typename S::Vec;
 
 public:
     Transposed(const Convolution& conv, int kernel)
         : kernel_(kernel),
-          neighbours_(kernel / 2, 1, Padding::zero, conv.padded()),
-          linear_{of(conv, 0), of(conv, 1), of(conv, 2), of(conv, 3)} {}
+          out_(conv.out),
+          // A picture's three channels lie beside those of the next tap, without what would pad them.
+          wide_(conv.out < S::lanes ? conv.out : round_up(conv.out, kChannelMultiple)),
+          neighbours_(kernel / 2, 1, 1, Padding::zero, conv.padded()),
+          linear_{of(conv, 0), of(conv, 1)},
+          bias_(round_up(conv.out, kChannelMultiple) * sizeof(float)) {
+        for (int c = 0; c < conv.out; ++c) {
+            static_cast<float*>(bias_.data())[c] = conv.bias[c];
+        }
+    }
 
     std::size_t scratch(const Args&) const override {
         return linear_[0].scratch() + neighbours_.scratch();
     }
 
+    // Result i of a row is the sum of tap t's products with pixel j where i + beyond = 2 · j + t.
     void run_row(int n, int y, const Args& args, std::byte* scratch) const override {
         auto* pixels = reinterpret_cast<Scalar*>(scratch + linear_[0].scratch());
-        const int beyond = (kernel_ - 2) / 2, reach = kernel_ / 2 - 1;
-        for (int dx = 0; dx < 2; ++dx) {
-            const int row = y + beyond, column = dx + beyond;
-            const auto source = [&](int x, int count) {
-                return neighbours_.of(args.x, n, row / 2 - reach, x + column / 2 - reach, count,
-                                      pixels);
+        const int half = kernel_ / 2, beyond = half - 1, row = y + beyond;
+        const int most = 2 * (Linear<S>::kPixels - half);  // results of as many pixels as fit
+        for (int x = 0; x < args.out.width; x += most) {
+            const int end = x + most < args.out.width ? x + most : args.out.width;
+            const int first = (x + beyond) / 2 - half + 1, last = (end - 1 + beyond) / 2;
+            const auto source = [&](int, int count) {
+                return neighbours_.of(args.x, n, row / 2 - half + 1, first, count, pixels);
             };
-            const auto sink = [&](int x, int count, const float* values) {
-                spread(args, n, y, 2 * x + dx, count, values);
+            const auto sink = [&](int, int, const float* values) {
+                add_up(args, n, y, x, end, first, values);
             };
-            linear_[row % 2 * 2 + column % 2].run((args.out.width + 1 - dx) / 2, scratch, source,
-                                                  sink);
+            linear_[row % 2].some(0, last + 1 - first, scratch, source, sink);
         }
     }
 
 private:
-    // The matrix of results whose row and column, counted from the first tap, are even or odd. Tap
-    // t adds to result 2 · i + t: the last tap belongs to the first pixel that a result reads.
+    // Of the pixels of a column, the last tap's first → (tap, channel) of a row of the kernel.
     Linear<S> of(const Convolution& conv, int parity) const {
-        const int half = kernel_ / 2;
-        // A picture's three channels are one vector, however many pad them.
-        const int wide = conv.out <= S::lanes ? S::lanes : round_up(conv.out, kChannelMultiple);
-        return {half * half * conv.padded(), wide,
-                [&](int i, int j) {  // i = (ky, kx, c)
-                    const int c = conv.channel(i % conv.padded()), tap = i / conv.padded();
-                    const int ty = parity / 2 + 2 * (half - 1 - tap / half);
-                    const int tx = parity % 2 + 2 * (half - 1 - tap % half);
-                    return c >= 0 && j < conv.out
-                               ? conv.weight[((static_cast<std::ptrdiff_t>(c) * conv.out + j) *
+        return {kernel_ / 2 * conv.padded(), round_up(kernel_ * wide_, S::lanes),
+                [&](int i, int j) {
+                    const int c = conv.channel(i % conv.padded()), out = j % wide_;
+                    const int ty = parity + 2 * (kernel_ / 2 - 1 - i / conv.padded());
+                    const int tx = j / wide_;
+                    return c >= 0 && out < conv.out && tx < kernel_
+                               ? conv.weight[((static_cast<std::ptrdiff_t>(c) * conv.out + out) *
                                                   kernel_ +
                                               ty) *
                                                  kernel_ +
                                              tx]
                                : 0.0f;
                 },
-                [&](int j) { return j < conv.out ? conv.bias[j] : 0.0f; }};
+                [](int) { return 0.0f; }};
     }
 
-    // values (count, C), plus skip if there is one → every other pixel of out
-    void spread(const Args& args, int n, int y, int x, int count, const float* values) const {
-        const int wide = linear_[0].width();
-        const auto value = [&](int c) { return c < wide ? S::load(values + c) : S::zero(); };
-        for (int i = 0; i < count; ++i, values += wide, x += 2) {
+    // values (pixels from `first` on, taps, C) → results x to end - 1, plus skip if there is one
+    void add_up(const Args& args, int n, int y, int x, int end, int first,
+                const float* values) const {
+        const int half = kernel_ / 2, width = linear_[0].width();
+        for (; x < end; ++x) {
+            const int at = x + half - 1;
+            // That of the last pixel; that of the one before it is two taps further on.
+            const float* product = values + (at / 2 - first) * width + at % 2 * wide_;
+            const auto sum = [&](int c) {
+                if (c >= wide_) {
+                    return S::zero();
+                }
+                Vec v = S::load(static_cast<const float*>(bias_.data()) + c);
+                for (int t = 0; t < half; ++t) {
+                    v = S::add(v, S::load(product + c + t * (2 * wide_ - width)));
+                }
+                return Channels<S>::kept(v, out_ - c);
+            };
             Scalar* out = args.out.at<Scalar>(n, y, x);
             const Scalar* skip = args.other.data ? args.other.at<Scalar>(n, y, x) : nullptr;
             for (int c = 0; c < args.out.channels; c += 2 * S::lanes) {
-                typename S::Vec a = value(c), b = value(c + S::lanes);
+                Vec a = sum(c), b = sum(c + S::lanes);
                 if (skip) {
                     a = S::add(S::load(skip + c), a);
                     b = S::add(S::load(skip + c + S::lanes), b);
@@ -167,9 +188,10 @@ private:
         }
     }
 
-    int kernel_;
+    int kernel_, out_, wide_;
     Neighbours<S> neighbours_;
-    Linear<S> linear_[4];
+    Linear<S> linear_[2];
+    Buffer bias_;
 };
 
 }  // namespace imagen_fast::cpu

@@ -16,8 +16,8 @@ def test_a_row_is_told_with_the_time_to_go(kind, capsys):
     assert "25" in told
 
 
-def test_other_processes_say_nothing(capsys):
-    with choose_display(rank=1) as display:
+def test_what_is_to_be_quiet_says_nothing(capsys):
+    with choose_display(quiet=True) as display:
         display.row(ROW, 0.25, 10)
         display.say("something")
     assert capsys.readouterr().err == ""
