@@ -38,6 +38,7 @@ from imagen_fast.image.read import read
 from imagen_fast.metrics import luma_psnr
 from imagen_fast.tasks.discovery import in_folder
 from imagen_fast.tasks.protocols import PROTOCOLS
+from imagen_fast.tasks.restore import Restorer
 
 RESULT = Path(__file__).parent / "results" / "quality.json"
 SETS = {"set5": "Set5", "b100": "B100"}
@@ -98,8 +99,8 @@ def by_ladder(asked: Sequence[str], scale: int, every: int) -> None:
         return resized(x, x.shape[0] * scale, x.shape[1] * scale, Image.Resampling.BICUBIC)
 
     with ExitStack() as stack:
-        ways = [bicubic, *(stack.enter_context(imagen_fast.load(name)) for name in names)]
-
+        engines = [stack.enter_context(imagen_fast.load(name)) for name in names]
+        ways = [bicubic, *(Restorer(x) if x.scale == 1 else x for x in engines)]
         lines = []
         for name, step in LADDER.items():
             found = [[luma_psnr(way(step(x)), high, scale) for way in ways] for x, high in pairs]

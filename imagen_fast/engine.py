@@ -64,7 +64,7 @@ class Engine:
         self.model, self.graph, self.scale = model, backend.graph, backend.graph.scale
         self._why, bundle = why, backend.bundle
         self._neutral = bundle.task.neutral
-        self._ours = bundle.is_ours and bundle.task.neutral
+        self.ours = bundle.is_ours and bundle.task.neutral
         self._runner = FiniteRunner(backend, model)
         self._sizes = TileSizes(
             bundle,
@@ -208,11 +208,11 @@ class Engine:
         others = {name: np.repeat(x, len(batch), axis=0) for name, x in also.items()}
         found = self.compute({first: batch, **others}, [output])[output]
         threads = self._runner.backend.threads or cores()
-        if self._ours and self.scale > 1:
+        if self.ours and self.scale > 1:
             bound_colors(batch, found, threads)
         elif self._neutral:
             keep_neutral(batch, found, threads)
-            if self._ours:
+            if self.ours:
                 keep_flat(batch, found, threads)
         return found
 
@@ -365,7 +365,7 @@ class Engine:
             yield from self._stream_color(color, progress, also)
             return
         strips = self._stream_color(fill_transparent(color, alpha), progress, also)
-        if self._ours and self.scale > 1:  # whose flat places stay exactly as they are
+        if self.ours and self.scale > 1:  # whose flat places stay exactly as they are
             covers = self._stream_color(alpha[..., None], None, also)
             for strip, cover in zip(strips, covers, strict=True):
                 yield np.concatenate([strip, cover], axis=2)
@@ -412,7 +412,7 @@ class Engine:
     def _run_samples(self, tiles: Samples, also: Arrays) -> Samples:
         """`run` for grey (as three equal channels, which stay equal) and for 16 bits."""
         dtype, channels = tiles.dtype, tiles.shape[3]
-        if channels == 1 and self._ours and tiles.min() == tiles.max():  # as most of alpha is
+        if channels == 1 and self.ours and tiles.min() == tiles.max():  # as most of alpha is
             count, *sides = tiles.shape[:3]
             return np.full((count, *(self.scale * x for x in sides), 1), tiles.flat[0], dtype)
         if dtype == np.uint16:

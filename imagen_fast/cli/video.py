@@ -268,7 +268,7 @@ def _compute(
         return model
     strength = task.strength if strength is None else strength
     assert strength is not None
-    through: LaidOver = Restorer(model, strength)
+    through: LaidOver = Restorer(model, strength, alone=False)
     if style is not None:
         read = style_of(model, [(style, 1.0)])
         through = Stylizer(model, read, strength, first=source.first())

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from imagen_fast.image.jpeg_steps import BLOCK, COSINES, SIDE, blocks, first_block
 from imagen_fast.image.picture import Picture, eight_bits
-from imagen_fast.image.yuv import LUMA
+from imagen_fast.image.yuv import lightness
 from imagen_fast.samples import Samples, full
 
 # From here on a model for clean pictures does harm: it makes blocks and noise sharp.
 WORST_QUALITY = 84
 MOST_NOISE = 4.5  # levels of 255
-SIDE = 1024  # pixels in the middle of a picture that tell, so that large ones take no longer
 
-_BLOCK = 8
 _QUALITY_50 = 3688  # sum of the luma table of annex K of ITU-T T.81, which is quality 50
 # The least frequencies of that table, by row and column: where most coefficients are not 0.
 _FREQUENCIES = {
@@ -35,8 +34,8 @@ _FEW_LEVELS = 16  # of green: that many alone are dithering, not noise
 
 def harm(picture: Picture) -> str:
     """What was done to a picture, in words; "" if nothing that counts."""
-    quality = picture.metadata.jpeg_quality
-    if quality is not None and quality <= WORST_QUALITY:
+    table = picture.metadata.jpeg_table
+    if table and (quality := jpeg_quality(table)) <= WORST_QUALITY:
         return f"JPEG of quality {quality}"
     height, width = picture.color.shape[:2]
     top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
@@ -48,7 +47,7 @@ def harm(picture: Picture) -> str:
     noise = noise_level(color, opaque)
     if noise >= MOST_NOISE:
         return f"noise of about {noise:.0f} levels"
-    earlier = earlier_quality(color @ LUMA if color.shape[2] == 3 else color[..., 0])
+    earlier = earlier_quality(lightness(color))
     if earlier is not None and earlier <= WORST_QUALITY:
         return f"JPEG of quality {earlier} before it was saved as this"
     return ""
@@ -73,7 +72,7 @@ def noise_level(color: Samples, opaque: NDArray[np.bool_] | None = None) -> floa
     may be texture. So it is too low where there is much of that, and hardly ever too high.
     """
     green = color[..., color.shape[2] // 2]
-    if min(green.shape) < _BLOCK + 2 or len(np.unique(green)) <= _FEW_LEVELS:
+    if min(green.shape) < BLOCK + 2 or len(np.unique(green)) <= _FEW_LEVELS:
         return 0.0
     down = color[:-2] - 2 * color[1:-1] + color[2:]
     both = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]  # 36 times the noise's variance
@@ -98,27 +97,18 @@ def earlier_quality(luma: Samples) -> int | None:
     step then, whatever file it has been saved as since, unless it was resized or changed by
     much (Fan and de Queiroz 2003, doi:10.1109/TIP.2002.807361). Blocks may begin anywhere.
     """
-    if min(luma.shape) < 4 * _BLOCK:
+    if min(luma.shape) < 4 * BLOCK:
         return None
-    starts = {(0, 0), (_start(luma.T), _start(luma))}
+    starts = {(0, 0), first_block(luma)}
     found = [x for x in (_quantised(luma[top:, left:]) for top, left in starts) if x is not None]
     return min(found, default=None)
 
 
-def _start(samples: Samples) -> int:
-    """The column where blocks seem to begin: steps to it are larger than those beside it."""
-    step = np.abs(np.diff(samples, axis=1))
-    beyond = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
-    columns = beyond.clip(-_BLOCK, _BLOCK).mean(0)  # an edge of the picture's own counts little
-    phases = [columns[first::_BLOCK].mean() for first in range(_BLOCK)]
-    return (int(np.argmax(phases)) + 2) % _BLOCK
-
-
 def _quantised(luma: Samples) -> int | None:
     """The quality by whose steps the coefficients of the 8×8 blocks were rounded, or None."""
-    found = _blocks(luma[..., None])[..., 0]
-    found = found[:: 1 + len(found) // _LOOKED_AT].reshape(-1, _BLOCK, _BLOCK)
-    sizes = np.abs(_COSINES @ found @ _COSINES.T)
+    found = blocks(luma).reshape(-1, BLOCK, BLOCK)
+    found = found[:: 1 + len(found) // _LOOKED_AT]
+    sizes = np.abs(COSINES @ found @ COSINES.T)
     ratios = []
     for (row, column), usual in _FREQUENCIES.items():
         steps = sizes[:, row, column, None] / _STEPS
@@ -136,21 +126,7 @@ def _quantised(luma: Samples) -> int | None:
     return _quality(ratio) if agree.sum() >= max(3, len(ratios) / 2) else None
 
 
-def _cosines() -> Samples:
-    """The orthonormal cosine transform of `_BLOCK` samples, by row the frequency."""
-    place = np.arange(_BLOCK)
-    waves = np.cos(np.pi * (2 * place + 1) * place[:, None] / (2 * _BLOCK)) / 2
-    waves[0] /= np.sqrt(2)
-    rows: Samples = waves.astype(np.float32)
-    return rows
-
-
-_COSINES = _cosines()
-
-
 def _blocks(samples: NDArray[np.generic]) -> Samples:
     """(H, W, C) → (N, 64, C): the whole 8×8 blocks."""
-    h, w = (side // _BLOCK for side in samples.shape[:2])
-    cut = samples[: h * _BLOCK, : w * _BLOCK].reshape(h, _BLOCK, w, _BLOCK, -1)
-    rows: Samples = cut.swapaxes(1, 2).reshape(h * w, _BLOCK**2, -1)
-    return rows
+    each = [blocks(samples[..., c]).reshape(-1, BLOCK**2) for c in range(samples.shape[2])]
+    return np.stack(each, 2)

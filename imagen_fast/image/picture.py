@@ -22,7 +22,7 @@ class Metadata:
     dpi   horizontal and vertical resolution in dots per inch
     png   what a PNG file says of its colours beside a profile; other formats have no place for it
     lost  a phrase for each thing that the picture came with and that is left out
-    jpeg_quality  1 to 100, of the JPEG file that the samples come from
+    jpeg_table  the 64 steps of lightness, by row, of the JPEG file that the samples come from
     """
 
     icc: bytes | None = None
@@ -31,7 +31,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     png: png_color.Chunks = ()
     lost: tuple[str, ...] = ()
-    jpeg_quality: int | None = None
+    jpeg_table: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ from PIL import Image, ImageCms
 from imagen_fast.errors import ImageError
 from imagen_fast.image import carry, floats, resolution, tags
 from imagen_fast.image import exif as exif_block
-from imagen_fast.image.condition import jpeg_quality
 from imagen_fast.image.orientation import upright_picture
 from imagen_fast.image.picture import Metadata, Picture, eight_bits
 from imagen_fast.samples import Samples
@@ -137,7 +136,7 @@ def metadata(image: Image.Image) -> Metadata:
         resolution.sensible(dpi),
     )
     if tables := getattr(image, "quantization", None):  # of a JPEG file; the first is of luma
-        data = replace(data, jpeg_quality=jpeg_quality(tables[min(tables)]))
+        data = replace(data, jpeg_table=tuple(tables[min(tables)]))
     channels = carry.INKS if image.mode == "CMYK" else 1 if image.mode in _GREY else 3
     return carry.believed(data, channels)
 

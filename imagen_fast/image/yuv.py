@@ -36,6 +36,12 @@ class Planes(NamedTuple):
     v: Plane
 
 
+def lightness(color: Samples) -> Samples:
+    """(..., 3) RGB or (..., 1) grey, float32 → (...): Y over the whole range of the samples."""
+    luma: Samples = color @ LUMA if color.shape[-1] == 3 else color[..., 0]
+    return luma
+
+
 def planes_of(frame: Plane, layout: str) -> Planes:
     """A frame in one array (H + H/2, W), which is contiguous, as its planes.
 

@@ -11,11 +11,11 @@ import numpy as np
 from imagen_fast.engine import Engine
 from imagen_fast.errors import ImageError
 from imagen_fast.image.degradation import Uint8
-from imagen_fast.image.inpaint import inpainted
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
-from imagen_fast.image.picture import Picture, eight_bits
+from imagen_fast.image.picture import eight_bits
 from imagen_fast.image.read import read
 from imagen_fast.tasks.protocols import Protocol, Quality
+from imagen_fast.tasks.restore import RESTORE, Restorer
 
 SSIM_WINDOW = 11
 CROP = 96  # side of what a page of crops shows
@@ -60,8 +60,8 @@ def evaluate(
         if engine is None:
             yield Score(path.name, baseline, None)
             continue
-        given = case.given if case.mask is None else inpainted(case.given, case.mask)
-        found = engine(Picture(given)).color
+        through = Restorer(engine, mask=case.mask) if protocol.task is RESTORE else engine
+        found = through(case.given)
         shown = crop([case.simple, found, case.truth])
         yield Score(path.name, baseline, protocol.quality(found, case), shown)
 

@@ -17,6 +17,8 @@ from imagen_fast.image.array import from_array
 from imagen_fast.image.degradation import Mask
 from imagen_fast.image.given import picture_of
 from imagen_fast.image.inpaint import inpainted
+from imagen_fast.image.jpeg_bounds import keep_coefficients
+from imagen_fast.image.jpeg_steps import find_steps
 from imagen_fast.image.limits import DEFAULT_MAX_PIXELS
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.samples import Samples
@@ -132,11 +134,25 @@ def _light(samples: Samples) -> Mask:
 
 
 class Restorer(LaidOver):
-    """An engine whose picture is laid over the one that it got, its holes filled."""
+    """An engine whose picture is laid over the one that it got, its holes filled.
 
-    def __init__(self, engine: Engine, strength: float = 1.0, mask: Mask | None = None) -> None:
+    Args:
+        mask: (H, W), True where there are holes.
+        alone: the pictures are no frames of a video, and may be JPEGs: of what a JPEG holds a model
+            of ours takes nothing away (`imagen_fast.image.jpeg_bounds`).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        strength: float = 1.0,
+        mask: Mask | None = None,
+        *,
+        alone: bool = True,
+    ) -> None:
         super().__init__(engine, strength)
         self._mask = mask
+        self._bounded = alone and engine.ours
 
     def stream(
         self, picture: Picture, progress: Callable[[float], None] | None = None
@@ -154,7 +170,13 @@ class Restorer(LaidOver):
             color = inpainted(color, self._mask)
             picture = Picture(color, picture.alpha, picture.metadata, picture.notes)
         channels, top = color.shape[2], 0
-        for rows in self._engine.stream(picture, progress):
+        found = self._engine.stream(picture, progress)
+        steps = find_steps(color, picture.metadata.jpeg_table) if self._bounded else None
+        if steps:
+            whole = np.concatenate(list(found))
+            keep_coefficients(whole[..., :channels], color, steps)
+            found = iter([whole])
+        for rows in found:
             mixed = self._mixed(color[top : top + len(rows)], rows[..., :channels])
             yield np.concatenate([mixed, rows[..., channels:]], axis=2)
             top += len(rows)

@@ -22,13 +22,15 @@ from imagen_fast.models.blocks import ConvBlock
 from imagen_fast.spec import ModelSpec
 from imagen_fast.task import task_of
 from imagen_fast.training.config import Config
+from imagen_fast.training.widening import widened
 
 
 def warm_start(model: nn.Module, name: str) -> str:
-    """Load the tensors of a bundle whose name and shape agree with the model's.
+    """Load the tensors of a bundle whose name agrees with the model's, and that fit.
 
-    Convolution blocks that a stage has beyond those of the bundle begin by changing nothing, so a
-    deeper network begins where the bundle's ended.
+    Convolution blocks that a stage has beyond those of the bundle begin by changing nothing, and
+    channels beyond those of the bundle are not read by the others at first (`widened`), so a deeper
+    or wider network begins where the bundle's ended.
 
     Args:
         name: a bundle's file, or the name of a shipped model.
@@ -40,11 +42,11 @@ def warm_start(model: nn.Module, name: str) -> str:
         WeightsError: the bundle cannot be read.
     """
     own = model.state_dict()
-    found = {
-        key: torch.from_numpy(tensor)
-        for key, tensor in load_bundle(resolve(name)).tensors.items()
-        if key in own and own[key].shape == tensor.shape
-    }
+    found = {}
+    for key, tensor in load_bundle(resolve(name)).tensors.items():
+        fitting = widened(key, torch.from_numpy(tensor), own[key]) if key in own else None
+        if fitting is not None:
+            found[key] = fitting
     if not found:
         raise TrainingError(f"no tensor of {name} fits this model; choose another to start from")
     model.load_state_dict(found, strict=False)

@@ -122,7 +122,7 @@ def test_jpeg_files_say_how_good_they_are(
     Image.fromarray(photo).save(tmp_path / "a.jpg", quality=quality)
     assert harm(read(tmp_path / "a.jpg")) == said
     Image.open(tmp_path / "a.jpg").save(tmp_path / "a.png")
-    assert read(tmp_path / "a.png").metadata.jpeg_quality is None
+    assert read(tmp_path / "a.png").metadata.jpeg_table is None
 
 
 @pytest.mark.parametrize("quality", [30, 50, 75])
