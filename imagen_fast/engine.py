@@ -50,6 +50,7 @@ class Engine:
     Attributes:
         model, graph, scale: the model's name, what it computes, and by how much results are
             larger.
+        ours: whether it is of our own family and makes pictures neutral where they were.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ def test_less_overlap_shows(native: Native) -> None:
 def test_arrays_come_back_as_they_were(
     dtype: Any, channels: int | None, ours: bool, fake: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fake, "_ours", ours)
+    monkeypatch.setattr(fake, "ours", ours)
     shape = (40, 50) if channels is None else (40, 50, channels)
     image = noise(*shape, dtype=dtype)
     top = 1 if dtype == np.float32 else np.iinfo(dtype).max
