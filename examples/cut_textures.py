@@ -86,16 +86,23 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     count = 0
+    names = PHOTOGRAPHS.split()
+    found = sorted(path for folder in options.folders for path in folder.glob("*.jpg"))
+    paths = [path for path in found if path.stem in names]
+    if not paths:
+        parser.error(
+            f"none of the {len(found)} photographs (*.jpg) in {', '.join(map(str, options.folders))} "
+            f"is one of PHOTOGRAPHS, such as {names[0]}.jpg"
+        )
     for part in ("train", "held-out"):
         (options.output / part).mkdir(parents=True, exist_ok=True)
-    paths = sorted(path for folder in options.folders for path in folder.glob("*.jpg"))
-    for path in (path for path in paths if path.stem in PHOTOGRAPHS.split()):
-        found = squares(path)
-        for number, square in enumerate(found):
+    for path in paths:
+        cut = squares(path)
+        for number, square in enumerate(cut):
             part = "held-out" if count % 3 == 2 else "train"
             Image.fromarray(square).save(options.output / part / f"{path.stem}_{number:02}.png")
             count += 1
-        print(f"{len(found):3} {path.name}", flush=True)
+        print(f"{len(cut):3} {path.name}", flush=True)
     print(f"{count} squares of {SIDE} pixels in {options.output}")
 
 

@@ -1,6 +1,8 @@
 """`examples/textures.py`: it finds even textures, and its halves share no pixel."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,12 @@ def test_features_tell_grains_apart_that_histograms_cannot(example, tmp_path, mo
     grey = {row[:34].strip(): float(row.split()[-1].rstrip("%")) for row in rows}
     assert grey["features of sr-x4"] > 95
     assert grey["pixels"] < 60
+
+
+def test_folders_without_the_photographs_are_named(tmp_path):
+    script = EXAMPLE.parent / "cut_textures.py"
+    command = [sys.executable, script, tmp_path, "-o", tmp_path / "textures"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"none of the 0 photographs (*.jpg) in {tmp_path} is one of PHOTOGRAPHS" in done.stderr
+    assert not (tmp_path / "textures").exists()
