@@ -90,9 +90,10 @@ def main() -> None:
     found = sorted(path for folder in options.folders for path in folder.glob("*.jpg"))
     paths = [path for path in found if path.stem in names]
     if not paths:
+        folders = ", ".join(map(str, options.folders))
         parser.error(
-            f"none of the {len(found)} photographs (*.jpg) in {', '.join(map(str, options.folders))} "
-            f"is one of PHOTOGRAPHS, such as {names[0]}.jpg"
+            f"none of the {len(found)} photographs (*.jpg) in {folders} is one of PHOTOGRAPHS, "
+            f"such as {names[0]}.jpg"
         )
     for part in ("train", "held-out"):
         (options.output / part).mkdir(parents=True, exist_ok=True)
