@@ -58,20 +58,19 @@ def find_steps(color: Samples, told: Sequence[int] | None = None) -> Steps | Non
     Args:
         told: 64 steps by row, of the picture's own file, which may have been turned since.
     """
-    tables = [usual_table(quality) for quality in _QUALITIES]
+    tables = list(_USUAL_TABLES)
     if told is not None:
         own = np.maximum(np.array(told, np.float32), 1).reshape(BLOCK, BLOCK)
         tables += [own, own.T]
-    steps = np.stack(tables)[:, LOW]
     middle = tuple(slice((n - min(n, SIDE)) // 2 // BLOCK * BLOCK, None) for n in color.shape[:2])
     part = color[middle][:SIDE, :SIDE]
     luma = lightness(part.astype(np.float32) * np.float32(255 / full(color.dtype)))
     best, found = _AGREES, None
-    for top, left in _starts(luma, color.shape):
-        agreement = _agreement(luma[top:, left:], steps)
-        if agreement.max() > best:
-            best, number = agreement.max(), int(agreement.argmax())
-            found = Steps(tables[number], top, left)
+    for top, left in _starts(luma, color.shape if told else (0, 0)):
+        agreement = _agreement(luma[top:, left:], tables)
+        if max(agreement) > best:
+            best = max(agreement)
+            found = Steps(tables[agreement.index(best)], top, left)
         if best > _SURELY:
             break
     return found
@@ -96,25 +95,26 @@ def blocks(samples: NDArray[Any]) -> NDArray[Any]:
     return np.swapaxes(cut, 1, 2)
 
 
-def _agreement(luma: Samples, steps: Samples) -> Samples:
-    """How well the low coefficients of blocks agree with each row of steps (N, F): (N,)."""
+def _agreement(luma: Samples, tables: Sequence[Samples]) -> list[float]:
+    """How well the low coefficients of blocks agree with each table's steps."""
     found: Samples = blocks(luma).reshape(-1, BLOCK, BLOCK)
     detailed = np.ptp(found, axis=(1, 2)).argsort(kind="stable")[-_LOOKED_AT:]
-    coefficients = (COSINES @ found[detailed] @ COSINES.T)[:, LOW]
-    multiples = np.abs(coefficients) / steps[:, None]  # (N, blocks, F)
-    # What was rounded to 0 agrees with all that is larger; half a step disagrees.
-    tells = multiples > 0.4
-    near = (np.cos(2 * np.pi * multiples) * tells).sum((1, 2))
-    number = tells.sum((1, 2))
-    agreement: Samples = np.where(number < _FEW, -1, near / np.maximum(number, 1))
-    return agreement
+    sizes = np.abs(COSINES @ found[detailed] @ COSINES.T)[:, LOW]
+
+    def agreement(table: Samples) -> float:
+        multiples = sizes / table[LOW]
+        # What was rounded to 0 agrees with all that is larger; half a step disagrees.
+        tells = multiples[multiples > 0.4]
+        return float(np.cos(2 * np.pi * tells).mean()) if len(tells) >= _FEW else -1.0
+
+    return [agreement(table) for table in tables]
 
 
-def _starts(luma: Samples, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Where blocks may begin: as files have it, also turned, or as it seems."""
+def _starts(luma: Samples, turned: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where blocks may begin: as in files, or turned ones of this shape, or as it seems."""
     if min(luma.shape) < 4 * BLOCK:
         return
-    height, width = shape[:2]
+    height, width = turned[:2]
     corners = product((0, height % BLOCK), (0, width % BLOCK))
     yield from dict.fromkeys((*corners, first_block(luma)))
 
@@ -137,4 +137,5 @@ def _cosines() -> Samples:
 
 COSINES = _cosines()  # the orthonormal cosine transform of 8 samples, by row the frequency
 _both = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
+_USUAL_TABLES = [usual_table(quality) for quality in _QUALITIES]
 LOW = (_both > 0) & (_both <= 5)  # frequencies where most coefficients are not 0
