@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from imagen_fast.image.jpeg_steps import BLOCK, COSINES, SIDE, blocks, first_block
+from imagen_fast.image.jpeg_steps import BLOCK, COSINES, SIDE, USUAL, blocks, first_block
 from imagen_fast.image.picture import Picture, eight_bits
 from imagen_fast.image.yuv import lightness
 from imagen_fast.samples import Samples, full
@@ -16,12 +16,8 @@ from imagen_fast.samples import Samples, full
 WORST_QUALITY = 84
 MOST_NOISE = 4.5  # levels of 255
 
-_QUALITY_50 = 3688  # sum of the luma table of annex K of ITU-T T.81, which is quality 50
-# The least frequencies of that table, by row and column: where most coefficients are not 0.
-_FREQUENCIES = {
-    (0, 1): 11, (0, 2): 10, (0, 3): 16, (0, 4): 24, (1, 0): 12, (1, 1): 12, (1, 2): 14,
-    (1, 3): 19, (2, 0): 14, (2, 1): 13, (2, 2): 16, (3, 0): 14, (3, 1): 17, (4, 0): 18,
-}  # fmt: skip
+# Vertical and horizontal frequencies where most coefficients are not 0.
+_FREQUENCIES = [(row, column) for row in range(5) for column in range(5) if 0 < row + column < 5]
 _STEPS = np.arange(2, 81)  # of quantisation that are looked for
 _LOOKED_AT = 1024  # blocks
 # What the calmest of a picture's blocks have of noise that is everywhere the same: their median of
@@ -55,7 +51,7 @@ def harm(picture: Picture) -> str:
 
 def jpeg_quality(luma: Sequence[int]) -> int:
     """From 1 to 100, as most encoders count, from a JPEG file's first quantisation table."""
-    return _quality(max(1, sum(luma)) / _QUALITY_50)
+    return _quality(max(1, sum(luma)) / np.sum(USUAL))
 
 
 def _quality(ratio: float) -> int:
@@ -110,7 +106,7 @@ def _quantised(luma: Samples) -> int | None:
     found = found[:: 1 + len(found) // _LOOKED_AT]
     sizes = np.abs(COSINES @ found @ COSINES.T)
     ratios = []
-    for (row, column), usual in _FREQUENCIES.items():
+    for row, column in _FREQUENCIES:
         steps = sizes[:, row, column, None] / _STEPS
         whole = np.rint(steps)
         some, more = (whole >= 1).sum(0), (whole >= 2).sum(0)
@@ -118,7 +114,7 @@ def _quantised(luma: Samples) -> int | None:
         # Of one size alone anything is a multiple, and of two or three some step is found.
         sure = (near > 0.55) & (some >= 12) & (more >= np.maximum(3, some / 10))
         if sure.any():
-            ratios.append(_STEPS[sure].max() / usual)
+            ratios.append(_STEPS[sure].max() / USUAL[row][column])
     if len(ratios) < 3:
         return None
     ratio = float(np.median(ratios))
@@ -128,5 +124,4 @@ def _quantised(luma: Samples) -> int | None:
 
 def _blocks(samples: NDArray[np.generic]) -> Samples:
     """(H, W, C) → (N, 64, C): the whole 8×8 blocks."""
-    each = [blocks(samples[..., c]).reshape(-1, BLOCK**2) for c in range(samples.shape[2])]
-    return np.stack(each, 2)
+    return blocks(samples).reshape(-1, BLOCK**2, samples.shape[2])

@@ -48,6 +48,7 @@ def keep_coefficients(found: Samples, given: Samples, steps: Steps) -> None:
         given: like `found`, the picture that it was made of.
         steps: of the JPEG that it was.
     """
+    # Computed anew below: all of them would be several times the picture's memory.
     falls = [(fall.below / steps.table)[..., LOW].ravel() for fall in _falls(found, given, steps)]
     noise = np.concatenate(falls).mean() if falls else np.inf
     bound = np.float32(np.clip((NOISE[1] - noise) / (NOISE[1] - NOISE[0]), 0, 1))

@@ -59,7 +59,7 @@ def find_steps(color: Samples, told: Sequence[int] | None = None) -> Steps | Non
         told: 64 steps by row, of the picture's own file, which may have been turned since.
     """
     tables = list(_USUAL_TABLES)
-    if told is not None:
+    if told:
         own = np.maximum(np.array(told, np.float32), 1).reshape(BLOCK, BLOCK)
         tables += [own, own.T]
     middle = tuple(slice((n - min(n, SIDE)) // 2 // BLOCK * BLOCK, None) for n in color.shape[:2])
@@ -89,9 +89,9 @@ def first_block(luma: Samples) -> tuple[int, int]:
 
 
 def blocks(samples: NDArray[Any]) -> NDArray[Any]:
-    """(H, W) → (rows, columns, 8, 8): the whole 8×8 blocks."""
-    h, w = (side // BLOCK for side in samples.shape)
-    cut = samples[: h * BLOCK, : w * BLOCK].reshape(h, BLOCK, w, BLOCK)
+    """(H, W, …) → (rows, columns, 8, 8, …): the whole 8×8 blocks."""
+    h, w = (side // BLOCK for side in samples.shape[:2])
+    cut = samples[: h * BLOCK, : w * BLOCK].reshape(h, BLOCK, w, BLOCK, *samples.shape[2:])
     return np.swapaxes(cut, 1, 2)
 
 

@@ -23,15 +23,19 @@ def widened(name: str, found: Tensor, own: Tensor) -> Tensor | None:
     """
     if found.ndim != own.ndim or any(a > b for a, b in zip(found.shape, own.shape, strict=True)):
         return None
-    if name.startswith("heads.") or name.endswith(".position"):  # rows are of a picture's pixels
-        if len(found) != len(own):
-            return None
-    elif name.endswith(".kv.weight"):  # keys above values
-        halves = (widened("", *pair) for pair in zip(found.chunk(2), own.chunk(2), strict=True))
-        return torch.cat([half for half in halves if half is not None])
-    result = own.clone()
+    of_pixels = name.startswith("heads.") or name.endswith(".position")  # by row
+    if of_pixels and len(found) != len(own):
+        return None
+    if name.endswith(".kv.weight"):  # keys above values
+        halves = zip(found.chunk(2), own.chunk(2), strict=True)
+        return torch.cat([_placed(*half, outputs=0) for half in halves])
     # (outputs, inputs, …), but transposed convolutions (inputs, outputs, …)
-    outputs = 1 if fnmatch(name, "*.ups.*.conv.weight") else 0
+    return _placed(found, own, outputs=1 if fnmatch(name, "*.ups.*.conv.weight") else 0)
+
+
+def _placed(found: Tensor, own: Tensor, outputs: int) -> Tensor:
+    """`own`, but that `found`'s outputs, along that axis, read what `found` reads alone."""
+    result = own.clone()
     result.narrow(outputs, 0, found.shape[outputs]).zero_()
     result[tuple(map(slice, found.shape))] = found
     return result

@@ -11,8 +11,9 @@ from PIL import Image
 import imagen_fast
 from imagen_fast.image.degradation import blurred, jpeg, noisy
 from imagen_fast.image.jpeg_bounds import keep_coefficients
-from imagen_fast.image.jpeg_steps import USUAL, Steps, find_steps, usual_table
+from imagen_fast.image.jpeg_steps import COSINES, USUAL, Steps, blocks, find_steps, usual_table
 from imagen_fast.image.read import read
+from imagen_fast.image.yuv import lightness
 from imagen_fast.metrics import luma_psnr
 from imagen_fast.tasks.restore import Restorer
 
@@ -109,9 +110,6 @@ def test_coefficients_come_back_to_their_bounds(photo: Any, kind: str, start: An
 
 
 def _coefficients(picture: Any, top: int, left: int) -> Any:
-    from imagen_fast.image.jpeg_steps import COSINES, blocks
-    from imagen_fast.image.yuv import lightness
-
     level = np.iinfo(picture.dtype).max / 255
     luma = lightness(picture[top:, left:].astype(np.float32)) / np.float32(level)
     return COSINES @ blocks(luma) @ COSINES.T
